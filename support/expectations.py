@@ -4,13 +4,13 @@ If the cluster differs from a declaration, a promise is broken. What is not decl
 configuration, and what that does not promise is reported as a known limit.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from support.errors import UsageError
+from support.vocabulary import suggestion
 
 _SIZE = re.compile(r"(\d+)\s*(B|kB|MB|GB)?")
 _SETTING = re.compile(r"\w+(\.\w+)?")
@@ -33,10 +33,18 @@ class Expectations:
     """Bytes of acknowledged writes (namespaces, keys and values) that may be lost in a failover."""
     distributed_snapshots: bool | None = None
     """Whether a transaction over several worker groups has one snapshot. Stock Citus gives it none."""
+    delayed_replicas: tuple[str, ...] | None = None
+    """The names of the replicas that replay late on purpose (recovery_min_apply_delay)."""
+    replication_slots: bool | None = None
+    """Whether members stream through replication slots."""
     bounded_slots: bool | None = None
     """Whether the WAL that replication slots can keep is limited (max_slot_wal_keep_size)."""
     member_settings: tuple[str, ...] | None = None
     """PostgreSQL's settings of which each member may have its own value."""
+    data_checksums: bool | None = None
+    """Whether every member notices damaged pages."""
+    leader_serves_reads: bool | None = None
+    """Whether the read endpoint leads to the leader, too."""
     failsafe: bool | None = None
     """Whether a leader goes on without the DCS as long as all members answer it."""
     dcs_spare: int | None = None
@@ -70,6 +78,11 @@ class Expectations:
         if complaints:
             raise UsageError("\n".join(complaints))
         return cls(**found)
+
+    def unless_declared(self, usual: "Expectations") -> "Expectations":
+        """The same, with what `usual` says of everything that is not declared."""
+        undeclared = {name: getattr(usual, name) for name in KEYS if getattr(self, name) is None}
+        return replace(self, **undeclared)
 
     @property
     def wants_synchronous(self) -> bool | None:
@@ -138,6 +151,12 @@ def _members(value: object) -> int | tuple[str, ...]:
     raise ValueError('it should be a whole number, 1 or more, or a list of names such as ["pg1", "pg2"]')
 
 
+def _names(value: object) -> tuple[str, ...]:
+    if isinstance(value, list | tuple) and all(isinstance(one, str) and one.strip() for one in value):
+        return tuple(value)
+    raise ValueError('it should be a list of names such as ["pg5"], or [] for none')
+
+
 def _settings(value: object) -> tuple[str, ...]:
     if isinstance(value, list | tuple) and all(isinstance(one, str) and _SETTING.fullmatch(one) for one in value):
         return tuple(value)
@@ -161,7 +180,11 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "synchronous": _flag,
     "synchronous_standbys": _count(1),
     "accepted_loss": _size,
+    "delayed_replicas": _names,
+    "replication_slots": _flag,
     "bounded_slots": _flag,
+    "data_checksums": _flag,
+    "leader_serves_reads": _flag,
     "member_settings": _settings,
     "failsafe": _flag,
     "dcs_spare": _count(0),
@@ -178,9 +201,7 @@ KEYS = tuple(one.name for one in fields(Expectations))
 
 
 def _unknown(key: str) -> str:
-    near = difflib.get_close_matches(key, KEYS, n=1)
-    meant = f" (did you mean {near[0]}?)" if near else ""
-    return f"[expect] {key} is not known{meant}; the keys are {', '.join(KEYS)}"
+    return f"[expect] {key} is not known{suggestion(key, KEYS)} (known: {', '.join(KEYS)})"
 
 
 def _contradictions(found: Mapping[str, Any]) -> list[str]:

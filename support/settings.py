@@ -40,7 +40,7 @@ from support.setting_values import (
     Variables,
     WebAddress,
 )
-from support.vocabulary import OWN, is_slip, nearest
+from support.vocabulary import OWN, is_slip, nearest, suggestion
 
 TARGET_FIELDS = frozenset(
     "ruvector_url ruvector_read_url ruvector_options ruvector_host ruvector_port ruvector_db ruvector_user "
@@ -347,13 +347,12 @@ def _misspelt(said: Mapping[str, Any], file: Mapping[str, Any], environment: Map
         if name.startswith(_OUR_PREFIXES):
             yield f"{variable} in the environment is not a setting{_meant(name, variables)}"
         elif name.startswith(_SHARED_PREFIXES) and (meant := [one for one in variables if is_slip(name, one)]):
-            yield f"{variable} in the environment is not a setting; did you mean {min(meant)}?"
+            yield f"{variable} in the environment is not a setting{suggestion(name, meant)}"
 
 
 def _meant(name: str, known: Collection[str], brackets: bool = False) -> str:
-    near = nearest(name, known)
-    shown = f"[{near}]" if brackets and near in {*_TABLES, "limits", "haproxy_servers"} else near
-    return f"; did you mean {shown}?" if near else "; docs/your-cluster.md lists the settings"
+    table = brackets and nearest(name, known) in {*_TABLES, "limits", "haproxy_servers"}
+    return suggestion(name, known, "[{}]" if table else "{}", "; docs/your-cluster.md lists the settings")
 
 
 def _empty(said: Mapping[str, Any], file: Mapping[str, Any], environment: Mapping[str, str]) -> Iterator[str]:

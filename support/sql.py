@@ -75,9 +75,9 @@ class Endpoint:
     """Further libpq parameters, such as sslmode."""
     further: Sequence[tuple[str, int]] = ()
     """Further hosts and ports: libpq tries them in turn, as `target_session_attrs` says."""
-    keeps_settings: bool = True
-    """Whether what is set for a session lasts. Behind a pooler that assigns backends to transactions it does not, and
-    would be left to the pooler's other clients."""
+    session_pooling: bool = False
+    """Whether a pooler there is known to give each session a backend of its own, and to reset it afterwards. Whatever
+    is set behind another one is left to its other clients. A server needs no such mark: each login shows it."""
 
     def as_user(self, user: str, password: str) -> "Endpoint":
         return replace(self, user=user, password=password)
@@ -85,7 +85,7 @@ class Endpoint:
     def at(self, name: str, host: str, port: int) -> "Endpoint":
         """The same login at one host, whatever state its server is in."""
         options = {name: value for name, value in self.options.items() if name not in libpq.OF_HOSTS}
-        return replace(self, name=name, host=host, port=port, options=options, further=(), keeps_settings=True)
+        return replace(self, name=name, host=host, port=port, options=options, further=(), session_pooling=False)
 
     @property
     def hosts(self) -> tuple[tuple[str, int], ...]:
@@ -99,9 +99,8 @@ class Endpoint:
             return (self,)
         at = self.options.get("hostaddr", "").split(",")
         addresses = at if len(at) == len(self.hosts) else [""] * len(self.hosts)
-        kept = self.keeps_settings
         alone = [
-            (replace(self.at(self.name, *place), keeps_settings=kept), one)
+            (replace(self.at(self.name, *place), session_pooling=self.session_pooling), one)
             for place, one in zip(self.hosts, addresses, strict=True)
         ]
         return tuple(replace(one, options={**one.options, "hostaddr": ip} if ip else one.options) for one, ip in alone)
@@ -127,8 +126,10 @@ class Session(psycopg2.extensions.connection):
     """Seconds."""
     cancels_after: float = math.inf
     """Seconds after which the client asks the server to cancel a statement; infinite if the server does by itself."""
-    keeps_settings: bool = True
-    """As the endpoint's."""
+    own_backend: bool = False
+    """Whether the server itself answered the login, so that no pooler lends its backend to others."""
+    keeps_settings: bool = False
+    """Whether what is set for the session lasts, and ends with it."""
 
     def commit(self) -> None:
         with answer_within(self, self.answers_within):
@@ -151,6 +152,16 @@ def login_variables(endpoint: Endpoint, application: str) -> dict[str, str]:
         "PGAPPNAME": application,
         **{f"PG{name.replace('_', '').upper()}": value for name, value in endpoint.options.items()},
     }
+
+
+_SET_LIMIT = "set_config('statement_timeout', %(milliseconds)s, false)"
+_LIMIT = f"SELECT CASE WHEN pg_backend_pid() = %(announced)s THEN {_SET_LIMIT} END"
+"""Limits the statements of a session where nobody else's would be limited, too; else it returns NULL.
+
+A server announces its backend's process id at the login. A pooler answers the login itself, with a number of its own,
+and what is set in a backend that it lends to one transaction after another stays there for its other clients. So the
+statement that sets the limit has to find itself in the backend that was announced.
+"""
 
 
 def connect(
@@ -187,16 +198,18 @@ def connect(
     except psycopg2.OperationalError as error:
         why = " ".join(str(error).split())
         raise ConnectFailed(f"{endpoint}: no login after {time.monotonic() - begun:.1f} s: {why}") from error
-    session.answers_within, session.keeps_settings = statement_timeout + GRACE, endpoint.keeps_settings
-    if not endpoint.keeps_settings:
-        session.cancels_after = statement_timeout
+    session.answers_within = statement_timeout + GRACE
+    limit = f"SELECT {_SET_LIMIT}" if endpoint.session_pooling else _LIMIT
+    values = {"announced": session.info.backend_pid, "milliseconds": f"{statement_timeout * 1000:.0f}"}
     try:
         session.autocommit = True
         with session.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:
-            if endpoint.keeps_settings:
-                cursor.execute("SELECT set_config('statement_timeout', %s, false)", [f"{statement_timeout * 1000:.0f}"])
-            else:
-                cursor.execute("SELECT 1")
+            with answer_within(session, session.answers_within):  # a pooler may wait long for a server
+                cursor.execute(limit, values)
+            session.keeps_settings = cursor.fetchall() != [(None,)]
+        session.own_backend = session.keeps_settings and not endpoint.session_pooling
+        if not session.keeps_settings:
+            session.cancels_after = statement_timeout
         session.autocommit = autocommit
     except psycopg2.Error as error:  # a pooler without a server, a server that is shutting down
         session.close()
@@ -375,16 +388,16 @@ def answer_within(session: psycopg2.extensions.connection, seconds: float, cance
 
     The body then raises psycopg2.OperationalError without a code, like any lost connection: the outcome is unknown.
     """
-    backend = session.info.backend_pid
+    known = session.info.backend_pid if getattr(session, "own_backend", False) else 0  # a pooler's number leads nowhere
     wait = _Wait(session, time.monotonic() + seconds, time.monotonic() + cancel)
     _WATCH.begin(wait)
     try:
         yield
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         if wait.hung_up:
+            where = f" (pg_stat_activity tells what its backend {known} waits for, if it still does)" if known else ""
             raise psycopg2.OperationalError(
-                f"the server gave no answer within {seconds:g} s; connection closed "
-                f"(pg_stat_activity tells what its backend {backend} waits for, if it still does)"
+                f"the server gave no answer within {seconds:g} s; connection closed{where}"
             ) from error
         raise
     finally:
@@ -423,7 +436,7 @@ class RecordingCursor(psycopg2.extensions.cursor):
     def execute(self, query: Any, vars: Any = None) -> None:
         limit = getattr(self.connection, "answers_within", math.inf)
         if not getattr(self.connection, "keeps_settings", True) and _LASTS.match(str(query)):
-            raise NotAvailable(f"behind a pooler that assigns backends to transactions, this would last: {query}")
+            raise NotAvailable(f"behind a pooler, this would be left to its other clients: {query}")
         try:
             cancel = getattr(self.connection, "cancels_after", math.inf)
             with answer_within(self.connection, limit, cancel) if limit < math.inf else nullcontext():

@@ -8,6 +8,8 @@ CONNECT = 5.0
 """A login."""
 STATEMENT = 30.0
 """One SQL statement."""
+CLIENT = 3.0
+"""An answer to a client that works while a fault lasts, before it gives up and connects again."""
 REST = 3.0
 """One request to a REST API or to the statistics page."""
 SCAN = 10.0

@@ -6,7 +6,7 @@ A name that is not known is never ignored. The message for it names the nearest 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
+from difflib import get_close_matches  # noqa: TID251 - here alone
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -15,6 +15,8 @@ OWN = "own."
 """The prefix of users' own tags and of their own names after behave's -D, which the suite does not check."""
 
 
+QUOTED = "'{}'"
+"""How `suggestion` shows a name in quotes."""
 MOST_LISTED = 12
 """The most values of a kind that a message lists."""
 
@@ -24,6 +26,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     by_lower = {one.lower(): one for one in sorted(known, reverse=True)}
     found = get_close_matches(name.lower(), by_lower, 1)
     return by_lower[found[0]] if found else ""
+
+
+def suggestion(name: str, known: Iterable[str], shown: str = "{}", otherwise: str = "") -> str:
+    """The end of a message about a name that is not known: "; did you mean NAME?", or `otherwise` if none is like it.
+
+    `shown` is how the known name is written: "@{}", or QUOTED.
+    """
+    near = nearest(name, known)
+    return f"; did you mean {shown.format(near)}?" if near else otherwise
 
 
 def is_slip(name: str, meant: str) -> bool:
@@ -73,10 +84,8 @@ class Kind:
     def complaint(self, value: str) -> str:
         """Why a parameter cannot have this value, with the values that it can have."""
         known = (*self.values, *self.shown)
-        near = nearest(value, known)
-        meant = f"; did you mean {near!r}?" if near else ""
         listed = "; ".join(known) if len(known) <= MOST_LISTED else "; ".join([*known[:MOST_LISTED], "..."])
-        return f"unknown {self.noun} {value!r}{meant} (known: {listed})"
+        return f"unknown {self.noun} {value!r}{suggestion(value, known, QUOTED)} (known: {listed})"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What the tests of the cache share: leases on a throw-away Redis, and a database that the test controls."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import redis
@@ -15,11 +15,17 @@ from support.example_app.cache.repository import CacheAside
 ANSWER, RETRY, LEASE, TTL = 0.5, 0.5, 1.0, 30.0  # seconds
 
 
-def leases_on(port: int, time_to_live: float = TTL, lease: float = LEASE, staleness_bound: float = TTL) -> Leases:
+def leases_on(
+    port: int,
+    time_to_live: float = TTL,
+    lease: float = LEASE,
+    staleness_bound: float = TTL,
+    kind: Callable[..., Leases] = Leases,
+) -> Leases:
     """Leases as one more process of the application has them."""
     once = Retry(NoBackoff(), 0)
     client = redis.Redis(port=port, socket_timeout=ANSWER, socket_connect_timeout=ANSWER, protocol=2, retry=once)
-    return Leases(client, Breaker(RETRY), time_to_live=time_to_live, lease=lease, staleness_bound=staleness_bound)
+    return kind(client, Breaker(RETRY), time_to_live=time_to_live, lease=lease, staleness_bound=staleness_bound)
 
 
 class Database:

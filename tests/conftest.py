@@ -1,6 +1,5 @@
 """Fixtures that several test modules share, and how `./accept test` spreads the tests over processes."""
 
-import contextlib
 import fcntl
 import os
 import random
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import booting
 import pytest
+import run_summary
+from servers import BINDIR
 from servers import postgres as throw_away_postgres
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
@@ -22,6 +23,10 @@ from support.reporting.installing import install_renderer
 
 # A shell ignores Ctrl-C for what it starts in the background, and so would each program that a test starts from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# With one of these typer colours also what is no terminal, as in every job on GitHub.
+for colours in ("GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS"):
+    os.environ.pop(colours, None)
 
 LOCK = Path(__file__).parent.parent / ".accept" / "tests.lock"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
@@ -61,6 +66,21 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sql.Endpoint]
         yield endpoint
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(run_summary)
+
+
+@pytest.fixture(scope="session")
+def citus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sql.Endpoint]:
+    """A throw-away PostgreSQL whose database `postgres` has Citus, with one node that holds all shards."""
+    if why := programs.citus_missing(BINDIR):
+        pytest.skip(why)
+    folder, preloaded = tmp_path_factory.mktemp("citus"), "shared_preload_libraries=citus"
+    with throw_away_postgres(folder, free_port(), BINDIR, preloaded) as endpoint:
+        sql.execute(endpoint, "CREATE EXTENSION citus")
+        yield endpoint
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="only tests for which nothing is booted")
 
@@ -71,9 +91,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if session.config.getoption("--quick"):
         booting.forbid()
     elif session.config.getoption("numprocesses", None):
-        with contextlib.suppress(AcceptError):  # the tests that need them say why they are missing
+        try:
             programs.find(None, lambda line: None, pooler=True)
             install_renderer(lambda line: None)
+        except AcceptError as error:  # the tests that need them are skipped
+            session.config.stash[run_summary.NOT_INSTALLED] = str(error)
 
 
 @pytest.hookimpl(tryfirst=True)

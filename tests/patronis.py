@@ -27,14 +27,19 @@ class Member:
     tells_name: bool = True
     version: str = "4.0.0"
     extra: dict[str, Any] = field(default_factory=dict)
+    tags: dict[str, Any] = field(default_factory=dict)
+    state: str = ""
+    """What the others know of it, if that is not what the role says."""
+    configuration: dict[str, Any] = field(default_factory=dict)
+    """The dynamic configuration, as this member knows it."""
 
     def listed(self) -> dict[str, Any]:
         """As /cluster has it."""
         host, _, port = self.own.partition(":")
         old = self.version.startswith(("1.", "2.", "3.0.0", "3.0.1", "3.0.2", "3.0.3"))
-        state = "running" if self.role == "leader" or old else "streaming"
+        state = self.state or ("running" if "leader" in self.role or old else "streaming")
         shown = {"name": self.name, "role": self.role, "state": state, "host": host, "port": int(port), "timeline": 1}
-        return {**shown, "api_url": f"http://{self.api}/patroni"}
+        return {**shown, "api_url": f"http://{self.api}/patroni", **({"tags": self.tags} if self.tags else {})}
 
     def status(self) -> dict[str, Any]:
         """As /patroni has it."""
@@ -58,6 +63,8 @@ def patroni(member: Member, cluster: list[Member], secure: ssl.SSLContext | None
                 self._say(200, member.status())
             elif self.path == "/cluster":
                 self._say(200, {"members": [one.listed() for one in cluster], "scope": member.scope})
+            elif self.path == "/config":
+                self._say(200, member.configuration)
             else:
                 self._say(200 if checks.get(self.path) else 503, {})
 

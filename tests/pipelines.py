@@ -1,7 +1,7 @@
 """A CI system's runner for tests: a checkout of the project, and the programs of the machine that jobs call.
 
 Only what changes the machine or calls elsewhere is replaced, by programs that note how they are called. The program is
-real; where it would boot a cluster, it prints its plan instead.
+real; where it would boot a cluster, it prints its plan instead, and where it would run its own tests, its help.
 """
 
 import os
@@ -21,9 +21,12 @@ PLAN_ONLY = """#!/bin/sh
 case "$1" in
 run) set -- "$@" --plan ;;
 prove) set -- "$@" --list ;;
+test) echo "./accept $*"; set -- "$@" --help ;;
 esac
 exec "{python}" -P -m support.cli "$@"
 """
+PLANNED = {"prove": "fsync-off", "checks": "the project's own checks"}
+"""What is printed by the jobs that do not plan scenarios."""
 RECORDER = '#!/bin/sh\necho "${0##*/} $*" >>"$NOTES"\n[ -t 0 ] || cat >/dev/null\n'
 
 TRUE, FALSE = "Then it is 42", "Then it is 7"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg2
 import pytest
@@ -19,9 +20,12 @@ from support.waiting import eventually
 @boots
 @contextmanager
 def pgbouncer(
-    directory: Path, port: int, server: sql.Endpoint, mode: str = "transaction", **further: object
+    directory: Path, port: int, server: sql.Endpoint, mode: str = "transaction", serves: str = "*", **further: object
 ) -> Iterator[sql.Endpoint]:
-    """A PgBouncer with one server connection for each database; clients log in as that server's superuser."""
+    """A PgBouncer with one server connection for each database; clients log in as that server's superuser.
+
+    It serves all databases, or that one.
+    """
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         pytest.skip("pgbouncer is not installed (apt install pgbouncer)")
@@ -40,7 +44,7 @@ def pgbouncer(
         **further,
     }
     lines = [f"{name} = {value}" for name, value in settings.items()]
-    databases = ["[databases]", f"* = host={server.host} port={server.port}"]
+    databases = ["[databases]", f"{serves} = host={server.host} port={server.port}"]
     file.write_text("\n".join([*databases, "[pgbouncer]", *lines, ""]))
     command = as_postgres("setpriv", "--pdeathsig", "KILL", "--", program, "--quiet", file)
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -53,11 +57,20 @@ def pgbouncer(
         process.wait(10)
 
 
+def parameters(where: sql.Endpoint) -> dict[str, Any]:
+    """Those with which psycopg2 logs in there."""
+    return {
+        "host": where.host,
+        "port": where.port,
+        "dbname": where.database,
+        "user": where.user,
+        "password": where.password,
+    }
+
+
 def rows(where: sql.Endpoint, *statements: str) -> list[sql.Row]:
     """What the last statement returns to a client that sets nothing, in a session of its own."""
-    opened = psycopg2.connect(
-        host=where.host, port=where.port, dbname=where.database, user=where.user, password=where.password
-    )
+    opened = psycopg2.connect(**parameters(where))
     try:
         opened.autocommit = True
         with opened.cursor() as cursor:

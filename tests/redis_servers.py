@@ -17,17 +17,21 @@ from support.waiting import eventually
 
 @boots
 class RedisServer:
-    """One redis-server process on 127.0.0.1, without persistence: what it held is gone with it."""
+    """One redis-server process on 127.0.0.1, without persistence: what it held is gone with it.
+
+    It works in `directory`: even without persistence a replica stores there what its primary sends.
+    """
 
     def __init__(self, directory: Path, port: int, options: Sequence[str] = (), password: str | None = None) -> None:
         self.port, self._password = port, password
-        self._log, self._options = directory / "redis.log", options
+        self._directory, self._options = directory, options
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; returns when it answers."""
-        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *self._options]
-        with self._log.open("ab") as log:
+        own = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory), "--save", ""]
+        command = ["redis-server", *own, *self._options]
+        with (self._directory / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         with self.client() as client:
             eventually(client.ping, within=10, subject="Redis answers", retry_on=(redis.ConnectionError,), pause=0.02)
@@ -108,14 +112,7 @@ def clustered(directory: Path, primaries: int = 3) -> Iterator[tuple[int, ...]]:
         for port in ports:
             (directory / str(port)).mkdir(parents=True)
             options = ["--cluster-enabled", "yes", "--cluster-node-timeout", "2000"]
-            options += [
-                "--dir",
-                str(directory / str(port)),
-                "--cluster-port",
-                str(free_port()),
-                "--repl-diskless-sync-delay",
-                "0",
-            ]
+            options += ["--cluster-port", str(free_port()), "--repl-diskless-sync-delay", "0"]
             opened.enter_context(running(directory / str(port), port, options))
         nodes = [f"127.0.0.1:{port}" for port in ports]
         create = ["redis-cli", "--cluster", "create", *nodes, "--cluster-replicas", "1", "--cluster-yes"]

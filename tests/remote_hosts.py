@@ -47,6 +47,7 @@ set -e
 mount --make-rprivate /
 mount --bind {folder}/{name}/etc /etc
 mount -t tmpfs tmpfs /run -o {room}mode=755
+mount -t tmpfs tmpfs /var/lib -o mode=755
 mkdir -p /run/sshd
 ip link set lo up
 {first}
@@ -121,6 +122,21 @@ class Machine:
         for group in self.groups:
             for one in sorted((group, *filter(Path.is_dir, group.rglob("*"))), reverse=True):
                 eventually(one.rmdir, within=5, subject=f"{one} is empty", retry_on=(OSError,))
+
+    def join_ipv6(self) -> str:
+        """Let it and the test have IPv6 addresses as well; returns its own."""
+        prefix = f"fd00:98:{self.address.split('.')[2]}::"
+        _ip("-6", "addr", "replace", f"{prefix}1/64", "dev", _bridge_of(self.address), "nodad")
+        self.call("ip", "-6", "addr", "replace", f"{prefix}11/64", "dev", "eth0", "nodad")
+        key = (self.folder.parent / "host_key.pub").read_text()
+        with (self.folder.parent / "known").open("a") as known:
+            known.write(f"[{prefix}11]:{PORT} {key}")
+        return f"{prefix}11"
+
+    def forget_neighbours(self) -> None:
+        """It and the test have to ask for one another's addresses on the wire again."""
+        self.call("ip", "neigh", "flush", "dev", "eth0")
+        _ip("neigh", "flush", "dev", _bridge_of(self.address))
 
     def add_unit(self, name: str, text: str) -> None:
         """Give its systemd a unit, or one of the files that complete one ("etcd.service.d/override.conf")."""

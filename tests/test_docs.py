@@ -1,10 +1,13 @@
 """The documents say what is so: links, commands, settings and metrics in them exist, and their examples work."""
 
 import ast
+import operator
 import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +21,26 @@ from program import ROOT, Program
 from sandboxes import require
 from step_code import scenarios, scenarios_that_reach
 
+from support import expectations
 from support.cli import bench, promises, steps, suites
 from support.cli.main import app, with_default_command
+from support.embedded import programs
 from support.embedded.swarm_shapes import shape_like
+from support.example_app import known_profiles
+from support.example_app.profile import Expected
 from support.expectations import KEYS
+from support.reporting import installing
 from support.reporting.metrics import exposition
-from support.reporting.scenario import Measure, ScenarioResult, Verdict
+from support.reporting.scenario import EPICS, Measure, ScenarioResult, Verdict
 from support.sabotage import damage
 from support.sabotage.catalogue import SABOTAGES
 from support.settings import Settings
 from support.target.capabilities import CAPABILITIES
+from support.target.discovery import dcs, user_hosts
 
 README, SCENARIOS = ROOT / "README.md", ROOT / "docs" / "writing-scenarios.md"
 SETTING = re.compile(r"\b(?:RUVECTOR|HAPROXY|REDIS|PATRONI|ETCD|CITUS|ENABLE|ACCEPT)_[A-Z_]*[A-Z]\b")
+_NAME = operator.attrgetter("name")
 OF_THE_PROGRAM = {"ACCEPT_TARGET", "ACCEPT_FEATURES", "ACCEPT_REPOSITORY"}
 """Variables that the program reads itself."""
 IN_THE_EXAMPLES = re.compile(r'Sabotage\(\s*"([\w-]+)"')
@@ -39,6 +49,14 @@ LIST = re.compile(rf"{ID.pattern}(?:(?:,|,? and|,? or|,? to)\s+{ID.pattern}){{2,
 """Three ids or more, or a range."""
 WITH_RESULTS = {ROOT / "docs" / name for name in ("promises.md", "ruvector.md", "trust.md", "versions.md")}
 """Generated, or what runs found."""
+DURATIONS = ROOT / "docs" / "performance.md"
+"""It has how long a run takes."""
+SUBJECT = rf"`?\b(?:{'|'.join(EPICS)})\b`?"
+LISTING_SUBJECTS = (
+    *(one for one in DOCUMENTS if one != commands_page.PAGE),
+    *sorted(ROOT.glob("support/cli/own_template/**/*.[mt]*")),
+    *sorted(ROOT.glob("features/*.toml")),
+)
 PROPERTIES = {"wants_synchronous": "synchronous", "member_count": "members"}
 """Property of `Expectations` -> the key that it reads."""
 READ_BY_THE_FRAME = {"recovery_time"}
@@ -74,6 +92,40 @@ def test_links_lead_somewhere(link: Link) -> None:
     assert not link.anchor or link.anchor in anchors(link.target), (
         f"{link.path} has the headings {anchors(link.target)}"
     )
+
+
+def test_the_readme_says_what_is_installed_and_how_long_a_run_takes_as_it_is_said_elsewhere() -> None:
+    readme, script = README.read_text(encoding="utf-8"), (ROOT / "accept").read_text(encoding="utf-8")
+    (groups,) = re.findall(r"^declare -A megabytes=\((.+?)\)", script, re.M)
+    sizes = {f"{size} MB" for size in re.findall(r"=(\d+)", groups)}
+    assert set(re.findall(r"\d+ MB", readme)) == sizes | {installing.TAKES, installing.TAKES_WITH_NODE}
+    *_, minutes = re.findall(r"^\| [\d-]+ \| `\w+` \| \d+ \| \d+ \| (\d+) \|$", prose(DURATIONS), re.M)
+    assert f"A whole run takes [{minutes} minutes on 2 cores]" in readme
+
+
+@pytest.mark.parametrize("document", sorted(set(DOCUMENTS) - WITH_RESULTS - {DURATIONS}), ids=lambda one: one.name)
+def test_one_page_says_how_many_scenarios_there_are_and_how_long_they_take(document: Path) -> None:
+    """Its figures have a date; elsewhere they are soon out of date."""
+    text = document.read_text(encoding="utf-8")
+    assert re.findall(r"\b\d{2,} scenarios\b|\bscenarios took\b", text) == []
+
+
+def test_the_table_of_durations_is_in_order() -> None:
+    dates = re.findall(r"^\| (\d{4}-\d\d-\d\d) \| `", prose(DURATIONS), re.M)
+    assert dates
+    assert dates == sorted(dates), "the last one is the newest"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
+def test_a_paragraph_after_a_block_of_code_begins_a_sentence(document: Path) -> None:
+    begun = re.findall(r"^```\n\n?([a-z].*)", document.read_text(encoding="utf-8"), re.M)
+    assert begun == []
+
+
+@pytest.mark.parametrize("file", LISTING_SUBJECTS, ids=lambda one: str(one.relative_to(ROOT)))
+def test_a_list_of_the_subjects_has_all_of_them(file: Path) -> None:
+    lists = re.findall(rf"(?:{SUBJECT}(?:, |,? and |,? or |\s*\|\s*)){{2,}}{SUBJECT}", file.read_text(encoding="utf-8"))
+    assert [one for one in lists if set(re.findall(SUBJECT, one)) != set(EPICS)] == []
 
 
 def test_every_document_is_linked_from_the_readme() -> None:
@@ -134,6 +186,28 @@ def test_every_setting_is_documented() -> None:
     said = {name for one in DOCUMENTS for name in SETTING.findall(one.read_text(encoding="utf-8"))} | {"LIMITS"}
     programs_own = {"ACCEPT_RUN", "ACCEPT_LIBPQ", "ACCEPT_AMBIENT", "ACCEPT_NAMED_BY"}
     assert {name.upper() for name in Settings.model_fields} - said == programs_own
+
+
+TABLES: Mapping[str, tuple[str, Iterable[str]]] = {
+    "hosts.NAME": ("your-cluster", user_hosts.KEYS),
+    "hosts.NAME.programs": ("your-cluster", user_hosts.PROGRAMS),
+    "dcs": ("your-cluster", dcs.KEYS),
+    "programs": ("embedded-cluster", programs.CHOICES),
+    "expect": ("expectations", expectations.KEYS),
+    "schema": ("schema", known_profiles.KEYS),
+    **{f"schema.{name}": ("schema", map(_NAME, fields(part))) for name, part in known_profiles.CLASSES.items()},
+    "schema.tables.NAME": ("schema", map(_NAME, fields(Expected))),
+}
+"""Table of accept.toml -> the page about it, and the keys that the program knows."""
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_key_of_a_table_is_documented(table: str) -> None:
+    page, keys = TABLES[table]
+    document = ROOT / "docs" / f"{page}.md"
+    written = [example.text for example in examples("toml", among=(document,))]
+    written += re.findall(r"`([^`\n]+)`", prose(document))
+    assert set(keys) - {word for text in written for word in re.findall(r"[\w-]+", text)} == set()
 
 
 @pytest.mark.parametrize("example", list(examples("toml")), ids=lambda one: one.document.name)

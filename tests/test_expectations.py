@@ -21,6 +21,10 @@ def test_everything_declared() -> None:
             "workers": 2,
             "synchronous": False,
             "accepted_loss": "1MB",
+            "delayed_replicas": ["pg2"],
+            "replication_slots": False,
+            "data_checksums": False,
+            "leader_serves_reads": True,
             "bounded_slots": True,
             "member_settings": ["work_mem", "citus.max_shared_pool_size"],
             "failsafe": True,
@@ -35,6 +39,8 @@ def test_everything_declared() -> None:
     )
     assert (found.members, found.member_count, found.workers) == (("pg1", "pg2"), 2, 2)
     assert (found.wants_synchronous, found.accepted_loss, found.failsafe) == (False, 1048576, True)
+    assert found.delayed_replicas == ("pg2",)
+    assert (found.replication_slots, found.data_checksums, found.leader_serves_reads) == (False, False, True)
     assert (found.bounded_slots, found.member_settings) == (True, ("work_mem", "citus.max_shared_pool_size"))
     assert (found.login_failover, found.clock_jumps) == (True, False)
     assert (found.dcs_spare, found.recovery_time, found.proxy_detection) == (0, 45.0, 7.5)
@@ -56,9 +62,9 @@ def test_standbys_to_wait_for_declare_synchronous_replication() -> None:
     [
         (
             {"synchronus": True},
-            r"synchronus is not known \(did you mean synchronous\?\); the keys are members, workers, sy",
+            r"synchronus is not known; did you mean synchronous\? \(known: members, workers, sy",
         ),
-        ({"quux": 1}, r"quux is not known; the keys are members"),
+        ({"quux": 1}, r"quux is not known \(known: members"),
         ({"synchronous": "yes"}, "synchronous = 'yes': it should be true or false"),
         ({"synchronous": 1}, "should be true or false"),
         ({"members": 0}, "whole number, 1 or more, or a list of names"),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import test_workflow as github
 import yaml
-from pipelines import SHELL, Block, Runner, checkout, leave, runner_in, small_runs, write_program
+from pipelines import PLANNED, SHELL, Block, Runner, checkout, leave, runner_in, small_runs, write_program
 from program import LONG, ROOT, Program, copy, target
 from small_suites import Ran
 
@@ -70,7 +70,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Ran]:
 def test_every_script_does_what_it_says(runner: Runner, job: str) -> None:
     ended = runner.run(_script(job, runner.around))
     assert ended.status == 0, str(ended)
-    assert ("fsync-off" in ended.out) if job == "prove" else ("scenarios would run" in ended.err), str(ended)
+    assert PLANNED.get(job, "scenarios would run") in ended.out + ended.err, str(ended)
     assert (runner.program.project / "runs" / job).is_dir()
     needs_citus = job in ("sharding", "versions", "prove")
     assert ("apt.postgresql.org.sh -y" in runner.notes) == needs_citus
@@ -78,14 +78,17 @@ def test_every_script_does_what_it_says(runner: Runner, job: str) -> None:
 
 
 def test_it_is_the_pipeline_for_github() -> None:
-    """The same jobs run the same scenarios within the same times."""
+    """The same jobs run the same scenarios and tests within the same times."""
     assert {*JOBS} == {*github.JOBS, "codecov"}
     for name, minutes in github.MINUTES.items():
         assert JOBS[name]["timeout"] == f"{minutes} minutes"
-        (theirs,) = (one.text for one in github.BLOCKS if one.job == name and "accept run" in one.text)
+        (theirs,) = (one.text for one in github.BLOCKS if one.job == name and "exec ./accept" in one.text)
         assert theirs.strip().removeprefix("exec ") in JOBS[name]["script"][-1]
     nightly = {name for name in JOBS if "schedule" in str(JOBS[name].get("rules"))}
     assert nightly == {"performance", "versions", "prove"}
+    (of_a_night, *_) = FILE["workflow"]["rules"]
+    assert of_a_night["if"] == '$CI_PIPELINE_SOURCE == "schedule"'
+    assert of_a_night["variables"] == {"NIGHTLY": "performance", "EXTENT": "--all"}
 
 
 def test_the_program_is_interrupted_before_the_runner_kills_it() -> None:

@@ -10,7 +10,7 @@ from support.cli.step_advice import explain, nearest_steps
 from support.cli.steps import columns_of, steps
 from support.failover.succession import LOSSES
 from support.faults.roles import ROLE
-from support.vocabulary import Columns, Kind, is_slip, nearest
+from support.vocabulary import QUOTED, Columns, Kind, is_slip, nearest, suggestion
 
 
 @pytest.mark.parametrize("name", ["HOTS", "HOSTT", "HOS", "HXST", "OHST", "HOST"])
@@ -27,6 +27,13 @@ def test_another_word_is_no_slip(name: str) -> None:
 def test_the_nearest_name_ignores_case() -> None:
     assert nearest("redis_hots", ["REDIS_HOST", "REDIS_PORT"]) == "REDIS_HOST"
     assert nearest("xyzzy", ["REDIS_HOST"]) == ""
+
+
+def test_a_message_suggests_the_nearest_name_in_one_wording() -> None:
+    assert suggestion("CAHCE", ["cache", "security"], QUOTED) == "; did you mean 'cache'?"
+    assert suggestion("redsi", ["redis"], "@{}") == "; did you mean @redis?"
+    assert suggestion("xyzzy", ["redis"]) == ""
+    assert suggestion("xyzzy", ["redis"], otherwise="; there is redis") == "; there is redis"
 
 
 def test_a_kind_has_its_values_and_no_other() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from pipelines import SHELL, Block, Runner, checkout, leave, runner_in, small_runs, write_program
+from pipelines import PLANNED, SHELL, Block, Runner, checkout, leave, runner_in, small_runs, write_program
 from program import LONG, ROOT, Program, copy, target
 from small_suites import Ran
 
@@ -20,11 +20,14 @@ from support.reporting.journal import read
 
 WORKFLOW = ROOT / ".github" / "workflows" / "acceptance.yml"
 JOBS: Mapping[str, Any] = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]
-MINUTES = {"smoke": 15, "basic": 30, "cache": 20, "sharding": 45, "failover": 45, "performance": 60}
+MINUTES = {"smoke": 15, "checks": 180, "basic": 30, "cache": 20, "sharding": 45, "failover": 45, "performance": 60}
+SUMMARISED = MINUTES.keys() - {"checks"}
+"""The jobs that run scenarios, and so leave what the report is made of."""
+EXTENT = "${{ github.event_name == 'schedule' && '--all' || '' }}"
 TARGET = "${{ startsWith(inputs.target, 'the secret') && (secrets.ACCEPT_TARGET || inputs.target) || 'embedded' }}"
 NEEDS = "${{ toJSON(needs) }}"
 TOKEN = "${{ secrets.CODECOV_TOKEN }}"
-FILLED_IN = {TARGET: "embedded", TOKEN: "", "${{ matrix.postgres }}": "17"}
+FILLED_IN = {TARGET: "embedded", EXTENT: "", TOKEN: "", "${{ matrix.postgres }}": "17"}
 """What GitHub fills into a workflow that it runs by a push."""
 
 
@@ -64,7 +67,16 @@ def test_every_block_does_what_it_says(runner: Runner, block: Block) -> None:
     if "sudo" in block.text:
         assert "sudo " in runner.notes
     else:
-        assert ("fsync-off" in ended.out) if block.job == "prove" else ("scenarios would run" in ended.err), str(ended)
+        assert PLANNED.get(block.job, "scenarios would run") in ended.out + ended.err, str(ended)
+
+
+@pytest.mark.parametrize("extent", ["", "--all"])
+def test_the_projects_own_checks_run_and_the_slow_tests_every_night(runner: Runner, extent: str) -> None:
+    (block,) = (one for one in BLOCKS if one.job == "checks" and "accept" in one.text)
+    assert block.env == {"EXTENT": EXTENT}
+    ended = runner.run(block, {EXTENT: extent})
+    assert ended.out.splitlines()[0] == " ".join(["./accept test", extent]).strip(), str(ended)
+    assert "schedule" not in JOBS["checks"]["if"], "they are for every push, too"
 
 
 def test_coverage_is_measured_kept_and_sent_where_the_secret_is_set(runner: Runner) -> None:
@@ -143,7 +155,7 @@ def test_the_summary_covers_all_jobs(
 ) -> None:
     for job, name in came_to.items():
         leave(runs[name], runner.program.project / "runs" / job)
-    needs = {job: {"result": results.get(job, "skipped"), "outputs": {}} for job in MINUTES}
+    needs = {job: {"result": results.get(job, "skipped"), "outputs": {}} for job in SUMMARISED}
     ended = runner.run(SUMMARY, {NEEDS: json.dumps(needs, indent=2)})
     assert ended.status == status, str(ended)
     assert words in runner.summary.read_text().replace("\\", ""), str(ended)
@@ -156,7 +168,7 @@ def test_jobs_have_time_limits_and_can_be_chosen() -> None:
     assert f"options: [all, {', '.join([*MINUTES, 'versions', 'prove'])}]" in text
     for name in MINUTES:
         assert f"""contains(fromJSON('["all", "{name}"]'), inputs.suite)""" in JOBS[name]["if"]
-    assert set(JOBS["summary"]["needs"]) == set(MINUTES)
+    assert set(JOBS["summary"]["needs"]) == SUMMARISED
 
 
 def test_the_quick_answer_comes_first() -> None:

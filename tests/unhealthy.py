@@ -42,7 +42,7 @@ Feature: {name}
 """
 STEPS = """
 from behave import when
-from support.target.health import SILENT, require_streaming
+from support.target.health import SILENT, require_replicating
 from support.waiting import NotYet, eventually
 
 @when("a replica is lost for good")
@@ -54,7 +54,7 @@ def lost_for_good(context):
 
     def noticed():
         try:
-            require_streaming(cluster, lost)
+            require_replicating(cluster, lost)
         except NotYet:
             return
         raise NotYet("it is still said to stream")

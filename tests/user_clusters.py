@@ -3,8 +3,8 @@
     with as_users_own(program, "mine", tmp_path) as described:
         described.run("run", "features/failover/crash.feature")
 
-Each host of the sandbox gets an sshd with a root file system view of its own (its own /etc and /run); the program runs
-in the sandbox's network, where it reaches the hosts as a user reaches his.
+Each host of the sandbox gets an sshd with a root file system view of its own (its own /etc, /run and /var/lib); the
+program runs in the sandbox's network, where it reaches the hosts as a user reaches his.
 """
 
 import json
@@ -61,6 +61,7 @@ PrintMotd no
 _BOOT = """
 mount --make-rprivate /
 mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/lib
 mkdir -p /run/sshd
 mount --bind {own}/etc /etc
 exec {sshd} -e -D -f {own}/sshd_config

@@ -1,4 +1,4 @@
-@redis @schema @blocker
+@redis @cache_keys @schema @blocker
 Feature: The cache serves what the database holds
   A stale cache is worse than none: nobody notices it until it has done damage. However reads and writes overlap, the
   database is authoritative, and the cache may lag behind it only for a bounded time.

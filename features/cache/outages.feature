@@ -1,4 +1,4 @@
-@redis @schema @patroni @haproxy @members @destructive @slow @critical
+@redis @cache_keys @schema @patroni @haproxy @members @destructive @slow @critical
 Feature: The cache survives outages of Redis and failovers of the database
   The cache exists for speed. Without Redis the application may only become slower, and only by a bounded time. After a
   failover of the database the cache must not go on serving data that the database no longer has.
@@ -12,6 +12,7 @@ Feature: The cache survives outages of Redis and failovers of the database
     And no read from the cache served a value that had been replaced for over 4 seconds
     And every client of the cache has a hit again within 5 seconds
 
+    @cache_settings
     Examples:
       | fails              |
       | is full            |

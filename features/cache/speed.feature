@@ -1,4 +1,4 @@
-@redis @schema @normal
+@redis @cache_keys @schema @normal
 Feature: The cache is fast
   A cache that is no faster than the database is only one more thing that can fail. The scenarios read often enough that a
   machine which is busy with something else for a second does not change the verdict.

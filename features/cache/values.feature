@@ -1,4 +1,4 @@
-@redis @schema @critical
+@redis @cache_keys @schema @critical
 Feature: The cache returns exactly what was stored in it
   A cache stands between the application and its data. It must return what was stored: the same value, of the same type,
   under its own key, until its time to live ends and no longer.

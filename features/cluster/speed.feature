@@ -17,7 +17,7 @@ Feature: Reads and searches are answered in time
     And each answer is in the order of the true distances
     And 95 in 100 searches took under 50 ms
 
-  @id.PF-07 @patroni @members @replicas
+  @id.PF-07 @patroni @members @replicas @prompt_replicas
   Scenario: Replication lag stays under 5 seconds while 8 clients write
     Given 8 clients appending to a ledger through the write endpoint
     When 30 markers are written at the same time, and looked for on every replica

@@ -15,7 +15,7 @@ Feature: A transaction is atomic, durable and isolated
     When it rolls back
     Then neither that session nor a later one finds the entry
 
-  @id.TX-01 @patroni @members @replicas
+  @id.TX-01 @patroni @members @replicas @prompt_replicas
   Scenario: A rolled-back write reaches no member
     Given a session that has written an entry and not committed it
     When it rolls back, and a later write has reached every replica
@@ -26,7 +26,7 @@ Feature: A transaction is atomic, durable and isolated
     When a session commits an entry
     Then 10 later sessions find it unchanged
 
-  @id.TX-02 @patroni @members @replicas @smoke
+  @id.TX-02 @patroni @members @replicas @prompt_replicas @smoke
   Scenario: A committed write is on the leader at once and on every replica within 5 seconds
     When a session commits an entry
     Then the leader has it

@@ -1,6 +1,6 @@
 @patroni @haproxy @members @schema @hosts @destructive @slow
 Feature: The cluster survives the loss of its leader
-  High availability is bought for this: when the machine that takes the writes is gone, a failover lets clients go on
+  This is what high availability is for: when the machine that takes the writes is gone, a failover lets clients go on
   within half a minute, and every acknowledged write is still there. A machine that comes back must rejoin as a replica
   by itself. Until it does, the next loss is an outage; and if it kept its own version of the data, some readers would
   see writes that were never committed. A frozen leader does not know that it has been replaced: when it thaws, it must

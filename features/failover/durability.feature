@@ -9,7 +9,12 @@ Feature: The settings that make a commit durable are on
       | fsync              | on                                 |
       | full_page_writes   | on                                 |
       | synchronous_commit | on or remote_write or remote_apply |
-      | data_checksums     | on                                 |
+
+  @id.PH-06 @members @data_checksums @critical
+  Scenario: Every member notices a damaged page
+    Then every member has these settings for the application
+      | setting        | value |
+      | data_checksums | on    |
 
   @id.PH-06 @members @critical
   Scenario: The WAL of every member has what pg_rewind needs

@@ -20,9 +20,10 @@ Feature: Every member is up and reports its own state correctly
   @id.PH-03 @replicas @blocker
   Scenario: Every replica streams on the timeline of the leader
     Then every member is in the state that its role requires
-      | member     | role    | PostgreSQL | replication | timeline     |
-      | the leader | leader  | running    | none        | the leader's |
-      | a replica  | replica | running    | streaming   | the leader's |
+      | member                           | role    | PostgreSQL | replication         | timeline     |
+      | the leader                       | leader  | running    | none                | the leader's |
+      | a replica                        | replica | running    | streaming           | the leader's |
+      | a replica that reads the archive | replica | running    | in archive recovery | the leader's |
     And the DCS knows every member and no other
 
   @id.PH-04 @members @blocker

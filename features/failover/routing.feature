@@ -9,7 +9,7 @@ Feature: Writes reach the primary and reads reach the replicas
     Then each of them is on the leader, and not in recovery
     And a write on each of them is accepted
 
-  @id.RW-02 @patroni @replicas @schema @critical
+  @id.RW-02 @patroni @replicas @reads_apart @schema @critical
   Scenario: Every session on the read endpoint is on a replica
     When 50 sessions are opened through the read endpoint
     Then each of them is on a replica, and in recovery
@@ -32,10 +32,12 @@ Feature: Writes reach the primary and reads reach the replicas
   @id.HP-01 @statistics @pools @patroni @critical
   Scenario: HAProxy sees every server in the role that Patroni gives it
     Then HAProxy has the members up or down as follows
-      | member              | write | read |
-      | the leader          | up    | down |
-      | a replica           | down  | up   |
-      | an excluded replica | down  | down |
+      | member                     | write | read       |
+      | the leader                 | up    | down       |
+      | a leader that serves reads | up    | up         |
+      | a replica                  | down  | up         |
+      | a late replica             | down  | down or up |
+      | an excluded replica        | down  | down       |
 
   @id.HP-02 @schema @blocker @smoke
   Scenario: What is written through the write endpoint is read through the read endpoint

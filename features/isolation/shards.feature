@@ -1,4 +1,4 @@
-@schema @citus @several_workers @blocker
+@schema @citus @sharded_entries @several_workers @blocker
 Feature: Transactions over all shards are isolated as far as Citus promises
   Each worker isolates its own part of a transaction, and a two-phase commit makes it one. But no snapshot spans the
   workers, so a reader can see a transaction on one of them and miss it on another. That is reported as a known limit,

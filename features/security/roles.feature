@@ -4,15 +4,24 @@ Feature: The application's role can do its work and no more
   (least privilege).
 
   @id.SE-02 @admin @members
-  Scenario: Every stored password is a SCRAM verifier
-    Then every password of a role that can log in is stored as SCRAM
+  Scenario Outline: Every stored password is a SCRAM verifier on <servers>
+    Then on <servers> every password of a role that can log in is stored as SCRAM
     And every member has these settings for the application
       | setting             | value         |
       | password_encryption | scram-sha-256 |
 
-  @id.SE-02 @smoke
-  Scenario: The application's role has no privileges over the server
-    Then the application's role can do this, by itself or as a member of another role
+    Examples:
+      | servers                              |
+      | the server behind the write endpoint |
+
+    @citus @workers @nodes
+    Examples: on their own, as roles are not always made through the coordinator
+      | servers                         |
+      | the leader of each worker group |
+
+  @id.SE-02
+  Scenario Outline: The application's role has no privileges over <servers>
+    Then on <servers> the application's role can do this, by itself or as a member of another role
       | privilege                  | granted |
       | be a superuser             | no      |
       | create roles               | no      |
@@ -24,9 +33,19 @@ Feature: The application's role can do its work and no more
       | run programs on the server | no      |
       | end other roles' sessions  | no      |
 
+    @smoke
+    Examples:
+      | servers                              |
+      | the server behind the write endpoint |
+
+    @citus @workers @nodes
+    Examples: on their own, as roles are not always made through the coordinator
+      | servers                         |
+      | the leader of each worker group |
+
   @id.SE-02 @schema
-  Scenario: The application's role is refused what only an administrator may do
-    When the application's role tries to
+  Scenario Outline: The application's role is refused what only an administrator may do on <servers>
+    When on <servers> the application's role tries to
       | action                                 |
       | read a file of the server              |
       | list a directory of the server         |
@@ -40,3 +59,12 @@ Feature: The application's role can do its work and no more
       | reload the server's configuration      |
       | load code into the server              |
     Then every action is refused for insufficient privilege
+
+    Examples:
+      | servers                              |
+      | the server behind the write endpoint |
+
+    @citus @workers @nodes
+    Examples: on their own, as roles are not always made through the coordinator
+      | servers                         |
+      | the leader of each worker group |

@@ -8,13 +8,13 @@ Feature: Every shard and every row is where it should be
     Then each distributed table has 32 shards, spread over all workers to within 10 percent
     And each shard is on the node that the coordinator lists for it, and on no other
 
-  @id.SD-02 @blocker @smoke
+  @id.SD-02 @sharded_entries @blocker @smoke
   Scenario: An entry is stored in the shard that its namespace hashes to, and a query for it goes to that shard only
     When an entry is stored in each of 40 namespaces
     Then each is in the shard that its namespace hashes to and in no other, read on the workers
     And a query for one of the namespaces is a single task, on the node and the shard that hold it
 
-  @id.SD-03 @json @related @several_workers @critical
+  @id.SD-03 @sharded_entries @json @related @several_workers @critical
   Scenario: A join on the namespace runs on the workers that hold the co-located shards
     Given 400 entries over 20 namespaces, on more than one worker
     And a pattern for each topic in each of these namespaces

@@ -1,4 +1,4 @@
-@citus @several_workers @nodes @schema @critical
+@citus @sharded_entries @several_workers @nodes @schema @critical
 Feature: Queries over several workers answer as a single database would
   Users need not know that the rows are on many machines: a query must return what one machine with all the rows would
   return. An answer that lacks the rows of one worker looks like any other answer.

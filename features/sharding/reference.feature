@@ -8,7 +8,7 @@ Feature: Every node has an up-to-date copy of each reference table
     When rows of a reference table are inserted, updated and deleted
     Then the copy on each node is up to date, read there at once
 
-  @id.RT-02 @reference @json @several_workers
+  @id.RT-02 @sharded_entries @reference @json @several_workers
   Scenario: A join with a reference table moves no rows and is correct
     Given 200 entries over 20 namespaces, on more than one worker
     And a reference table with a row for each of their topics
@@ -20,7 +20,7 @@ Feature: Every node has an up-to-date copy of each reference table
   Scenario: All copies of every reference table hold the same rows
     Then all copies of each reference table hold the same rows
 
-  @id.RT-03 @reference
+  @id.RT-03 @reference @computed_reference
   Scenario: Values that a reference table computes are the same in every copy
     When rows of a reference table are inserted, updated and deleted
     Then all copies of each reference table hold the same rows

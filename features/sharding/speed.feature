@@ -1,4 +1,4 @@
-@citus @several_workers @nodes @schema @normal
+@citus @sharded_entries @several_workers @nodes @schema @normal
 Feature: Queries on sharded tables are answered in time
   A query within one namespace is work for one machine, whatever the size of the cluster. A query over everything runs
   on all machines at once, and is as slow as the slowest of them.

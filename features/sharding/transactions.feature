@@ -1,4 +1,4 @@
-@citus @several_workers @nodes @schema @critical
+@citus @sharded_entries @several_workers @nodes @schema @critical
 Feature: A transaction over several workers is one transaction
   Its statements run on servers that know nothing about one another. To the client it must be a single transaction: a
   rollback undoes all of it, and a deadlock between two such transactions is detected and reported.

@@ -1,4 +1,4 @@
-@citus @several_workers @nodes @schema @patroni @haproxy @members @hosts @destructive @slow @blocker
+@citus @sharded_entries @several_workers @nodes @schema @patroni @haproxy @members @hosts @destructive @slow @blocker
 Feature: A transaction over two workers is never half committed
   In a two-phase commit each worker first promises to commit, and only then commits. If one dies in between, the others
   must keep their promise, and the dead one must learn the outcome when it is back. A transaction that stays in doubt

@@ -1,4 +1,4 @@
-@citus @workers @nodes @schema @patroni @haproxy @members @destructive @slow
+@citus @sharded_entries @workers @nodes @schema @patroni @haproxy @members @destructive @slow
 Feature: The other workers keep serving while one of them fails over
   Each worker group holds a part of every table, and no other group has it. When a group loses its leader, its part
   waits for the failover. The other parts must not wait, and no transfer between parts may be left half done.

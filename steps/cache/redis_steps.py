@@ -68,7 +68,9 @@ def step_version(context: Context, version: int) -> None:
 def step_mode(context: Context, mode: str) -> None:
     """Where [expect] redis_mode declares a mode, that one is expected."""
     declared = context.world.cluster.topology.expectations.redis_mode
-    assert_that(_redis(context).mode, equal_to(declared or mode), "the mode that Redis reports")
+    found = _redis(context).mode
+    told = f'the mode that Redis reports (if it is meant to be so, declare [expect] redis_mode = "{found}")'
+    assert_that(found, equal_to(declared or mode), told)
 
 
 @then("Redis evicts by LRU or LFU")

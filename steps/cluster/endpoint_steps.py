@@ -67,8 +67,9 @@ def step_database(context: Context) -> None:
 def step_ask_system(context: Context) -> None:
     """Each is asked directly for its system identifier, which a replica shares with its leader only."""
     cluster = context.world.cluster
-    asked = (cluster.leader(), *cluster.followers())
-    handed(context.world).systems = ask_in_parallel(asked, lambda name: system_identifier(cluster.of_member(name)))
+    handed(context.world).systems = ask_in_parallel(
+        cluster.members, lambda name: system_identifier(cluster.of_member(name))
+    )
 
 
 @then("every member names the one behind the write endpoint")
@@ -82,20 +83,23 @@ def step_same_system(context: Context) -> None:
 def step_hold_open(context: Context, count: int) -> None:
     """One after another, each in a transaction of its own; none is closed before the scenario ends."""
     world = context.world
-    world.error = sql.error_of(lambda: open_side_by_side(world.cluster.write, count, world.sessions))
+    wanted = int(world.limit(count, "sessions"))
+    world.error = sql.error_of(lambda: open_side_by_side(world.cluster.write, wanted, world.sessions))
 
 
 @then("all {count:d} are open")
 def step_all_open(context: Context, count: int) -> None:
     """No login was refused."""
-    opened = len(context.world.sessions)
-    assert_that(context.world.error, none(), f"the error of session {opened + 1} of {count}")
+    opened, wanted = len(context.world.sessions), int(context.world.limit(count, "sessions"))
+    words = f"the error of session {opened + 1} of {wanted} ([limits] sessions of CL-03, if fewer are meant to be open)"
+    assert_that(context.world.error, none(), words)
 
 
 @then("each of the {count:d} answers from a backend of its own")
 def step_all_answer(context: Context, count: int) -> None:
     """Each session is queried while all are open; every one is served by a different server process."""
-    assert_that(backends(context.world.sessions), has_length(count), "backends that answer while all are open")
+    wanted = int(context.world.limit(count, "sessions"))
+    assert_that(backends(context.world.sessions), has_length(wanted), "backends that answer while all are open")
 
 
 @given("a session whose statements may take {seconds:g} seconds")

@@ -6,9 +6,6 @@ from support.engine.world import Context
 from support.failover.handover import FailoverHandover
 from support.failover.logical_consumer import MaintainedSlot, require_no_gap, start_changes, start_consumer
 
-PATIENCE = 3.0
-"""Seconds that a client waits for an answer before it gives up and connects again."""
-
 
 @given("a logical consumer of a slot that Patroni maintains")
 def step_consumer(context: Context) -> None:
@@ -25,7 +22,7 @@ def step_consumer(context: Context) -> None:
 @given("{clients:d} clients whose changes are for that consumer")
 def step_changes(context: Context, clients: int) -> None:
     """Each commits one numbered change after the other through the write endpoint, until the scenario ends."""
-    start_changes(context.world, clients, PATIENCE)
+    start_changes(context.world, clients)
 
 
 @then("within {seconds:g} seconds the consumer has every acknowledged change, and each client's in order")

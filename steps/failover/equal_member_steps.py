@@ -61,7 +61,8 @@ def step_same_settings(context: Context) -> None:
         told = {member: one.settings for member, one in heard.items()}
         names = {name for settings in told.values() for name in settings}
         replicas = {member: one.in_recovery for member, one in heard.items()}
-        apart = member_settings.may_differ(names, replicas, member_settings.never_leading(group), declared)
+        exempt, without = member_settings.never_leading(group), member_settings.without_feedback(group)
+        apart = member_settings.may_differ(names, replicas, exempt, declared, without)
         leader = next((member for member, replica in replicas.items() if not replica), "")
         settings_agree(told, silent, leader, apart).require()
 

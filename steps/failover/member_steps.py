@@ -5,7 +5,7 @@ from hamcrest import assert_that, empty, equal_to, is_
 
 from support.engine.tables import alike, as_tabled, of_each, rows_of, transposed
 from support.engine.world import Context
-from support.failover import health_checks
+from support.failover import member_health
 from support.failover.checks import a_replica_may_take_over, could_lose, one_leader
 from support.failover.leader_views import OBSERVERS, leader_views
 from support.target import etcd, failover_readiness, members
@@ -13,8 +13,9 @@ from support.target.cluster import Cluster
 from support.target.members import in_each_group, of_the_whole
 from support.vocabulary import Kind, columns
 
-MEMBER, YES_OR_NO = Kind("role of a member", (members.THE_LEADER, members.A_REPLICA)), Kind("answer", ("yes", "no"))
-CHECK, TRUE_ROLE = Kind.of("health check", health_checks.CHECKS), Kind.of("role", health_checks.TRUE_ROLES)
+MEMBER = Kind("role of a member", (members.THE_LEADER, members.A_REPLICA, members.AN_ARCHIVE_REPLICA))
+YES_OR_NO = Kind("answer", ("yes", "no"))
+CHECK, TRUE_ROLE = Kind.of("health check", member_health.CHECKS), Kind.of("role", member_health.TRUE_ROLES)
 OBSERVER = Kind.of("observer of the leader", OBSERVERS)
 STATUS = {
     "member": MEMBER,
@@ -32,7 +33,7 @@ def step_health_checks_are_true(context: Context) -> None:
     truth = transposed(rows_of(context.table))
     in_each_group(
         context.world.cluster,
-        lambda group: as_tabled(of_each(health_checks.kinds(group), truth), health_checks.answers(group)).require(),
+        lambda group: as_tabled(of_each(member_health.kinds(group), truth), member_health.answers(group)).require(),
         "every health check of every member is true",
     )
 
@@ -73,7 +74,7 @@ def step_members_run(context: Context) -> None:
     in_each_group(
         context.world.cluster,
         lambda group: as_tabled(
-            alike(group.as_declared.members, health_checks.WELL), health_checks.vital_signs(group.as_declared)
+            alike(group.as_declared.members, member_health.WELL), member_health.vital_signs(group.as_declared)
         ).require(),
         "every member runs",
         only_late=False,

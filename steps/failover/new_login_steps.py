@@ -6,6 +6,7 @@ from support.engine.world import Context
 from support.failover import new_logins
 from support.failover.handover import FailoverHandover
 from support.failover.member_checks import all_logged_in, all_streamed_again
+from support.target.purposes import purposes
 
 
 @when("the stream of each replica is ended, one after another")
@@ -16,7 +17,8 @@ def step_end_streams(context: Context) -> None:
     world.handover(FailoverHandover).streamed_again = [
         new_logins.end_and_await(group, replica, world.time_for("login", 10))
         for group in world.cluster.groups
-        for replica in group.followers()
+        for replica, purpose in purposes(group).items()
+        if purpose.source and replica in group.members
     ]
 
 

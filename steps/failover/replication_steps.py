@@ -9,16 +9,20 @@ from support.engine.tables import alike, as_tabled, rows_of
 from support.engine.world import Context
 from support.failover import replication
 from support.target import members, rewinding, synchronous
-from support.target.members import in_each_group
+from support.target.members import in_each_group, status_of
 from support.vocabulary import columns
+from support.waiting import eventually, in_time
 
 
 @then("the leader streams to every replica through a slot of its own")
 def step_replicas_use_slots(context: Context) -> None:
     """By SQL: each member that is not the leader streams from it, and its stream holds an active slot.
 
-    A replica that is configured to stream from another one (replicatefrom) does so from there.
+    A replica that is configured to stream from another one (replicatefrom) does so from there. If [expect] declares
+    replication slots, they are configured so.
     """
+    for group in context.world.cluster.groups:
+        replication.require_slots_as_declared(group)
     in_each_group(
         context.world.cluster,
         lambda group: assert_that(replication.slotless(group), empty(), "replicas without a stream through a slot"),
@@ -43,11 +47,32 @@ def step_no_slot_is_orphaned(context: Context) -> None:
 
 @then("each of {count:d} markers written through the write endpoint is on every replica within {seconds:g} seconds")
 def step_markers_are_on_replicas(context: Context, count: int, seconds: float) -> None:
-    """Rows committed one after another, each looked for on every replica, past the proxy; the slowest is measured."""
+    """Rows committed one after another, each looked for on every replica, past the proxy; the slowest is measured.
+
+    Left out are replicas that replay late on purpose, or read the archive.
+    """
     world, limit = context.world, context.world.limit(seconds, "lag")
     with excused(world):
         slowest = max(markers.delays(world.cluster, world.namespace, count, limit))
     world.measure("slowest marker, from its commit until it was on every replica", slowest, "s", limit)
+
+
+@then("every replica that replays late on purpose receives what was written within {seconds:g} seconds")
+def step_late_replicas_receive(context: Context, seconds: float) -> None:
+    """By the position of its WAL: it has everything, although it shows it later (recovery_min_apply_delay).
+
+    If [expect] declares which replicas these are, they are so.
+    """
+    world = context.world
+    cluster, limit = world.cluster, world.limit(seconds, "lag")
+    replication.require_delays_as_declared(cluster)
+    if not cluster.topology.delays:
+        return
+    subject = "the replicas that replay late have received what was written"
+    within = world.timing.notice
+    written = eventually(lambda: status_of(cluster, cluster.leader()).wal, within=within, subject=subject)
+    with excused(world):
+        in_time(lambda: replication.require_received(cluster, written), within=limit, subject=subject)
 
 
 @then("every member has these settings for the application")

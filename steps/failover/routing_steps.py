@@ -11,9 +11,9 @@ from support.engine.recovery import require_within
 from support.engine.tables import as_tabled, of_each, rows_of
 from support.engine.world import Context
 from support.errors import Inconclusive
-from support.example_app.sessions import open_idle
-from support.failover import health_checks, routing
-from support.failover.checks import all_among, each_serves, sessions_closed_in_time
+from support.example_app.sessions import open_as_many, open_idle
+from support.failover import member_health, routing
+from support.failover.checks import all_among, each_serves, sessions_closed_in_time, with_unlisted
 from support.failover.handover import FailoverHandover
 from support.failover.proxy_reload import reload_proxy
 from support.failover.role_claims import require_true_claims, watch_claims
@@ -23,21 +23,32 @@ from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.failover_readiness import terms
 from support.target.members import of_the_whole
+from support.target.purposes import purposes
 from support.target.timing import Span
 from support.vocabulary import Kind, columns
 
+_ENOUGH = 5
+"""Sessions that show where an endpoint leads."""
 ENDPOINT = Kind("endpoint", ("write", "read"))
 VISITOR, RECEPTION = Kind.of("visitor", haproxy.VISITORS), Kind("reception", ("served", "refused"))
-ROUTED_ROLE, UP_OR_DOWN = Kind.of("role of a member", health_checks.ROUTING_ROLES), Kind("state", ("up", "down"))
+ROUTED_ROLE, UP_OR_DOWN = Kind.of("role of a member", member_health.ROUTING_ROLES), Kind("state", ("up", "down"))
 register_type(Endpoint=ENDPOINT)
 
 
 @when("{count:d} sessions are opened through the {endpoint:Endpoint} endpoint")
 def step_open_sessions(context: Context, count: int, endpoint: str) -> None:
-    """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler."""
-    world, where = context.world, getattr(context.world.cluster, endpoint)
-    refused = sql.error_of(lambda: open_idle(where, count, world.sessions))
+    """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler.
+
+    Fewer do where there is no room for more: how many there are is not promised here.
+    """
+    world, where, full = context.world, getattr(context.world.cluster, endpoint), list[str]()
+    refused = sql.error_of(lambda: full.append(open_as_many(where, count, world.sessions)))
     assert_that(refused, none(), f"the error of one of {count} logins at {where.name}")
+    if any(full):
+        opened = len(world.sessions)
+        world.evidence.attach(f"{opened} of {count} sessions", full[0])
+        if opened < _ENOUGH:
+            raise Inconclusive(f"{where.name} has room for {opened} sessions, {_ENOUGH} are needed: {full[0]}")
 
 
 @then("each of them is on the leader, and not in recovery")
@@ -64,8 +75,7 @@ def step_sessions_are_shared(context: Context) -> None:
         cluster,
         lambda whole: each_serves(
             routing.members(whole, sessions),
-            health_checks.serving_replicas(whole),
-            haproxy.read_servers(whole.topology),
+            *member_health.serving_through_proxy(whole),
         ).require(),
         "every healthy replica serves reads",
         only_late=False,
@@ -103,12 +113,17 @@ def step_statistics_page_answers(context: Context) -> None:
 @then("HAProxy has the members up or down as follows")
 @columns({"member": ROUTED_ROLE}, others=UP_OR_DOWN, headings=ENDPOINT)
 def step_haproxy_view(context: Context) -> None:
-    """The state of every member in the proxies behind the write and the read endpoint, by Patroni's roles."""
+    """The state of every member in the proxies behind the write and the read endpoint, by Patroni's roles.
+
+    A member that never leads may be left out of the proxy; any other needs a server for writes.
+    """
     rows = rows_of(context.table)
 
     def as_patroni_sees_them(cluster: Cluster) -> None:
-        expected = of_each(health_checks.routing_roles(cluster), rows)
-        as_tabled(expected, haproxy.positions(cluster.statistics_page, cluster.members, expected)).require()
+        expected = of_each(member_health.routing_roles(cluster), rows)
+        shown = haproxy.positions(cluster.statistics_page, cluster.members, expected)
+        may_lead = [name for name, one in purposes(cluster).items() if one.may_lead]
+        as_tabled(expected, with_unlisted(shown, expected, may_lead)).require()
 
     of_the_whole(context.world.cluster, as_patroni_sees_them, "HAProxy sees every member as Patroni does")
 

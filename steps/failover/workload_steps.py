@@ -10,9 +10,7 @@ from support.example_app.pool import DEFAULT, PoolConfig, TestedPool
 from support.failover import numbers
 from support.failover.degradation import start_readers
 from support.failover.handover import DirectClients, FailoverHandover
-
-PATIENCE = 3.0
-"""Seconds that a client waits for an answer before it gives up and connects again."""
+from support.timeouts import CLIENT
 
 
 @given("{clients:d} clients appending to a ledger through the write endpoint")
@@ -20,7 +18,7 @@ def step_ledger(context: Context, clients: int) -> None:
     """Each appends entries of its own without a pause, until the scenario ends; waits for 1,000 acknowledgements."""
     world = context.world
     script = appends(world.profile, world.namespace)
-    world.start(Workload(world.cluster.write, script, clients=clients, patience=PATIENCE), acknowledged=1000)
+    world.start(Workload(world.cluster.write, script, clients=clients, patience=CLIENT), acknowledged=1000)
 
 
 @given("{clients:d} clients appending through direct sessions on the leader")
@@ -36,13 +34,13 @@ def step_clients_of_leader(context: Context, clients: int) -> None:
 @given("{clients:d} clients reading through the read endpoint")
 def step_readers(context: Context, clients: int) -> None:
     """Each looks up the same entry again and again until the scenario ends; every replica has the entry already."""
-    context.world.handover(FailoverHandover).readers = start_readers(context.world, clients, PATIENCE)
+    context.world.handover(FailoverHandover).readers = start_readers(context.world, clients)
 
 
 @given("{clients:d} clients drawing numbers from a sequence and from an identity column")
 def step_drawing(context: Context, clients: int) -> None:
     """Through the write endpoint, from both in turn, until the scenario ends. Both are in a schema of its own."""
-    numbers.start(context.world, clients, PATIENCE)
+    numbers.start(context.world, clients)
 
 
 @given("{clients:d} clients incrementing a counter, each operation retried until it is acknowledged")
@@ -54,7 +52,7 @@ def step_counting(context: Context, clients: int) -> None:
     world, pool = context.world, None
     counter.create(world.cluster.write, world.profile, world.namespace)
     if world.pool != DEFAULT:
-        config = PoolConfig(world.cluster.write, size=clients, login_timeout=PATIENCE, statement_timeout=PATIENCE)
+        config = PoolConfig(world.cluster.write, size=clients, login_timeout=CLIENT, statement_timeout=CLIENT)
         pool = world.cleanup.enter_context(TestedPool(world.pool, config)).execute
     script = counter.operations(world.profile, world.namespace, pool=pool)
-    world.start(Workload(world.cluster.write, script, clients=clients, patience=PATIENCE), acknowledged=500)
+    world.start(Workload(world.cluster.write, script, clients=clients, patience=CLIENT), acknowledged=500)

@@ -8,12 +8,11 @@ from support.isolation.handover import IsolationHandover
 from support.isolation.judging import one_place, over_all_workers, require_isolated
 from support.isolation.levels import Level
 from support.isolation.workloads import close_transactions, read_at_the_end, start_transactions, transactions
+from support.timeouts import CLIENT
 from support.vocabulary import Kind
 
 LEVEL = Kind.of("isolation level", [str(level) for level in Level])
 register_type(Level=LEVEL)
-_PATIENCE = 3.0
-"""Seconds that a client waits for an answer while the cluster fails over."""
 _PACE = 0.01
 """Seconds between two transactions of a client while the cluster fails over: it takes long, and they go on."""
 
@@ -58,7 +57,7 @@ def step_keep_running(context: Context, clients: int, level: str) -> None:
     world, handover = context.world, context.world.handover(IsolationHandover)
     handover.level, handover.items = Level(level), one_place(world)
     script = transactions(handover.items, handover.level, patient=True)
-    workload = Workload(world.cluster.write, script, clients=clients, patience=_PATIENCE, pace=_PACE)
+    workload = Workload(world.cluster.write, script, clients=clients, patience=CLIENT, pace=_PACE)
     handover.running = start_transactions(world, workload)
     if world.workload is None:
         world.history = workload.history

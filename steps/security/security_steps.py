@@ -1,8 +1,11 @@
 """Who gets in, what the application's role may do, and whether a password can be read anywhere."""
 
+from collections.abc import Callable, Mapping
+
 from behave import given, register_type, then, when
 
-from support.engine.tables import alike, as_tabled, rows_of
+from support.engine.finding import Finding
+from support.engine.tables import Table, alike, as_tabled, rows_of
 from support.engine.world import Context
 from support.security import certificates, exposure, logins, privileges, unauthenticated
 from support.security.checks import (
@@ -13,14 +16,17 @@ from support.security.checks import (
     all_valid_for,
     decoy_found,
     no_secret_found,
+    on_all,
 )
 from support.security.handover import SecurityHandover
+from support.target.members import NoAnswer
 from support.vocabulary import Kind, columns
 
 WHERE, WRONG = Kind("place to log in", ("endpoint", "member")), Kind.of("wrong login", logins.WRONG)
 UNAUTHENTICATED = Kind.of("kind of login", unauthenticated.LOGINS)
+SERVERS = Kind("servers", privileges.SERVERS)
 ATTEMPT = Kind("attempt", ("login", "request", "command"))
-register_type(Where=WHERE, WrongLogin=WRONG, Unauthenticated=UNAUTHENTICATED, Attempt=ATTEMPT)
+register_type(Where=WHERE, WrongLogin=WRONG, Unauthenticated=UNAUTHENTICATED, Attempt=ATTEMPT, Servers=SERVERS)
 
 
 @given("every {where:Where} accepts the application's login")
@@ -31,14 +37,14 @@ def step_right_login_accepted(context: Context, where: str) -> None:
 
 @when("logins with {wrong:WrongLogin} are tried at every {where:Where}")
 def step_wrong_logins(context: Context, wrong: str, where: str) -> None:
-    """As every known role, for an ordinary session and for a replication connection."""
+    """As every known role, for an ordinary session at each database and for a replication connection."""
     attempts = logins.wrong_logins(context.world.cluster, where, wrong)
     context.world.handover(SecurityHandover).attempts = attempts
 
 
 @when("the application logs in at every {where:Where}, with TLS and without")
 def step_logins_with_and_without_tls(context: Context, where: str) -> None:
-    """The application's own login, encrypted or not, but otherwise right."""
+    """The application's own login, encrypted or not, but otherwise right; without TLS at each database."""
     cluster, handover = context.world.cluster, context.world.handover(SecurityHandover)
     handover.with_tls = logins.tls_logins(cluster, where)
     handover.attempts = logins.plain_logins(cluster, where)
@@ -136,31 +142,38 @@ def step_all_refused(context: Context, what: str = "login") -> None:
 
 @then("every {where:Where} asks for SCRAM authentication")
 def step_scram_is_asked_for(context: Context, where: str) -> None:
-    """What the server demands before it accepts the right login."""
+    """What the server demands before it accepts the right login, at each database.
+
+    A client certificate by which it knows the application is as good: no password crosses the network.
+    """
     asked = logins.authentication_asked_for(context.world.cluster, where)
-    as_tabled(alike(asked, {"asks for": "SCRAM"}), asked).require()
+    by_certificate = {name: row for name, row in asked.items() if row["asks for"] == logins.CERTIFICATE}
+    as_tabled({**alike(asked, {"asks for": "SCRAM"}), **by_certificate}, asked).require()
 
 
-@then("every password of a role that can log in is stored as SCRAM")
-def step_passwords_are_verifiers(context: Context) -> None:
+@then("on {servers:Servers} every password of a role that can log in is stored as SCRAM")
+def step_passwords_are_verifiers(context: Context, servers: str) -> None:
     """A SCRAM verifier reveals the password neither to the server nor to a thief of its files."""
-    stored = privileges.stored_passwords(context.world.cluster.administration)
-    as_tabled(alike(stored, {"stored as": "SCRAM"}), stored).require()
+    cluster = context.world.cluster
+    stored = privileges.on_each(cluster, servers, cluster.administration, privileges.stored_passwords)
+    _require_on_all(stored, lambda roles: alike(roles, {"stored as": "SCRAM"}))
 
 
-@then("the application's role can do this, by itself or as a member of another role")
+@then("on {servers:Servers} the application's role can do this, by itself or as a member of another role")
 @columns({"privilege": Kind.of("privilege", privileges.PRIVILEGES), "granted": Kind("answer", ("yes", "no"))})
-def step_privileges(context: Context) -> None:
-    """According to the server's catalogue; the table is compared whole."""
-    expected = rows_of(context.table)
-    as_tabled(expected, privileges.granted(context.world.cluster.write, expected)).require()
+def step_privileges(context: Context, servers: str) -> None:
+    """According to the catalogue of each server; the table is compared whole."""
+    expected, cluster = rows_of(context.table), context.world.cluster
+    found = privileges.on_each(cluster, servers, cluster.write, lambda where: privileges.granted(where, expected))
+    _require_on_all(found, lambda _: expected)
 
 
-@when("the application's role tries to")
+@when("on {servers:Servers} the application's role tries to")
 @columns({"action": Kind.of("action", privileges.ACTIONS)})
-def step_try_actions(context: Context) -> None:
+def step_try_actions(context: Context, servers: str) -> None:
     """Each action of the table on the primary, each in a transaction of its own that is rolled back."""
-    outcomes = privileges.tried(context.world.cluster.write, rows_of(context.table))
+    actions, cluster = rows_of(context.table), context.world.cluster
+    outcomes = privileges.on_each(cluster, servers, cluster.write, lambda where: privileges.tried(where, actions))
     context.world.handover(SecurityHandover).actions = outcomes
 
 
@@ -168,7 +181,19 @@ def step_try_actions(context: Context) -> None:
 def step_actions_refused(context: Context) -> None:
     """For this reason and no other."""
     actions = context.world.handover(SecurityHandover).actions
-    as_tabled(alike(actions, {"outcome": "insufficient privilege"}), actions).require()
+    _require_on_all(actions, lambda tried: alike(tried, {"outcome": "insufficient privilege"}))
+
+
+def _require_on_all(answers: Mapping[str, Table | NoAnswer], expected: Callable[[Table], Table]) -> None:
+    """Each server's table is the one expected of it."""
+    on_all(
+        {
+            server: Finding.unknown(str(answer))
+            if isinstance(answer, NoAnswer)
+            else as_tabled(expected(answer), answer)
+            for server, answer in answers.items()
+        }
+    ).require()
 
 
 @given("a decoy that every member has logged")
@@ -195,7 +220,7 @@ def step_decoy_attached(context: Context) -> None:
 @given("a decoy that error messages contain")
 def step_decoy_in_messages(context: Context) -> None:
     """It is used in place of a role, database or host that exists, and errors repeat such names."""
-    _begin_search(context).planted = 1
+    _begin_search(context).planted = exposure.DECOYS
 
 
 @when("the logs of all hosts are searched for every password")

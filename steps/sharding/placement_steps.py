@@ -30,12 +30,13 @@ _FILL = """
 def step_evenly_spread(context: Context, count: int, percent: float) -> None:
     """Every table that should be distributed; a map of the shards is attached."""
     world, workers = context.world, workers_of(context.world.cluster)
-    found = shards.placements(world.cluster.write, world.profile.distributed())
+    tables = shards.meant_to_be_distributed(world.cluster)
+    found = shards.placements(world.cluster.write, tables)
     for worker in workers:
         world.measure(f"shards on {worker}", sum(one.node == worker for one in found), "")
     shard_map.attach(world.evidence, "shards of the application's tables", {"now": found})
     spread = world.limit(percent, "spread")
-    checks.evenly_spread(found, int(world.limit(count, "shards")), workers, spread).require()
+    checks.evenly_spread(found, int(world.limit(count, "shards")), workers, spread, tables=tables).require()
 
 
 @then("each shard is on the node that the coordinator lists for it, and on no other")
@@ -44,11 +45,11 @@ def step_each_on_one_node(context: Context) -> None:
 
     Citus is given a moment to remove what a move has left behind.
     """
-    cluster, tables = context.world.cluster, context.world.profile.distributed()
+    cluster, tables = context.world.cluster, shards.meant_to_be_distributed(context.world.cluster)
 
     def settled() -> Finding:
         known, held = shards.placements(cluster.write, tables), shards.held_on_nodes(cluster, tables)
-        found = checks.each_on_one_live_node(known, held)
+        found = checks.each_on_one_live_node(known, held, tables=tables)
         found.require()
         return found
 
@@ -102,9 +103,9 @@ def step_one_task(context: Context) -> None:
 def _by_hash(world: World) -> dict[str, list[tuple[str, str]]]:
     """Namespace -> node and shard in which its entries should be."""
     names = [one.namespace for one in world.handover(QueryHandover).entries]
-    known = shards.placements(world.cluster.write, world.profile.distributed())
-    hashed = shards.hashes(world.cluster.write, names)
     table = world.profile.entries.table
+    known = shards.placements(world.cluster.write, [table])  # whether or not a [schema] says that it is sharded
+    hashed = shards.hashes(world.cluster.write, names)
     return {one: [(at.node, at.name) for at in of_hash(known, table, hashed[one])] for one in names}
 
 
@@ -120,7 +121,11 @@ def step_own_table(context: Context, entries: int, namespaces: int) -> None:
 @then("the size of every shard of the application's tables is known")
 def step_sizes_known(context: Context) -> None:
     """As Citus reports it, with indexes."""
-    found = shards.sizes(context.world.cluster.write, context.world.profile.distributed())
+    cluster = context.world.cluster
+    tables = shards.meant_to_be_distributed(cluster)
+    of_no_table = [table for table in tables if not shards.sizes(cluster.write, (table,))]
+    Finding(not of_no_table, f"not distributed: {', '.join(of_no_table)}").require()
+    found = shards.sizes(cluster.write, tables)
     if not found:
         raise Inconclusive("no shard is known")
     unknown = [shard for shard, size in found.items() if not size]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from support.cli.behave_process import Planned
+from support.hosts.remote.access import told
 from support.target.discovery.user_hosts import OF_HOSTS, Looked
 from support.target.topology import Topology
 
@@ -18,10 +19,10 @@ def host_lines(topology: Topology, looked: Mapping[str, Looked]) -> Iterator[str
     """Host by host, a line or more each."""
     for name, one in looked.items():
         if one.obstacles:
-            yield f"host {name} ({one.access.reach}): nothing is done to it"
+            yield f"host {name} ({told(one.access.reach)}): nothing is done to it"
             yield from (f"  {obstacle}" for obstacle in one.obstacles)
         else:
-            yield f"host {name} ({one.access.reach}): can be broken: {'; '.join(_possible(one))}"
+            yield f"host {name} ({told(one.access.reach)}): can be broken: {'; '.join(_possible(one))}"
         yield from (f"  {remark}" for remark in one.remarks)
         yield from (f"  {_FIXED[name]}: {why}" for name, why in one.fixed.items() if why and not one.obstacles)
     members = [one for one in topology.members if one.name not in looked]

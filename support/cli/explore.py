@@ -16,11 +16,11 @@ from typing import Any
 from support.cli import behave_process, clusters
 from support.cli.behave_process import FORMATTER, sigterm_interrupts
 from support.cli.boot import boot_cluster
+from support.cli.cluster_under_test import as_variables
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.episodes import Episode, Move, episode, possible
 from support.cli.paths import STATE
-from support.cli.tested import as_variables
 from support.errors import NotInTime, UsageError
 from support.reporting.journal import BROKEN, NOTHING_JUDGED, PASSED, read
 from support.reporting.scenario import ScenarioResult, Verdict

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from support.cli.console import out
 from support.errors import AcceptError, NotInTime, UsageError
-from support.hosts.remote.guards import heal_left
-from support.hosts.remote.ways import ways_to_heal
+from support.hosts.remote import HostAccess
+from support.hosts.remote.ways import heal_host
 from support.settings import Settings
 from support.target.discovery import user_cluster, web
 from support.target.discovery.user_hosts import declared_access
@@ -28,7 +28,7 @@ def heal(settings: Settings) -> int:
     """
     if not settings.accept_hosts and not settings.external:
         raise UsageError("there is nothing to heal: --target names a file that says where your cluster is")
-    ways = {name: declared_access(name, said).reach for name, said in settings.accept_hosts.items()}
+    ways = {name: declared_access(name, said) for name, said in settings.accept_hosts.items()}
     answers: dict[str, Healed] = {}
     if ways:
         with ThreadPoolExecutor(len(ways)) as each:
@@ -39,11 +39,10 @@ def heal(settings: Settings) -> int:
     return _show(answers)
 
 
-def _healed(words: str) -> Healed:
+def _healed(declared: HostAccess) -> Healed:
     told: list[str] = []
     try:
-        whole = [heal_left(reach, told.append) for reach in ways_to_heal(words)]
-        return all(whole), told
+        return heal_host(declared, told.append), told
     except AcceptError as error:
         return False, [*told, describe(error)]
 

@@ -28,6 +28,7 @@ from support.faults.process import (
 from support.faults.roles import cache_host, host_of, proxy_host
 from support.hosts.interface import Site, SiteHost
 from support.hosts.remote import RemoteSite
+from support.hosts.remote.access import told
 from support.hosts.remote.guards import GRACE, LONGEST
 from support.hosts.remote.rehearsal import Rehearsal, Rehearsed, Unkept, by_host
 from support.places import ROOT
@@ -108,7 +109,7 @@ def _rehearsed(act: Callable[[], object], names: Mapping[str, str]) -> Iterator[
     except (AcceptError, Inconclusive, LookupError, *NO_ANSWER) as error:
         yield f"not known beforehand: {_why(error)}"
     for host, heard in by_host(rehearsal.heard, names):
-        yield f"on {host} ({heard[0].reach})"
+        yield f"on {host} ({told(heard[0].reach)})"
         for one in heard:
             yield from _lines(one)
 

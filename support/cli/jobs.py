@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
 from support.cli.behave_process import dies_with_us, sigterm_interrupts
+from support.cli.cluster_under_test import Clusters, require, run_to_the_end
 from support.cli.clusters import KeptCluster, accept_argv
 from support.cli.console import say
 from support.cli.job_plan import Spread, shuffled
 from support.cli.run_options import RunOptions
-from support.cli.tested import Clusters, require, run_to_the_end
 from support.errors import UsageError
 from support.reporting.journal import INTERRUPTED, Journal, read
 from support.reporting.scenario import Scenario, Verdict, from_features

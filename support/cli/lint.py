@@ -18,7 +18,7 @@ from support.cli.behave_process import dry_run
 from support.cli.console import out, say
 from support.cli.own import findings as clashes
 from support.cli.paths import FEATURES
-from support.cli.preflight import Finding, step_findings, unknown_tag
+from support.cli.preflight import LintFinding, step_findings, unknown_tag
 from support.errors import UsageError
 from support.own_folder import OwnFolder
 from support.reporting import on_call
@@ -71,34 +71,34 @@ class Outline:
         """The severity among its tags, the scenario's own before the feature's; empty if there is none."""
         return next((tag for tag in reversed(self.tags) if tag in SEVERITIES), "")
 
-    def finding(self, text: str, line: int | None = None) -> Finding:
-        return Finding(self.file, line or self.line, text)
+    def finding(self, text: str, line: int | None = None) -> LintFinding:
+        return LintFinding(self.file, line or self.line, text)
 
 
-Rule = Callable[[tuple[Outline, ...]], Iterator[Finding]]
+Rule = Callable[[tuple[Outline, ...]], Iterator[LintFinding]]
 
 
-def read(files: Iterable[Path]) -> tuple[tuple[Outline, ...], tuple[Finding, ...]]:
+def read(files: Iterable[Path]) -> tuple[tuple[Outline, ...], tuple[LintFinding, ...]]:
     """The scenarios in the files, and the syntax errors."""
     outlines: list[Outline] = []
-    findings: list[Finding] = []
+    findings: list[LintFinding] = []
     for file in files:
         try:
             document = Parser().parse(file.read_text(encoding="utf-8"))
         except CompositeParserException as error:
             for one in error.errors:
                 text = re.sub(r"^\(\d+:\d+\): ", "", " ".join(str(one).split()))
-                findings.append(Finding(file, one.location["line"], text))
+                findings.append(LintFinding(file, one.location["line"], text))
             continue
         feature = document.get("feature")
         if feature is None:
-            findings.append(Finding(file, 1, "the file has no feature"))
+            findings.append(LintFinding(file, 1, "the file has no feature"))
         else:
             outlines += _outlines(file, feature["name"], feature, ())
     return tuple(outlines), tuple(findings)
 
 
-def check(outlines: tuple[Outline, ...]) -> tuple[Finding, ...]:
+def check(outlines: tuple[Outline, ...]) -> tuple[LintFinding, ...]:
     """The findings of all rules."""
     return tuple(finding for rule in RULES for finding in rule(outlines))
 
@@ -125,7 +125,7 @@ def _lines(steps: Any) -> Iterator[Line]:
         yield Line(step["keywordType"], step["text"], step["location"]["line"])
 
 
-def _titles_are_unique(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
+def _titles_are_unique(outlines: tuple[Outline, ...]) -> Iterator[LintFinding]:
     titles: dict[str, list[Outline]] = defaultdict(list)
     features: dict[str, set[Path]] = defaultdict(set)
     for outline in outlines:
@@ -136,10 +136,10 @@ def _titles_are_unique(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
             yield outline.finding(f"the title {title!r} is already used at {same[0].file}:{same[0].line}")
     for name, files in features.items():
         for file in sorted(files)[1:]:
-            yield Finding(file, 1, f"the feature name {name!r} is already used in {min(files)}")
+            yield LintFinding(file, 1, f"the feature name {name!r} is already used in {min(files)}")
 
 
-def _scenarios_prove_one_promise(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
+def _scenarios_prove_one_promise(outlines: tuple[Outline, ...]) -> Iterator[LintFinding]:
     for outline in outlines:
         ids = [f"@{tag}" for tag in outline.tags if tag.startswith("id.")]
         if len(ids) != 1:
@@ -151,7 +151,7 @@ def _scenarios_prove_one_promise(outlines: tuple[Outline, ...]) -> Iterator[Find
                 yield outline.finding(f"{one} is not a valid id; write it like @id.FO-01")
 
 
-def _tags_are_known(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
+def _tags_are_known(outlines: tuple[Outline, ...]) -> Iterator[LintFinding]:
     for outline in outlines:
         if not set(SEVERITIES).intersection(outline.tags):
             yield outline.finding(f"a scenario or its feature needs a severity: @{', @'.join(SEVERITIES)}")
@@ -160,7 +160,7 @@ def _tags_are_known(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
                 yield outline.finding(text)
 
 
-def _scenarios_show_one_behaviour(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
+def _scenarios_show_one_behaviour(outlines: tuple[Outline, ...]) -> Iterator[LintFinding]:
     for outline in outlines:
         whens = [step for step in outline.steps if step.kind == "Action"]
         if len(whens) > 1:
@@ -173,7 +173,7 @@ def _scenarios_show_one_behaviour(outlines: tuple[Outline, ...]) -> Iterator[Fin
             )
 
 
-def _wording_is_not_technical(outlines: tuple[Outline, ...]) -> Iterator[Finding]:
+def _wording_is_not_technical(outlines: tuple[Outline, ...]) -> Iterator[LintFinding]:
     for outline in outlines:
         for step in (Line("", outline.name, outline.line), *outline.steps):
             for pattern, what in TECHNICAL:
@@ -190,7 +190,7 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def lint(folder: Path = FEATURES, own: OwnFolder | None = None) -> tuple[Finding, ...]:
+def lint(folder: Path = FEATURES, own: OwnFolder | None = None) -> tuple[LintFinding, ...]:
     """All findings about the feature files in a folder, and in the user's own folder, by file and line."""
     outlines, findings = read((*sorted(folder.rglob("*.feature")), *(own.feature_files if own else ())))
     if own is not None and not findings:
@@ -201,7 +201,7 @@ def lint(folder: Path = FEATURES, own: OwnFolder | None = None) -> tuple[Finding
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
 
 
-def show(findings: Sequence[Finding]) -> int:
+def show(findings: Sequence[LintFinding]) -> int:
     """Print the findings, one per line, and return the exit status."""
     for finding in findings:
         out.print(str(finding), markup=False)
@@ -220,7 +220,7 @@ def by_promise(outlines: Sequence[Outline]) -> Mapping[str, list[Outline]]:
     return found
 
 
-def check_promises(folder: Path, outlines: Sequence[Outline], own: OwnFolder | None = None) -> Iterator[Finding]:
+def check_promises(folder: Path, outlines: Sequence[Outline], own: OwnFolder | None = None) -> Iterator[LintFinding]:
     """Where the list of promises, and the user's own list, do not agree with the scenarios."""
     path = folder / FILE
     try:
@@ -228,16 +228,18 @@ def check_promises(folder: Path, outlines: Sequence[Outline], own: OwnFolder | N
         theirs = load(own.promises) if own is not None and own.promises.exists() else {}
     except UsageError as error:
         for line in str(error).splitlines():
-            yield Finding.of_message(path, line)
+            yield LintFinding.of_message(path, line)
         return
     scenarios = by_promise(outlines)
     for promise in promises.values():
         if promise.id not in scenarios:
-            yield Finding(path, promise.line, f"{promise.id} has no scenario; tag one @id.{promise.id}, or remove it")
+            yield LintFinding(
+                path, promise.line, f"{promise.id} has no scenario; tag one @id.{promise.id}, or remove it"
+            )
     for promise in theirs.values():
         if own is not None and promise.id not in scenarios:
             text = f"{promise.id} has no scenario; tag one @id.{promise.id}, or remove it"
-            yield Finding(own.promises, promise.line, text)
+            yield LintFinding(own.promises, promise.line, text)
     for id, proving in scenarios.items():
         for outline in proving:
             known = promises.get(id) or theirs.get(id)
@@ -249,22 +251,22 @@ def check_promises(folder: Path, outlines: Sequence[Outline], own: OwnFolder | N
                 yield from _disagreements(outline, known, list_of)
 
 
-def check_guides(folder: Path) -> Iterator[Finding]:
+def check_guides(folder: Path) -> Iterator[LintFinding]:
     """What is wrong with the guides for the on-call engineer."""
     path = folder / on_call.FILE
     try:
         guides, promises = on_call.load(path), load(folder / FILE)
     except UsageError as error:
         if str(error).startswith(str(path)):
-            yield from (Finding(path, 1, line.removeprefix(f"{path}: ")) for line in str(error).splitlines())
+            yield from (LintFinding(path, 1, line.removeprefix(f"{path}: ")) for line in str(error).splitlines())
         return  # mistakes in the list of promises are told by its own rule
     lines = path.read_text(encoding="utf-8").splitlines() if guides else []
     for about in on_call.unknown(guides, promises):
-        yield Finding(
+        yield LintFinding(
             path, lines.index(f"[{about}]") + 1 if f"[{about}]" in lines else 1, on_call.UNKNOWN.format(about)
         )
     for about, id in on_call.unknown_causes(guides, promises):
-        yield Finding(path, lines.index(f"[{about}]") + 1, f"[{about}]: first: {id} is not in {folder / FILE}")
+        yield LintFinding(path, lines.index(f"[{about}]") + 1, f"[{about}]: first: {id} is not in {folder / FILE}")
 
 
 def notes(folder: Path) -> Iterator[str]:
@@ -278,7 +280,7 @@ def notes(folder: Path) -> Iterator[str]:
         yield f"note: {path} has no guide for {', '.join(general)}: it uses their capability's guide"
 
 
-def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[Finding]:
+def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[LintFinding]:
     severity = outline.severity
     if severity and SEVERITIES.index(severity) < SEVERITIES.index(promise.severity):
         yield outline.finding(f"@{severity} is more severe than {promise.id} in {path}, which is {promise.severity}")
@@ -288,9 +290,9 @@ def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[F
         )
 
 
-def _of_steps(folder: Path, own: OwnFolder | None) -> tuple[Finding, ...]:
+def _of_steps(folder: Path, own: OwnFolder | None) -> tuple[LintFinding, ...]:
     """What is wrong with steps and their tables, by behave's dry run; ambiguous steps make it fail."""
     try:
         return tuple(dict.fromkeys(step_findings(dry_run([str(folder), *([str(own.features)] if own else [])]))))
     except UsageError as error:
-        return (Finding(folder, 0, str(error)),)
+        return (LintFinding(folder, 0, str(error)),)

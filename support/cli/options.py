@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from support.cli import paths, typed
+from support.cli import completion, paths
 from support.errors import UsageError
 
 Target = Annotated[
     str | None,
     typer.Option(
         envvar="ACCEPT_TARGET",
-        autocompletion=typed.CLUSTER,
+        autocompletion=completion.CLUSTER,
         help="The cluster to test: a TOML file (or its text), a postgresql:// address, or the name of a cluster "
         "started with `accept up`.",
     ),
@@ -34,7 +34,7 @@ Require = Annotated[
     typer.Option(
         metavar="CAPABILITY",
         help="Fail if the target lacks this capability: redis, citus, ...",
-        autocompletion=typed.CAPABILITY,
+        autocompletion=completion.CAPABILITY,
     ),
 ]
 Members = Annotated[int | None, typer.Option(help="Members of an embedded cluster (default: 3).")]
@@ -50,7 +50,7 @@ Dcs = Annotated[
 SandboxKind = Annotated[
     str | None,
     typer.Option(
-        "--sandbox", help="How its hosts are isolated: auto, namespaces or loopback.", autocompletion=typed.SANDBOX
+        "--sandbox", help="How its hosts are isolated: auto, namespaces or loopback.", autocompletion=completion.SANDBOX
     ),
 ]
 Bindir = Annotated[
@@ -70,14 +70,15 @@ OwnSchema = Annotated[
 Vector = Annotated[
     str | None,
     typer.Option(
-        help="Vector extension of an embedded cluster: pgvector, ruvector, or auto (RuVector if it is installed)."
+        help="Vector extension of an embedded cluster: pgvector, ruvector, or auto (RuVector if it is installed).",
+        autocompletion=completion.VECTOR,
     ),
 ]
 Like = Annotated[
     str | None,
     typer.Option(
         metavar="SHAPE",
-        autocompletion=typed.SHAPE,
+        autocompletion=completion.SHAPE,
         help="Boot a cluster shaped like another installation, and reach it from outside through published ports: "
         "swarm, swarm-unified, swarm-citus, swarm-ha or swarm-minimal; or like the suite's own with TLS everywhere: "
         "secured.",
@@ -87,7 +88,7 @@ Ports = Annotated[
     str | None,
     typer.Option(
         help="Ports that --like publishes: usual (those of the installation, if they are free) or free.",
-        autocompletion=typed.PORTS,
+        autocompletion=completion.PORTS,
     ),
 ]
 Metrics = Annotated[
@@ -104,10 +105,10 @@ Pipeline = Annotated[
     typer.Option(help="Name of the pipeline in the metrics, to distinguish kinds of runs (default: accept)."),
 ]
 ClusterName = Annotated[
-    str | None, typer.Option("--name", help="Which cluster, if several are up.", autocompletion=typed.CLUSTER)
+    str | None, typer.Option("--name", help="Which cluster, if several are up.", autocompletion=completion.CLUSTER)
 ]
 Host = Annotated[
-    str, typer.Argument(help="A host of the cluster: pg1, etcd1, haproxy, redis, ...", autocompletion=typed.HOST)
+    str, typer.Argument(help="A host of the cluster: pg1, etcd1, haproxy, redis, ...", autocompletion=completion.HOST)
 ]
 Size = dict[str, object]
 """Size and kind of an embedded cluster, as settings; see `with_size_options`."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from support import own_folder, places
 from support.cli import paths, suites
 from support.cli.paths import FEATURES
-from support.cli.preflight import Finding
+from support.cli.preflight import LintFinding
 from support.cli.steps import STEPS, matching, own_steps, steps
 from support.cli.suites import Selection
 from support.errors import UsageError
@@ -48,7 +48,7 @@ def require_fitting(own: OwnFolder | None) -> None:
         raise UsageError("\n".join(found))
 
 
-def findings(own: OwnFolder) -> Iterator[Finding]:
+def findings(own: OwnFolder) -> Iterator[LintFinding]:
     """What would make the folder's features or steps clash with ours."""
     yield from _paths_that_clash(own)
     yield from _ids_that_clash(own)
@@ -56,35 +56,35 @@ def findings(own: OwnFolder) -> Iterator[Finding]:
     yield from _wordings_that_clash(own)
 
 
-def _paths_that_clash(own: OwnFolder) -> Iterator[Finding]:
+def _paths_that_clash(own: OwnFolder) -> Iterator[LintFinding]:
     for file in own.feature_files:
         inside = file.relative_to(own.features)
         if (FEATURES / inside).exists():
-            yield Finding(file, 1, f"{FEATURES / inside} is a feature of ours; a report needs different names")
+            yield LintFinding(file, 1, f"{FEATURES / inside} is a feature of ours; a report needs different names")
 
 
-def _ids_that_clash(own: OwnFolder) -> Iterator[Finding]:
+def _ids_that_clash(own: OwnFolder) -> Iterator[LintFinding]:
     if not own.promises.exists():
         return
     try:
         ours, theirs = load(FEATURES / own_folder.PROMISES), load(own.promises)
     except UsageError as error:
-        yield from (Finding.of_message(own.promises, line) for line in str(error).splitlines())
+        yield from (LintFinding.of_message(own.promises, line) for line in str(error).splitlines())
         return
     for id in sorted(ours.keys() & theirs.keys()):
         text = f"{id} is a promise of ours: {ours[id].sentence} Choose another id"
-        yield Finding(own.promises, theirs[id].line, text)
+        yield LintFinding(own.promises, theirs[id].line, text)
 
 
-def _modules_that_clash(own: OwnFolder) -> Iterator[Finding]:
+def _modules_that_clash(own: OwnFolder) -> Iterator[LintFinding]:
     """While steps load, their folder comes first on Python's path, so a file there can hide a package."""
     known = {*sys.stdlib_module_names, *_OUR_MODULES}
     for file in (file for folder in own.step_folders for file in sorted(folder.glob("*.py"))):
         if file.stem in known or importlib.machinery.PathFinder.find_spec(file.stem):
-            yield Finding(file, 1, f"it hides the module {file.stem!r}; call it {file.stem}_steps.py")
+            yield LintFinding(file, 1, f"it hides the module {file.stem!r}; call it {file.stem}_steps.py")
 
 
-def _wordings_that_clash(own: OwnFolder) -> Iterator[Finding]:
+def _wordings_that_clash(own: OwnFolder) -> Iterator[LintFinding]:
     ours = steps(STEPS)
     for step in own_steps(own):
         same = [
@@ -94,4 +94,4 @@ def _wordings_that_clash(own: OwnFolder) -> Iterator[Finding]:
         ]
         for other in same[:1]:
             text = f"the wording {step.wording!r} is already that of {other.file}:{other.line}; use that step"
-            yield Finding(step.file, step.line, f"{text}, or find other words")
+            yield LintFinding(step.file, step.line, f"{text}, or find other words")

@@ -21,7 +21,7 @@ from support.errors import UsageError
 from support.reporting.promises import listed
 from support.reporting.scenario import EPICS, SEVERITIES
 from support.target.capabilities import CAPABILITIES
-from support.vocabulary import OWN, nearest
+from support.vocabulary import OWN, suggestion
 
 COSTS = frozenset({"slow", "destructive"})
 KNOWN_TAGS = frozenset([*CAPABILITIES, *SEVERITIES, *EPICS, *COSTS, SMOKE])
@@ -33,7 +33,7 @@ _OPERATORS = frozenset({"and", "or", "not"})
 
 
 @dataclass(frozen=True)
-class Finding:
+class LintFinding:
     """Something to correct."""
 
     file: Path
@@ -44,13 +44,13 @@ class Finding:
         return f"{self.file}:{self.line}: {self.text}"
 
     @classmethod
-    def at(cls, location: str, text: str) -> "Finding":
+    def at(cls, location: str, text: str) -> "LintFinding":
         """`location` is file:line."""
         file, _, line = location.rpartition(":")
         return cls(Path(file), int(line), text)
 
     @classmethod
-    def of_message(cls, path: Path, message: str) -> "Finding":
+    def of_message(cls, path: Path, message: str) -> "LintFinding":
         """For a message about a file, which may begin with the file and the line."""
         at, _, text = message.removeprefix(f"{path}:").partition(":")
         return cls(path, int(at), text.strip()) if at.isdigit() else cls(path, 1, f"{at}:{text}".strip(": "))
@@ -82,12 +82,12 @@ def require_known_tags(selection: Selection) -> None:
         raise UsageError("\n".join(dict.fromkeys(wrong)))
 
 
-def step_findings(plan: DryRun) -> Iterator[Finding]:
+def step_findings(plan: DryRun) -> Iterator[LintFinding]:
     """Steps without a step function, tables that do not fit theirs, and limits of one scenario with the same name."""
     catalogue = all_steps() if plan.undefined else ()
     for undefined in plan.undefined:
         text = f"undefined step {undefined.step!r}{advice(undefined.step, undefined.location, catalogue)}"
-        yield Finding.at(undefined.location, text)
+        yield LintFinding.at(undefined.location, text)
     if plan.undefined:
         return  # behave's report has wrong functions for the steps after one that is undefined
     for scenario in plan.scenarios:
@@ -96,13 +96,13 @@ def step_findings(plan: DryRun) -> Iterator[Finding]:
             if file and (columns := columns_of(Path(file), int(line))) is not None:
                 headings, *rows = step.table or ((),)
                 for text in columns.misfits(headings, rows):
-                    yield Finding.at(step.location, text)
+                    yield LintFinding.at(step.location, text)
         values = defaultdict[str, set[float]](set)
         for one in limits_of(scenario):
             values[one.measure].add(one.value)
         for measure, several in values.items():
             if len(several) > 1:
-                yield Finding.at(
+                yield LintFinding.at(
                     scenario.location,
                     f"two limits of this scenario are called {measure!r}; in [limits] they could not be told apart",
                 )
@@ -134,16 +134,16 @@ def unknown_tag(tag: str) -> str:
     return f"unknown tag @{tag}{_meant(tag, KNOWN_TAGS) or _TAGS_ARE}"
 
 
-def _tag_findings(scenarios: Iterable[Planned]) -> Iterator[Finding]:
+def _tag_findings(scenarios: Iterable[Planned]) -> Iterator[LintFinding]:
     ids = _listed()
     for scenario in scenarios:
         for tag in sorted(scenario.tags):
             if text := unknown_tag(tag):
-                yield Finding.at(scenario.location, text)
+                yield LintFinding.at(scenario.location, text)
         if ids:
             for id in sorted(scenario.ids - ids):
                 text = f"@id.{id} is not in the list of promises{_meant(f'id.{id}', [f'id.{one}' for one in ids])}"
-                yield Finding.at(scenario.location, text)
+                yield LintFinding.at(scenario.location, text)
 
 
 def _listed() -> frozenset[str]:
@@ -167,8 +167,7 @@ def _is_known(tag: str, known: Collection[str]) -> bool:
 
 
 def _meant(tag: str, known: Iterable[str]) -> str:
-    near = nearest(tag, known)
-    return f"; did you mean @{near}?" if near else ""
+    return suggestion(tag, known, "@{}")
 
 
 def _is_below_features(path: str) -> bool:

@@ -1,6 +1,5 @@
 """`accept promises`: searches the list of promises, and writes docs/promises.md."""
 
-import difflib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from support.reporting.scenario import EPICS
 from support.reporting.summary import plain
 from support.sabotage.catalogue import SABOTAGES
 from support.target.capabilities import CAPABILITIES
+from support.vocabulary import QUOTED, suggestion
 
 _WORD = re.compile(r"\w+")
 
@@ -92,7 +92,7 @@ def show(words: str, as_markdown: bool) -> int:
     if found:
         say(_counted(len(found), "promise"))
         return 0
-    complain(f"no promise contains {words!r}{_suggestion(words, everything)}; ./accept promises lists them all")
+    complain(f"no promise contains {words!r}{_meant(words, everything)} (./accept promises lists them all)")
     return 1
 
 
@@ -105,13 +105,12 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _suggestion(words: str, among: Sequence[Listed]) -> str:
+def _meant(words: str, among: Sequence[Listed]) -> str:
     """A similar known word for the first word that no promise contains."""
     vocabulary = {word for one in among for word in _WORD.findall(one.text)}
     for word in words.lower().split():
         if not any(word in one.text for one in among):
-            near = difflib.get_close_matches(word, sorted(vocabulary), 1)
-            return f" (did you mean {near[0]!r}?)" if near else ""
+            return suggestion(word, vocabulary, QUOTED)
     return ""
 
 

@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from support.cli import behave_process, clusters, host_commands, job_plan, preflight, report, status
 from support.cli.behave_process import Planned
 from support.cli.boot import bindir_of, provide_citus, with_ruvector
+from support.cli.cluster_under_test import Clusters, TargetCluster, require, run_to_the_end
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.job_plan import Spread
 from support.cli.jobs import Jobs
 from support.cli.run_options import RunOptions
 from support.cli.suites import Selection
-from support.cli.tested import Clusters, TargetCluster, require, run_to_the_end
 from support.embedded import programs
 from support.errors import AcceptError
 from support.reporting import steadiness

@@ -5,7 +5,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import SequenceMatcher, get_close_matches
+from difflib import SequenceMatcher, get_close_matches  # noqa: TID251 - among sentences, not names
 from pathlib import Path
 
 from parse import parse

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from cucumber_tag_expressions import TagExpressionError
@@ -14,6 +13,7 @@ from support.errors import UsageError
 from support.own_folder import OwnFolder
 from support.places import STARTED_IN
 from support.reporting.scenario import EPICS
+from support.vocabulary import QUOTED, suggestion
 
 FOLDERS = tuple(EPICS)
 SMOKE = "smoke"
@@ -116,11 +116,9 @@ def _feature(word: str) -> str:
         return word
     if word.startswith("@"):
         raise UsageError(f"{word!r} is not a suite; to select by tag, use --tags {word!r}")
-    nearest = get_close_matches(word, SUITES, 1)
-    meant = f"did you mean {nearest[0]!r}? The" if nearest else "the"
     raise UsageError(
-        f"there is no suite, command or feature file {word!r}; {meant} suites are {', '.join(SUITES)}; "
-        "./accept --help lists the commands"
+        f"there is no suite, command or feature file {word!r}{suggestion(word, SUITES, QUOTED)} "
+        f"(suites: {', '.join(SUITES)}; ./accept --help lists the commands)"
     )
 
 

@@ -1,18 +1,15 @@
-"""What people type: commands and options that are nearly right, the names of settings in messages, completion."""
+"""What people type: commands and options that are nearly right, and the names of settings in messages."""
 
-import os
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
-from difflib import get_close_matches
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from support.cli import suites
-from support.cli.paths import FEATURES
-from support.errors import AcceptError, UsageError
+from support.errors import UsageError
 from support.places import STARTED_IN
-from support.vocabulary import nearest
+from support.vocabulary import nearest, suggestion
 
-COMPLETION = ("--install-completion", "--show-completion")
 OPTION_OF = {
     "ACCEPT_MEMBERS": "--members",
     "ACCEPT_WORKERS": "--workers",
@@ -53,14 +50,19 @@ def as_typed(message: str, arguments: Iterable[str]) -> str:
     return message
 
 
+def arguments_of(command: str) -> list[str]:
+    """What was typed after the command, which may have been left out."""
+    return sys.argv[2:] if sys.argv[1:2] == [command] else sys.argv[1:]
+
+
 def require_known_options(rest: Sequence[str], ours: Collection[str]) -> None:
     """Raises UsageError if an option is neither ours nor behave's; options that are behave's are passed on."""
     for word in rest:
         name = word.partition("=")[0]
         # behave, too, takes an option that is shortened as long as it is the only one of that beginning
         if name.startswith("--") and len(name) > 2 and not any(one.startswith(name) for one in BEHAVE_OPTIONS):
-            near = nearest(name, {*ours, *BEHAVE_OPTIONS})
-            meant = f"; did you mean {near}?" if near else "; ./accept run --help lists the options"
+            otherwise = "; ./accept run --help lists the options"
+            meant = suggestion(name, {*ours, *BEHAVE_OPTIONS}, otherwise=otherwise)
             raise UsageError(f"there is no option {name}, here or in behave{meant}")
 
 
@@ -72,75 +74,5 @@ def require_no_misspelt_command(arguments: Sequence[str], commands: Collection[s
     path = Path(re.sub(r":\d+$", "", word))
     if path.exists() or (STARTED_IN / path).exists():
         return
-    near = get_close_matches(word.lower(), [*commands, *suites.SUITES], 1)
-    if near and near[0] in commands:
-        raise UsageError(f"there is no command {word!r}; did you mean ./accept {near[0]}?")
-
-
-def completing() -> bool:
-    """Whether a shell asks for completions."""
-    return "_ACCEPT_COMPLETE" in os.environ
-
-
-def _starting(known: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """A completion: those of the known words that start like the incomplete one."""
-
-    def complete(incomplete: str) -> list[str]:
-        try:
-            return [one for one in known() if one.startswith(incomplete)]
-        except (AcceptError, OSError):
-            return []
-
-    return complete
-
-
-def _running() -> Iterable[str]:
-    from support.cli import clusters
-
-    return [one.name for one in clusters.running()]
-
-
-def _hosts() -> Iterable[str]:
-    from support.cli import clusters
-
-    return dict.fromkeys(host for one in clusters.running() for host in one.sandbox.hosts)
-
-
-def _tags() -> Iterable[str]:
-    from support.cli.preflight import KNOWN_TAGS
-    from support.reporting.promises import listed
-
-    return sorted(f"@{one}" for one in (*KNOWN_TAGS, *(f"id.{id}" for id in listed(FEATURES))))
-
-
-def _capabilities() -> Iterable[str]:
-    from support.target.capabilities import CAPABILITIES
-
-    return CAPABILITIES
-
-
-def _sabotages() -> Iterable[str]:
-    from support.reporting.promises import listed
-    from support.sabotage.catalogue import SABOTAGES
-
-    return [*SABOTAGES, *sorted(listed(FEATURES))]
-
-
-def _promises() -> Iterable[str]:
-    from support.reporting.promises import listed
-
-    return sorted(listed(FEATURES))
-
-
-SUITE = _starting(lambda: suites.SUITES)
-CLUSTER = _starting(_running)
-HOST = _starting(_hosts)
-TAG = _starting(_tags)
-CAPABILITY = _starting(_capabilities)
-SABOTAGE = _starting(_sabotages)
-PROMISE = _starting(_promises)
-SANDBOX = _starting(lambda: ("auto", "namespaces", "loopback"))
-VECTOR = _starting(lambda: ("auto", "pgvector", "ruvector"))
-PORTS = _starting(lambda: ("usual", "free"))
-SHAPE = _starting(lambda: ("swarm", "swarm-unified", "swarm-citus", "swarm-ha", "swarm-minimal", "secured"))
-ENDPOINT = _starting(lambda: ("write", "read", *_hosts()))
+    if (near := nearest(word, [*commands, *suites.SUITES])) in commands:
+        raise UsageError(f"there is no command {word!r}{suggestion(word, [near], './accept {}')}")

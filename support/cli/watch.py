@@ -1,7 +1,7 @@
 """`accept run --watch`: runs the selected scenarios again whenever a file changes, on a cluster that stays up.
 
-What takes long is done once: the cluster is up, and a process there has imported everything (see warm.py). No report is
-rendered: `accept report` does that, for the last run.
+What takes long is done once: the cluster is up, and a process there has imported everything (see behave_server.py). No
+report is rendered: `accept report` does that, for the last run.
 """
 
 import json
@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from support import own_folder
-from support.cli import behave_process, clusters, report, up, warm
+from support.cli import behave_process, behave_server, clusters, report, up
+from support.cli.cluster_under_test import TargetCluster, as_variables, file_of, target_of
 from support.cli.clusters import KeptCluster
 from support.cli.console import INTERRUPTED, out, say
 from support.cli.run_options import RunOptions
 from support.cli.step_advice import advice
 from support.cli.steps import STEPS, all_steps
-from support.cli.tested import TargetCluster, as_variables, file_of, target_of
 from support.errors import AcceptError, UsageError
 from support.places import WRITES_IN
 from support.reporting.journal import read
@@ -42,7 +42,7 @@ Seen = Mapping[Path, int]
 """File -> when it was changed last."""
 
 
-def watch(options: RunOptions) -> int:
+def run_on_changes(options: RunOptions) -> int:
     """Run, wait for a change, run again, until Ctrl-C. Returns 0; 130 if Ctrl-C came while scenarios were running."""
     if (options.jobs or 1) > 1 or options.repeat > 1 or options.rerun or options.keep:
         raise UsageError("--watch goes with none of --jobs, --repeat, --rerun and --keep")
@@ -172,7 +172,7 @@ class _Watcher:
     def _started(self) -> "subprocess.Popen[str]":
         own = own_folder.given()
         folders = [str(STEPS), *(map(str, own.step_folders) if own else ())]
-        argv = self._target.inside([sys.executable, "-m", "support.cli.warm", *folders])
+        argv = self._target.inside([sys.executable, "-m", "support.cli.behave_server", *folders])
         variables = {**os.environ, **as_variables({**self._options.given, **self._target.given})}
         self._warm = subprocess.Popen(
             behave_process.dies_with_us(argv),
@@ -188,6 +188,6 @@ class _Watcher:
     def _answer(self, process: "subprocess.Popen[str]") -> None:
         """Read the line that tells that it is ready for the next run."""
         assert process.stdout is not None
-        if not process.stdout.readline().startswith(warm.ENDED):
+        if not process.stdout.readline().startswith(behave_server.ENDED):
             self._warm = None
             raise AcceptError("the process that runs the scenarios has ended; its messages are above")

@@ -28,6 +28,7 @@ from support.example_app.search import SEARCH, Search
 from support.run import new_id
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
+from support.target.purposes import prompt_members
 from support.waiting import NotYet, describe, eventually
 
 CHURN, VACUUM = "come and go", "vacuum"
@@ -67,6 +68,8 @@ class CrowdedTable:
     """Key -> embedding, of that namespace."""
     crowd: Sequence[str]
     """The other namespaces."""
+    searched: Sequence[str]
+    """The members that show at once what is committed."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +107,8 @@ def make_crowded(world: World, own: int, others: int) -> CrowdedTable:
             sql.execute(session, definition)
         sql.execute(session, f"ANALYZE {quoted(there.profile.entries.table)}")
     world.measure(f"storing and indexing {own + others} entries took", time.monotonic() - begun, "s")
-    table = CrowdedTable(
-        there, world.namespace, {_key(number): vectors[number].tolist() for number in range(own)}, crowd
-    )
+    stored = {_key(number): vectors[number].tolist() for number in range(own)}
+    table = CrowdedTable(there, world.namespace, stored, crowd, prompt_members(there))
     _await_everywhere(world, table)
     return table
 
@@ -131,11 +133,11 @@ def _store(
 
 
 def _await_everywhere(world: World, table: CrowdedTable) -> None:
-    """Wait until every member has the entries. Raises Inconclusive if one does not get them."""
+    """Wait until every member that is searched has the entries. Raises Inconclusive if one does not get them."""
     count = table.cluster.profile.sql(_COUNT)
 
     def there() -> None:
-        for name in table.cluster.members:
+        for name in table.searched:
             found = sql.value(table.cluster.of_member(name), count, [table.namespace])
             if found != len(table.stored):
                 raise NotYet(f"{name} has {found} of {len(table.stored)} entries")
@@ -174,13 +176,15 @@ def _nothing(_: int) -> None:
 def search_members(
     world: World, table: CrowdedTable, churn: Workload, count: int, times: int
 ) -> Mapping[str, MemberSearches]:
-    """Search on every member for the nearest `count`, `times` times, while the table is vacuumed again and again.
+    """Search on every member that has the entries, `times` times, while the table is vacuumed again and again.
+
+    Each search is for the nearest `count`.
 
     Each search has a new session's settings: those that the role, the database and the server have.
     """
     stored = numpy.array(list(table.stored.values()), dtype=numpy.float32)
     sought = samples.vectors_near(world.random, stored / _SCALE, times)
-    histories: dict[str, History] = {name: History() for name in table.cluster.members}
+    histories: dict[str, History] = {name: History() for name in table.searched}
     plans: dict[str, str] = {}
     for part in numpy.array_split(numpy.arange(times), _ROUNDS):
         numbers: list[int] = part.tolist()

@@ -165,7 +165,7 @@ class _Boot:
     def _await_replicas(self, group: Cluster, leader: str) -> None:
         replicas = [name for name in group.members if name != leader]
         for replica in replicas:
-            streams = partial(health.require_streaming, group, replica)
+            streams = partial(health.require_replicating, group, replica)
             self._await(f"{replica} streams", Role.MEMBER, streams)
             self._tell(f"{replica} streams")
         if self._plan.layout.shape.synchronous and replicas:

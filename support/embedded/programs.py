@@ -69,7 +69,7 @@ REDIS = SystemProgram("redis-server", "redis-server", "redis-server", (7, 0))
 PGBOUNCER = SystemProgram("pgbouncer", "pgbouncer", "pgbouncer", (1, 17))
 OWN_PATRONI = Path(sys.executable).with_name("patroni")
 NOTHING_GIVEN: Mapping[str, Path] = MappingProxyType({})
-_CHOICES = {
+CHOICES = {
     "etcd": "etcd",
     "haproxy": "haproxy",
     "redis": "redis-server",
@@ -126,12 +126,12 @@ def _path(program: SystemProgram) -> Path | None:
 
 def _chosen(given: Mapping[str, Path]) -> dict[str, Path]:
     """Command -> the program that the user named for it. Raises UsageError for what cannot be run."""
-    if unknown := given.keys() - _CHOICES.keys():
-        raise UsageError(f"[programs] {sorted(unknown)[0]} is none of {', '.join(_CHOICES)}")
+    if unknown := given.keys() - CHOICES.keys():
+        raise UsageError(f"[programs] {sorted(unknown)[0]} is none of {', '.join(CHOICES)}")
     for name, path in given.items():
         if not os.access(path, os.X_OK) or path.is_dir():
             raise UsageError(f"[programs] {name} = {str(path)!r} is not an executable program")
-    return {_CHOICES[name]: path.absolute() for name, path in given.items()}
+    return {CHOICES[name]: path.absolute() for name, path in given.items()}
 
 
 def _required(program: SystemProgram, chosen: Mapping[str, Path] = NOTHING_GIVEN) -> Path:

@@ -6,7 +6,7 @@ healed, every group must stream on one timeline again, and no log may hold a PAN
 
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from support.engine.checks.writers import Coverage, FrozenPeriod, SilentPeriod, at_most_one_writer, without_frozen
 from support.engine.finding import Finding, listed
@@ -21,8 +21,10 @@ from support.target.health import await_all, is_healthy
 THAW_GRACE = 5.0
 """Seconds that a thawed leader has to learn that it was replaced: until it asks the DCS, it cannot know.
 
-Until then it accepts transactions that it cannot acknowledge, because no standby follows it any more; clients of its
-own prove that none was acknowledged and lost (support/engine/fencing.py). The excuse ends with its first refusal.
+Until then it accepts transactions. With synchronous replication it cannot acknowledge them, because no standby follows
+it any more; clients of its own prove that none was acknowledged and lost (support/engine/fencing.py). With asynchronous
+replication it acknowledges them in vain: then the same clients find out how many, and that is a known limit. The excuse
+ends with its first refusal.
 """
 ONE_WRITER = "SB-01"
 """The promise that at no time more than one member accepts writes."""
@@ -83,6 +85,11 @@ class Experiment:
         if not self.nemesis.injected_faults:
             raise MissingStep(_NO_FAULT)
         return self.nemesis.injected_faults[-1]
+
+    @property
+    def frozen(self) -> Sequence[tuple[str, InjectedFault]]:
+        """The members that a fault kept from knowing what happened, each with that fault."""
+        return tuple(self._frozen)
 
     @property
     def silenced(self) -> frozenset[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from support.target.timing import Span
-from support.vocabulary import nearest
+from support.vocabulary import suggestion
 
 UNITS = {
     "seconds": "s",
@@ -99,16 +99,14 @@ def complaints(limits: Mapping[str, float], stated: Mapping[str, Sequence[Stated
     for key, value in limits.items():
         id, _, measure = key.partition(".")
         if id not in stated:
-            near = nearest(id, stated)
-            yield f'[limits] "{key}": no scenario has the id {id}' + (f"; did you mean {near}?" if near else "")
+            yield f'[limits] "{key}": no scenario has the id {id}{suggestion(id, stated)}'
             continue
         there = sorted(set(stated[id]), key=lambda one: (one.measure, one.value))
         names = list(dict.fromkeys(one.measure for one in there))
         listed = ", ".join(f'"{id}.{name}"' for name in names)
         known = f"the limits of {id} are {listed}" if listed else f"no step of {id} states a limit"
         if measure and measure not in names:
-            near = nearest(measure, names)
-            yield f'[limits] "{key}": {known}' + (f'; did you mean "{id}.{near}"?' if near else "")
+            yield f'[limits] "{key}": {known}' + suggestion(measure, names, f'"{id}.{{}}"')
         elif not measure and len(there) != 1:
             figures = {name: " or ".join(one.figure for one in there if one.measure == name) for name in names}
             each = ", ".join(f'"{id}.{name}" ({said})' for name, said in figures.items())

@@ -12,18 +12,20 @@ from support.engine import markers
 from support.engine.checks.durability import each_write_once, kept, lost_writes, no_acknowledged_write_lost
 from support.engine.checks.writers import acknowledged_no_write, last_accepted, last_acknowledged, learned_in_time
 from support.engine.experiment import THAW_GRACE
-from support.engine.fencing import inject
+from support.engine.fencing import Replaced, inject, lost_in_failover, replaced_leaders, report_in_vain
 from support.engine.finding import Finding
-from support.engine.history import History
+from support.engine.history import History, Operation
 from support.engine.interruption import end_watches, require_interruptions_kept
 from support.engine.ledger import APPEND, close_ledger, measure_ledger, read_anywhere, read_back, size_of
 from support.engine.terms import losses_accepted_now, terms_of_ledger
 from support.engine.workload import Workload
 from support.engine.world import World
+from support.errors import Inconclusive
 from support.faults.nemesis import Fault
 from support.run import new_id
 from support.sql import Endpoint
 from support.target.leadership import await_other_leader, await_streaming
+from support.target.purposes import prompt_members
 from support.target.synchronous import await_replaced
 from support.waiting import NotYet, eventually
 
@@ -94,13 +96,20 @@ def require_ledger_intact(world: World, workload: Workload | None = None, namesp
     require_interruptions_kept(world, workload)
     accepted = losses_accepted_now(world)
     terms = terms_of_ledger(world, namespace, lost_writes(history), accepted)
-    size = partial(size_of, namespace)
-    finding = no_acknowledged_write_lost(history, (fault.begun, fault.in_effect_since), terms, size)
+    size, judged, in_vain = partial(size_of, namespace), history, dict[Replaced, list[Operation]]()
+    for one in replaced_leaders(world) if accepted else ():
+        writes = one.in_vain(history, until=one.healing + THAW_GRACE)
+        in_vain[one] = [write for write in writes if terms(write) == one.accepted]
+        judged = lost_in_failover(judged, in_vain[one], one.accepted)
+    finding = no_acknowledged_write_lost(judged, (fault.begun, fault.in_effect_since), terms, size)
     lost_at_most = None if accepted and finding.holds is not False else 0
     measure_ledger(world, history, where, lost_at_most, since=fault.begun)
     world.evidence.attach("ledger", finding.words)
     finding.require()
     each_write_once(history).require()
+    for replaced, writes in in_vain.items():
+        if writes:
+            report_in_vain(world, replaced, writes, f" through the write endpoint{where}")
 
 
 def require_ledger_on(world: World, members: Collection[str]) -> None:
@@ -118,9 +127,13 @@ def require_ledger_on(world: World, members: Collection[str]) -> None:
 def caught_up(world: World, members: Collection[str]) -> dict[str, Endpoint]:
     """The endpoints of these members, past the proxy, once each has replayed all that the leader had written until now.
 
-    Waits as long as a rejoin may take: after a change of leaders any of them may have to be rewound first.
+    Waits as long as a rejoin may take: after a change of leaders any of them may have to be rewound first. Members that
+    replay late on purpose, or read the archive, are left out. Raises Inconclusive if that leaves none.
     """
-    places = {name: world.cluster.of_member(name) for name in members}
+    prompt = prompt_members(world.cluster)
+    places = {name: world.cluster.of_member(name) for name in members if name in prompt}
+    if not places:
+        raise Inconclusive(f"{' and '.join(members)} shows late on purpose what is committed")
     namespace, key = world.another_namespace("caught-up"), f"mark {new_id()}"
     markers.write(world.cluster.write, world.profile, namespace, key)
     markers.await_seen(places, world.profile, namespace, key, within=world.timing.rejoin)

@@ -12,6 +12,7 @@ from support.target import etcd
 from support.target.cluster import Cluster
 from support.target.leadership import WRITE_ROUTE, routes
 from support.target.members import LEADER, NO_ANSWER, REPLICA, MemberStatus, NoAnswer, ask_in_parallel, status_of
+from support.target.purposes import FROM_ARCHIVE, STREAMING, reads_the_archive
 
 _EVERY = 0.4  # seconds between two looks at least
 
@@ -27,6 +28,7 @@ class Settling:
         self._open = list(cluster.groups) if visible else []
         self._visible = bool(self._open)
         self._looked = 0.0
+        self._from_archive: dict[int, set[str]] = {}
         self.words = "it is not known whether the cluster has settled"
 
     def reached(self) -> bool:
@@ -58,12 +60,15 @@ class Settling:
         lock = etcd.lock(group.topology, group.group)
         asked = [name for name in group.members if name not in self._silent]
         answers = ask_in_parallel(asked, lambda name: status_of(group, name))
+        if group.group not in self._from_archive:
+            tags = {one.name: one.tags for one in group.view().members}
+            self._from_archive[group.group] = {name for name in tags if reads_the_archive(tags[name])}
         leading = answers.get(lock.owner)
         timeline = leading.timeline if isinstance(leading, MemberStatus) else None
         wrong = {
             name: why
             for name, answer in answers.items()
-            if (why := _wrong(answer, leads=name == lock.owner, timeline=timeline))
+            if (why := _wrong(answer, _wanted(name, lock.owner, self._from_archive[group.group]), timeline))
         }
         if lock.owner not in asked:
             wrong[lock.owner] = "it holds the lock, and cannot lead"
@@ -74,11 +79,17 @@ class Settling:
         return GroupLook(time.monotonic(), lock.owner, lock.made, lock.renewed, wrong)
 
 
-def _wrong(answer: MemberStatus | NoAnswer, leads: bool, timeline: int | None) -> str:
+def _wanted(member: str, leader: str, from_archive: Collection[str]) -> tuple[str, str]:
+    """The role of a member, and the state of its replication, when all is well."""
+    if member == leader:
+        return LEADER, "none"
+    return REPLICA, FROM_ARCHIVE if member in from_archive else STREAMING
+
+
+def _wrong(answer: MemberStatus | NoAnswer, wanted: tuple[str, str], timeline: int | None) -> str:
     """What is not as it should be with a member; empty if nothing is."""
     if isinstance(answer, NoAnswer):
         return str(answer)
-    wanted = (LEADER, "none") if leads else (REPLICA, "streaming")
     if (answer.role, answer.replication) != wanted or answer.timeline != timeline:
         return f"a {answer.role}, its replication {answer.replication}, on timeline {answer.timeline} of {timeline}"
     return ""

@@ -15,8 +15,10 @@ _TABLES = """
 """
 _COLUMNS = """
     SELECT attrelid, attname, format_type(atttypid, atttypmod), attnotnull,
-           atthasdef OR attidentity <> '' OR attgenerated <> '', attgenerated <> '' OR attidentity = 'a'
-      FROM pg_attribute WHERE attrelid = ANY (%s::oid[]) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+           atthasdef OR attidentity <> '' OR attgenerated <> '', attgenerated <> '' OR attidentity = 'a',
+           attidentity <> '' OR coalesce(pg_get_expr(adbin, adrelid) !~ %s, false)
+      FROM pg_attribute LEFT JOIN pg_attrdef ON (adrelid, adnum) = (attrelid, attnum)
+     WHERE attrelid = ANY (%s::oid[]) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 # A partial index, one on an expression, or one that is not valid promises nothing of all rows.
 _UNIQUE = """
@@ -43,6 +45,8 @@ _PRIVILEGES = """
     SELECT oid, privilege FROM unnest(%s::oid[]) oid, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) privilege
      WHERE NOT has_table_privilege(oid, privilege)
 """
+_CONSTANT = r"^\(?(NULL|true|false|-?[0-9.]+|'([^']|'')*')\)?(::[^()]+(\([0-9,]+\))?)?$"
+"""A default of which no two nodes could think differently, as pg_get_expr writes it."""
 VECTOR_METHODS = ("hnsw", "ivfflat", "ruivfflat")
 """Index methods for searches by distance, which need not have an entry for each row."""
 _LENGTH = re.compile(r"character varying\((\d+)\)")
@@ -62,6 +66,8 @@ class Column:
     """Every INSERT must give a value: it is NOT NULL and has no default."""
     generated: bool
     """The database always generates the value."""
+    computed: bool = False
+    """Where an INSERT gives no value, the database computes one: a default that is more than a constant."""
 
     @property
     def length(self) -> int | None:
@@ -132,14 +138,14 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
     names = {quoted(table): table for table in tables}
     found = {names[name]: oid for name, oid in sql.rows(where, _TABLES, [list(names)])}
     oids = [list(found.values())]
-    columns = sql.rows(where, _COLUMNS, oids)
+    columns = sql.rows(where, _COLUMNS, [_CONSTANT, *oids])
     unique, indexes = sql.rows(where, _UNIQUE, oids), sql.rows(where, _INDEXES, oids)
     references, refused = sql.rows(where, _REFERENCES, oids), sql.rows(where, _PRIVILEGES, oids)
     return {
         table: TableFacts(
             columns={
-                name: Column(name, type_, notnull and not default, generated)
-                for of, name, type_, notnull, default, generated in columns
+                name: Column(name, type_, notnull and not default, generated, computed)
+                for of, name, type_, notnull, default, generated, computed in columns
                 if of == oid
             },
             unique=frozenset(frozenset(names) for of, names in unique if of == oid),

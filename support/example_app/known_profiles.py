@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from support.errors import UsageError
 from support.example_app.profile import METRICS, PARTS, Edges, Entries, Expected, Nodes, Profile, Reference, Related
+from support.vocabulary import suggestion
 
 _COSINE = {"embedding": "cosine"}
 
@@ -61,7 +61,9 @@ How it is sharded follows from its Citus set-up; some installations have no patt
 
 KNOWN = {one.name: one for one in (EXAMPLE, SWARM)}
 
-_CLASSES = {"entries": Entries, "related": Related, "nodes": Nodes, "edges": Edges, "reference": Reference}
+CLASSES = {"entries": Entries, "related": Related, "nodes": Nodes, "edges": Edges, "reference": Reference}
+KEYS = ("like", "name", *PARTS, "tables")
+"""What [schema] can have."""
 _KINDS = {str: "a name", int: "a number", dict: "a table"}
 _EXPECTED = TypeAdapter(Expected)
 
@@ -71,7 +73,7 @@ def declared_profile(said: Mapping[str, Any]) -> Profile:
 
     Raises UsageError, which names what cannot be understood and what could be meant.
     """
-    _only(said, ("like", "name", *PARTS, "tables"), "schema")
+    _only(said, KEYS, "schema")
     like = said.get("like")
     if like is not None and like not in KNOWN:
         raise UsageError(f"[schema] like = {like!r}: {_nearest(str(like), KNOWN)}")
@@ -88,7 +90,7 @@ def declared_profile(said: Mapping[str, Any]) -> Profile:
 
 
 def _part(name: str, said: Any, base: Any) -> Any:
-    cls, place = _CLASSES[name], f"schema.{name}"
+    cls, place = CLASSES[name], f"schema.{name}"
     given = dict(_table(said, place))
     known = [one.name for one in fields(cls)]
     _only(given, known, place)
@@ -137,5 +139,4 @@ def _only(said: Mapping[str, Any], known: Collection[str], place: str) -> None:
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name, known, 1)
-    return f"not known; did you mean {near[0]}?" if near else f"not known; there are {', '.join(known)}"
+    return "not known" + suggestion(name, known, otherwise=f"; there are {', '.join(known)}")

@@ -9,7 +9,7 @@ from support.example_app.catalog import Column, TableFacts, look_at
 from support.example_app.known_profiles import KNOWN
 from support.example_app.profile import METRICS, Entries, Expected, Part, Profile, columns_of
 from support.example_app.vectors import DIALECTS
-from support.vocabulary import nearest
+from support.vocabulary import suggestion
 
 SHORTEST_NAME = 64
 """Characters that a column of namespaces, keys and names must hold at least."""
@@ -102,6 +102,11 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
         kept[name] = None if why else _filled(part, facts[part.table])
         if why:
             lacks.setdefault(_CAPABILITY[name], why)
+    reference = kept.get("reference")
+    if reference is not None and not _computed(reference, facts[reference.table]):
+        lacks["computed_reference"] = f"{reference.table} computes no value of a row: each is given, or a constant"
+    elif reference is None:
+        lacks["computed_reference"] = lacks.get("reference") or f"schema profile {profile.name} names no such table"
     entries = kept.pop("entries") or profile.entries
     assert isinstance(entries, Entries)
     for name, capability in _CAPABILITY.items():
@@ -147,9 +152,8 @@ def misdeclared(said: Mapping[str, Any], profile: Profile, facts: Mapping[str, T
         named = [(what, column) for what, column in columns_of(part).items() if what in told or "like" not in said]
         for what, column in (*named, *(("fill", column) for column in part.fill)):
             if column not in columns:
-                near = nearest(column, columns)
-                meant = f"did you mean {near}?" if near else f"it has {', '.join(columns)}"
-                yield f"[schema.{name}] {what} = {column!r}: {part.table} has no such column; {meant}"
+                meant = suggestion(column, columns, otherwise=f"; it has {', '.join(columns)}")
+                yield f"[schema.{name}] {what} = {column!r}: {part.table} has no such column{meant}"
         vector = columns.get(part.embedding or "") if isinstance(part, Entries) else None
         if vector is not None and vector.family not in DIALECTS:
             yield f"[schema.{name}] embedding = {vector.name!r}: it is of type {vector.type}, and no vector"
@@ -195,6 +199,12 @@ def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[st
     for name, column in table.columns.items():
         if column.required and name not in given and _filling(column, table) is None:
             yield f"{part.table}.{name} ({column.type}) is required: give a value in the fill of its part of [schema]"
+
+
+def _computed(part: Part, table: TableFacts) -> list[str]:
+    """The columns of which scenarios give no value, and for which the database computes one."""
+    given = {*columns_of(part).values(), *part.fill}
+    return [name for name, column in table.columns.items() if column.computed and name not in given]
 
 
 def _filled(part: Part, table: TableFacts) -> Part:

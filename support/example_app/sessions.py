@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -11,7 +11,9 @@ from typing import TypeVar
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from support import sql
-from support.errors import Inconclusive
+from support.errors import ConnectFailed, Inconclusive
+from support.timeouts import NOTICE, REST
+from support.waiting import eventually
 
 _IDENTITY = "SELECT current_setting('server_version_num'), current_database(), session_user"
 
@@ -47,19 +49,31 @@ def open_idle(endpoint: sql.Endpoint, count: int, opened: list[sql.Session]) -> 
         opened.append(sql.connect(endpoint, autocommit=True))
 
 
+def open_as_many(endpoint: sql.Endpoint, count: int, opened: list[sql.Session]) -> str:
+    """Add up to `count` open sessions to `opened`, as many as there is room for; returns why there are no more.
+
+    A pool, or a role, may have a limit of its own. There is no room if a login is accepted once a session has made room
+    for it, and the next one is refused again. Raises ConnectFailed at a refusal for any other reason.
+    """
+    try:
+        open_idle(endpoint, count - len(opened), opened)
+        return ""
+    except ConnectFailed as refused:
+        if not opened:
+            raise
+        opened.pop().close()
+        again = partial(sql.connect, endpoint, autocommit=True, statement_timeout=REST)
+        opened.append(eventually(again, within=NOTICE, subject="another session", retry_on=(ConnectFailed,)))
+        try:
+            opened.append(again())
+        except ConnectFailed:
+            return str(refused)
+        raise
+
+
 def backend(session: sql.Session) -> int:
     """The process id of the server's end of a session."""
     return int(sql.value(session, "SELECT pg_backend_pid()"))
-
-
-def share_a_backend(endpoint: sql.Endpoint, tries: int = 5) -> bool:
-    """Whether idle sessions share a backend, because a pooler assigns backends to transactions.
-
-    Such a pooler runs the next statement in the backend that became idle last; a server has one for each session.
-    """
-    with ExitStack() as opened:
-        first, second = (opened.enter_context(sql.session(endpoint)) for _ in range(2))
-        return any(backend(first) == backend(second) for _ in range(tries))
 
 
 def backends(sessions: Iterable[sql.Session]) -> set[int]:

@@ -189,6 +189,28 @@ def all_among(found: Sequence[str], allowed: Collection[str]) -> Finding:
     return Finding.true(f"{len(found)} times {' or '.join(sorted(set(found)))}")
 
 
+NO_SERVER = "no server"
+"""The position of a member that the proxy does not list."""
+
+
+def with_unlisted(
+    observed: Mapping[str, Mapping[str, str]], expected: Mapping[str, Mapping[str, str]], may_lead: Collection[str]
+) -> dict[str, dict[str, str]]:
+    """What the proxy shows of each member, and of members or endpoints for which it lists no server.
+
+    A server that is not there gets no sessions. That is as good as "down" where no reads are expected, and as good as
+    anything for a member that never leads: whoever configured the proxy left it out. Of a member that may lead, writes
+    would have no way to it: then it is NO_SERVER.
+    """
+    found = {name: dict(row) for name, row in observed.items()}
+    for name, row in expected.items():
+        shown = found.setdefault(name, {})
+        for end, wanted in row.items():
+            fine = name not in may_lead or (end != "write" and "down" in wanted.split(" or "))
+            shown.setdefault(end, wanted.split(" or ")[0] if fine else NO_SERVER)
+    return found
+
+
 class InProxy(Protocol):
     """What the proxy reports about one server."""
 
@@ -208,7 +230,7 @@ class InProxy(Protocol):
 def each_serves(found: Sequence[str], among: Collection[str], held: Mapping[str, InProxy]) -> Finding:
     """Each replica of `among` serves some of the sessions, or the proxy has sent others there and would send more.
 
-    `found` is the member of each session; `held` is member -> what the proxy reports about it, if that is known.
+    `found` is the member of each session; `held` is member -> what the proxy reports about it, empty if not known.
     Unknown without sessions, and if a proxy that sends all sessions of one client to one server would look the same.
     """
     if not found or not among:
@@ -218,6 +240,8 @@ def each_serves(found: Sequence[str], among: Collection[str], held: Mapping[str,
     unserved = [one for one in among if not counts[one]]
     for one in unserved:
         server = held.get(one)
+        if held and not server:
+            return Finding.false(f"{words}; {one} is not in the read backend (tag it noloadbalance if that is meant)")
         if server and server.position != "up":
             return Finding.false(f"{words}; the proxy holds {one} {server.position}")
         if server and server.algorithm == "first":

@@ -20,7 +20,9 @@ from support.errors import Inconclusive, NotInTime
 from support.example_app.profile import Profile
 from support.target.leadership import routes
 from support.target.members import NO_ANSWER
+from support.target.purposes import prompt_members
 from support.target.timing import Span
+from support.timeouts import CLIENT
 from support.waiting import NotYet, eventually
 
 LOOKUP = "lookup"
@@ -43,17 +45,17 @@ def lookups(profile: Profile, namespace: str) -> Script:
     return script
 
 
-def start_readers(world: World, clients: int, patience: float) -> Workload:
+def start_readers(world: World, clients: int) -> Workload:
     """Let clients look up one entry through the read endpoint until the scenario ends.
 
-    Waits first until every member has the entry. A client waits `patience` seconds for an answer.
+    Waits first until every member has the entry that shows at once what is committed.
     """
     cluster, namespace = world.cluster, world.another_namespace("looked-up")
     markers.write(cluster.write, world.profile, namespace, ENTRY)
-    members = {name: cluster.of_member(name) for name in cluster.members}
+    members = {name: cluster.of_member(name) for name in prompt_members(cluster)}
     markers.await_seen(members, world.profile, namespace, ENTRY, within=world.timing.visible)
     readers = Workload(
-        cluster.read, lookups(world.profile, namespace), clients=clients, pace=_READING_PACE, patience=patience
+        cluster.read, lookups(world.profile, namespace), clients=clients, pace=_READING_PACE, patience=CLIENT
     )
     world.cleanup.enter_context(readers)
     try:

@@ -21,8 +21,9 @@ from support.run import new_id
 from support.target.cluster import Cluster
 from support.target.health import await_all
 from support.target.members import NO_ANSWER
+from support.target.purposes import purposes
 from support.target.temporary_configuration import TemporaryConfiguration
-from support.timeouts import RECOVERY, STATEMENT
+from support.timeouts import CLIENT, RECOVERY, STATEMENT
 from support.waiting import NotYet, describe, eventually
 
 _PACE, _READS = 0.01, 0.1  # seconds between two changes of a client, and between two reads of the consumer
@@ -70,8 +71,10 @@ class MaintainedSlot:
         eventually(undo, within=RECOVERY, subject=f"the slot {self.name} is dropped", retry_on=NO_ANSWER)
 
     def missing_on(self) -> list[str]:
-        """The members that do not have it yet."""
-        return [name for name in self._cluster.members if not self._is_on(name)]
+        """The members that do not have it yet. Patroni keeps none on those that never lead, or read the archive."""
+        known = purposes(self._cluster)
+        kept = [name for name in self._cluster.members if known[name].may_lead and known[name].receives_at_once]
+        return [name for name in kept if not self._is_on(name)]
 
     def _is_on(self, member: str) -> bool:
         return bool(sql.value(self._cluster.administration_of(member), _SLOTS, [self.name]))
@@ -144,7 +147,7 @@ def start_consumer(world: World, slot: MaintainedSlot) -> Consumer:
     return world.cleanup.enter_context(Consumer(world.cluster, slot.name, world.namespace))
 
 
-def start_changes(world: World, clients: int, patience: float) -> None:
+def start_changes(world: World, clients: int) -> None:
     """Let clients commit changes, each numbered, through the write endpoint until the scenario ends."""
     mark = world.namespace
 
@@ -152,7 +155,7 @@ def start_changes(world: World, clients: int, patience: float) -> None:
         values = [mark, f"{turn.client}/{turn.number}"]
         return Task(CHANGE, str(turn.client), turn.number, lambda session: _nothing(sql.value(session, _EMIT, values)))
 
-    workload = Workload(world.cluster.write, script, clients=clients, pace=_PACE, patience=patience)
+    workload = Workload(world.cluster.write, script, clients=clients, pace=_PACE, patience=CLIENT)
     world.start(workload, acknowledged=_ENOUGH)
 
 

@@ -12,8 +12,8 @@ from functools import partial
 from support import sql
 from support.failover.member_checks import Setting
 from support.target.cluster import Cluster
-from support.target.failover_readiness import never_leads
 from support.target.members import NoAnswer, ask_in_parallel
+from support.target.purposes import purposes
 from support.timeouts import REST
 
 OWN = frozenset(
@@ -89,12 +89,17 @@ def _shown(name: str, value: str | None, unit: str) -> str:
 
 
 def may_differ(
-    names: Iterable[str], members: Mapping[str, bool], exempt: Collection[str], declared: Collection[str]
+    names: Iterable[str],
+    members: Mapping[str, bool],
+    exempt: Collection[str],
+    declared: Collection[str],
+    without_feedback: Collection[str] = (),
 ) -> dict[str, frozenset[str]]:
     """Setting -> the members that may have a value of their own.
 
     `members` is member -> whether it is a replica. `exempt` are members that never lead: whoever excluded them from
-    failover may have set them for another purpose. `declared` are settings that the user says may differ.
+    failover may have set them for another purpose. `declared` are settings that the user says may differ. On members
+    `without_feedback` Patroni does not set what it sets on the other replicas.
     """
     everyone, leading = frozenset(members), frozenset(name for name, replica in members.items() if not replica)
     found = {}
@@ -102,15 +107,19 @@ def may_differ(
         if name in OWN or name in declared or name.startswith(_OWN_PREFIXES):
             found[name] = everyone
         else:
-            found[name] = frozenset(exempt) | (leading if name in OF_REPLICAS else frozenset())
+            apart = leading.union(without_feedback) if name in OF_REPLICAS else frozenset[str]()
+            found[name] = frozenset(exempt) | apart
     return found
+
+
+def without_feedback(cluster: Cluster) -> frozenset[str]:
+    """The replicas that send the leader no feedback, as they do not stream from it, nor from one that does."""
+    return frozenset(name for name, one in purposes(cluster).items() if not one.receives_at_once)
 
 
 def never_leading(cluster: Cluster) -> frozenset[str]:
     """The members whose tags bar them from leading."""
-    if not cluster.has_patroni:
-        return frozenset()
-    return frozenset(one.name for one in cluster.view().members if never_leads(one.tags))
+    return frozenset(name for name, one in purposes(cluster).items() if not one.may_lead)
 
 
 def waiting_for_a_restart(cluster: Cluster) -> dict[str, list[str] | NoAnswer]:

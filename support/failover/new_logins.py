@@ -16,11 +16,11 @@ from typing import Any
 from support import sql
 from support.errors import Inconclusive, NotInTime, ProcessFailed
 from support.failover.member_checks import StreamedAgain
-from support.failover.replication import upstreams
 from support.hosts.remote import HostUnreached
 from support.target.cluster import Cluster
 from support.target.member_files import MemberFiles, files_of
 from support.target.members import NO_ANSWER
+from support.target.purposes import purposes
 from support.waiting import NotYet, eventually
 
 _STREAMS = "SELECT pid, state FROM pg_stat_replication WHERE application_name = %s"
@@ -39,8 +39,7 @@ def end_and_await(cluster: Cluster, replica: str, within: float) -> StreamedAgai
 
     Raises Inconclusive if the replica does not stream.
     """
-    leader = cluster.leader()
-    source = upstreams(leader, cluster.view().members).get(replica, leader)
+    source = purposes(cluster)[replica].source
     where = cluster.administration_of(source)
     before = [pid for pid, _ in sql.rows(where, _STREAMS, [replica])]
     if not before:

@@ -13,7 +13,7 @@ from support.engine.world import World
 from support.errors import ConnectFailed
 from support.failover.number_checks import ACTIONS, IDENTITY, SEQUENCE, none_issued_twice
 from support.run import new_id
-from support.timeouts import STATEMENT
+from support.timeouts import CLIENT, STATEMENT
 from support.waiting import eventually
 
 _CREATE = (
@@ -32,7 +32,7 @@ _ENOUGH = 200
 """So many numbers must be drawn before the fault, and again after it."""
 
 
-def start(world: World, clients: int, patience: float) -> None:
+def start(world: World, clients: int) -> None:
     """Let clients draw numbers through the write endpoint until the scenario ends: each from both, in turn."""
     schema, where = f"accept_{world.run.id}_numbers_{new_id()}", world.cluster.write
     world.cleanup.callback(
@@ -45,7 +45,7 @@ def start(world: World, clients: int, patience: float) -> None:
     with sql.session(where) as session:
         for statement in _CREATE:
             sql.execute(session, statement.format(schema=schema))
-    workload = Workload(where, draws(schema), clients=clients, pace=0.005, patience=patience)
+    workload = Workload(where, draws(schema), clients=clients, pace=0.005, patience=CLIENT)
     world.start(workload, acknowledged=_ENOUGH)
 
 

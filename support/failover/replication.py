@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from support import sql
 from support.target.cluster import Cluster
-from support.target.patroni import MemberView
-from support.target.patroni_configuration import shared_configuration
+from support.target.members import status_of
+from support.target.patroni_configuration import await_configuration, shared_configuration
+from support.target.purposes import purposes
+from support.waiting import NotYet
 
 _SLOTS = """
     SELECT slot.slot_name, slot.slot_type, slot.active, sender.application_name, sender.state, slot.wal_status
@@ -22,7 +24,7 @@ _NOT_IN_NAMES = re.compile(r"[^a-z0-9_]")
 
 
 @dataclass(frozen=True)
-class Slot:
+class MemberSlot:
     """One replication slot of a server, and the replica that streams through it."""
 
     name: str
@@ -37,24 +39,9 @@ class Slot:
     """"reserved" while the slot keeps no more WAL than max_wal_size; then "extended", "unreserved", "lost"."""
 
 
-def upstreams(leader: str, members: Iterable[MemberView]) -> dict[str, str]:
-    """Replica -> the member from which it is configured to stream: the leader, unless its tags name another one.
-
-    A replica that does not stream by configuration (nostream) is left out.
-    """
-    known = {one.name: one for one in members}
-    return {
-        name: source if (source := str(one.tags.get("replicatefrom") or "")) in known and source != name else leader
-        for name, one in known.items()
-        if name != leader and not one.tags.get("nostream")
-    }
-
-
 def slotless(cluster: Cluster) -> list[str]:
     """The replicas that do not stream through an active slot of their upstream, each with what there is instead."""
-    leader, view = cluster.leader(), cluster.view()
-    unknown = {*cluster.followers()} - {one.name for one in view.members}
-    sources = {**dict.fromkeys(unknown, leader), **upstreams(leader, view.members)}
+    sources = {name: one.source for name, one in purposes(cluster).items() if one.source}
     used = {
         source: {slot.replica: slot for slot in slots(cluster, source) if slot.active} for source in {*sources.values()}
     }
@@ -67,14 +54,14 @@ def slotless(cluster: Cluster) -> list[str]:
 
 def orphaned(cluster: Cluster) -> list[str]:
     """The slots on the leader that nobody uses: each keeps it from removing old WAL, until its disk is full."""
-    leader, members = cluster.leader(), cluster.view().members
-    elsewhere = [one.name for one in members if upstreams(leader, members).get(one.name) != leader]
+    leader = cluster.leader()
+    elsewhere = [name for name, one in purposes(cluster).items() if one.source != leader]
     configured = shared_configuration(cluster).get("slots")
     permanent = [*(configured if isinstance(configured, Mapping) else ()), *map(slot_name, elsewhere)]
     return orphans(slots(cluster, leader), permanent)
 
 
-def orphans(found: Iterable[Slot], permanent: Collection[str]) -> list[str]:
+def orphans(found: Iterable[MemberSlot], permanent: Collection[str]) -> list[str]:
     """The names of the slots that nobody uses and nobody keeps on purpose.
 
     `permanent` are those that Patroni keeps whether they are used or not. The consumer of a logical slot may be away
@@ -87,16 +74,44 @@ def orphans(found: Iterable[Slot], permanent: Collection[str]) -> list[str]:
     ]
 
 
+def require_slots_as_declared(cluster: Cluster) -> None:
+    """Raises AssertionError where Patroni's use_slots is not as [expect] declares."""
+    on, wanted = await_configuration(cluster).slots, cluster.topology.expectations.replication_slots
+    if wanted is not None and on is not wanted:
+        raise AssertionError(
+            f"replication slots were declared {'on' if wanted else 'off'} ([expect] replication_slots = "
+            f"{str(wanted).lower()}), and Patroni's use_slots is {'on' if on else 'off'}"
+        )
+
+
+def require_delays_as_declared(cluster: Cluster) -> None:
+    """Raises AssertionError where a member that [expect] declares to replay late does not."""
+    declared, delays = cluster.topology.expectations.delayed_replicas or (), cluster.topology.delays
+    if missing := [name for name in declared if name in cluster.members and name not in delays]:
+        raise AssertionError(
+            f"{', '.join(missing)} was declared to replay late ([expect] delayed_replicas), and its "
+            "recovery_min_apply_delay is 0"
+        )
+
+
+def require_received(cluster: Cluster, written: int) -> None:
+    """Raises NotYet while a replica that replays late on purpose lacks WAL before `written`, a position in bytes."""
+    late = [name for name, one in purposes(cluster).items() if one.delay and one.receives_at_once]
+    for name in late:
+        if (has := status_of(cluster, name).wal) < written:
+            raise NotYet(f"{name} has received {has}, the leader had written {written}")
+
+
 def slot_name(member: str) -> str:
     """The name of the slot that Patroni creates for a member."""
     replaced = member.lower().replace("-", "_").replace(".", "_")
     return _NOT_IN_NAMES.sub(lambda one: f"u{ord(one[0]):04d}", replaced)[:63]
 
 
-def slots(cluster: Cluster, member: str) -> tuple[Slot, ...]:
+def slots(cluster: Cluster, member: str) -> tuple[MemberSlot, ...]:
     """The permanent replication slots of a member, as a superuser sees them."""
-    return tuple(Slot(*row) for row in sql.rows(cluster.administration_of(member), _SLOTS))
+    return tuple(MemberSlot(*row) for row in sql.rows(cluster.administration_of(member), _SLOTS))
 
 
-def _use(slot: Slot | None) -> str:
+def _use(slot: MemberSlot | None) -> str:
     return f"{slot.state} through slot {slot.name}" if slot else "it uses no slot"

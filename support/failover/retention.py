@@ -9,7 +9,7 @@ https://github.com/hapostgres/pg_auto_failover/issues/662 (a standby's slot 1.2 
 from collections.abc import Iterator
 
 from support import sql
-from support.failover.retention_checks import OpenTransaction, Slot
+from support.failover.retention_checks import OpenTransaction, RetainingSlot
 from support.target.cluster import Cluster
 from support.target.members import NoAnswer, ask_in_parallel
 from support.timeouts import REST
@@ -44,12 +44,12 @@ _HOLDS_NOTHING = "SELECT pg_is_in_recovery() AND NOT current_setting('hot_standb
 """On such a replica, vacuum on the leader does not wait for anybody."""
 
 
-def slots(cluster: Cluster) -> dict[str, list[Slot] | NoAnswer]:
+def slots(cluster: Cluster) -> dict[str, list[RetainingSlot] | NoAnswer]:
     """Member -> its replication slots, and how much each keeps back."""
 
-    def asked(member: str) -> list[Slot]:
+    def asked(member: str) -> list[RetainingSlot]:
         with sql.session(cluster.of_member(member), connect_timeout=REST) as session:
-            return [Slot(*row) for row in sql.rows(session, _SLOTS)]
+            return [RetainingSlot(*row) for row in sql.rows(session, _SLOTS)]
 
     return ask_in_parallel(cluster.members, asked)
 

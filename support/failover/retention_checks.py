@@ -12,7 +12,7 @@ UNLIMITED = -1
 
 
 @dataclass(frozen=True)
-class Slot:
+class RetainingSlot:
     """A replication slot of one server, and what the server keeps for it."""
 
     name: str
@@ -51,17 +51,17 @@ class OpenTransaction:
         return f"{self.name}{by}, for {self.seconds:.0f} s{said}"
 
 
-def most_kept(told: Mapping[str, Sequence[Slot]]) -> float:
+def most_kept(told: Mapping[str, Sequence[RetainingSlot]]) -> float:
     """The most WAL that any slot keeps, in megabytes."""
     return max((slot.kept / MEGABYTE for slots in told.values() for slot in slots if slot.wal != "lost"), default=0.0)
 
 
-def oldest_kept(told: Mapping[str, Sequence[Slot]]) -> int:
+def oldest_kept(told: Mapping[str, Sequence[RetainingSlot]]) -> int:
     """The age of the oldest transaction for whose rows any slot asks, in transactions."""
     return max((slot.age for slots in told.values() for slot in slots), default=0)
 
 
-def slots_keep_little_wal(told: Mapping[str, Sequence[Slot]], silent: Silent, limit: float) -> Finding:
+def slots_keep_little_wal(told: Mapping[str, Sequence[RetainingSlot]], silent: Silent, limit: float) -> Finding:
     """No slot of any member keeps more than `limit` megabytes of WAL. Unknown if a member gave no answer."""
     found = [
         f"on {member}, the {slot} keeps {slot.kept / MEGABYTE:,.0f} MB of WAL"
@@ -77,7 +77,7 @@ def slots_keep_little_wal(told: Mapping[str, Sequence[Slot]], silent: Silent, li
     return _unless_silent(told, silent, f"the slots keep {most_kept(told):,.0f} MB of WAL at most")
 
 
-def slots_keep_few_rows(told: Mapping[str, Sequence[Slot]], silent: Silent, limit: float) -> Finding:
+def slots_keep_few_rows(told: Mapping[str, Sequence[RetainingSlot]], silent: Silent, limit: float) -> Finding:
     """No slot of any member asks for the rows of a transaction older than `limit` transactions.
 
     Unknown if a member gave no answer.

@@ -13,6 +13,7 @@ from support.engine.ledger import APPEND
 from support.engine.world import World
 from support.failover.leader_checks import Claim, called_primary_truly, longest_false_claim
 from support.target.members import NO_ANSWER
+from support.waiting import NotYet, eventually
 
 _PACE = 0.1  # seconds between two questions to a member
 _PATH = "/primary"
@@ -59,13 +60,23 @@ class ClaimWatch:
 
 
 def watch_claims(world: World) -> ClaimWatch:
-    """Ask the health check of every member until the scenario ends."""
+    """Ask the health check of every member until the scenario ends; returns once one of them is called the primary.
+
+    Otherwise a fault that comes at once could leave it unknown who was the primary before.
+    """
     cluster = world.cluster
 
     def question(name: str) -> Callable[[], bool]:
         return lambda: cluster.patroni(name).status_code(_PATH) == 200
 
-    return world.cleanup.enter_context(ClaimWatch({name: question(name) for name in cluster.members}))
+    watch = world.cleanup.enter_context(ClaimWatch({name: question(name) for name in cluster.members}))
+
+    def called() -> None:
+        if not any(one.primary for one in list(watch.claims)):
+            raise NotYet(f"{len(watch.claims)} answers, and no member is called the primary")
+
+    eventually(called, within=world.timing.notice, subject="a member's health check calls it the primary")
+    return watch
 
 
 def require_true_claims(world: World, watch: ClaimWatch, limit: float) -> None:

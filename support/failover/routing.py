@@ -14,12 +14,13 @@ from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, NotInTime
 from support.example_app.profile import Profile
-from support.failover import health_checks
+from support.failover import member_health
 from support.failover.checks import ROUNDS, out_of_reads
 from support.failover.leader_views import NO_MEMBER
 from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, NoAnswer, Server, member_statuses, server
+from support.target.purposes import prompt_replicas
 from support.waiting import NotYet, describe, eventually
 
 _MOST = 4
@@ -97,15 +98,15 @@ def writes(sessions: Iterable[sql.Session], profile: Profile, namespace: str) ->
 
 
 def replica_in_reads(world: World) -> str:
-    """A replica on which sessions through the read endpoint land now.
+    """A replica on which sessions through the read endpoint land now, and which shows at once what is committed.
 
     Raises Inconclusive if there is none: then nobody could see it leave the read endpoint.
     """
 
     def met() -> str:
-        followers = sorted(world.cluster.followers())
-        found = _look(world, followers)
-        if not (there := [name for name in followers if found[name]]):
+        replicas = sorted(prompt_replicas(world.cluster))
+        found = _look(world, replicas)
+        if not (there := [name for name in replicas if found[name]]):
             raise NotYet(_landed(found))
         return there[0]
 
@@ -151,7 +152,7 @@ def require_back_in_reads(world: World, limit: float) -> None:
 
 def _look_without_target(world: World) -> Finding:
     target = world.experiment.target_member
-    others = [name for name in health_checks.serving_replicas(world.cluster) if name != target]
+    others = [name for name in member_health.serving_replicas(world.cluster) if name != target]
     try:
         sessions: Mapping[str, int] | None = _look(world, others, unwanted=target)
     except ConnectFailed:

@@ -16,6 +16,7 @@ from support.faults.roles import host_of
 from support.hosts.interface import SiteHost
 from support.target.failover_readiness import obstacles
 from support.target.members import NO_ANSWER, status_of
+from support.target.purposes import purposes
 from support.waiting import NotYet, eventually
 
 _WRITES = 100
@@ -33,13 +34,19 @@ class UnequalReplicas:
 def let_one_lag(world: World) -> UnequalReplicas:
     """Keep what the leader writes from one replica, chosen at random, until it lacks WAL that the others have.
 
-    Raises Inconclusive if it is the only replica, or if the others do not get ahead of it.
+    Those that may not lead, or do not receive everything at once, are left out. Raises Inconclusive if there is only
+    one other, or if the others do not get ahead of it.
     """
-    followers = sorted(world.cluster.followers())
-    behind = world.random.choice(followers)
-    replicas = UnequalReplicas(tuple(name for name in followers if name != behind), behind)
-    if not replicas.ahead:
-        raise Inconclusive(f"{behind} is the only replica")
+    known = purposes(world.cluster)
+    able = sorted(
+        name
+        for name in world.cluster.members
+        if known[name].may_lead and known[name].receives_at_once and not known[name].leads
+    )
+    if len(able) < 2:
+        raise Inconclusive(f"of the replicas, only {' and '.join(able) or 'none'} may lead and receives all at once")
+    behind = world.random.choice(able)
+    replicas = UnequalReplicas(tuple(name for name in able if name != behind), behind)
     hold_back(world, [behind], replicas.ahead)
     return replicas
 

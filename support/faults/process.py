@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from support.errors import Inconclusive
+from support.errors import Inconclusive, ProcessFailed
 from support.hosts.interface import Running, SiteHost, SiteProgram, on_each
 from support.hosts.processes import first_of
 from support.target.member_files import files_of
@@ -86,11 +86,12 @@ class Freeze:
         self.host.thaw()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Kill:
     """A program and all that it started are killed at once (kill -9); its host stays up."""
 
     process: SiteProgram
+    _lasting: bool = False
 
     def __str__(self) -> str:
         return f"{self.process.name} on {self.process.host} is killed"
@@ -101,9 +102,23 @@ class Kill:
     def require_in_effect(self) -> None:
         if self.process.pid is not None:
             raise NotYet(f"it runs as {self.process.pid}")
+        self._lasting = True
 
     def heal(self) -> None:
+        """Raises Inconclusive if somebody else has started it before."""
+        early = self._lasting and self._runs()
+        self._lasting = False
         self.process.start()
+        if early:
+            raise Inconclusive(
+                f"{self.process.name} on {self.process.host} was started by somebody else while it had to stay down"
+            )
+
+    def _runs(self) -> bool:
+        try:
+            return self.process.pid is not None
+        except ProcessFailed:  # its host does not answer; to start it is tried in any case
+            return False
 
 
 class Restart:
@@ -164,7 +179,7 @@ class PatroniFrozen(_Suspended):
         self._suspended = [one for one in self._host.running() if one.pid == patroni]
         if not self._suspended:
             raise Inconclusive(f"no Patroni ran on {self._host.name}")
-        self._host.suspend(self._suspended)
+        self._host.suspend(self._suspended, may_die=False)
 
 
 class PostgresHangs(_Suspended):

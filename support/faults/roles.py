@@ -9,9 +9,9 @@ from support.hosts.interface import SiteHost
 from support.target import dcs, etcd
 from support.target.cluster import Cluster
 from support.target.discovery.addresses import names_of
-from support.target.failover_readiness import never_leads
 from support.target.members import replica_states
 from support.target.patroni_configuration import configuration_of
+from support.target.purposes import purposes_of
 from support.target.redis import primary_of
 from support.vocabulary import Kind
 
@@ -41,15 +41,18 @@ def member_by_role(cluster: Cluster, role: str) -> str:
     if of_workers := _OF_WORKERS.fullmatch(role):
         cluster, role = cluster.of_group(int(of_workers["group"])), of_workers["role"]
     view = cluster.view()
-    synchronous = [one.name for one in view.replicas if one.role in SYNCHRONOUS]
+    known = purposes_of(view.leader.name if view.leader else "", view.members, cluster.topology.delays)
+    # First those that do all that a replica can do: a fault of one that serves nobody would show nothing.
+    replicas = sorted(view.replicas, key=lambda one: not known[one.name].ordinary)
+    synchronous = [one.name for one in replicas if one.role in SYNCHRONOUS]
     states = replica_states(cluster) if role == "a replica that may lead" and not synchronous else {}
-    able = [one.name for one in view.replicas if states.get(one.name) == "streaming" and not never_leads(one.tags)]
+    able = [one.name for one in replicas if states.get(one.name) == "streaming" and known[one.name].may_lead]
     having = {
         "the leader": [one.name for one in view.members if one.leads],
-        "a replica": [one.name for one in view.replicas],
+        "a replica": [one.name for one in replicas],
         "a replica that may lead": synchronous or able,
         "the synchronous standby": synchronous,
-        "an asynchronous replica": [one.name for one in view.replicas if one.role not in SYNCHRONOUS],
+        "an asynchronous replica": [one.name for one in replicas if one.role not in SYNCHRONOUS],
     }
     if role == "a replica that may lead" and not synchronous and configuration_of(cluster).synchronous:
         having[role] = []  # with synchronous replication only a standby may lead, even while none is chosen yet

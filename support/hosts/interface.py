@@ -132,17 +132,23 @@ class SiteHost(Protocol):
     def kill(self, processes: Sequence[Running]) -> None:
         """Kill these processes (kill -9) in this order; those that are gone are skipped."""
 
-    def suspend(self, processes: Collection[Running]) -> None:
-        """Suspend these processes until `resume`; those that are gone are skipped."""
+    def suspend(self, processes: Collection[Running], *, may_die: bool = True) -> None:
+        """Suspend these processes until `resume`; those that are gone are skipped.
+
+        `may_die`: the cluster itself may kill them meanwhile, which proves nothing against the fault.
+        """
 
     def resume(self, processes: Collection[Running]) -> None:
-        """Resume them. Harmless if they run, or are gone."""
+        """Resume them. Harmless if they run, or are gone.
+
+        On a user's host, it raises Inconclusive if somebody else has resumed them before, or killed what may not die.
+        """
 
     def freeze(self) -> None:
         """Suspend all of its programs, until `thaw`."""
 
     def thaw(self) -> None:
-        """Undo `freeze`. Harmless if nothing is frozen."""
+        """Undo `freeze`. Harmless if nothing is frozen. On a user's host, it raises Inconclusive like `resume`."""
 
     def awake(self) -> Sequence[str]:
         """What of its programs is not suspended, a description each."""

@@ -136,7 +136,7 @@ class Host:
         """See SiteHost."""
         processes.send(those, signal.SIGKILL)
 
-    def suspend(self, those: Collection[Running]) -> None:
+    def suspend(self, those: Collection[Running], *, may_die: bool = True) -> None:
         """See SiteHost."""
         processes.send(those, signal.SIGSTOP)
 

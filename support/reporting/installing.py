@@ -32,8 +32,8 @@ OLDEST_NODE = (20, 19)
 _OWN_NODE = Path("node")
 """Where the wheel is installed, below the renderer."""
 _STAMP = "installed"
-_TAKES = "53 MB"
-_TAKES_WITH_NODE = "260 MB"
+TAKES = "53 MB"
+TAKES_WITH_NODE = "260 MB"
 _INSTALLED_WITHIN = 300.0  # seconds, each of npm and pip
 _ANSWERED_WITHIN = 10.0  # seconds
 _QUIETLY = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
@@ -120,7 +120,9 @@ def _install(directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         fresh.rename(directory)
     except OSError as error:
-        raise ProcessFailed(f"the renderer of Allure's page could not be installed: {error}") from error
+        raise ProcessFailed(
+            f"the renderer of Allure's page could not be installed: {error}; ./accept report tries again"
+        ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -181,10 +183,10 @@ def _node_of_the_machine() -> Node | None:
 
 def _announcement() -> str:
     if _node_of_the_machine() is not None:
-        return f"installing the renderer of Allure's page (once, by npm): {_TAKES}"
+        return f"installing the renderer of Allure's page (once, by npm): {TAKES}"
     oldest = ".".join(map(str, OLDEST_NODE))
     return (
-        f"installing the renderer of Allure's page (once): {_TAKES_WITH_NODE}, "
+        f"installing the renderer of Allure's page (once): {TAKES_WITH_NODE}, "
         f"as this machine has no node {oldest} or newer with npm"
     )
 

@@ -23,6 +23,7 @@ PASSED, BROKEN, NOTHING_JUDGED, INTERRUPTED = 0, 1, 3, 130
 _SCENARIOS = TypeAdapter(tuple[Scenario, ...])
 _RESULT = TypeAdapter(ScenarioResult)
 _JUDGED = frozenset(Verdict) - {Verdict.INTERRUPTED, Verdict.NOT_REACHED}
+_Event = Mapping[str, Any]
 
 
 class Journal:
@@ -211,56 +212,101 @@ def read(path: Path) -> RunRecord:
 
     A result with a verdict that this version does not know is left out and reported as a trouble: the run then fails.
     """
-    events = list(_events(path))
-    begin = next((one for one in events if one["event"] == "begin"), None)
-    ends = [one for one in events if one["event"] == "end"]
-    begins = [one for one in events if one["event"] == "begin"]
-    results: dict[str, ScenarioResult] = {}
-    earlier: dict[str, ScenarioResult] = {}
-    crowded: dict[str, ScenarioResult] = {}
-    left_out = {key: one["why"] for one in events if one["event"] == "left out" for key in one["keys"]}
-    troubles = []
-    for one in events:
-        if one["event"] == "trouble":
-            troubles.append(Trouble(one["message"], one["trace"]))
-        elif one["event"] == "result":
-            if one["verdict"] not in _JUDGED:
-                troubles.append(Trouble(_unknown(one)))
-                continue
-            result = _RESULT.validate_python(one)
-            known = results.pop(result.scenario.key, result)
-            if known.final and not result.final:
-                result = known
-            results[result.scenario.key] = result
-            left_out.pop(result.scenario.key, None)
-        elif one["event"] == "rerun":
-            earlier.update({key: results[key] for key in one["keys"] if key in results})
-        elif one["event"] == "alone":
-            crowded.update({key: results[key] for key in one["keys"] if key in results})
-    seen = [limit for result in results.values() for limit in result.known_limits]
-    return RunRecord(
-        selected=_SCENARIOS.validate_python(begin["scenarios"]) if begin else (),
-        results=tuple(results.values()),
-        started={one["key"]: one["at"] for one in events if one["event"] == "started"},
-        facts={name: value for one in reversed(begins) for name, value in one["facts"].items()},
-        required=frozenset(begin["required"]) if begin else frozenset(),
-        known_limits=tuple(dict.fromkeys([*(limit for one in begins for limit in one.get("known_limits", ())), *seen])),
-        troubles=tuple(troubles),
-        interrupted=sum(one["event"] == "begin" for one in events) > sum(not one["interrupted"] for one in ends),
-        began=begin["at"] if begin else 0.0,
-        earlier=earlier,
-        crowded=crowded,
-        left_out=left_out,
-        capabilities=_capabilities(begins),
-        lost=tuple(begin.get("lost", ())) if begin else (),
-        fail_on_flaky=any(one.get("fail_on_flaky", False) for one in events if one["event"] == "begin"),
-        options=next((one["options"] for one in reversed(events) if one["event"] == "asked"), ""),
-        selection=next((one.get("selection", "") for one in reversed(events) if one["event"] == "asked"), ""),
-        ended=max((one["at"] for one in events if "at" in one), default=0.0),
-    )
+    replay = _Replay()
+    for event in _events(path):
+        replay.take(event)
+    return replay.record()
 
 
-def _capabilities(begins: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+class _Replay:
+    """What a run came to, from the events in the order in which `Journal` wrote them.
+
+    A run on several clusters begins and ends once on each. A field that earlier versions did not write may be missing.
+    """
+
+    def __init__(self) -> None:
+        self._begins = list[_Event]()
+        self._completed = 0
+        self._results = dict[str, ScenarioResult]()
+        self._started = dict[str, float]()
+        self._earlier, self._crowded = dict[str, ScenarioResult](), dict[str, ScenarioResult]()
+        self._left_out = dict[str, str]()
+        self._troubles = list[Trouble]()
+        self._options = self._selection = ""
+        self._ended = 0.0
+
+    def take(self, event: _Event) -> None:
+        """The next event. A kind that only another version knows says nothing here."""
+        match event["event"]:
+            case "begin":
+                self._begins.append(event)
+            case "started":
+                self._started[event["key"]] = event["at"]
+            case "result":
+                self._result(event)
+            case "rerun":
+                self._earlier.update(self._so_far(event))
+            case "alone":
+                self._crowded.update(self._so_far(event))
+            case "left out":
+                self._leave_out(event)
+            case "asked":
+                self._options, self._selection = event["options"], event.get("selection", "")
+            case "trouble":
+                self._troubles.append(Trouble(event["message"], event["trace"]))
+            case "end":
+                self._completed += not event["interrupted"]
+        self._ended = max(self._ended, event.get("at", 0.0))
+
+    def _result(self, event: _Event) -> None:
+        """The last verdict on a scenario holds; but what is final is replaced only by what is final, too."""
+        if event["verdict"] not in _JUDGED:
+            self._troubles.append(Trouble(_unknown(event)))
+            return
+        result = _RESULT.validate_python(event)
+        key = result.scenario.key
+        known = self._results.pop(key, result)
+        self._results[key] = known if known.final and not result.final else result
+        self._left_out.pop(key, None)
+
+    def _so_far(self, event: _Event) -> dict[str, ScenarioResult]:
+        """The results of the event's scenarios, which will run once more."""
+        return {key: self._results[key] for key in event["keys"] if key in self._results}
+
+    def _leave_out(self, event: _Event) -> None:
+        """What was only to run once more has its verdict already."""
+        self._left_out.update({key: event["why"] for key in event["keys"] if key not in self._results})
+
+    def record(self) -> RunRecord:
+        """The run, as far as the journal went. What a run has only once is that of its first begin."""
+        first: _Event = self._begins[0] if self._begins else {"scenarios": (), "required": (), "at": 0.0}
+        limits = [
+            *(limit for one in self._begins for limit in one.get("known_limits", ())),
+            *(limit for result in self._results.values() for limit in result.known_limits),
+        ]
+        return RunRecord(
+            selected=_SCENARIOS.validate_python(first["scenarios"]),
+            results=tuple(self._results.values()),
+            started=self._started,
+            facts={name: value for one in reversed(self._begins) for name, value in one["facts"].items()},
+            required=frozenset(first["required"]),
+            known_limits=tuple(dict.fromkeys(limits)),
+            troubles=tuple(self._troubles),
+            interrupted=len(self._begins) > self._completed,
+            began=first["at"],
+            earlier=self._earlier,
+            crowded=self._crowded,
+            left_out=self._left_out,
+            capabilities=_capabilities(self._begins),
+            lost=tuple(first.get("lost", ())),
+            fail_on_flaky=any(one.get("fail_on_flaky", False) for one in self._begins),
+            options=self._options,
+            selection=self._selection,
+            ended=self._ended,
+        )
+
+
+def _capabilities(begins: Sequence[_Event]) -> dict[str, str]:
     """Those of all clusters of a run: what one of them has is there."""
     found: dict[str, str] = {}
     for begin in begins:
@@ -269,7 +315,7 @@ def _capabilities(begins: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return found
 
 
-def _unknown(result: Mapping[str, Any]) -> str:
+def _unknown(result: _Event) -> str:
     what = f"unknown verdict {result['verdict']!r} on {result['scenario']['name']!r}"
     return f"{what}: another version wrote this journal; run the scenario again"
 
@@ -293,7 +339,7 @@ def exit_status(record: RunRecord) -> int:
     return BROKEN if record.without_verdict or record.troubles else PASSED
 
 
-def _events(path: Path) -> Iterator[dict[str, Any]]:
+def _events(path: Path) -> Iterator[_Event]:
     if not path.exists():
         return
     for line in path.read_text(encoding="utf-8").splitlines():

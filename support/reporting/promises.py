@@ -1,6 +1,5 @@
 """The list of promises, `features/promises.toml`: what each id means, in a sentence that users can read."""
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 from support.errors import UsageError
 from support.reporting.scenario import EPICS, SEVERITIES
+from support.vocabulary import QUOTED, suggestion
 
 FILE = "promises.toml"
 """Name of the file in the folder of the features."""
@@ -116,7 +116,7 @@ def _complaints(id: str, table: Any) -> Iterator[str]:
         yield f"[{id}] is not an id of the form AB-12"
     for key in table:
         if key not in (keys := (*_KEYS, _NAME)):
-            yield f"{id}: there is no key {key!r}{_meant(key, keys)}; the keys are {', '.join(keys)}"
+            yield f"{id}: there is no key {key!r}{suggestion(key, keys, QUOTED)} (known: {', '.join(keys)})"
     name = table.get(_NAME, "-")
     if not isinstance(name, str) or not 0 < len(name.strip()) <= LONGEST_NAME or "\n" in name:
         yield f"{id}: name = {name!r}: must be a text of at most {LONGEST_NAME} characters, in one line"
@@ -128,11 +128,6 @@ def _complaints(id: str, table: Any) -> Iterator[str]:
             yield f"{id}: {key} = {value!r}: must be a text that is not empty"
         elif key in _MEANT_FOR and value not in _MEANT_FOR[key]:
             known = _MEANT_FOR[key]
-            yield f"{id}: {key} = {value!r}: must be one of {', '.join(known)}{_meant(value, known)}"
+            yield f"{id}: {key} = {value!r}: must be one of {', '.join(known)}{suggestion(value, known, QUOTED)}"
         elif "\n" in value.strip():
             yield f"{id}: {key}: must be a single line"
-
-
-def _meant(word: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word, known, 1)
-    return f" (did you mean {near[0]!r}?)" if near else ""

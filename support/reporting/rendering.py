@@ -46,6 +46,7 @@ POLICY_TAG = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
 _RUNS_KEPT = 50
 _LARGE = 20_000  # bytes of an attachment that is not in Allure's page
 _RENDERED_WITHIN = 60.0  # seconds; it takes one
+_AGAIN = "./accept report tries again; the other pages are there without it"
 _STATUSES = ["passed", "failed", "broken", "skipped", "unknown"]
 _ANALYTICS = re.compile(
     r"<script[^>]*googletagmanager[^>]*>\s*</script>\s*<script>(?:(?!</script>).)*gtag\((?:(?!</script>).)*</script>",
@@ -189,16 +190,16 @@ def _generate(configuration: dict[str, Any], results: Path) -> None:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise ProcessFailed(f"the report could not be rendered: {error}") from error
+        raise ProcessFailed(f"the report could not be rendered: {error}; {_AGAIN}") from error
     if done.returncode != 0:
         said = " ".join(f"{done.stderr}{done.stdout}".split()) or "it printed nothing"
-        raise ProcessFailed(f"the report could not be rendered: allure ended with {done.returncode}: {said}")
+        raise ProcessFailed(f"the report could not be rendered: allure ended with {done.returncode}: {said}; {_AGAIN}")
 
 
 def _page(directory: Path) -> str:
     page = directory / "index.html"
     if not page.exists():
-        raise ProcessFailed("the report could not be rendered: allure wrote no page")
+        raise ProcessFailed(f"the report could not be rendered: allure wrote no page; {_AGAIN}")
     return without_third_parties(page.read_text(encoding="utf-8"))
 
 

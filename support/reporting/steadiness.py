@@ -23,7 +23,7 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Change:
+class VerdictChange:
     """A scenario that did not always end in the same way."""
 
     scenario: Scenario
@@ -31,7 +31,7 @@ class Change:
     """The first run with each of its verdicts."""
 
 
-def changes(records: Sequence[RunRecord]) -> tuple[Change, ...]:
+def changes(records: Sequence[RunRecord]) -> tuple[VerdictChange, ...]:
     """The scenarios on which the runs differ."""
     ends: dict[str, dict[Verdict, Ended]] = {}
     scenarios: dict[str, Scenario] = {}
@@ -42,7 +42,7 @@ def changes(records: Sequence[RunRecord]) -> tuple[Change, ...]:
             evidence = "; ".join([result.reason_in_a_line, *map(str, result.measures)]).strip("; ") if result else ""
             verdict = record.verdict_on(scenario.key)
             ends.setdefault(scenario.key, {}).setdefault(verdict, Ended(number, verdict, evidence))
-    return tuple(Change(scenarios[key], tuple(found.values())) for key, found in ends.items() if len(found) > 1)
+    return tuple(VerdictChange(scenarios[key], tuple(found.values())) for key, found in ends.items() if len(found) > 1)
 
 
 def show(records: Sequence[RunRecord], console: Console) -> bool:

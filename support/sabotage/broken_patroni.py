@@ -174,6 +174,24 @@ def hands_over_when_its_clock_jumps_back() -> None:
     Ha.run_cycle = run_cycle
 
 
+DAWDLES = 10.0
+"""Seconds, twice as many as a thawed leader has to learn that it was replaced."""
+
+
+def dawdles_after_a_freeze() -> None:
+    """A member that was frozen waits for seconds before it asks the DCS who leads."""
+    usual = Ha.run_cycle
+    last = [time.monotonic()]
+
+    def run_cycle(self: Ha) -> str:
+        if time.monotonic() - last[0] > self.dcs.ttl / 2:
+            threading.Event().wait(DAWDLES)
+        last[0] = time.monotonic()
+        return str(usual(self))
+
+    Ha.run_cycle = run_cycle
+
+
 POSTPONES = 8.0
 """Seconds between the moment in which a member takes the leader key and its promotion."""
 
@@ -233,6 +251,7 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         renews_its_lock_whatever_happens,
         trusts_its_clock,
         hands_over_when_its_clock_jumps_back,
+        dawdles_after_a_freeze,
         postpones_its_promotion,
         falters_after_taking_over,
     )

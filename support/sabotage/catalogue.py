@@ -20,7 +20,7 @@ from support.sabotage import (
     workers,
 )
 from support.sabotage.sabotage import Notice, Sabotage
-from support.vocabulary import nearest
+from support.vocabulary import QUOTED, suggestion
 
 PARTS: Mapping[str, Sequence[Sabotage]] = {
     "PostgreSQL": (*postgres.SABOTAGES, *servers.SABOTAGES, *members.SABOTAGES),
@@ -49,8 +49,7 @@ def chosen(words: Collection[str], ids: Collection[str]) -> tuple[Sabotage, ...]
             continue
         noticed = [one for one in SABOTAGES.values() if word in one.ids]
         if not noticed:
-            near = nearest(word, {*SABOTAGES, *ids})
-            meant = f"; did you mean {near!r}?" if near else ""
+            meant = suggestion(word, {*SABOTAGES, *ids}, QUOTED)
             known = "no sabotage is to be noticed by it" if word in ids else f"neither a promise nor a sabotage{meant}"
             raise UsageError(f"{word!r}: {known}; ./accept prove --list shows all sabotages")
         for one in noticed:
@@ -69,6 +68,5 @@ def tried_on(sabotages: Iterable[Sabotage], ids: Collection[str], known: Collect
     """
     for id in ids:
         if id not in known:
-            meant = f"; did you mean {near}?" if (near := nearest(id, known)) else ""
-            raise UsageError(f"--also {id}: no scenario has the tag @id.{id}{meant}")
+            raise UsageError(f"--also {id}: no scenario has the tag @id.{id}{suggestion(id, known)}")
     return tuple(replace(one, noticed_by=tuple(Notice(id, "") for id in ids)) for one in sabotages)

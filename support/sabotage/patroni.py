@@ -299,6 +299,15 @@ SABOTAGES = (
         patroni_build("hands_over_when_its_clock_jumps_back"),
     ),
     Sabotage(
+        "patroni-dawdles-after-a-freeze",
+        "replication is asynchronous, and a leader that was frozen takes ten seconds to ask who leads",
+        notices({"FO-19 host of the leader freezes": r"acknowledged \d+ writes in .* are lost: .*\(limit: 5 s\)"}),
+        together(
+            by_shared_configuration({"synchronous_mode": False}),
+            patroni_build("dawdles_after_a_freeze"),
+        ),
+    ),
+    Sabotage(
         "clock-jumps-as-declared",
         "it was declared that a leader whose clock jumps back keeps its lock, and it does not",
         notices({"SB-05 jumps back": "the lock was not renewed for"}),

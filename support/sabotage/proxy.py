@@ -82,8 +82,9 @@ def _behind_a_forwarder(cluster: Cluster) -> Damage:
     return Damage("a forwarder before the proxy", begin, check, end)
 
 
-def _killed(cluster: Cluster) -> Kill:
-    return Kill(proxy_host(cluster).processes["haproxy"])
+def _killed(cluster: Cluster) -> Damage:
+    kill = Kill(proxy_host(cluster).processes["haproxy"])
+    return Damage(str(kill), kill.inject, kill.require_in_effect, kill.process.start)  # a scenario may have started it
 
 
 _KEEPALIVE = "    srvtcpka-idle 2s\n    srvtcpka-intvl 1s\n    srvtcpka-cnt 3\n"

@@ -20,9 +20,9 @@ _REPLICATION = "host replication replicator 0.0.0.0/0 scram-sha-256"
 _LEAKS_FOR = "600"
 
 
-def access(method: str) -> MakeDamage:
-    """Every member accepts logins by that method."""
-    rules = [f"host all all 0.0.0.0/0 {method}", _REPLICATION]
+def access(method: str, database: str = "all") -> MakeDamage:
+    """Every member accepts logins to these databases by that method."""
+    rules = [f"host {database} all 0.0.0.0/0 {method}", "host all all 0.0.0.0/0 scram-sha-256", _REPLICATION]
     return confirmed_by_every_member(by_shared_configuration({"postgresql": {"pg_hba": rules}}), _RULES.format(method))
 
 
@@ -132,6 +132,19 @@ SABOTAGES = (
             }
         ),
         access("trust"),
+    ),
+    Sabotage(
+        "one-database-trusts",
+        "every member accepts logins without a password to the database that every server has",
+        notices(
+            {
+                "SE-01 Every endpoint": "were accepted.*/postgres",
+                "SE-01 Every member": "were accepted.*/postgres",
+                "SE-02 Every endpoint": "/postgres.*asks for: expected SCRAM",
+                "SE-02 Every member": "/postgres.*asks for: expected SCRAM",
+            }
+        ),
+        access("trust", "postgres"),
     ),
     Sabotage(
         "one-member-trusts",

@@ -201,7 +201,12 @@ SABOTAGES = (
     Sabotage(
         "hints-missing-on-one-member",
         "one replica writes WAL from which it could not be rewound",
-        notices({"PH-06 The WAL": "members that could not be rewound"}),
+        notices(
+            {
+                "PH-06 The WAL": "members that could not be rewound",
+                "PH-06 damaged page": "data_checksums: expected on, observed off",
+            }
+        ),
         _without_hints,
     ),
     Sabotage(

@@ -151,6 +151,21 @@ SABOTAGES = (
         ),
     ),
     of_sharded(
+        "distributed-table-is-local",
+        "a table that should be distributed is on the coordinator only",
+        {
+            "CS-03": "trajectories.*kind",
+            "SD-01": "is not distributed",
+            "RB-01": "is not distributed",
+            "RB-02 size of every shard": "not distributed: .*trajectories",
+        },
+        by_sql(
+            "SELECT undistribute_table('trajectories')",
+            "SELECT create_distributed_table('trajectories', 'id', shard_count => 32, colocate_with => 'none')",
+            "SELECT count(*) = 0 FROM pg_dist_partition WHERE logicalrelid = 'trajectories'::regclass",
+        ),
+    ),
+    of_sharded(
         "one-shard-outweighs",
         "most of the data is in one namespace",
         {"RB-02 shard is known": "times the mean"},

@@ -54,6 +54,19 @@ def stuttering(probability: float, seconds: float) -> MakeDamage:
     )
 
 
+_APPLICATION_IS_SUPERUSER = on_member(
+    A_WORKER,
+    f"{_ALONE};;ALTER ROLE $app SUPERUSER",
+    f"{_ALONE};;ALTER ROLE $app NOSUPERUSER",
+    "SELECT rolsuper FROM pg_roles WHERE rolname = '$app'",
+)
+_PASSWORD_AS_MD5 = on_member(
+    A_WORKER,
+    f"{_ALONE};;SET password_encryption = 'md5';;CREATE ROLE careless LOGIN PASSWORD 'careless'",
+    f"{_ALONE};;DROP ROLE IF EXISTS careless",
+    "SELECT rolpassword LIKE 'md5%' FROM pg_authid WHERE rolname = 'careless'",
+)
+
 _TABLE = "memory_entries"
 _UNCHECKED = "SET citus.enable_version_checks = off;;SET allow_system_table_mods = on"
 
@@ -67,6 +80,21 @@ _UNLOGGED = by_sql(
 )
 
 SABOTAGES = (
+    of_sharded(
+        "application-is-superuser-of-a-worker",
+        "the application's role is a superuser on one worker, where somebody made it by hand",
+        {
+            "SE-02 no privileges over the leader": "worker group 1.*be a superuser.*granted",
+            "SE-02 may do on the leader": "worker group 1.*create a role.*expected insufficient privilege",
+        },
+        _APPLICATION_IS_SUPERUSER,
+    ),
+    of_sharded(
+        "password-stored-as-md5-on-a-worker",
+        "a role's password is stored as an MD5 hash on one worker",
+        {"SE-02 verifier on the leader": "worker group 1.*expected SCRAM, observed an MD5 hash"},
+        _PASSWORD_AS_MD5,
+    ),
     of_sharded(
         "shards-are-unlogged",
         "the shards of the entries are unlogged on every worker: replicas lack their rows, and a crash empties them",

@@ -16,8 +16,8 @@ class Search:
     """Name -> every form in which the secret may occur."""
     decoy: str
     """A word that is not secret, but searched for like a secret, to show that the search finds what is there."""
-    planted: int = 0
-    """In how many places the decoy must be found."""
+    planted: Collection[str] = ()
+    """Where the decoy must be found: in each of these places, or in any place "of" each of these hosts."""
     found: dict[str, list[str]] = field(default_factory=dict)
     """Name -> the places where it was found."""
     places: int = 0
@@ -36,9 +36,12 @@ class Search:
 
 def decoy_found(search: Search) -> Finding:
     """The decoy was found in every place where it was planted. Unknown otherwise: the search cannot be trusted then."""
-    places: list[object] = [*search.found.get(_DECOY, [])]
-    words = f"the decoy was planted in {search.planted} places and found in {len(places)}: {listed(places) or 'none'}"
-    return Finding.true(words) if 0 < search.planted <= len(places) else Finding.unknown(words)
+    found = search.found.get(_DECOY, [])
+    unseen = [one for one in search.planted if not any(place == one or place.endswith(f" of {one}") for place in found)]
+    if unseen or not search.planted:
+        where = f"not found where it was planted: {listed(unseen)}" if unseen else "not planted anywhere"
+        return Finding.unknown(f"the decoy was {where}; it was found in {listed(found) or 'no place'}")
+    return Finding.true(f"the decoy was found in each of the {len(search.planted)} places where it was planted")
 
 
 def no_secret_found(search: Search) -> Finding:
@@ -94,14 +97,27 @@ def all_loaded(presented: Mapping[str, str], in_files: Mapping[str, str], unread
     return Finding.true(f"{len(compared)} present the certificate in their file")
 
 
+def on_all(findings: Mapping[str, Finding]) -> Finding:
+    """What was found on each server holds on all of them. Unknown without a server, or if it is for one of them."""
+    if not findings:
+        return Finding.unknown("no server was asked")
+    broken = {name: one.words for name, one in findings.items() if one.holds is False}
+    unknown = {name: one.words for name, one in findings.items() if one.holds is None}
+    words = "; ".join(f"{name}: {said}" for name, said in (broken or unknown).items())
+    if broken:
+        return Finding.false(words)
+    return Finding.unknown(words) if unknown else Finding.true(f"{listed([*findings])}: as it should be")
+
+
 _NOT_AUTHENTICATED = "28"
 """The class of SQLSTATE: invalid authorization specification."""
-_WITHOUT_LOGIN = frozenset({"401", "403", "NOAUTH", "certificate verify failed", "08P01"})
-"""HTTP statuses, Redis's error, OpenSSL's when a client rejects the server's certificate, and PgBouncer's SQLSTATE.
+_WITHOUT_LOGIN = frozenset({"401", "403", "NOAUTH", "certificate verify failed", "08P01", "3D000"})
+"""HTTP statuses, Redis's error, OpenSSL's when a client rejects the server's certificate, and PgBouncer's SQLSTATEs.
 
 PgBouncer refuses every login with 08P01, be it for a wrong password or for replication. PostgreSQL uses that code for
 messages that it does not understand; here that cannot be the cause, because the right login, which is tried first,
-sends the same messages.
+sends the same messages. Where it does not serve a database, newer ones say 3D000 before any authentication. PostgreSQL
+says so only to a login that it has accepted, which is an attempt with the outcome "".
 """
 
 _WITHOUT_TLS = ("it offers no TLS", "certificate verify failed")

@@ -6,7 +6,7 @@ A decoy can be planted in each of these, to show that a search there finds what 
 import json
 import traceback
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,12 @@ _BOOTED = ("sandbox", "beside")
 """Folders, within a run's directory, of a cluster that was booted for the run."""
 _DECOY_LIVES = 60  # seconds; longer than any search takes
 _UNUSED_PORT = 1
+DECOYS = (
+    "a login to a database that does not exist",
+    "a login as a role that does not exist",
+    "a login to a host that does not exist",
+)
+"""The failing logins whose messages name the decoy, whatever answers them."""
 
 
 def passwords(cluster: Cluster) -> dict[str, set[bytes]]:
@@ -50,7 +56,7 @@ def passwords(cluster: Cluster) -> dict[str, set[bytes]]:
 
 
 def logs(cluster: Cluster) -> Places:
-    """Everything that the programs on all hosts have logged; each log is a place."""
+    """Everything that the programs on all hosts have logged; each log is a place "of" its host."""
     for host in cluster.site.hosts.values():
         for name, log in host.logs().items():
             yield f"{name} of {host.name}", log.since("").encode()
@@ -81,28 +87,29 @@ def files(paths: Iterable[Path]) -> Places:
                 yield str(path), path.read_bytes()
 
 
-def log_on_every_member(cluster: Cluster, decoy: str) -> int:
-    """Make every member log the decoy; returns how many logs must contain it."""
+def log_on_every_member(cluster: Cluster, decoy: str) -> Sequence[str]:
+    """Make every member log the decoy; returns the hosts of which a log must contain it."""
     for name in cluster.everyone:
         log_in(cluster.of_member(name).as_user(decoy, ""))
-    return len(cluster.everyone)
+    return cluster.everyone
 
 
-def run_with_argument(cluster: Cluster, decoy: str, until: ExitStack) -> int:
-    """Run a program with the decoy as an argument on every host, `until` that unwinds; returns the number of hosts."""
+def run_with_argument(cluster: Cluster, decoy: str, until: ExitStack) -> Sequence[str]:
+    """Run a program with the decoy as an argument on every host, `until` that unwinds; returns the hosts."""
     hosts = cluster.site.hosts.values()
     for host in hosts:
         until.callback(host.run_decoy(decoy, _DECOY_LIVES))
-    return len(hosts)
+    return [host.name for host in hosts]
 
 
-def attach_to_report(run: Run, attach: Callable[[str, str], object], decoy: str) -> int:
-    """Attach the decoy to the report; returns the number of places. Raises NotAvailable in a run without a report."""
+def attach_to_report(run: Run, attach: Callable[[str, str], object], decoy: str) -> Sequence[str]:
+    """Attach the decoy to the report; returns the files that have it. Raises NotAvailable in a run without a report."""
     before = set(run.results.glob("*"))
     attach("decoy", decoy)
-    if set(run.results.glob("*")) == before:
+    written = [path for path in run.results.glob("*") if path not in before and decoy in path.read_text("utf-8")]
+    if not written:
         raise NotAvailable("no report is written in this run: behave was started without Allure's formatter")
-    return 1
+    return [*map(str, written)]
 
 
 def error_messages(cluster: Cluster, decoy: str) -> Places:
@@ -123,11 +130,12 @@ def error_messages(cluster: Cluster, decoy: str) -> Places:
 def failing_logins(cluster: Cluster, decoy: str) -> Mapping[str, Callable[[], object]]:
     """Logins and requests that fail although their password is right: description -> what to call."""
     write, topology = cluster.write, cluster.topology
+    database, role, host = DECOYS
     failing: dict[str, Callable[[], object]] = {
-        "a login to a database that does not exist": lambda: sql.connect(replace(write, database=decoy)),
-        "a login as a role that does not exist": lambda: sql.connect(replace(write, user=decoy)),
+        database: lambda: sql.connect(replace(write, database=decoy)),
+        role: lambda: sql.connect(replace(write, user=decoy)),
         "a login where nobody listens": lambda: sql.connect(replace(write, port=_UNUSED_PORT)),
-        "a login to a host that does not exist": lambda: sql.connect(replace(write, host=f"{decoy}.invalid")),
+        host: lambda: sql.connect(replace(write, host=f"{decoy}.invalid")),
         "a login with an unknown option": lambda: sql.connect(replace(write, options={"sslmode": decoy})),
         "an invalid statement": lambda: sql.execute(write, decoy),
     }

@@ -1,6 +1,7 @@
 """Logins that must be refused, tried at every endpoint or at every member; and which proof the servers ask for."""
 
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
@@ -9,7 +10,7 @@ from support import sql
 from support.errors import ConnectFailed, Inconclusive
 from support.target.cluster import Cluster
 from support.target.login import Answer, NoTls, certificate_error, log_in
-from support.target.members import NoAnswer, ask_in_parallel
+from support.target.members import NoAnswer, ask_in_parallel, heard_and_silent
 from support.target.topology import Login
 
 WRONG: Mapping[str, Callable[[Login], Login]] = {
@@ -19,12 +20,17 @@ WRONG: Mapping[str, Callable[[Login], Login]] = {
 }
 """What is wrong with a login -> how to make it from a right one."""
 
+CERTIFICATE = "a client certificate"
+"""The proof of a login that is accepted with its client certificate, is asked for nothing, and is refused without."""
+_OF_CERTIFICATE = frozenset({"sslcert", "sslkey"})
+_REFUSED = "28000"
 UNVERIFIED = "certificate verify failed"
 """OpenSSL's error when a certificate was not signed by an authority that the client trusts."""
 _FOREIGN = str(Path(__file__).with_name("foreign_authority.pem"))
 NO_TLS = "it offers no TLS"
 _USUAL_SUPERUSER = Login("postgres", "")
-_PURPOSES = {"for a session": False, "for replication": True}
+_ON_EVERY_SERVER = ("postgres", "template1")
+_DATABASES = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname"
 
 
 def ways_in(cluster: Cluster, where: str) -> list[sql.Endpoint]:
@@ -42,12 +48,37 @@ def require_right_login_accepted(cluster: Cluster, where: str) -> None:
 
 
 def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str, str]]:
-    """Endpoint or member -> "asks for" -> the proof that it demands of the application: "SCRAM", "nothing", ..."""
-    return {name: {"asks for": _asked_for(answer)} for name, answer in _right_logins(cluster, where).items()}
+    """Endpoint or member -> "asks for" -> the proof that it demands of the application: "SCRAM", "nothing", ...
+
+    At its own database, and at every other one that does not refuse it before any proof. Raises Inconclusive where
+    there is no answer.
+    """
+    right = _right_logins(cluster, where)
+    asked = {
+        name: {"asks for": _asked_for(answer)}
+        for name, answer in _proved(ways_in(cluster, where), right, {cluster.topology.application.user}).items()
+    }
+    if any(answer.refusal and not answer.authenticated for answer in right.values()):
+        return asked  # its own database says enough; without a login nobody lists the others
+    databases, unlisted = _by_database(ways_in(cluster, where))
+    elsewhere = dict[str, Answer | NoAnswer]()
+    for database, ways in databases.items():
+        if database != cluster.topology.database:
+            # The demand does not depend on the password. A right one might leave a pooler's session in template1, which
+            # would keep the user from creating databases.
+            wrong = [one.as_user(one.user, f"{token_hex(8)}-wrong") for one in ways]
+            elsewhere |= _proved(wrong, _try_each(wrong), {cluster.topology.application.user})
+    answers, silent = heard_and_silent(elsewhere)
+    if silent or unlisted:
+        raise Inconclusive(f"not every {where} answers for every database: {silent | unlisted}")
+    met = {name: one for name, one in answers.items() if one.authenticated or one.asked_for != "nothing"}
+    return asked | {name: {"asks for": answer.asked_for} for name, answer in met.items()}
 
 
-def _asked_for(answer: Answer) -> str:
+def _asked_for(answer: Answer | NoAnswer) -> str:
     """A login that is refused before any proof does not show which proof would be demanded."""
+    if isinstance(answer, NoAnswer):
+        raise Inconclusive(str(answer))
     if answer.refusal and not answer.authenticated and answer.asked_for == "nothing":
         return f"nothing: the login is refused ({answer.words})"
     return answer.asked_for
@@ -56,24 +87,82 @@ def _asked_for(answer: Answer) -> str:
 def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
     """Each attempt -> the SQLSTATE that refused it, "" when it was accepted, or why there was no answer.
 
-    `wrong` is a key of WRONG. It is tried as every known role, both for ordinary sessions and for replication.
+    `wrong` is a key of WRONG. It is tried as every known role, for ordinary sessions at each database and for
+    replication. pg_hba.conf has rules for each of these, and who gets in anywhere has got into the server.
+
+    Where the client certificate of a declared login is its whole proof, a wrong login is one without it.
     """
     topology = cluster.topology
+    owners = {login.user for login in (topology.administrator, topology.application) if login}
     known = {login.user: login for login in (_USUAL_SUPERUSER, topology.administrator, topology.application) if login}
-    tried = {
-        f"{endpoint} {purpose}": (endpoint, replication)
-        for right in ways_in(cluster, where)
-        for login in map(WRONG[wrong], known.values())
-        for endpoint in [right.as_user(login.user, login.password)]
-        for purpose, replication in _PURPOSES.items()
+    databases, attempts = _by_database(ways_in(cluster, where))
+    rounds = [(ways, False) for ways in databases.values()] + [(ways_in(cluster, where), True)]
+    for ways, replication in rounds:
+        logins = [(one, WRONG[wrong](login)) for one in ways for login in known.values()]
+        attempted = [one.as_user(login.user, login.password) for one, login in logins]
+        tried = _without_proof(attempted, _try_each(attempted, replication=replication), owners, replication)
+        purpose = "for replication" if replication else "for a session"
+        attempts |= {f"{name} {purpose}": _outcome(answer) for name, answer in tried.items()}
+    return attempts
+
+
+def _by_database(ways: Sequence[sql.Endpoint]) -> tuple[dict[str, list[sql.Endpoint]], dict[str, str]]:
+    """Database -> all these ways in, to that database: the application's, those of every server, and all others.
+
+    Also what did not list its databases -> why, if none did: then others may let anybody in.
+    """
+    by_name = {str(one): one for one in ways}
+    lists, silent = heard_and_silent(ask_in_parallel(by_name, lambda name: sql.rows(by_name[name], _DATABASES)))
+    listed = sorted({name for rows in lists.values() for (name,) in rows})
+    names = dict.fromkeys([*(one.database for one in ways), *_ON_EVERY_SERVER, *listed])
+    unlisted = {} if lists else {f"the databases of {name}": f"no answer ({why})" for name, why in silent.items()}
+    return {name: [replace(one, database=name) for one in ways] for name in names}, unlisted
+
+
+def _try_each(tried: Iterable[sql.Endpoint], *, replication: bool = False) -> dict[str, Answer | NoAnswer]:
+    """Each endpoint -> the answer to its login. All are tried at the same time, so let them be few for each server."""
+    by_name = {str(one): one for one in tried}
+    return ask_in_parallel(by_name, lambda name: log_in(by_name[name], replication=replication))
+
+
+def _without_proof(
+    tried: Iterable[sql.Endpoint], answers: Mapping[str, Answer | NoAnswer], owners: Collection[str], replication: bool
+) -> dict[str, Answer | NoAnswer]:
+    """The answers; of those that the client certificate may have proved, the answer to the same login without it.
+
+    That is so where a server accepts the certificate's owner and asks for nothing else (`cert` in pg_hba.conf). Where
+    it trusts anybody, the login without the certificate is accepted, too.
+    """
+    bare = {
+        name: replace(one, options={key: value for key, value in one.options.items() if key not in _OF_CERTIFICATE})
+        for one in tried
+        if one.user in owners and "sslcert" in one.options
+        if isinstance(answer := answers[name := str(one)], Answer)
+        if answer.authenticated and answer.asked_for == "nothing"
     }
 
     def attempt(name: str) -> Answer:
-        endpoint, replication = tried[name]
-        return log_in(endpoint, replication=replication)
+        try:
+            return log_in(bare[name], replication=replication)
+        except ssl.SSLError as error:
+            if "ALERT" not in (error.reason or ""):
+                raise
+            return Answer("nothing", False, _REFUSED, str(error))  # the server itself may end a handshake without one
 
-    answers = ask_in_parallel(tried, attempt)
-    return {name: _outcome(answer) for name, answer in answers.items()}
+    return {**answers, **ask_in_parallel(bare, attempt)}
+
+
+def _proved(
+    tried: Iterable[sql.Endpoint], answers: Mapping[str, Answer | NoAnswer], owners: Collection[str]
+) -> dict[str, Answer | NoAnswer]:
+    """The answers; those that the client certificate has proved ask for it."""
+    found = dict(answers)
+    for name, bare in _without_proof(tried, answers, owners, replication=False).items():
+        if bare is not (answer := answers[name]):
+            assert isinstance(answer, Answer)
+            refused = isinstance(bare, Answer) and bare.refusal.startswith(_REFUSED[:2]) and not bare.authenticated
+            found[name] = replace(answer, asked_for=CERTIFICATE) if refused else bare
+    return found
 
 
 def tls_logins(cluster: Cluster, where: str) -> dict[str, str]:
@@ -118,9 +207,12 @@ def _why_unverified(endpoint: sql.Endpoint) -> str:
 
 
 def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:
-    """The application's own login without TLS, tried everywhere; the outcomes are those of `wrong_logins`."""
-    plain = {str(one): replace(one, options={**one.options, "sslmode": "disable"}) for one in ways_in(cluster, where)}
-    return {name: _outcome(answer) for name, answer in ask_in_parallel(plain, lambda name: log_in(plain[name])).items()}
+    """The application's own login without TLS, tried everywhere at each database; outcomes as of `wrong_logins`."""
+    databases, attempts = _by_database(ways_in(cluster, where))
+    for ways in databases.values():
+        answers = _try_each(replace(one, options={**one.options, "sslmode": "disable"}) for one in ways)
+        attempts |= {name: _outcome(answer) for name, answer in answers.items()}
+    return attempts
 
 
 def mistrusting_logins(cluster: Cluster, where: str) -> dict[str, str]:
@@ -150,8 +242,7 @@ def _outcome(answer: Answer | NoAnswer) -> str:
 
 
 def _right_logins(cluster: Cluster, where: str) -> dict[str, Answer]:
-    by_name = {str(one): one for one in ways_in(cluster, where)}
-    answers = ask_in_parallel(by_name, lambda name: log_in(by_name[name]))
+    answers = _try_each(ways_in(cluster, where))
     silent = {name: str(answer) for name, answer in answers.items() if isinstance(answer, NoAnswer)}
     if silent or not answers:
         raise Inconclusive(f"not every {where} answers: {silent or 'there is none'}")

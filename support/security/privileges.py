@@ -1,9 +1,20 @@
 """What a role may do beyond its own data: according to the catalogue, and by trying it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from support import sql
+from support.errors import ConnectFailed
+from support.target.citus import expected_workers, node_leaders
+from support.target.cluster import Cluster
+from support.target.members import NoAnswer, ask_in_parallel
 from support.waiting import describe
+
+T = TypeVar("T")
+
+BEHIND_ENDPOINT, OF_WORKERS = "the server behind the write endpoint", "the leader of each worker group"
+SERVERS = (BEHIND_ENDPOINT, OF_WORKERS)
+"""Those that scenarios ask. Roles are replicated within a group; each group of Citus has roles of its own."""
 
 PRIVILEGES: Mapping[str, str] = {
     "be a superuser": "rolsuper",
@@ -19,11 +30,12 @@ PRIVILEGES: Mapping[str, str] = {
 """Privilege -> the condition on pg_roles for a role that grants it, to itself and to its members."""
 
 # Each fails when privileges are checked, or changes nothing: all are rolled back, and no file of that name exists.
+# None needs a table of the application. Citus opens the table of a COPY before PostgreSQL checks any privilege.
 ACTIONS: Mapping[str, str] = {
     "read a file of the server": "SELECT pg_read_file('PG_VERSION')",
     "list a directory of the server": "SELECT pg_ls_dir('.')",
-    "load a file of the server into a table": "COPY metadata FROM '/nonexistent/accept'",
-    "write a file on the server": "COPY metadata TO '/nonexistent/accept'",
+    "load a file of the server into a table": "COPY pg_class FROM '/nonexistent/accept'",
+    "write a file on the server": "COPY (SELECT 1) TO '/nonexistent/accept'",
     "run a program on the server": "COPY (SELECT 1) TO PROGRAM 'cat > /dev/null'",
     "create a role": "CREATE ROLE accept_action",
     "become the bootstrap superuser": "SELECT set_config('role', rolname, true) FROM pg_roles WHERE oid = 10",
@@ -34,11 +46,33 @@ ACTIONS: Mapping[str, str] = {
 }
 """What only an administrator may do -> a statement that tries it."""
 
+_ALONE = "SET LOCAL citus.enable_ddl_propagation = off"
+"""Any role may say so. PostgreSQL takes it without Citus, too."""
 _STORED = """
     SELECT rolname, CASE WHEN rolpassword LIKE 'SCRAM-SHA-256$%%' THEN 'SCRAM'
                          WHEN rolpassword LIKE 'md5%%' THEN 'an MD5 hash' ELSE 'something else' END
       FROM pg_authid WHERE rolcanlogin AND rolpassword IS NOT NULL
 """
+
+
+def on_each(
+    cluster: Cluster, servers: str, login: sql.Endpoint, question: Callable[[sql.Endpoint], T]
+) -> dict[str, T | NoAnswer]:
+    """Server -> what `question` returns for the login there; `servers` is one of SERVERS.
+
+    `login` is the write endpoint, as the application or the administrator. A worker group that should be there and
+    cannot be asked is part of the result.
+    """
+    if servers == BEHIND_ENDPOINT:
+        return {BEHIND_ENDPOINT: question(login)}
+    leaders = node_leaders(cluster)
+
+    def answer(node: str) -> T:
+        if node not in leaders:
+            raise ConnectFailed(f"Citus has no node for {node}")
+        return question(leaders[node].as_user(login.user, login.password))
+
+    return ask_in_parallel(expected_workers(cluster), answer)
 
 
 def granted(where: sql.Endpoint, privileges: Iterable[str]) -> dict[str, dict[str, str]]:
@@ -50,7 +84,10 @@ def granted(where: sql.Endpoint, privileges: Iterable[str]) -> dict[str, dict[st
 
 
 def tried(where: sql.Endpoint, actions: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Action -> "outcome" -> "done", or the error that refused it: "insufficient privilege". Each is rolled back."""
+    """Action -> "outcome" -> "done", or the error that refused it: "insufficient privilege". Each is rolled back.
+
+    On a worker of Citus it is tried on that server alone: what is passed on to the other nodes is refused by them.
+    """
     with sql.session(where, autocommit=False) as session:
         return {action: {"outcome": _try(session, ACTIONS[action])} for action in actions}
 
@@ -61,6 +98,11 @@ def stored_passwords(administration: sql.Endpoint) -> dict[str, dict[str, str]]:
 
 
 def _try(session: sql.Session, statement: str) -> str:
+    sql.execute(session, _ALONE)
     refused = sql.error_of(lambda: sql.execute(session, statement))
     session.rollback()
-    return "done" if refused is None else sql.condition_of(refused) or describe(refused)
+    if refused is None:
+        return "done"
+    if "pg_class" in statement and "pg_class" in str(refused):  # the file was not refused, but then the table was
+        return f"not refused: {describe(refused)}"
+    return sql.condition_of(refused) or describe(refused)

@@ -15,7 +15,7 @@ import requests
 from support.errors import Inconclusive
 from support.target.cluster import Cluster
 from support.target.members import ask_in_parallel
-from support.target.redis import client_of, primary_of
+from support.target.redis import FORBIDDEN, client_of, primary_of, require_answer
 from support.target.topology import Login, RedisAddress
 from support.timeouts import REST
 
@@ -80,7 +80,7 @@ def require_redis_accepts_login(cluster: Cluster) -> None:
     """Raises Inconclusive unless Redis accepts a command with the right login."""
     try:
         with client_of(_named_login(cluster)) as client:
-            client.ping()
+            require_answer(client)
     except redis.RedisError as error:
         raise Inconclusive(f"Redis does not accept the right login: {error}") from None
 
@@ -116,7 +116,7 @@ def _command(cluster: Cluster, command: str, login: Login | None, key: str) -> s
     try:
         with client_of(replace(_named_login(cluster), user=user, password=password)) as client:
             client.execute_command(*(key if word == "$key" else word for word in COMMANDS[command]))
-    except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
+    except (redis.AuthenticationError, FORBIDDEN):
         return "NOAUTH"
     except redis.RedisError as error:
         raise OSError(str(error)) from None

@@ -7,7 +7,6 @@ a deadlock has one victim. Where shards and rows are is judged in `placement_che
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Operation, Outcome
@@ -125,13 +124,13 @@ class Transfer:
         return {self.source: -self.amount, self.target: self.amount}
 
 
-class Account(Protocol):
-    """What an account holds, and the transfers that took part in that: name -> the change that it made."""
+@dataclass(frozen=True)
+class Account:
+    """What one account holds, and the transfers that left an entry there."""
 
-    @property
-    def balance(self) -> int: ...
-    @property
-    def transfers(self) -> Mapping[str, int]: ...
+    balance: int
+    transfers: Mapping[str, int]
+    """Name -> the change that it made."""
 
 
 def all_or_nothing(history: History, accounts: Mapping[str, Account], opened_with: int) -> Finding:

@@ -49,15 +49,22 @@ Held = Mapping[str, Collection[str]]
 """Node that answers -> the shards among its own tables."""
 
 
-def evenly_spread(placements: Sequence[Placement], shards: int, nodes: Collection[str], share: float = 10) -> Finding:
+def evenly_spread(
+    placements: Sequence[Placement],
+    shards: int,
+    nodes: Collection[str],
+    share: float = 10,
+    *,
+    tables: Collection[str] = (),
+) -> Finding:
     """Each table has this many shards, and each node has its share of them, to within `share` percent.
 
-    One shard more or less is not uneven, where shards cannot be divided more evenly. Unknown without two nodes or
-    without a table.
+    `tables` are those that should be distributed: one without any shard is not. One shard more or less is not uneven,
+    where shards cannot be divided more evenly. Unknown without two nodes or without a table.
     """
-    if len(nodes) < 2 or not placements:
+    if len(nodes) < 2 or not (placements or tables):
         return Finding.unknown(f"{len(placements)} placements, to be spread over {len(nodes)} nodes")
-    wrong = []
+    wrong = _without_shards(tables, placements)
     for table, counts in _counts(placements).items():
         if counts.total() != shards:
             wrong.append(f"{table} has {counts.total()} shards instead of {shards}")
@@ -66,19 +73,22 @@ def evenly_spread(placements: Sequence[Placement], shards: int, nodes: Collectio
         if not counts.keys() <= set(nodes) or any(not lowest <= counts[node] <= highest for node in nodes):
             said = ", ".join(f"{counts[node]} on {node}" for node in sorted({*nodes, *counts}))
             wrong.append(f"the shards of {table} are spread unevenly: {said}")
-    tables = len(_counts(placements))
-    return _all_or(wrong, f"{shards} shards of each of {tables} tables, evenly on {listed(sorted(nodes))}")
+    return _all_or(
+        wrong, f"{shards} shards of each of {len(_counts(placements))} tables, evenly on {listed(sorted(nodes))}"
+    )
 
 
-def each_on_one_live_node(placements: Sequence[Placement], held: Held) -> Finding:
+def each_on_one_live_node(placements: Sequence[Placement], held: Held, *, tables: Collection[str] = ()) -> Finding:
     """Each shard has one active placement, on a node that answers and has the shard; no other node has it.
 
-    The nodes have no further shards of those tables. Unknown when there is no placement.
+    `tables` are those that should be distributed: one without any shard is not. The nodes have no further shards of
+    those tables. Unknown when there is no placement, and should be none.
     """
-    if not placements:
+    if not (placements or tables):
         return Finding.unknown("there is no placement")
     times = Counter(one.name for one in placements)
-    wrong = [f"{shard} has {count} placements" for shard, count in times.items() if count != 1]
+    wrong = _without_shards(tables, placements)
+    wrong += [f"{shard} has {count} placements" for shard, count in times.items() if count != 1]
     for one in placements:
         if one.node == NOWHERE:
             wrong.append(f"{one.name} has no placement")
@@ -172,6 +182,11 @@ def joins_co_located(placements: Sequence[Placement], tasks: Sequence[Collection
 
 def _places(places: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{shard} on {node}" for node, shard in places) or "no shard"
+
+
+def _without_shards(tables: Collection[str], placements: Iterable[Placement]) -> list[str]:
+    """A table of which Citus knows no shard is on one server only, like any other table."""
+    return [f"{table} is not distributed" for table in sorted({*tables} - {one.table for one in placements})]
 
 
 def _counts(placements: Sequence[Placement]) -> dict[str, Counter[str]]:

@@ -84,6 +84,13 @@ def sharding_of(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dic
     return found
 
 
+def meant_to_be_distributed(cluster: Cluster) -> tuple[str, ...]:
+    """The tables that the schema says are distributed, without optional ones that do not exist."""
+    profile = cluster.profile
+    known = sharding_of(cluster.write, profile.distributed())
+    return tuple(name for name, one in known.items() if one != _MISSING or not profile.tables[name].optional)
+
+
 def placements(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> list[Placement]:
     """Every placement of the tables' shards; a shard without a placement is on "no node"."""
     return [

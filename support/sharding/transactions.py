@@ -8,6 +8,7 @@ Source: https://docs.citusdata.com/en/v13.0/develop/api_guc.html (two-phase comm
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -123,8 +124,9 @@ class CommitHeld:
             raise NotYet(f"they still receive: {awake}")
 
     def heal(self) -> None:
-        for host, receivers in self._held:
-            host.resume(receivers)
+        with ExitStack() as every:  # each, also if one of them fails
+            for host, receivers in self._held:
+                every.callback(host.resume, receivers)
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,9 @@ from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
 from support.errors import Inconclusive
 from support.example_app.profile import Profile
-from support.sharding.checks import Transfer
+from support.sharding.checks import Account, Transfer
 from support.sharding.shards import namespace_on
-
-CLIENT_PATIENCE = 3.0
-"""Seconds that a client waits for an answer before it gives up and reconnects."""
+from support.timeouts import CLIENT
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ def start_ledger(world: World, group: int, clients: int) -> Ledger:
     """Let clients append to a ledger on one worker group until the scenario ends; returns after 300 entries."""
     namespace = namespace_on(world, group)
     script = appends(world.profile, namespace)
-    workload = Workload(world.cluster.write, script, clients=clients, patience=CLIENT_PATIENCE)
+    workload = Workload(world.cluster.write, script, clients=clients, patience=CLIENT)
     world.start(workload, acknowledged=300)
     return Ledger(namespace, workload)
 
@@ -57,15 +55,6 @@ No transaction is harmed by it, which is what is promised here; so these crashes
 """
 
 
-@dataclass(frozen=True)
-class Account:
-    """What one account holds, and the transfers that left an entry there."""
-
-    balance: int
-    transfers: Mapping[str, int]
-    """Name -> the change that it made."""
-
-
 def open_accounts(where: sql.Endpoint, profile: Profile, accounts: Iterable[str]) -> None:
     """Accounts in these namespaces, each with OPENED_WITH."""
     with sql.session(where) as session:
@@ -85,7 +74,7 @@ def start_transfers(world: World, clients: int) -> list[str]:
     accounts = [account for those in by_group for account in those]
     open_accounts(world.cluster.write, world.profile, accounts)
     script = transfers(world.profile, by_group)
-    workload = Workload(world.cluster.write, script, clients=clients, patience=CLIENT_PATIENCE)
+    workload = Workload(world.cluster.write, script, clients=clients, patience=CLIENT)
     world.start(workload, acknowledged=100)
     world.experiment.expected_alarms.append(COORDINATOR_CRASHES)
     return accounts

@@ -5,8 +5,8 @@ limits: what the cluster does not promise because it is not configured for it. T
 promises.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 import requests
@@ -14,34 +14,50 @@ import requests
 from support import sql
 from support.errors import AcceptError, ConnectFailed, RequirementMissing
 from support.expectations import AcceptedLoss, Expectations
-from support.target import etcd
+from support.target import etcd, haproxy
 from support.target.cluster import Cluster
-from support.target.members import NO_ANSWER, settings
+from support.target.members import NO_ANSWER, server, settings
 from support.target.patroni_configuration import PatroniConfiguration, configurations_by_group
+from support.target.purposes import Purpose, purposes
 from support.target.redis import RedisFacts, facts_of
 from support.target.timing import PROXY_ASSUMED, Span, Timing, proxy_detection
 from support.target.topology import Topology
+from support.timeouts import REST
 
 _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
-    "patroni": ("members", "synchronous", "synchronous_standbys", "failsafe", "login_failover", "clock_jumps"),
+    "patroni": (
+        *("members", "synchronous", "synchronous_standbys", "failsafe", "login_failover", "clock_jumps"),
+        *("delayed_replicas", "replication_slots"),
+    ),
+    "haproxy": ("leader_serves_reads",),
     "dcs": ("dcs_spare",),
     "citus": ("workers", "distributed_snapshots"),
-    "redis": ("redis_mode", "redis_eviction"),
+    "cache_state": ("redis_mode", "redis_eviction"),
 }
 """Capability -> the keys of [expect] that are about it."""
 _MODES = frozenset(
-    {"synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving", "copyable"}
+    {
+        *("synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving", "copyable"),
+        *("prompt_replicas", "replication_slots", "data_checksums", "reads_apart"),
+    }
 )
 """The capabilities that the baseline decides, by what is configured and declared."""
+OF_EMBEDDED = Expectations(delayed_replicas=(), replication_slots=True, data_checksums=True, leader_serves_reads=False)
+"""What the embedded cluster is configured for, so that a change of that is no design of anybody's, but a fault."""
 _SLOT_LIMIT = "max_slot_wal_keep_size"
 _WAL_LEVEL, _LOGICAL = "wal_level", "logical"
 _ARCHIVE_MODE = "archive_mode"
+_CHECKSUMS = "data_checksums"
+_DELAY, _NO_DELAY = "recovery_min_apply_delay", "0"
 _VERSION, _WITH_MESSAGES = "server_version_num", 140000
 """Logical messages, by which changes are followed, came with PostgreSQL 14."""
 _SIZE = "SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database"
 _LOGICAL_SLOTS = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY 1"
 _LARGEST = 10 * 2**30
 """Bytes: more is not copied for a test."""
+_SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _CHECKSUMS, _DELAY)
+_NO_SLOTS = "a replica that was away for longer than WAL is kept has to be built anew"
+_NO_CHECKSUMS = "a page that its disk has damaged is read as if it were right"
 _SLOTS_FILL = "a replication slot that nobody reads from keeps WAL until the disk of its server is full"
 
 
@@ -62,6 +78,14 @@ class Baseline:
     """Why there is no logical replication whose messages could be followed."""
     archives_nothing: bool = False
     """archive_mode is off on every member that answered."""
+    no_checksums: bool = False
+    """data_checksums is off on every member that answered."""
+    leader_serves_reads: bool = False
+    """The read endpoint leads to the leader as well as to replicas."""
+    delays: Mapping[str, str] = field(default_factory=dict)
+    """Member -> its recovery_min_apply_delay, if it has one."""
+    purposes: Mapping[int, Mapping[str, Purpose]] = field(default_factory=dict)
+    """Group -> member -> what it is for; of the groups where a Patroni answered."""
     not_copyable: str = ""
     """Why no member should miss WAL and be copied in a test; empty if that costs little, or is not known."""
 
@@ -75,8 +99,10 @@ def apply_baseline(
     Raises RequirementMissing where [expect] declares something about a part that the target does not have.
     """
     require_declared_parts(topology, expected)
+    if topology.embedded:  # whatever of it a shape does not have needs no expectation
+        expected = expected.unless_declared(OF_EMBEDDED)
     cluster = Cluster(topology)
-    baseline = _read(cluster)
+    baseline = _read(cluster, expected)
     timing = _timing(cluster, baseline, expected, multiplier)
     needs = {"replicas": 2, "several_replicas": 3}
     judged = {name for name, least in needs.items() if (expected.member_count or 0) >= least}  # broken if not there
@@ -88,6 +114,7 @@ def apply_baseline(
         expectations=expected,
         timing=timing,
         accepted_loss=accepted_losses(topology.groups, baseline.groups, expected),
+        delays=baseline.delays,
     )
     return known, known_limits(baseline, expected, timing)
 
@@ -102,7 +129,7 @@ def require_declared_parts(topology: Topology, expected: Expectations) -> None:
             )
 
 
-def _read(cluster: Cluster) -> Baseline:
+def _read(cluster: Cluster, expected: Expectations) -> Baseline:
     """Never raises."""
     groups, voters, redis = configurations_by_group(cluster), None, None
     try:
@@ -116,7 +143,11 @@ def _read(cluster: Cluster) -> Baseline:
     except (AcceptError, AssertionError, OSError):
         pass
     members = {group.group: len(group.members) for group in cluster.groups if group.group in groups}
-    shared = _shared_settings(cluster)
+    shown = {name: row for group in cluster.groups for name, row in settings(group, _SETTINGS).items()}
+    delays = {name: row[_DELAY] for name, row in shown.items() if row.get(_DELAY, _NO_DELAY) != _NO_DELAY}
+    if expected.delayed_replicas is not None:  # a delay that was not declared is no design, but a fault
+        delays = {name: delay for name, delay in delays.items() if name in expected.delayed_replicas}
+    shared = _shared_settings(shown.values())
     level, version = shared.get(_WAL_LEVEL, _LOGICAL), int(shared.get(_VERSION, _WITH_MESSAGES))
     not_logical = f"wal_level is {level} on every member: there is no logical replication"
     too_old = f"PostgreSQL {version // 10_000} has no logical messages (14 or newer has)"
@@ -128,6 +159,10 @@ def _read(cluster: Cluster) -> Baseline:
         unbounded_slots=shared.get(_SLOT_LIMIT) == "-1",
         not_logical=not_logical if level != _LOGICAL else too_old if version < _WITH_MESSAGES else "",
         archives_nothing=shared.get(_ARCHIVE_MODE) == "off",
+        no_checksums=shared.get(_CHECKSUMS) == "off",
+        leader_serves_reads=_leader_serves_reads(cluster),
+        delays=delays,
+        purposes=_purposes(Cluster(replace(cluster.topology, delays=delays))),
         not_copyable=_not_copyable(cluster),
     )
 
@@ -144,15 +179,37 @@ def _not_copyable(cluster: Cluster) -> str:
     return ""
 
 
-def _shared_settings(cluster: Cluster) -> dict[str, str]:
+def _shared_settings(shown: Collection[Mapping[str, str]]) -> dict[str, str]:
     """Setting -> its value, where that is the same on every member that answered.
 
     If members differ, that is not a configuration but a mistake on one of them.
     """
-    names = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION)
-    shown = [row for group in cluster.groups for row in settings(group, names).values()]
-    values = {name: {row[name] for row in shown if name in row} for name in names}
+    values = {name: {row[name] for row in shown if name in row} for name in _SETTINGS if name != _DELAY}
     return {name: found.pop() for name, found in values.items() if len(found) == 1}
+
+
+def _leader_serves_reads(cluster: Cluster) -> bool:
+    """Whether the read endpoint leads to the leader as well as to replicas. Reads on the leader alone are a fault."""
+    topology, found = cluster.topology, set[bool]()
+    if topology.read is None or not cluster.has_patroni:
+        return False
+    with suppress(AcceptError, *NO_ANSWER), ExitStack() as opened:
+        if topology.statistics is not None and "pools" not in topology.lacks:
+            leader, shown = cluster.leader(), haproxy.positions(topology.statistics, cluster.members)
+            found = {name == leader for name, ends in shown.items() if ends.get("read") == "up"}
+        else:
+            for _ in range(2 * len(cluster.members)):
+                session = opened.enter_context(sql.session(cluster.read, connect_timeout=REST))
+                found.add(not server(session).in_recovery)
+    return found == {True, False}
+
+
+def _purposes(cluster: Cluster) -> dict[int, dict[str, Purpose]]:
+    found = {}
+    for group in cluster.groups if "patroni" not in cluster.topology.lacks else ():
+        with suppress(AcceptError, *NO_ANSWER):
+            found[group.group] = purposes(group)
+    return found
 
 
 def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expectations) -> Iterator[tuple[str, str]]:
@@ -167,6 +224,13 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         why = "; ".join(dict.fromkeys(one.why for one in losses.values()))
         said = "as [expect] declares" if expected.synchronous is False else "and [expect] does not say otherwise"
         yield "synchronous", f"Patroni's synchronous_mode is off{_in(asynchronous)}, {said}: {why}"
+    barred = [
+        group
+        for group, members in baseline.purposes.items()
+        if group in baseline.groups and len(members) > 1 and not any(one.may_be_synchronous for one in members.values())
+    ]
+    if barred and not asynchronous and not expected.wants_synchronous and not topology.embedded:
+        yield "synchronous", f"no replica{_in(barred)} may be a synchronous standby, by their tags"
     without_failsafe = [group for group, one in baseline.groups.items() if not one.failsafe]
     if without_failsafe and not expected.failsafe:
         said = "as [expect] declares" if expected.failsafe is False else "and [expect] does not say otherwise"
@@ -174,6 +238,16 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
             "failsafe",
             f"Patroni's failsafe_mode is off{_in(without_failsafe)}, {said}: there is no leader without the DCS",
         )
+    slotless = [group for group, one in baseline.groups.items() if not one.slots]
+    if slotless and not expected.replication_slots:
+        said = "as [expect] declares" if expected.replication_slots is False else "and [expect] does not say otherwise"
+        yield "replication_slots", f"Patroni's use_slots is off{_in(slotless)}, {said}: {_NO_SLOTS}"
+    if baseline.no_checksums and not expected.data_checksums:
+        said = "as [expect] declares" if expected.data_checksums is False else "and [expect] does not say otherwise"
+        yield "data_checksums", f"data_checksums is off on every member, {said}: {_NO_CHECKSUMS}"
+    if expected.leader_serves_reads or (baseline.leader_serves_reads and expected.leader_serves_reads is None):
+        said = "as [expect] declares" if expected.leader_serves_reads else "and [expect] does not say otherwise"
+        yield "reads_apart", f"the read endpoint leads to the leader, too, {said}"
     if baseline.unbounded_slots and not expected.bounded_slots:
         said = "as [expect] declares" if expected.bounded_slots is False else "and [expect] does not say otherwise"
         yield "bounded_slots", f"max_slot_wal_keep_size is -1 on every member, {said}: {_SLOTS_FILL}"
@@ -183,6 +257,9 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         yield "copyable", baseline.not_copyable
     if baseline.archives_nothing:
         yield "archiving", "archive_mode is off on every member: nothing is archived that could fail"
+    late = [name for name, one in baseline.purposes.get(0, {}).items() if not one.leads and not one.shows_at_once]
+    if late and not any(one.shows_at_once for one in baseline.purposes[0].values() if not one.leads):
+        yield "prompt_replicas", f"no replica is meant to show at once what is committed: {', '.join(late)}"
     untold = [group for group, one in baseline.groups.items() if one.rewind is None]
     if untold and not topology.embedded:
         yield (
@@ -265,6 +342,8 @@ def known_limits(baseline: Baseline, expected: Expectations, timing: Timing) -> 
     """One line for each limit: what can happen, why, and which setting would change it."""
     return (
         *_of_groups(baseline, expected),
+        *_of_members(baseline),
+        *_of_standbys(baseline, expected),
         *_of_recovery(baseline, expected, timing),
         *_of_the_rest(baseline, expected),
     )
@@ -300,6 +379,35 @@ def _of_group(one: PatroniConfiguration, members: int, expected: Expectations) -
         )
 
 
+def _of_members(baseline: Baseline) -> Iterator[str]:
+    """What single members do not do, by their tags and settings."""
+    members = {name: one for group in baseline.purposes.values() for name, one in group.items()}
+    for name, one in sorted(members.items(), key=lambda named: named[0]):
+        if one.archive:
+            yield f"{name} streams from nobody (nostream): it shows what is committed once the archive has it"
+        elif one.behind_archive:
+            yield f"{name} shows what is committed once the archive has it: {one.behind_archive} is upstream (nostream)"
+        elif one.delay:
+            yield (
+                f"{name} shows what is committed {one.delay} late (recovery_min_apply_delay): it is judged by what it "
+                "has received"
+            )
+
+
+def _of_standbys(baseline: Baseline, expected: Expectations) -> Iterator[str]:
+    """The groups where fewer replicas may be synchronous standbys than commits should wait for."""
+    for group, one in sorted(baseline.groups.items()):
+        replicas = {name: purpose for name, purpose in baseline.purposes.get(group, {}).items() if not purpose.leads}
+        barred = [name for name, purpose in replicas.items() if not purpose.may_be_synchronous]
+        able, wanted = len(replicas) - len(barred), min(one.standbys, len(replicas))
+        if one.synchronous and able < wanted and not expected.synchronous_standbys:
+            yield (
+                f"commits wait for at most {able} standby{'' if able == 1 else 's'} of the {wanted} that Patroni's "
+                f"configuration asks for: {', '.join(barred)} may not be one (nosync, sync_priority, nostream, "
+                "replicatefrom)"
+            )
+
+
 def _asynchronous(one: PatroniConfiguration, expected: Expectations) -> str:
     if expected.accepted_loss is not None:
         return (
@@ -327,6 +435,12 @@ def _of_recovery(baseline: Baseline, expected: Expectations, timing: Timing) -> 
 
 
 def _of_the_rest(baseline: Baseline, expected: Expectations) -> Iterator[str]:
+    if any(not one.slots for one in baseline.groups.values()) and not expected.replication_slots:
+        yield f"{_NO_SLOTS} (Patroni's use_slots is off; slots would keep it for the replica)"
+    if baseline.no_checksums and not expected.data_checksums:
+        yield f"{_NO_CHECKSUMS} (data_checksums is off; pg_checksums switches it on)"
+    if baseline.leader_serves_reads and expected.leader_serves_reads is None:
+        yield "the leader serves reads, too ([expect] leader_serves_reads = false would make that a fault)"
     if baseline.voters is not None and baseline.voters < 3 and not expected.dcs_spare:
         lost = "when it is lost" if baseline.voters == 1 else "when one of them is lost"
         yield (

@@ -18,6 +18,7 @@ CAPABILITIES = {
     "related": "a table to be joined with the entries of its namespace",
     "graph": "tables of nodes and edges",
     "reference": "a small table that everything is joined with",
+    "computed_reference": "a reference table some of whose values the database computes",
     "declared_keys": "a schema that says which keys should be unique",
     "declared_vectors": "a schema that says which vector columns should be indexed",
     "declared_sharding": "a schema that says how its tables should be sharded",
@@ -34,6 +35,9 @@ CAPABILITIES = {
     "pools": "statistics that show the backends behind the endpoints",
     "spread": "reads of one client that are balanced over the replicas",
     "redis": "a Redis cache",
+    "cache_state": "a Redis that tells its state (INFO)",
+    "cache_keys": "keys of its own in Redis, for the suite",
+    "cache_settings": "settings of Redis that the suite can change (CONFIG SET)",
     "one_redis": "a cache on one Redis server at a time",
     "redis_failover": "a Redis with a replica that can take over (Sentinel, Redis Cluster)",
     "redis_password": "a password that Redis requires",
@@ -41,7 +45,9 @@ CAPABILITIES = {
     "pgvector": "pgvector as that extension",
     "ruvector": "RuVector as that extension",
     "citus": "shards on worker groups",
-    "backends": "a backend of its own for each session",
+    "backends": "a backend of its own for each session on the write endpoint",
+    "read_backends": "a backend of its own for each session on the read endpoint",
+    "sharded_entries": "a table of entries that Citus shards by their namespace",
     "workers": "worker groups",
     "several_workers": "two or more worker groups",
     "worker_replicas": "at least one replica in each worker group",
@@ -56,8 +62,12 @@ CAPABILITIES = {
     "members": "direct logins to every member, past the proxy",
     "replicas": "at least one replica beside the leader",
     "several_replicas": "two or more replicas beside the leader",
+    "prompt_replicas": "a replica that shows at once what is committed",
     "admin": "a superuser's login",
     "monitor": "a login that sees the sessions of all roles (a superuser's, or pg_monitor)",
+    "replication_slots": "replication through slots, in Patroni's configuration",
+    "data_checksums": "data checksums, in the members' data directories",
+    "reads_apart": "a read endpoint that leads to replicas only",
     "bounded_slots": "a limit on the WAL that replication slots can keep, in PostgreSQL's configuration",
     "logical": "logical replication, in PostgreSQL's configuration (wal_level)",
     "archiving": "WAL archiving, in PostgreSQL's configuration (archive_mode)",
@@ -84,7 +94,9 @@ CAPABILITIES = {
 """Capability -> what it is. A scenario without any of these tags needs only a database and a login."""
 
 TLS = frozenset({"tls", "verified_tls", "certificates"})
-SHARDS = frozenset({"citus", "workers", "several_workers", "worker_replicas", "nodes", "spare_worker"})
+SHARDS = frozenset(
+    {"citus", "sharded_entries", "workers", "several_workers", "worker_replicas", "nodes", "spare_worker"}
+)
 """What only a cluster with worker groups has."""
 
 

@@ -27,6 +27,10 @@ _DISTRIBUTION = """
                    WHERE shard.logicalrelid = part.logicalrelid)
       FROM pg_dist_partition part WHERE logicalrelid = to_regclass(%s)
 """
+_HASHED_BY = """
+    SELECT column_to_column_name(logicalrelid, partkey)
+      FROM pg_dist_partition WHERE logicalrelid = to_regclass(%s) AND partmethod = 'h'
+"""
 _HOMES = """
     SELECT value, groupid
       FROM unnest(%s) value
@@ -49,6 +53,12 @@ class Node:
     takes_shards: bool
     knows_metadata: bool
     """It plans queries by itself, with the same metadata as the coordinator."""
+
+
+def hashed_by(where: sql.Endpoint | sql.Session, table: str) -> str | None:
+    """The column by whose hash a table is sharded; None if it is not. `table` is an SQL identifier."""
+    found = sql.rows(where, _HASHED_BY, [table])
+    return str(found[0][0]) if found else None
 
 
 def known_to(where: sql.Endpoint | sql.Session) -> tuple[Node, ...]:

@@ -243,7 +243,7 @@ class Cluster:
         Redis has no index of its keys: it must walk through all of them, in small steps, which others hardly notice. In
         a Redis with very many keys that is left off after a while: what is left there expires by itself.
         """
-        if self.topology.redis is None:
+        if self.topology.redis is None or "cache_keys" in self.topology.lacks:
             return 0
         deleted, begun = 0, time.monotonic()
         for server in primaries_of(self.topology.redis):

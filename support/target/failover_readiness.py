@@ -3,14 +3,13 @@
 Source: patroni/ha.py, `is_failover_possible`
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from support.target.cluster import Cluster
 from support.target.members import MemberStatus, NoAnswer, ask_in_parallel, status_of
 from support.target.patroni import MemberView
 from support.target.patroni_configuration import await_configuration, configuration_of
+from support.target.purposes import FROM_ARCHIVE, STREAMING, never_leads, reads_the_archive
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Terms:
         behind = max(0, self.written - answer.wal)
         found = {
             "it is tagged never to lead": never_leads(member.tags),
-            "it does not stream": answer.replication != "streaming",
+            "it does not stream": answer.replication != (FROM_ARCHIVE if reads_the_archive(member.tags) else STREAMING),
             "it is not a synchronous standby": self.synchronous and not answer.synchronous,
             f"it is on timeline {answer.timeline}, the leader on {self.timeline}": answer.timeline != self.timeline,
             f"it is {behind} bytes behind, {self.allowed_lag} are allowed": behind > self.allowed_lag,
@@ -60,11 +59,6 @@ def terms(cluster: Cluster) -> Terms:
         allowed_lag=configured.maximum_lag,
         synchronous=configured.synchronous,
     )
-
-
-def never_leads(tags: Mapping[str, Any]) -> bool:
-    """Whether a member's tags bar it from leading."""
-    return bool(tags.get("nofailover", False)) or int(tags.get("failover_priority", 1)) <= 0
 
 
 def require_failsafe_as_declared(cluster: Cluster) -> None:

@@ -16,6 +16,8 @@ from support.target import citus, etcd, haproxy
 from support.target.cluster import Cluster
 from support.target.members import replica_states, server, status_of
 from support.target.patroni_configuration import configuration_of
+from support.target.purposes import STREAMING, purposes
+from support.target.redis import require_answer
 from support.waiting import NotYet, eventually
 
 _READS = {"write": "down", "read": "up"}
@@ -32,14 +34,14 @@ def require_quorum(cluster: Cluster) -> None:
         raise NotYet(f"{len(quorum.healthy)} of {quorum.voters} nodes are healthy")
 
 
-def require_streaming(cluster: Cluster, replica: str) -> None:
-    """A replica streams from the leader, and Patroni's other members know it.
+def require_replicating(cluster: Cluster, replica: str) -> None:
+    """A replica streams, or reads the archive if that is what it is for, and Patroni's other members know it.
 
     The replica's own Patroni has to answer as well: what the others know of it may be as old as `ttl`.
     """
-    state = replica_states(cluster).get(replica, "unknown to Patroni")
-    if state != "streaming":
-        raise NotYet(f"{replica} does not stream, it is {state}")
+    state, wanted = replica_states(cluster).get(replica, "unknown to Patroni"), purposes(cluster)[replica].replication
+    if state != wanted:
+        raise NotYet(f"{replica} {'does not stream' if wanted == STREAMING else 'reads no archive'}, it is {state}")
     status_of(cluster, replica)
 
 
@@ -83,7 +85,7 @@ def require_endpoints(cluster: Cluster, leader: str) -> None:
 def require_cache(cluster: Cluster) -> None:
     """Redis accepts its password and answers."""
     with cluster.redis() as client:
-        client.ping()
+        require_answer(client)
 
 
 def require_group(cluster: Cluster) -> str:
@@ -94,7 +96,7 @@ def require_group(cluster: Cluster) -> str:
     status_of(cluster, leader)
     for name in cluster.members:
         if name != leader:
-            require_streaming(cluster, name)
+            require_replicating(cluster, name)
     timelines = {member.name: member.timeline for member in view.members}
     if len(set(timelines.values())) > 1:
         raise NotYet(f"the timelines are {timelines}")

@@ -52,7 +52,9 @@ def _patroni(cluster: Cluster) -> Iterator[tuple[str, str]]:
 
 
 def _redis(cluster: Cluster) -> Iterator[tuple[str, str]]:
-    if cluster.topology.redis is not None:
+    if cluster.topology.redis is not None and (why := cluster.topology.lacks.get("cache_state")):
+        yield "Redis", f"not told: {why}"
+    elif cluster.topology.redis is not None:
         with cluster.redis() as client:
             yield "Redis", str(client.info("server")["redis_version"])
 

@@ -12,6 +12,7 @@ from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.members import LEADER, NO_ANSWER, REPLICA, NoAnswer, ask_in_parallel, parsed, status_of
 from support.target.patroni_configuration import configuration_of
+from support.target.purposes import purposes
 from support.waiting import NotYet, eventually
 
 
@@ -136,9 +137,10 @@ def await_other_leader(cluster: Cluster, former: str, within: float, since: floa
 
 
 def await_streaming(cluster: Cluster, member: str, within: float, since: float | None = None) -> float:
-    """Wait until a member streams from the leader, on its timeline; returns the seconds that it took.
+    """Wait until a member replicates on the leader's timeline; returns the seconds that it took.
 
-    `since`: the monotonic time from which `within` seconds count, instead of now.
+    It streams, or reads the archive if that is what it is for. `since`: the monotonic time from which `within` seconds
+    count, instead of now.
     """
     begun = time.monotonic() if since is None else since
     probe = partial(_require_streaming, cluster, member)
@@ -158,7 +160,8 @@ def _other_leader(cluster: Cluster, former: str) -> str:
 def _require_streaming(cluster: Cluster, member: str) -> None:
     # The member itself is asked: the DCS still holds the state from before a crash.
     mine, leading = status_of(cluster, member), status_of(cluster, cluster.leader())
-    if mine.role != REPLICA or mine.replication != "streaming" or mine.timeline != leading.timeline:
+    wanted = purposes(cluster)[member].replication
+    if mine.role != REPLICA or mine.replication != wanted or mine.timeline != leading.timeline:
         raise NotYet(
             f"{member} is a {mine.role}, {mine.state}, its replication {mine.replication}, on timeline "
             f"{mine.timeline} of {leading.timeline}"

@@ -16,6 +16,7 @@ import requests
 from support import sql
 from support.errors import ConnectFailed, Inconclusive, NotInTime
 from support.target.cluster import Cluster
+from support.target.purposes import purposes
 from support.timeouts import REST
 from support.waiting import NotYet, describe, eventually
 
@@ -75,8 +76,8 @@ def heard_and_silent(answers: Mapping[str, T | NoAnswer]) -> tuple[dict[str, T],
 
 LEADER, REPLICA = "leader", "replica"
 """The role of a PostgreSQL, by itself."""
-THE_LEADER, A_REPLICA = "the leader", "a replica"
-"""The role of a member, by the leader key."""
+THE_LEADER, A_REPLICA, AN_ARCHIVE_REPLICA = "the leader", "a replica", "a replica that reads the archive"
+"""The role of a member, by the leader key and its tags."""
 
 
 @dataclass(frozen=True)
@@ -200,9 +201,12 @@ def status_table(cluster: Cluster) -> dict[str, dict[str, str]]:
 
 
 def roles(cluster: Cluster) -> dict[str, str]:
-    """Member -> THE_LEADER for the holder of the leader key, else A_REPLICA. Raises NotYet without a leader."""
-    leader = cluster.leader()
-    return {name: THE_LEADER if name == leader else A_REPLICA for name in cluster.members}
+    """Member -> THE_LEADER for the holder of the leader key, else how it replicates. Raises NotYet without a leader."""
+    known = purposes(cluster)
+    return {
+        name: THE_LEADER if known[name].leads else AN_ARCHIVE_REPLICA if known[name].archive else A_REPLICA
+        for name in cluster.members
+    }
 
 
 def require_as_declared(cluster: Cluster) -> None:

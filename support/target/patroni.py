@@ -13,7 +13,9 @@ from support.target.topology import PLAIN, Address, WebAccess
 from support.timeouts import REST
 from support.waiting import NotYet
 
-LEADER_ROLES = frozenset({"leader", "master", "primary", "standby_leader"})
+STANDBY_LEADER = "standby_leader"
+"""The role of the leader of a standby cluster."""
+LEADER_ROLES = frozenset({"leader", "master", "primary", STANDBY_LEADER})
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ class PatroniConfiguration:
     """The number of standbys that it waits for, if it does."""
     failsafe: bool = False
     """A leader goes on without the DCS as long as all members answer it."""
+    slots: bool = True
+    """Members stream through replication slots."""
     rewind: bool | None = None
     """A diverged member is rewound by pg_rewind; None if only the members' own configuration files can say it."""
     replication_timeout: float = 60.0
@@ -68,6 +70,7 @@ def parsed(answer: Mapping[str, Any]) -> PatroniConfiguration:
         strict=_flag(answer.get("synchronous_mode_strict")),
         standbys=max(int(_quantity(answer.get("synchronous_node_count"), {}, "") or 0), 1),
         failsafe=_flag(answer.get("failsafe_mode")),
+        slots=flag_of(postgresql.get("use_slots")) is not False if isinstance(postgresql, Mapping) else True,
         rewind=flag_of(postgresql.get("use_pg_rewind")) if isinstance(postgresql, Mapping) else None,
         replication_timeout=max(one or default.replication_timeout for one in timeouts),
     )

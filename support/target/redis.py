@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from support.errors import NotAvailable
 from support.target.topology import Address, RedisAddress
 from support.timeouts import REST
 from support.waiting import describe
@@ -44,16 +46,27 @@ class RedisFacts:
 
 ERRORS = (redis.RedisError, redis.exceptions.RedisClusterException)
 """What a client raises if Redis gives no usable answer."""
+FORBIDDEN = redis.exceptions.NoPermissionError
+"""What a client raises if Redis answers that its user may not use a command, or a key: it is neither down nor full."""
 _ONCE = Retry(NoBackoff(), 0)
+
+
+def require_answer(client: redis.Redis) -> None:
+    """Raises one of ERRORS unless Redis answers and accepts the login, whatever that login may do there."""
+    with suppress(FORBIDDEN):
+        client.ping()
 
 
 def facts_of(client: redis.Redis) -> RedisFacts:
     """The facts now; of a Redis Cluster, those of all its primaries together.
 
-    Raises AssertionError when Redis does not answer: it did when the run began.
+    Raises AssertionError when Redis does not answer: it did when the run began. Raises NotAvailable where its user may
+    not ask.
     """
     try:
         each = [facts_in(info) for info in _infos(client)]
+    except FORBIDDEN as error:
+        raise NotAvailable(f"Redis does not tell its state to this user: {describe(error)}") from error
     except ERRORS as error:
         raise AssertionError(f"Redis does not answer: {describe(error)}") from error
     unlimited = any(one.memory_limit == 0 for one in each)
@@ -150,14 +163,6 @@ def replicas_of(server: RedisAddress) -> dict[Address, RedisAddress]:
             for host, port, *_ in replicas[:1]:
                 found[primary.address] = replace(alone, address=Address(_text(host), int(port)))
     return found
-
-
-def can_fail_over(server: RedisAddress) -> bool:
-    """Whether each server that takes writes has a replica that could take over."""
-    try:
-        return server.mode != "standalone" and len(replicas_of(server)) == len(primaries_of(server))
-    except ERRORS:
-        return False
 
 
 def unlink(client: redis.Redis, keys: Sequence[bytes]) -> int:

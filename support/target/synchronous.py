@@ -9,6 +9,7 @@ from support.target import dcs
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, status_of
 from support.target.patroni_configuration import await_configuration, configuration_of
+from support.target.purposes import purposes
 from support.waiting import NotYet, eventually
 
 THE_DCS, THE_SETTING, THE_STREAMS = "the DCS", "synchronous_standby_names", "the leader's streams"
@@ -34,9 +35,19 @@ def require_as_declared(cluster: Cluster) -> None:
 
 
 def standbys_asked_for(cluster: Cluster) -> int:
-    """How many standbys a commit has to wait for: as declared, else as configured, and at most all replicas."""
+    """How many standbys a commit has to wait for: as declared, else as configured, and at most all that there can be.
+
+    In the embedded cluster every replica can be one: whatever its tags say, nobody meant them.
+    """
     configured, declared = configuration_of(cluster), cluster.topology.expectations.synchronous_standbys
-    return (declared or min(configured.standbys, len(cluster.members) - 1)) if configured.synchronous else 0
+    if not configured.synchronous:
+        return 0
+    if declared:
+        return declared
+    able = len(cluster.members) - 1
+    if not cluster.topology.embedded:
+        able = sum(one.may_be_synchronous for one in purposes(cluster).values())
+    return min(configured.standbys, able)
 
 
 def standbys_waited_for(cluster: Cluster) -> list[str]:

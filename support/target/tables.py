@@ -9,9 +9,11 @@ from support.errors import ConnectFailed, NotAvailable, UsageError
 from support.example_app import schema
 from support.example_app.catalog import look_at
 from support.example_app.known_profiles import EXAMPLE, KNOWN, declared_profile
+from support.example_app.profile import Expected, Profile, quoted
 from support.example_app.profile_fit import fit, misdeclared, recognised
 from support.example_app.vectors import dialect_of
 from support.settings import Settings
+from support.target import citus
 from support.target.cluster import Cluster
 from support.target.topology import Topology
 from support.waiting import describe
@@ -21,7 +23,7 @@ UNKNOWN = (
     f"none of the known schemas ({', '.join(KNOWN)}) is there: describe the application's tables in [schema] "
     "(docs/schema.md), or choose --own-schema"
 )
-NEEDS_TABLES = ("schema", "json", "related", "graph", "reference", "long_values")
+NEEDS_TABLES = ("schema", "json", "related", "graph", "reference", "computed_reference", "long_values")
 """The capabilities that depend on the tables."""
 
 
@@ -46,7 +48,25 @@ def with_profile(topology: Topology, settings: Settings) -> Topology:
     if profile is None:
         return _lacking(topology, dict.fromkeys((*NEEDS_TABLES, "application_schema"), UNKNOWN))
     fitted = fit(profile, facts)
-    return _lacking(replace(topology, profile=fitted.profile), fitted.lacks)
+    lacks = {**fitted.lacks, **_unsharded(write, fitted.profile, {**fitted.lacks, **topology.lacks})}
+    return _lacking(replace(topology, profile=fitted.profile), lacks)
+
+
+def _unsharded(write: sql.Endpoint, profile: Profile, lacks: Mapping[str, str]) -> dict[str, str]:
+    """Why the entries are not sharded by their namespace, although they need not be. What is declared is expected."""
+    if why := lacks.get("citus") or lacks.get("schema"):
+        return {"sharded_entries": why}
+    entries, expected = profile.entries, profile.tables.get(profile.entries.table, Expected())
+    if expected.distributed_by == entries.namespace:
+        return {}
+    try:
+        column = citus.hashed_by(write, quoted(entries.table))
+    except sql.Error as error:
+        return {"sharded_entries": f"how {entries.table} is sharded is not known: {describe(error)}"}
+    if column == entries.namespace:
+        return {}
+    how = f"by {column}, not by {entries.namespace}" if column else "not at all"
+    return {"sharded_entries": f"{entries.table} is sharded {how}: an entry's shard is found by its namespace"}
 
 
 def own_tables(topology: Topology, run: str, cleanup: ExitStack) -> Topology:

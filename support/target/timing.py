@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from support.timeouts import EFFECT, NOTICE, RECOVERY, REJOIN, VISIBLE
+from support.timeouts import CLIENT, EFFECT, NOTICE, RECOVERY, REJOIN, VISIBLE
 from support.vocabulary import Kind
 
 PROXY_ASSUMED = 12.0
@@ -19,7 +19,6 @@ _ELECTION = 5.0  # seconds: the replicas compare their WAL, one takes the leader
 _CHOICE = 2.0  # seconds: the leader chooses another standby, and PostgreSQL reloads its configuration
 _START = 30.0  # seconds: a host's programs start, PostgreSQL recovers or is rewound
 _CHECK = 5.0  # seconds: a health check of a frozen server times out
-_CLIENT = 3.0  # seconds that our clients wait for an answer before they retry
 
 _INTER = re.compile(r"\binter\s+(\d+)(us|ms|s|m|)\b")
 _UNITS = {"us": 1e-6, "ms": 0.001, "": 0.001, "s": 1.0, "m": 60.0}
@@ -106,7 +105,7 @@ class Timing:
             },
             Span.READ_ROUTING: {**silence, **loops, **proxy},
             Span.HANGUP: {"timeout of a check": _CHECK, **proxy},
-            Span.READER: {**proxy, "timeout of a reader": _CLIENT},
+            Span.READER: {**proxy, "timeout of a reader": CLIENT},
             Span.NODES: {**loops, "update of pg_dist_node": _ELECTION},
         }[span]
 

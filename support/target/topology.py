@@ -137,8 +137,8 @@ class Topology:
     write_options: Mapping[str, str] = field(default_factory=dict)
     """libpq's parameters that choose among the hosts of the write endpoint, such as target_session_attrs."""
     read_options: Mapping[str, str] = field(default_factory=dict)
-    pooled: bool = False
-    """Whether a pooler in front of the endpoints assigns backends to transactions, not to sessions."""
+    session_pooling: tuple[Literal["write", "read"], ...] = ()
+    """The endpoints behind a pooler that is known to give each session a backend of its own, and to reset it."""
     administrator: Login | None = None
     """A superuser, where one is known: for inspection only, never for clients."""
     members: tuple[MemberAddress, ...] = ()
@@ -174,7 +174,9 @@ class Topology:
     timing: Timing = field(default_factory=Timing)
     """How long its own reactions may take."""
     accepted_loss: Mapping[int, AcceptedLoss] = field(default_factory=dict)
-    """Group -> how many acknowledged writes its failover may lose; a group that may lose none is left out."""
+    """Group -> how many acknowledged writes its failover may lose; a group that must not lose any is left out."""
+    delays: Mapping[str, str] = field(default_factory=dict)
+    """Member -> by how long it replays late on purpose (recovery_min_apply_delay), such as "1h"; only such members."""
     hosts: Mapping[str, HostAccess] = field(default_factory=dict)
     """A user's hosts by name, if any were given; members' hosts have the members' names."""
     sandbox: Path | None = None
@@ -209,8 +211,8 @@ class Topology:
             raise LookupError("the target has no read endpoint")
         alone = self.endpoint_at(f"the {which} endpoint", hosts[0], login)
         further = tuple((one.host, one.port) for one in hosts[1:])
-        kept = not self.pooled
-        return replace(alone, options={**self.options, **options}, further=further, keeps_settings=kept)
+        pooling = which in self.session_pooling
+        return replace(alone, options={**self.options, **options}, further=further, session_pooling=pooling)
 
     def endpoint_at(self, name: str, address: Address, login: Login) -> Endpoint:
         """A login at one address."""

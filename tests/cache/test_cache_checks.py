@@ -3,11 +3,13 @@
 import math
 from collections.abc import Sequence
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from steps.cache.redis_steps import step_mode
 from support.cache.checks import (
     Handoff,
     cached_again,
@@ -26,6 +28,7 @@ from support.cache.checks import (
 )
 from support.engine.checks.answers import same, unchanged
 from support.engine.history import History, Operation, Outcome
+from support.expectations import Expectations
 
 Fact = tuple[str, Any, float, float] | tuple[str, Any, float, float, Outcome]
 
@@ -284,3 +287,16 @@ def test_unchanged() -> None:
     assert unchanged({"a": 1}, {"a": "1"}).words.endswith("a: int 1 came back as str '1'")
     assert unchanged({"a": 1}, {}).holds is False
     assert unchanged({}, {"a": 1}).holds is None
+
+
+def test_another_mode_of_redis_than_usual_names_the_setting_that_declares_it() -> None:
+    """A Redis Cluster may have been found by itself, from one of its nodes."""
+    world = SimpleNamespace(
+        cluster=SimpleNamespace(topology=SimpleNamespace(expectations=Expectations())),
+        handover=lambda kind: SimpleNamespace(redis=SimpleNamespace(mode="cluster")),
+    )
+    context: Any = SimpleNamespace(world=world)
+    with pytest.raises(AssertionError, match=r'declare \[expect\] redis_mode = "cluster"'):
+        step_mode(context, "standalone")
+    context.world.cluster.topology.expectations = Expectations(redis_mode="cluster")
+    step_mode(context, "standalone")

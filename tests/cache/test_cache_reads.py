@@ -2,9 +2,10 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,9 +17,12 @@ from redis_servers import RedisServer, running
 
 from support.example_app.cache import Source
 from support.example_app.cache.codec import encode
-from support.example_app.cache.leases import Leases
+from support.example_app.cache.leases import Leases, Looked
 from support.example_app.cache.repository import CacheAside
-from support.waiting import pause
+from support.waiting import eventually, pause
+
+WAITS = 8.0
+"""Seconds that a load waits for the other readers; a `Database` waits for a little longer."""
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +119,13 @@ def test_an_error_of_the_load_reaches_the_caller_and_the_next_reader_loads_at_on
 
 def test_an_entry_ends_with_its_time_to_live_and_not_before(server, cache, database):
     short = CacheAside(leases_on(server.port, time_to_live=0.6), LEASE)
-    begun = time.monotonic()
+    begun, hits = time.monotonic(), 0
     value_of(short, database)
-    filled = time.monotonic()
-    while time.monotonic() - begun < 0.5:
-        assert value_of(short, database)[1] is Source.CACHE
-    pause(filled + 0.61 - time.monotonic())
-    assert value_of(short, database)[1] is Source.DATABASE
+    with takes_less_than(5):
+        while value_of(short, database)[1] is Source.CACHE:
+            hits += 1
+    assert hits
+    assert time.monotonic() - begun > 0.59
 
 
 def test_the_time_to_live_counts_from_before_the_load(server, cache, database):
@@ -151,35 +155,70 @@ def test_a_load_that_outlasts_the_time_to_live_is_not_cached(server, cache, data
 # One load for all
 
 
-def test_threads_that_miss_at_once_share_one_load(server, database):
-    caches = [CacheAside(leases_on(server.port), LEASE) for _ in range(2)]
+class CountedLeases(Leases):
+    """Leases that tell who has looked; a reader looks with a token of its own, as often as it waits."""
+
+    def __init__(self, *given: Any, looked: Callable[[str], object], **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._tell = looked
+
+    def look(self, keys: Sequence[str], token: str) -> Looked:
+        found = super().look(keys, token)
+        self._tell(token)
+        return found
+
+
+def counted_cache(port: int, looked: Callable[[str], object]) -> CacheAside:
+    """Its leases last until everybody has looked, however slow the machine is."""
+    leases = leases_on(port, lease=4 * WAITS, kind=partial(CountedLeases, looked=looked))
+    return CacheAside(leases, 4 * WAITS)
+
+
+def test_threads_that_miss_at_once_share_one_load(server, leases, database):
+    readers: set[str] = set()
+    caches = [counted_cache(server.port, readers.add) for _ in range(2)]
     database.answering.clear()
     with ThreadPoolExecutor(20) as pool:
         reads = [pool.submit(value_of, caches[number % 2], database, "shared") for number in range(20)]
-        assert database.asked.wait(5)
-        pause(0.2)  # as long as others who load would need to be counted
-        database.answering.set()
+        try:
+            await_number(lambda: len(readers), 20)  # each has missed, before anything is loaded
+        finally:
+            database.answering.set()
         found = [read.result() for read in reads]
     assert database.loads == 1
     assert {value for value, _ in found} == {"value"}
     assert sorted(source for _, source in found) == [Source.CACHE] * 19 + [Source.DATABASE]
 
 
-def read_in_a_process(port: int, loads: Any, gate: Any) -> None:
+def await_number(counted: Callable[[], int], wanted: int) -> None:
+    def there() -> None:
+        assert counted() == wanted
+
+    eventually(there, within=WAITS, subject="everybody has looked", pause=0.01)
+
+
+def read_in_a_process(port: int, loads: Any, readers: Any, gate: Any) -> None:
+    tokens: set[str] = set()
+
+    def looked(token: str) -> None:
+        with readers.get_lock():
+            readers.value += token not in tokens
+            tokens.add(token)
+
     def load(keys: list[str]) -> Mapping[str, Any]:
         with loads.get_lock():
             loads.value += 1
-        pause(0.2)
+        await_number(lambda: readers.value, 3)
         return dict.fromkeys(keys, "value")
 
     gate.wait(90)  # each imports the suite first
-    assert CacheAside(leases_on(port), LEASE).read(["k"], load)["k"].value == "value"
+    assert counted_cache(port, looked).read(["k"], load)["k"].value == "value"
 
 
 def test_processes_that_miss_at_once_share_one_load(server, leases):
     spawn = multiprocessing.get_context("spawn")
-    loads, gate = spawn.Value("i", 0), spawn.Barrier(3)
-    readers = [spawn.Process(target=read_in_a_process, args=(server.port, loads, gate)) for _ in range(3)]
+    loads, looked, gate = spawn.Value("i", 0), spawn.Value("i", 0), spawn.Barrier(3)
+    readers = [spawn.Process(target=read_in_a_process, args=(server.port, loads, looked, gate)) for _ in range(3)]
     for reader in readers:
         reader.start()
     for reader in readers:
@@ -204,12 +243,20 @@ def test_patience_bounds_the_wait_for_a_load_that_hangs(server, leases, database
 
 # Late fills
 
+
+def await_lease_end(leases: Leases) -> None:
+    def ended() -> None:
+        assert not leases._client.exists("k?lease")
+
+    eventually(ended, within=LEASE + 5, subject="the lease has expired", pause=0.02)
+
+
 OVERTAKE: dict[str, Callable[[Leases], None]] = {
     "an invalidation": lambda leases: leases.drop(["k"]),
     "a write-through": lambda leases: (leases.reserve(["k"], "w"), leases.settle({"k": encode("new")}, "w"))[-1],
     "an update": lambda leases: (leases.reserve(["k"], "w"), leases.settle({"k": None}, "w"))[-1],
     "a write that is about to commit": lambda leases: leases.reserve(["k"], "w"),
-    "the end of the lease": lambda leases: pause(LEASE + 0.05),
+    "the end of the lease": lambda leases: await_lease_end(leases),
 }
 
 
@@ -272,7 +319,7 @@ def test_a_writer_that_dies_before_it_settles_leaves_nothing_old(leases, cache, 
     leases.reserve(["k"], "of a process that was killed")
     database.value = "new"
     assert value_of(cache, database) == ("new", Source.DATABASE)
-    pause(LEASE + 0.05)
+    await_lease_end(leases)
     assert value_of(cache, database)[0] == "new"
     assert value_of(cache, database) == ("new", Source.CACHE)
 

@@ -1,5 +1,6 @@
 """Redis as users run it: behind Sentinel, as a Redis Cluster, with users, TLS and other databases."""
 
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,13 +36,16 @@ from support import libpq, sql
 from support.cache.checks import served_within
 from support.cache.clients import Recorder
 from support.cache.outages import FailedOver, Full
+from support.cache.redis_server import refusal_of_a_write
 from support.embedded.certificates import KEY, Authority
 from support.engine.finding import Finding
 from support.engine.history import History, Outcome
-from support.errors import RequirementMissing, UsageError
+from support.errors import NotAvailable, RequirementMissing, UsageError
 from support.example_app import schema
 from support.example_app.vectors import PGVECTOR
+from support.reporting.scenario import Verdict, verdict_of
 from support.settings import Settings
+from support.target import health
 from support.target.cluster import Cluster
 from support.target.discovery import cache
 from support.target.redis import client_of, facts_of, primaries_of
@@ -317,12 +321,79 @@ def for_client(authority: Authority, path: Path) -> None:
     path.with_suffix(".key").write_bytes(key.private_bytes(*form))
 
 
+@pytest.mark.parametrize(
+    ("rules", "lacks"),
+    [
+        ("~* +@all", {}),
+        ("~* +@all -@dangerous", {"cache_state": r"\+info", "cache_settings": r"\+config\|get"}),  # as Redis advises
+        ("~* +@all -@dangerous +info", {"cache_settings": r"\+config\|get"}),
+        ("~* +@all -config|set", {"cache_settings": r"\+config\|set"}),
+        ("~app:* +@all", {"cache_keys": "~accept-"}),
+        (
+            "~* +@read +@write -@dangerous",  # not even PING
+            {"cache_state": r"\+info", "cache_keys": r"\+evalsha \+script\|load", "cache_settings": r"\+config\|get"},
+        ),
+    ],
+)
+def test_what_the_user_may_not_do_is_lacking_and_not_broken(tmp_path: Path, rules: str, lacks: dict[str, str]) -> None:
+    with with_users(tmp_path, f"user app on >secret {rules}", "user default off") as port:
+        server = found(redis_url=f"redis://app:secret@127.0.0.1:{port}")
+        lacking = cache.lacking(server, own_repository=True)
+        cluster = Cluster(Topology("d", Login("jo", "x"), Address("127.0.0.1", 1), redis=server, lacks=lacking))
+        assert "set REDIS_SENTINELS and REDIS_SERVICE" in lacking.pop("redis_failover")
+        assert lacking.keys() == lacks.keys()
+        for name, advice in lacks.items():
+            assert re.search(f"app may not .* in Redis: ACL SETUSER app {advice}", lacking[name]), lacking[name]
+        health.require_cache(cluster)
+        assert cluster.forget_cached("accept-nobody") == 0
+        with client_of(server) as client:
+            if "cache_state" in lacks:
+                with pytest.raises(NotAvailable, match="does not tell its state to this user") as refused:
+                    facts_of(client)
+                assert verdict_of(refused.value) is Verdict.ERROR
+            else:
+                assert facts_of(client).role == "master"
+            assert (refusal_of_a_write(client, "accept-x") == "") == (rules[:2] == "~*")
+
+
+def test_a_silent_redis_lacks_nothing_and_is_broken(tmp_path: Path) -> None:
+    with running(tmp_path, free_port()) as alone:
+        server = found(redis_host="127.0.0.1", redis_port=alone.port)
+        alone.kill()
+        assert cache.lacking(server, own_repository=True).keys() <= {"cache_settings", "redis_failover"}
+        with client_of(server) as client, pytest.raises(AssertionError, match="Redis does not answer"):
+            facts_of(client)
+
+
+def test_nothing_is_left_of_what_was_tried(tmp_path: Path) -> None:
+    with running(tmp_path, free_port()) as alone, alone.client() as client:
+        before = client.config_get("*")
+        lacking = cache.lacking(found(redis_host="127.0.0.1", redis_port=alone.port), own_repository=True)
+        assert lacking.keys() == {"redis_failover"}
+        assert (client.dbsize(), client.config_get("*")) == (0, before)
+
+
+@boots  # by a fixture that is chosen at run time
+def test_redis_is_told_to_fail_over_only_where_its_user_may(server: RedisAddress) -> None:
+    before = {one.address for one in primaries_of(server)}
+    assert "redis_failover" not in cache.lacking(server, own_repository=True)
+    assert {one.address for one in primaries_of(server)} == before
+
+
+def test_a_user_who_may_not_make_a_cluster_fail_over(nodes: tuple[int, ...]) -> None:
+    for port in nodes:
+        with client_of(RedisAddress(Address("127.0.0.1", port))) as client:
+            client.execute_command(*"ACL SETUSER meek on >secret ~* +@all -cluster|failover".split())
+    server = found(redis_url=f"redis://meek:secret@127.0.0.1:{nodes[0]}")
+    assert "+cluster|failover" in cache.lacking(server, own_repository=True)["redis_failover"]
+
+
 @boots
 @contextmanager
 def with_users(directory: Path, *users: str) -> Iterator[int]:
     """A server whose default user may be off, which `running` cannot wait for."""
     port, file = free_port(), directory / "redis.conf"
-    file.write_text("\n".join([f"port {port}", "bind 127.0.0.1", 'save ""', *users, ""]))
+    file.write_text("\n".join([f"port {port}", "bind 127.0.0.1", f"dir {directory}", 'save ""', *users, ""]))
     process = subprocess.Popen(["redis-server", str(file)], stdout=subprocess.DEVNULL)
 
     def answers() -> None:

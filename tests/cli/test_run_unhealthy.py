@@ -111,7 +111,7 @@ def test_a_cluster_that_is_not_the_runs_own_is_not_disturbed_any_further(program
 
 
 def test_no_more_than_a_few_clusters_are_replaced(program: Program) -> None:
-    module = program.project / "support" / "cli" / "tested.py"
+    module = program.project / "support" / "cli" / "cluster_under_test.py"
     module.write_text(module.read_text().replace("MOST_REPLACEMENTS = 3", "MOST_REPLACEMENTS = 1"))
     write(program, wrecking("A", 1), wrecking("B", 2), sound("C", 3))
     ended = run(program)

@@ -10,7 +10,7 @@ import pytest
 from program import FALSE, TRUE, Program, copy, target
 
 from support import own_folder
-from support.cli import warm, watch
+from support.cli import behave_server, watch
 from support.sql import Endpoint
 
 FEATURE = Path("features/cluster/claim.feature")
@@ -93,6 +93,6 @@ def test_nothing_is_seen_where_nothing_changed(here: Path) -> None:
 def test_the_ready_process_knows_what_files_import(tmp_path: Path) -> None:
     file = tmp_path / "a_steps.py"
     file.write_text("import json\nfrom support.engine import limits\nfrom behave import given\n")
-    assert [*warm._imports_of(file)] == ["json", "support.engine", "support.engine.limits", "behave"]
+    assert [*behave_server._imports_of(file)] == ["json", "support.engine", "support.engine.limits", "behave"]
     file.write_text("import (")
-    assert [*warm._imports_of(file)] == []
+    assert [*behave_server._imports_of(file)] == []

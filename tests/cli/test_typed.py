@@ -1,16 +1,15 @@
-"""What people type is understood: options where they expect them, words that are nearly right, completion."""
+"""What people type is understood: options where they expect them, words that are nearly right."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from program import ROOT
 
-from support.cli import clusters, main, shell, typed
+from support.cli import clusters, entering, main, typed
 from support.errors import UsageError
 from support.settings import Settings
 
@@ -44,7 +43,9 @@ def test_a_message_names_what_was_typed() -> None:
 
 
 def test_every_option_of_a_setting_is_known_to_the_messages() -> None:
-    options = {option for command in COMMANDS for option in main._options_of(command)}
+    commands: Any = typer.main.get_command(main.app)
+    known = [parameter for name in COMMANDS for parameter in commands.commands[name].params]
+    options = {option for parameter in known for option in parameter.opts}
     assert set(typed.OPTION_OF.values()) <= options
     assert {name.lower() for name in typed.OPTION_OF} - {"accept_features"} <= Settings.model_fields.keys()
 
@@ -58,7 +59,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         return lambda cluster, *arguments: calls.append((name, *arguments))
 
     for name in ("psql", "shell"):
-        monkeypatch.setattr(shell, name, record(name))
+        monkeypatch.setattr(entering, name, record(name))
     monkeypatch.setattr(clusters, "find", lambda name: name)
     return calls
 
@@ -87,49 +88,3 @@ def test_help_is_given_wherever_it_is_asked_for(words: list[str], capsys: pytest
         main.app(main.with_default_command(words), prog_name="./accept")
     assert ended.value.code in (0, None)
     assert "Usage: ./accept" in capsys.readouterr().out
-
-
-def completions(line: str) -> list[str]:
-    """What bash is told when the user presses the tabulator at the end of this line."""
-    words = line.split(" ")
-    ended = subprocess.run(
-        [sys.executable, "-P", "-c", "from support.cli.main import main; main()"],
-        env={
-            **os.environ,
-            "_ACCEPT_COMPLETE": "complete_bash",
-            "COMP_WORDS": line,
-            "COMP_CWORD": str(len(words) - 1),
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return ended.stdout.split()
-
-
-@pytest.mark.parametrize(
-    ("line", "found"),
-    [
-        ("accept sta", "status"),
-        ("accept run shar", "sharding"),
-        ("./accept run --fea", "--features"),
-        ("accept run --tags @redis_p", "@redis_password"),
-        ("accept prove fsync", "fsync-off"),
-        ("accept run --require cit", "citus"),
-    ],
-)
-def test_the_shell_completes(line: str, found: str) -> None:
-    assert found in completions(line)
-
-
-def test_the_script_for_the_shell_is_for_accept(tmp_path: Path) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-P", "-c", "from support.cli.main import main; main()", "--show-completion"],
-        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "", "SHELL": "/bin/bash"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "_ACCEPT_COMPLETE=complete_" in ended.stdout or "not supported" in ended.stderr, ended

@@ -5,16 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.engine.checks.durability import (
+    acknowledged_in_vain,
     each_write_once,
     kept,
     lost_reach_back,
+    lost_since,
     lost_writes,
     no_acknowledged_write_lost,
 )
+from support.engine.fencing import lost_in_failover
 from support.engine.finding import Finding
 from support.engine.history import History, Operation, Outcome
 from support.engine.terms import terms
-from support.errors import Inconclusive
+from support.errors import Inconclusive, LimitExceeded
 from support.expectations import AcceptedLoss
 
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
@@ -37,6 +40,10 @@ def test_a_finding_is_required() -> None:
     Finding.true("well").require()
     with pytest.raises(AssertionError, match="broken"):
         Finding.false("broken").require()
+    for late, never in ((Finding.too_late("late"), False), (Finding.never_came("never"), True)):
+        with pytest.raises(LimitExceeded) as exceeded:
+            late.require()
+        assert exceeded.value.never is never
     with pytest.raises(Inconclusive, match="inconclusive: empty"):
         Finding.unknown("empty").require()
 
@@ -110,6 +117,37 @@ class TestAcceptedLoss:
         assert terms({1}, accepted) == accepted[1]
         assert terms({2}, accepted) == terms({0, 2}, accepted) == AcceptedLoss()
         assert terms({1, 2}, accepted) is None
+
+    def thawed(self) -> History:
+        """Beside the appends of `judged`, six at 20 that a leader acknowledged although it had been replaced at 19."""
+        vain = (append(100 + number, at=20 + number / 10) for number in range(6))
+        return History([*(append(number) for number in range(10)), *vain, read(*range(6), 9)])
+
+    def test_what_a_replaced_leader_acknowledges_in_vain_is_no_loss_of_the_failover(self) -> None:
+        """Nor does it say how far the replicas were behind; but a limit that is declared for all of it includes it."""
+        whole = self.thawed()
+        vain = lost_since(whole, 19.0, 1000.0)
+        assert [one.value for one in vain] == [100, 101, 102, 103, 104, 105]
+        assert not lost_since(whole, 19.0, 19.9)
+
+        def judged(accepted: AcceptedLoss) -> bool | None:
+            history = lost_in_failover(whole, vain, accepted)
+            return no_acknowledged_write_lost(history, (7.0, 7.0), lambda one: accepted, lambda one: 10).holds
+
+        assert judged(AcceptedLoss(0, 2.5)) is True
+        assert judged(AcceptedLoss(0, 1.5)) is False
+        assert judged(AcceptedLoss(90)) is True
+        assert judged(AcceptedLoss(89)) is False
+
+    def test_it_may_do_so_until_it_had_time_to_learn(self) -> None:
+        vain = lost_since(self.thawed(), 19.0, 1000.0)
+        known = acknowledged_in_vain(vain, "pg1", limit=5, since=19.5)
+        assert known.holds
+        assert "pg1 acknowledged 6 writes in 1.0 s, and they are lost: 100, 101" in known.words
+        late = acknowledged_in_vain(vain, "pg1", limit=5, since=15.4)
+        assert (late.holds, late.only_limit) == (False, False)
+        assert "the last one 5.1 s after it could learn of that (limit: 5 s)" in late.words
+        assert acknowledged_in_vain([], "pg1", limit=5, since=15.4).holds
 
     def test_what_each_member_must_hold_is_what_the_cluster_kept(self) -> None:
         history = History([append(1), append(2), append(3, UNKNOWN), read(1)])

@@ -13,7 +13,7 @@ from support.engine.interruption import Interruption, OpenWatch
 from support.engine.ledger import APPEND
 from support.engine.workload import Script, Task, Turn, Workload
 from support.errors import LimitExceeded, NotInTime
-from support.waiting import pause
+from support.waiting import eventually, pause
 
 FOLLOW_UP = 3.0
 
@@ -53,6 +53,10 @@ class Service:
         threading.Thread(target=outage, daemon=True).start()
 
 
+def _require_failed(workload: Workload) -> None:
+    assert any(one.outcome is Outcome.FAIL for one in workload.history)
+
+
 def working(postgres: sql.Endpoint, service: Service) -> Workload:
     return Workload(postgres, service.script(), clients=2, pace=0.01, patience=2)
 
@@ -76,7 +80,7 @@ def test_a_second_outage_that_is_longer_than_allowed_is_found(postgres: sql.Endp
         begun = time.monotonic()
         interruption = Interruption(workload, begun, limit=2)
         service.fail_for(1.2, after=0)
-        pause(0.3)
+        eventually(lambda: _require_failed(workload), within=5, subject="a write failed", pause=0.02)
         interruption.await_service()
         assert interruption.judged(time.monotonic()).holds is True
         service.fail_for(60, after=1.5)

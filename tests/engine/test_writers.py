@@ -12,8 +12,10 @@ from support.engine.checks.writers import (
     at_most_one_writer,
     last_accepted,
     last_acknowledged,
+    learned,
     learned_in_time,
     stopped_in_time,
+    taken_over,
     without_frozen,
 )
 from support.engine.finding import Finding
@@ -257,3 +259,24 @@ class TestWithoutFrozen:
     def test_any_other_sample_counts(self, sample: WriterSample) -> None:
         assert without_frozen([self.thawed, sample], [self.frozen]) == [sample]
         assert without_frozen([self.thawed, sample], []) == [self.thawed, sample]
+
+
+class TestAReplacedLeader:
+    """a freezes at 10, as the leader; b leads from 30 on; a thaws at 40, and refuses from 43 on. c is of group 1."""
+
+    samples = (
+        *(sample("a", t, True) for t in range(10)),
+        *(sample("a", t, None) for t in range(10, 40)),
+        *(sample("a", t, t < 43) for t in range(40, 50)),
+        *(sample("b", t, t >= 30) for t in range(50)),
+        *(sample("c", t, True) for t in range(50)),
+    )
+
+    def test_when_another_one_took_over(self) -> None:
+        assert taken_over(self.samples, ["a", "b"], "a", 10) == 30.01
+        assert taken_over(self.samples, ["a", "b"], "b", 10) == 40.01
+        assert taken_over([one for one in self.samples if one.begun < 30], ["a", "b"], "a", 10) is None
+
+    def test_when_it_learned(self) -> None:
+        assert learned(self.samples, "a", 40) == 43.01
+        assert learned(self.samples, "c", 40) == float("inf"), "it never refused"

@@ -116,16 +116,20 @@ def test_what_is_repeated_is_applied_once(name: str, postgres: sql.Endpoint) -> 
     with TestedPool(name, config(postgres, size=4)) as pool:
         script = counter.operations(EXAMPLE, namespace, pool=pool.execute)
         with Workload(postgres, script, clients=4, patience=3, history=history) as workload:
+            killed = 0
             for _ in range(10):
-                sql.execute(
-                    postgres,
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%%counted%%' "
-                    "AND pid <> pg_backend_pid()",
+                killed += len(
+                    sql.rows(
+                        postgres,
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%%counted%%' "
+                        "AND pid <> pg_backend_pid()",
+                    )
                 )
                 pause(0.1)
             counted = counter.close_count(workload, postgres, EXAMPLE, namespace, within=20)
     each_applied_once(history, counted.applied, counted.counter).require()
     assert counted.counter > 20
+    assert killed
 
 
 _MADE = threading.Lock()

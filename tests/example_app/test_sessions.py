@@ -2,6 +2,10 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from typing import Any
 
 import pytest
 from bounds import takes_less_than
@@ -9,7 +13,15 @@ from bounds import takes_less_than
 from support import sql
 from support.cluster.black_hole import BlackHoleServer
 from support.errors import ConnectFailed, Inconclusive
-from support.example_app.sessions import SessionPool, attempt, backend, backends, kill_backend, open_side_by_side
+from support.example_app.sessions import (
+    SessionPool,
+    attempt,
+    backend,
+    backends,
+    kill_backend,
+    open_as_many,
+    open_side_by_side,
+)
 
 
 def test_a_session_is_used_again(postgres: sql.Endpoint) -> None:
@@ -119,3 +131,41 @@ def test_a_silent_host_hangs_up_on_who_waits_for_ever() -> None:
 def test_a_silent_host_that_nobody_called_proves_nothing() -> None:
     with BlackHoleServer(patience=1) as host, pytest.raises(Inconclusive, match="never accepted"):
         host.require_caller()
+
+
+@pytest.fixture
+def limited(postgres: sql.Endpoint) -> Iterator[sql.Endpoint]:
+    """A role that may have six sessions."""
+    sql.execute(postgres, "CREATE ROLE limited LOGIN PASSWORD 'x' CONNECTION LIMIT 6")
+    yield postgres.as_user("limited", "x")
+    sql.execute(postgres, "DROP ROLE limited")
+
+
+def test_as_many_are_open_as_there_is_room_for(limited: sql.Endpoint) -> None:
+    opened: list[sql.Session] = []
+    try:
+        assert "too many connections for role" in open_as_many(limited, 10, opened)
+        assert len(backends(opened)) == len(opened) == 6
+    finally:
+        for one in opened:
+            one.close()
+
+
+def test_a_refusal_for_another_reason_is_no_lack_of_room(
+    postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind a proxy that leads every fourth session to a server that is down."""
+    connect, turns = sql.connect, count(1)
+    down = replace(postgres, port=1)
+
+    def in_turn(endpoint: sql.Endpoint, **further: Any) -> sql.Session:
+        return connect(down if next(turns) % 4 == 0 else endpoint, **further)
+
+    monkeypatch.setattr(sql, "connect", in_turn)
+    opened: list[sql.Session] = []
+    try:
+        with pytest.raises(ConnectFailed, match="refused"):
+            open_as_many(postgres, 10, opened)
+    finally:
+        for one in opened:
+            one.close()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.engine.history import History, InFlight, Operation, Outcome
+from support.engine.tables import as_tabled
 from support.errors import Inconclusive
 from support.failover.checks import (
     DataDirectory,
@@ -20,6 +21,7 @@ from support.failover.checks import (
     refused_for_lack_of_space,
     rewound_not_copied,
     sessions_closed_in_time,
+    with_unlisted,
 )
 from support.failover.switchover import require_refused_for
 from support.target.leadership import NOT_PRIMARY, Leadership, role_told
@@ -257,6 +259,11 @@ class TestEachServes:
         assert each_serves(["m2"] * 50, ["m2", "m3"], {"m3": Held()}).holds is None
         assert each_serves(["m2"] * 50, ["m2", "m3"], {}).holds is None
 
+    def test_a_replica_that_the_proxy_does_not_list(self) -> None:
+        finding = each_serves(["m2"] * 50, ["m2", "m3"], {"m2": Held(served=50)})
+        assert finding.holds is False
+        assert "m3 is not in the read backend" in finding.words
+
     def test_one_client_on_several_servers_but_not_on_all(self) -> None:
         assert each_serves(["m2", "m4"] * 25, ["m2", "m3", "m4"], {"m3": Held()}).holds is False
 
@@ -327,3 +334,39 @@ def test_a_member_that_was_copied_was_not_rewound() -> None:
     assert (
         "m2 was copied from another member: its data directory is 12 s old, and the fault was 40 s ago" in found.words
     )
+
+
+HP_01 = {
+    "the leader": {"write": "up", "read": "down"},
+    "a replica": {"write": "down", "read": "up"},
+    "a late replica": {"write": "down", "read": "down or up"},
+    "an excluded replica": {"write": "down", "read": "down"},
+}
+
+
+class TestServersThatAreNotThere:
+    @pytest.mark.parametrize(
+        ("role", "shown", "may_lead", "holds"),
+        [
+            ("a replica", {"write": "down", "read": "up"}, True, True),
+            ("a replica", {}, False, True),  # of another site
+            ("a replica", {"write": "down"}, False, True),
+            ("a replica", {"write": "up"}, False, False),
+            ("a replica", {}, True, False),
+            ("a replica", {"read": "up"}, True, False),
+            ("a replica", {"write": "down"}, True, False),
+            ("a replica", {"write": "down", "read": "down"}, False, False),
+            ("an excluded replica", {"write": "down"}, True, True),
+            ("an excluded replica", {}, True, False),
+            ("a late replica", {"write": "down"}, True, True),
+            ("the leader", {"write": "up"}, True, True),
+            ("the leader", {"read": "down"}, True, False),
+        ],
+    )
+    def test_they_get_no_sessions(self, role: str, shown: dict[str, str], may_lead: bool, holds: bool) -> None:
+        expected = {"m1": HP_01[role]}
+        observed = {"m1": shown} if shown else {}
+        finding = as_tabled(expected, with_unlisted(observed, expected, ["m1"] if may_lead else []))
+        assert finding.holds is holds
+        if not holds and may_lead:
+            assert "observed no server" in finding.words

@@ -7,9 +7,10 @@ import pytest
 
 from support.engine.history import WriterSample
 from support.failover.checks import out_of_reads, refused_until
-from support.failover.replication import Slot, orphans, slot_name, upstreams
+from support.failover.replication import MemberSlot, orphans, slot_name
 from support.faults.nemesis import InjectedFault
 from support.target.patroni import MemberView
+from support.target.purposes import upstreams
 
 
 def samples(answers: str) -> list[WriterSample]:
@@ -61,16 +62,16 @@ class TestOutOfReads:
 
 
 class TestSlots:
-    idle = Slot("cdc", "logical", False, None, None, "reserved")
+    idle = MemberSlot("cdc", "logical", False, None, None, "reserved")
 
     def test_slots_that_are_kept_on_purpose(self) -> None:
-        kept = Slot("warehouse", "physical", False, None, None, "extended")
-        used = Slot("pg2", "physical", True, "pg2", "streaming", "reserved")
+        kept = MemberSlot("warehouse", "physical", False, None, None, "extended")
+        used = MemberSlot("pg2", "physical", True, "pg2", "streaming", "reserved")
         assert orphans([self.idle, kept, used], ["warehouse"]) == []
 
     def test_orphans(self) -> None:
-        forgotten = Slot("forgotten", "physical", False, None, None, "reserved")
-        hoarding = Slot("cdc", "logical", False, None, None, "extended")
+        forgotten = MemberSlot("forgotten", "physical", False, None, None, "reserved")
+        hoarding = MemberSlot("cdc", "logical", False, None, None, "extended")
         assert [one.split()[0] for one in orphans([forgotten, hoarding], [])] == ["forgotten", "cdc"]
 
     def test_the_names_are_patronis(self) -> None:

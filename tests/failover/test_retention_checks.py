@@ -8,7 +8,7 @@ from support.failover.missed_wal import least_wal
 from support.failover.retention_checks import (
     MissedWal,
     OpenTransaction,
-    Slot,
+    RetainingSlot,
     back_or_known_to_be_out,
     longest_open,
     most_kept,
@@ -19,10 +19,10 @@ from support.failover.retention_checks import (
     slots_keep_little_wal,
 )
 
-USED = Slot("pg2", "physical", True, "reserved", 2**20, 20)
-UNUSED_ON_A_REPLICA = Slot("pg3", "physical", False, "reserved", 2**24, 0)
-LOST = Slot("gone", "physical", False, "lost", 2**40, 0)
-NEVER_USED = Slot("fresh", "logical", False, "", 0, 0)
+USED = RetainingSlot("pg2", "physical", True, "reserved", 2**20, 20)
+UNUSED_ON_A_REPLICA = RetainingSlot("pg3", "physical", False, "reserved", 2**24, 0)
+LOST = RetainingSlot("gone", "physical", False, "lost", 2**40, 0)
+NEVER_USED = RetainingSlot("fresh", "logical", False, "", 0, 0)
 HEALTHY = {"m1": [USED, NEVER_USED], "m2": [UNUSED_ON_A_REPLICA, LOST], "m3": []}
 
 
@@ -41,12 +41,21 @@ def test_a_silent_member_may_have_slots() -> None:
 @pytest.mark.parametrize(
     ("slot", "told"),
     [
-        (Slot("cdc", "logical", False, "extended", 3 * 2**30, 0), "the logical slot cdc (inactive) keeps 3,072 MB"),
-        (Slot("cdc", "logical", True, "extended", 3 * 2**30, 0), "the logical slot cdc (active) keeps 3,072 MB"),
-        (Slot("pg9", "physical", False, "unreserved", 2**31, 0), "the physical slot pg9 (inactive) keeps 2,048 MB"),
+        (
+            RetainingSlot("cdc", "logical", False, "extended", 3 * 2**30, 0),
+            "the logical slot cdc (inactive) keeps 3,072 MB",
+        ),
+        (
+            RetainingSlot("cdc", "logical", True, "extended", 3 * 2**30, 0),
+            "the logical slot cdc (active) keeps 3,072 MB",
+        ),
+        (
+            RetainingSlot("pg9", "physical", False, "unreserved", 2**31, 0),
+            "the physical slot pg9 (inactive) keeps 2,048 MB",
+        ),
     ],
 )
-def test_a_slot_that_keeps_wal(slot: Slot, told: str) -> None:
+def test_a_slot_that_keeps_wal(slot: RetainingSlot, told: str) -> None:
     for member in ("m1", "m2"):
         found = slots_keep_little_wal({**HEALTHY, member: [slot]}, {"m4": "refused"}, 1024)
         assert found.holds is False
@@ -55,7 +64,8 @@ def test_a_slot_that_keeps_wal(slot: Slot, told: str) -> None:
 
 
 def test_a_slot_that_keeps_rows() -> None:
-    found = slots_keep_few_rows({**HEALTHY, "m2": [Slot("s", "logical", True, "reserved", 0, 1_200_000)]}, {}, 1e6)
+    keeping = RetainingSlot("s", "logical", True, "reserved", 0, 1_200_000)
+    found = slots_keep_few_rows({**HEALTHY, "m2": [keeping]}, {}, 1e6)
     assert found.holds is False
     assert "on m2, the logical slot s (active) keeps the rows of the last 1,200,000 transactions" in found.words
 

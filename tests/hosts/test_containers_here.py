@@ -18,7 +18,7 @@ def first() -> Iterator[int]:
 
 
 def _state(pid: int, started: str) -> State:
-    return State("running", pid, started, "bridge", "", ())
+    return State("running", 0, pid, started, "bridge", "", ())
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
 
-from support.errors import ProcessFailed
+from support.errors import Inconclusive, ProcessFailed
 from support.hosts.interface import Running
 from support.hosts.remote import HostRefused, HostUnreached, Reach
 from support.hosts.remote.guards import Guards
@@ -30,7 +31,8 @@ def here(request: pytest.FixtureRequest) -> Iterator[Reach]:
         pytest.skip(f"{argv[0]} is not installed here")
     variables = {"FOLDER": f"accept-test-{token_hex(4)}", "MARK": "echo staging", "SCOPE": "staging"}
     yield replace(Reach.of("local:"), argv=argv, variables=variables)
-    shutil.rmtree(_folder(variables["FOLDER"]), ignore_errors=True)
+    for folder in (_folder(variables["FOLDER"]), Path("/var/lib", variables["FOLDER"])):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folder(name: str) -> Path:
@@ -159,6 +161,69 @@ def test_a_fault_whose_undo_failed_is_left_to_its_guard(here: Reach, tmp_path: P
     _await((tmp_path / "undone").exists, within=15)
 
 
+@pytest.mark.parametrize("signal", ["CONT", "KILL"])
+def test_a_suspension_that_somebody_else_has_ended_is_no_evidence(
+    here: Reach, sleeper: "subprocess.Popen[bytes]", signal: str
+) -> None:
+    guards, found = Guards(), _looked(here, sleeper)
+    fault = guards.inject("here", here, "freeze", *identities([found]))
+    subprocess.run(["kill", f"-{signal}", str(sleeper.pid)], check=True)
+    _await(lambda: not _looked(here, sleeper).stopped)
+    with pytest.raises(Inconclusive, match="somebody else had ended it"):
+        guards.heal(fault)
+
+
+def test_what_the_cluster_itself_may_kill_was_suspended_as_long_as_it_lived(
+    here: Reach, sleeper: "subprocess.Popen[bytes]"
+) -> None:
+    guards, found = Guards(), _looked(here, sleeper)
+    for ended in ("KILL", "CONT"):
+        with subprocess.Popen(["sleep", "600"]) as another:
+            both = identities([found, _looked(here, another)])
+            fault = guards.inject("here", here, "freeze", *both, MAY_DIE="yes")
+            subprocess.run(["kill", f"-{ended}", str(another.pid)], check=True)
+            _await(lambda one=another: not _looked(here, one).stopped)  # type: ignore[misc]
+            if ended == "KILL":
+                guards.heal(fault)
+            else:
+                with pytest.raises(Inconclusive, match="somebody else had ended it"):
+                    guards.heal(fault)
+            another.kill()
+
+
+def test_what_the_suite_itself_kills_or_resumes_was_ended_by_nobody_else(
+    here: Reach, sleeper: "subprocess.Popen[bytes]"
+) -> None:
+    """Two faults may have suspended a process, and a crash may hit one that is suspended."""
+    guards, found = Guards(), _looked(here, sleeper)
+    first, second = (guards.inject("here", here, "freeze", *identities([found])) for _ in range(2))
+    guards.heal(second)
+    guards.heal(first)
+    first, second = (guards.inject("here", here, "freeze", *identities([found])) for _ in range(2))
+    here.run("strike", "KILL", *identities([found]))
+    guards.heal(second)
+    guards.heal(first)
+    with subprocess.Popen(["sleep", "600"]) as another:
+        found = _looked(here, another)
+        first = guards.inject("here", here, "freeze", *identities([found]))
+        second = guards.inject("here", here, "down", "", ":", *identities([found]))
+        guards.heal(second)
+        guards.heal(first)
+
+
+def test_a_container_that_somebody_else_lets_go_on_is_no_evidence(here: Reach, tmp_path: Path) -> None:
+    guards, state = Guards(), tmp_path / "state"
+    pause, unpause = f"echo paused > {state}", f"echo running > {state}"
+    for ended in (False, True):
+        fault = guards.inject("here", here, "outside", pause, unpause, f'[ "$(cat {state})" = paused ]')
+        if ended:
+            state.write_text("running\n")
+            with pytest.raises(Inconclusive, match="somebody else had ended it"):
+                guards.heal(fault)
+        else:
+            guards.heal(fault)
+
+
 def test_what_a_server_logged_before_it_started_again_is_read(here: Reach, tmp_path: Path) -> None:
     """PostgreSQL's own log_filename: each start begins a file, and the one with the PANIC is not the last."""
     folder = tmp_path / "log"
@@ -184,3 +249,61 @@ def test_what_a_server_logged_before_it_started_again_is_read(here: Reach, tmp_p
     assert log.last(6) == "tions\n"
     old.write_text("anew\n")  # a file that is used again after a week is shorter than before
     assert log.since(mark).splitlines()[-1] == "anew"
+
+
+def test_a_heal_that_was_killed_keeps_no_guard_from_healing(here: Reach, tmp_path: Path) -> None:
+    asked, able, undone = tmp_path / "asked", tmp_path / "able", tmp_path / "undone"
+    guards = Guards(grace=3, beat=600)
+    slow = f"touch {asked}; [ -e {able} ] || sleep 60; touch {undone}"
+    fault = guards.inject("here", here, "outside", ":", slow)
+    with pytest.raises(HostUnreached, match="no answer within"):
+        here.run("heal", fault.id, within=1.0)  # which kills the shell that heals
+    assert asked.exists()
+    able.touch()
+    _await(undone.exists)
+    assert "expired" in here.run("heal", fault.id)
+    assert here.run("left").split() == []
+
+
+def test_one_heals_at_a_time(here: Reach, tmp_path: Path) -> None:
+    undone = tmp_path / "undone"
+    fault = Guards(grace=600).inject("here", here, "outside", ":", f"sleep 2; echo once >> {undone}")
+    with ThreadPoolExecutor() as both:
+        said = sorted(both.map(lambda _: here.run("heal", fault.id).strip(), range(2)))
+    assert said == ["", f"gone {fault.id}"]
+    assert undone.read_text() == "once\n"
+
+
+OWNED = {"OWNER": "us", "GRACE": "600", "LONGEST": "600"}
+
+
+def test_what_was_healed_before_it_began_does_not_begin(here: Reach, tmp_path: Path) -> None:
+    """As after a line that was silent for a while: what was sent is carried out when it is back."""
+    struck = tmp_path / "struck"
+    assert here.run("heal", "0a1b2c3d").strip() == "gone 0a1b2c3d"
+    with pytest.raises(HostRefused, match="healed before it began"):
+        here.run("outside", "0a1b2c3d", f"touch {struck}", ":", variables=OWNED)
+    assert not struck.exists()
+    assert here.run("left").split() == []
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_what_was_healed_in_the_meantime_is_not_done(
+    here: Reach, sleeper: "subprocess.Popen[bytes]", tmp_path: Path, when: str
+) -> None:
+    """The one who asked for it gave up waiting, and had it healed, which was answered at once."""
+    begun, struck = tmp_path / "begun", tmp_path / "struck"
+    wait = f"touch {begun}; sleep 3"
+    if when == "before":
+        fault = ["down", "0a1b2c3d", wait, f"rm -f {struck}", *identities([_looked(here, sleeper)])]
+    else:
+        fault = ["outside", "0a1b2c3d", f"{wait}; touch {struck}", f"rm -f {struck}"]
+    with ThreadPoolExecutor() as other:
+        making = other.submit(lambda: here.run(*fault, variables=OWNED))
+        _await(begun.exists)
+        assert "failed" not in here.run("heal", "0a1b2c3d")
+        with pytest.raises(HostRefused, match=f"healed {when} it began"):
+            making.result()
+    assert sleeper.poll() is None
+    assert not struck.exists()
+    assert here.run("left").split() == []

@@ -14,10 +14,9 @@ from engines import Pods, engine
 from support.errors import Inconclusive
 from support.faults.nemesis import Nemesis
 from support.faults.process import Freeze, HostCrash, Kill
-from support.hosts.remote import Guards, HostRefused, Reach, RemoteSite
+from support.hosts.remote import Guards, HostAccess, HostRefused, Reach, RemoteSite, ways
 from support.hosts.remote.containers import Container
-from support.hosts.remote.guards import heal_left
-from support.hosts.remote.ways import ways_to_heal
+from support.hosts.remote.ways import heal_host
 from support.target.discovery.user_hosts import Looked, declared_access, look
 from support.target.topology import Address, Login, Topology
 from support.waiting import NotYet, eventually
@@ -60,7 +59,7 @@ def site(pods: Pods) -> Iterator[RemoteSite]:
     for fault in found.guards.active:
         found.guards.heal(fault)
     for name in ("one", "two"):
-        for reach in ways_to_heal(pods.url(name)):
+        for reach in (Reach.beside(Container(pods.client, name)), Reach.of(pods.url(name))):
             assert reach.run("left").split() == []
         assert pods.state(name) == "running"
 
@@ -85,6 +84,14 @@ def test_a_look_tells_what_a_container_is(pods: Pods) -> None:
     assert found.access.programs["etcd"].how == "container one"
     assert found.access.addresses == tuple(_address(pods, "one").split())
     assert (found.access.cutter, found.access.network) == ("nft", "nsenter --target={pid} --net")
+
+
+def test_a_look_tells_where_guards_end_with_the_job(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ways, "_OF_CONTAINERS", ())
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert "guards" not in " ".join(_look(pods.url("one")).remarks)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    assert "end with it: run ./accept heal" in " ".join(_look(pods.url("one")).remarks)
 
 
 def _address(pods: Pods, name: str) -> str:
@@ -193,19 +200,74 @@ def test_a_runner_that_is_killed_leaves_nothing(pods: Pods, site: RemoteSite, fa
         assert pods.state("one") == state
         os.kill(runner.pid, signal.SIGKILL)
     eventually(lambda: _require(pods.state("one") == "running"), within=15, subject="its guard has let it go")
-    for reach in ways_to_heal(pods.url("one")):
-        assert heal_left(reach)
+    _heal(pods, "one")
 
 
 def test_what_is_left_of_a_paused_container_is_told_and_healed(pods: Pods, site: RemoteSite) -> None:
     other = _site(pods, Guards(grace=60))
     other.machines["one"].freeze()
     assert "is paused" in _look(pods.url("one")).obstacles[0]
-    told: list[str] = []
-    for reach in ways_to_heal(pods.url("one")):
-        assert heal_left(reach, told.append)
-    assert len(told) == 1
+    assert len(_heal(pods, "one")) == 1
     assert pods.state("one") == "running"
+
+
+def _heal(pods: Pods, name: str) -> list[str]:
+    """What `accept heal` says of a container of which nothing is left afterwards."""
+    told: list[str] = []
+    assert heal_host(HostAccess(pods.url(name)), told.append), told
+    return told
+
+
+def _lose_record(pods: Pods, name: str) -> None:
+    """As where the job that had it, and the guard, was a container, which is removed."""
+    folder = Path(f"/run/accept-{pods.client}-{name}")
+    shutil.rmtree(folder)
+    subprocess.run(["pkill", "-KILL", "-f", f"^sh {folder}/"], check=True)
+
+
+def test_what_a_removed_job_has_paused_goes_on_if_it_is_marked(pods: Pods, site: RemoteSite) -> None:
+    _site(pods, Guards(beat=600)).machines["one"].freeze()
+    _lose_record(pods, "one")
+    told: list[str] = []
+    pods.mark("one")
+    assert not heal_host(HostAccess(pods.url("one")), told.append), "somebody else may have done it"
+    assert told == [f"it is paused; if a run did that: {pods.client} unpause one"]
+    pods.mark("one", SCOPE)
+    assert len(_heal(pods, "one")) == 1
+    assert pods.state("one") == "running"
+    assert _heal(pods, "one") == []
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_what_a_removed_job_has_killed_is_started_if_it_is_marked(pods: Pods, marked: bool) -> None:
+    name = f"killed-{marked}"
+    label = (f"--label=accept-breakable={SCOPE}",) if marked else ()
+    pods.run(name, "/usr/bin/sleep", "600", options=label)
+    pods.call("kill", name)
+    eventually(lambda: _require(pods.state(name) == "exited"), within=10, subject="it is killed")
+    told: list[str] = []
+    assert heal_host(HostAccess(pods.url(name)), told.append) == marked
+    assert told[0].endswith(f"{pods.client} start {name}")
+    assert pods.state(name) == ("running" if marked else "exited")
+
+
+def test_a_container_that_has_ended_itself_is_not_called_clean(pods: Pods) -> None:
+    pods.run("ended", "/usr/bin/true")
+    pods.mark("ended", SCOPE)
+    told: list[str] = []
+    assert not heal_host(HostAccess(pods.url("ended")), told.append)
+    assert told[0].startswith("it is exited; if a run did that:")
+
+
+def test_rules_without_a_record_are_found_and_removed(pods: Pods, site: RemoteSite) -> None:
+    other = _site(pods, Guards(beat=600))
+    if not other.machines["two"].access.cutter:
+        pytest.skip("links cannot be cut here")
+    other.machines["two"].cut(["in:10.1.2.3"])
+    _lose_record(pods, "two")
+    assert "an earlier run left" in " ".join(_look(pods.url("two")).obstacles)
+    assert [one.partition(" ")[0] for one in _heal(pods, "two")] == ["healed"]
+    assert _look(pods.url("two")).obstacles == ()
 
 
 @pytest.mark.parametrize("marks", [(), ("another",)])

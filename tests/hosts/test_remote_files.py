@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from remote_hosts import SCOPE, Machine, ssh_hosts
 
-from support.errors import NotAvailable, ProcessFailed
+from support.errors import Inconclusive, NotAvailable, ProcessFailed
 from support.faults.nemesis import Nemesis
 from support.faults.process import DataDestroyed
 from support.hosts.remote import Guards, HostRefused, ProgramAccess, RemoteHost, RemoteSite
@@ -51,9 +51,10 @@ class Member:
         self._run("postgres", self.data, title)
 
     def _run(self, program: str, where: Path, title: str) -> None:
-        wait = "import signal, time; signal.signal(signal.SIGHUP, signal.SIG_IGN); time.sleep(600)"
+        hears = "signal.signal(signal.SIGHUP, lambda *_: open('reloaded', 'w').close())"
+        wait = f"import signal, time; {hears}; time.sleep(600); time.sleep(600)"
         binary = self.machine.folder.parent / program
-        self.machine.spawn("sh", "-c", f"cd {where} && exec {binary} -c '{wait}' '{title}'")
+        self.machine.spawn("sh", "-c", f"cd {where} && exec {binary} -c \"{wait}\" '{title}'")
 
     def host(self, guards: Guards | None = None) -> RemoteHost:
         reach = Reach.of(self.machine.url)
@@ -89,6 +90,15 @@ def test_an_edited_file_is_as_before_afterwards(member: Member) -> None:
     assert member.file.read_text() == _CONFIGURATION
 
 
+def test_a_file_that_somebody_else_has_given_back_is_no_evidence(member: Member) -> None:
+    """As the management of a machine's configuration does, every half an hour."""
+    files = files_of(member.host())
+    files.change_configuration({"tags": {"nofailover": True}})
+    member.file.write_text(_CONFIGURATION)
+    with pytest.raises(Inconclusive, match="somebody else had ended it"):
+        files.restore_configuration()
+
+
 def test_a_guard_restores_an_edited_file(member: Member) -> None:
     files_of(member.host(Guards(grace=2, beat=60))).change_configuration({"tags": {}})
     assert member.file.read_text() != _CONFIGURATION
@@ -103,6 +113,52 @@ def _heal(member: Member) -> None:
 def _require(true: object) -> None:
     if not true:
         raise NotYet("not so")
+
+
+def _forget(machine: Machine, *folders: str) -> None:
+    """What a reset of the machine loses: /run, and every process of ours."""
+    machine.call(
+        "sh", "-c", f"rm -rf {' '.join(folders)}; for p in $(pgrep -f '^sh /run/accep[t]/'); do kill -9 $p; done; :"
+    )
+
+
+@pytest.mark.parametrize("lost", [("/run/accept",), ("/run/accept", "/var/lib/accept")], ids=["a reset", "a new one"])
+def test_a_reboot_loses_no_file(member: Member, lost: tuple[str, ...]) -> None:
+    """With the second folder lost, as where a container is made anew, it is found beside what runs."""
+    member.file.write_text(f"# a comment\n{_CONFIGURATION}")
+    files_of(member.host(Guards(beat=600))).change_configuration({"tags": {"nofailover": True}})
+    assert "a comment" not in member.file.read_text()
+    _forget(member.machine, *lost)
+    assert len(member.machine.left()) == 1, "which keeps every other run from it"
+    told: list[str] = []
+    assert heal_left(Reach.of(member.machine.url), told.append)
+    assert [one.partition(" ")[0] for one in told] == ["healed"]
+    assert member.file.read_text() == f"# a comment\n{_CONFIGURATION}"
+    eventually(lambda: _require((member.file.parent / "reloaded").exists()), within=5, subject="it is read")
+    assert not list(member.file.parent.glob("*.accept-*"))
+    assert member.machine.call("ls", "/var/lib") == ""
+
+
+def test_a_reboot_loses_no_data(member: Member) -> None:
+    DataDestroyed(member.host(Guards(beat=600))).inject()
+    _forget(member.machine, "/run/accept")
+    assert len(member.machine.left()) == 1
+    member.make_data("half of a copy")
+    assert not heal_left(Reach.of(member.machine.url)), "it does not stream"
+    shutil.rmtree(member.data)
+    _heal(member)
+    assert (member.data / "PG_VERSION").read_text() == "old"
+    assert _kept(member) == []
+
+
+def test_a_fault_of_before_a_reboot_is_over_and_its_scenario_undecided(member: Member) -> None:
+    host = member.host(Guards(beat=600))
+    files = files_of(host)
+    files.change_configuration({"tags": {}})
+    _forget(member.machine, "/run/accept")
+    with pytest.raises(Inconclusive, match="was restarted"):
+        files.restore_configuration()
+    assert member.file.read_text() == _CONFIGURATION
 
 
 def _kept(member: Member) -> list[Path]:
@@ -135,6 +191,23 @@ def test_destroyed_data_that_nobody_replaced_is_put_back(member: Member) -> None
     assert (member.data / "PG_VERSION").read_text() == "old"
     assert _kept(member) == []
     _heal(member)
+
+
+@pytest.mark.parametrize("how", ["symbolic link", "mount point"])
+def test_data_of_which_a_part_is_elsewhere_is_left_alone(member: Member, tmp_path: Path, how: str) -> None:
+    """A disk of its own for the WAL: a copy would fail as it is not empty, or put the WAL on the disk of the data."""
+    host, wal = member.host(), member.data / "pg_wal"
+    if how == "symbolic link":
+        (tmp_path / "wal").mkdir()
+        wal.symlink_to(tmp_path / "wal")
+    else:
+        wal.mkdir()
+        member.machine.call("mount", "-t", "tmpfs", "tmpfs", str(wal))
+    with pytest.raises(HostRefused, match=f"pg_wal is a {how}, so not all of the data is in"):
+        DataDestroyed(host).inject()
+    assert member.data.exists()
+    if how == "mount point":
+        member.machine.call("umount", str(wal))
 
 
 @pytest.mark.parametrize("what", ["no PG_VERSION", "tablespaces"])

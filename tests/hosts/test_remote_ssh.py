@@ -99,6 +99,22 @@ def test_what_is_suspended_stays_so_until_it_is_resumed(site: RemoteSite, sleepe
     host.resume([sleeper])
 
 
+def test_what_was_suspended_in_several_steps_is_resumed_at_once(
+    machines: Mapping[str, Machine], site: RemoteSite, sleeper: Running
+) -> None:
+    """As a server is: first what begins processes, then all the others."""
+    host, process = site.machines["a"], machines["a"].spawn("sleep", "653")
+    another = eventually(lambda: _found(site, "sleep 653"), within=5, subject="it sleeps")
+    host.suspend([sleeper])
+    host.suspend([another])
+    host.resume([sleeper, another])
+    _await_state(site, sleeper, "S", within=2)
+    _await_state(site, another, "S", within=2)
+    assert machines["a"].left() == []
+    process.kill()
+    process.wait()
+
+
 def test_a_guard_that_was_quicker_is_no_evidence(site: RemoteSite, sleeper: Running) -> None:
     host = site.machines["a"]
     impatient = RemoteSite({"a": host.access}, Guards(grace=60, longest=2, beat=0.5))
@@ -197,6 +213,24 @@ def test_a_cut_of_one_way_is_told_from_one_of_both(machines: Mapping[str, Machin
         cutting.network.require_cut(one_way, open_pairs=[("b", "a")])
     cutting.network._cuts.pop(frozenset(one_way))
     cutting.network.reconnect_all(both)
+
+
+def test_a_cut_that_a_reload_of_the_firewall_has_ended_is_no_evidence(
+    machines: Mapping[str, Machine], cutting: RemoteSite
+) -> None:
+    both = [("a", "b"), ("b", "a")]
+    cutting.network.cut_all(both)
+    cutting.network.reconnect_all(both)
+    for _ in range(2):  # also when the same links are cut once more
+        cutting.network.cut_all(both)
+        (cut_host,) = (machines[fault.host] for fault in cutting.guards.active)
+        if cutting.machines["a"].access.cutter == "nft":
+            cut_host.call("nft", "flush", "ruleset")
+        else:
+            cut_host.call("iptables", "-t", "raw", "-F")
+        with pytest.raises(Inconclusive, match="somebody else had ended it"):
+            cutting.network.reconnect_all(both)
+    assert {name: one.left() for name, one in machines.items()} == {"a": [], "b": []}
 
 
 def test_packets_are_lost_as_many_as_they_should_until_it_is_healed(

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from booting import boots
 
 from support.errors import NoRoom
 from support.reporting.recorder import Judgement
@@ -34,6 +35,7 @@ print(run_out(disk) or "there is room")
 
 
 @pytest.fixture
+@boots
 def on_a_disk(tmp_path: Path) -> list[str]:
     """The words of a command that runs TRY on an empty disk of 64 MB."""
     script = 'mount -t tmpfs -o size=64m tmpfs "$1" && exec "$2" -c "$3" "$1"'

@@ -10,11 +10,11 @@ from remote_hosts import SCOPE, Machine, ssh_hosts
 
 from support.errors import Inconclusive
 from support.faults.nemesis import Nemesis
-from support.faults.process import EveryHostCrashes
-from support.hosts.remote import Guards, RemoteSite
+from support.faults.process import EveryHostCrashes, HostCrash
+from support.hosts.remote import Guards, HostRefused, RemoteSite
 from support.target.discovery.user_hosts import declared_access, look
 from support.target.topology import Address, Login, Topology
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, throughout
 
 TOPOLOGY = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
 _CLIENTS = 2379
@@ -82,6 +82,71 @@ def test_what_came_back_early_keeps_no_other_host_down(nodes: Mapping[str, Machi
     with pytest.raises(Inconclusive, match="etcd on etcd1 was started by somebody else"):
         nemesis.heal()
     _await_healthy(nodes)
+
+
+def test_a_crash_lasts_whatever_the_units_own_files_say_of_restarts(
+    nodes: Mapping[str, Machine], site: RemoteSite
+) -> None:
+    """As `systemctl edit` writes them."""
+    always = "[Service]\nRestart=always\nRestartSec=100ms\n"
+    nodes["etcd1"].add_unit("etcd.service.d/override.conf", always)
+    host = site.machines["etcd1"]
+    with Nemesis() as nemesis:
+        nemesis.inject(HostCrash(host))
+        throughout(lambda: _require(not host.powered), seconds=2)
+    _await_healthy(nodes)
+    assert nodes["etcd1"].call("systemctl", "show", "-p", "Restart", "etcd").strip() == "Restart=always"
+
+
+def test_what_a_file_after_ours_would_restart_is_not_killed(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
+    host = site.machines["etcd2"]
+    before = host.processes["etcd"].pid
+    nodes["etcd2"].add_unit("etcd.service.d/zzzzz.conf", "[Service]\nRestart=always\n")
+    with pytest.raises(
+        HostRefused, match=r"cannot be kept down: Restart= of etcd.service .* systemctl cat etcd.service"
+    ):
+        host.power_off()
+    assert host.processes["etcd"].pid == before
+
+
+@pytest.fixture
+def another(nodes: Mapping[str, Machine]) -> Iterator[Machine]:
+    """A node on which somebody else's etcd runs, too: what is called so."""
+    machine = nodes["etcd3"]
+    program = machine.folder / "etcd"
+    shutil.copy(str(shutil.which("sleep")), program)
+    machine.add_unit("etcd-of-others.service", f"[Service]\nExecStart={program} 700\n")
+    machine.call("systemctl", "start", "etcd-of-others")
+    yield machine
+    machine.call("systemctl", "stop", "etcd-of-others")
+
+
+def test_a_program_of_somebody_else_is_not_touched(nodes: Mapping[str, Machine], another: Machine) -> None:
+    (told,) = look("etcd3", declared_access("etcd3", another.url), TOPOLOGY).obstacles
+    assert "etcd runs there more than once" in told
+    assert "etcd 700'" in told
+    declared = declared_access("etcd3", {"reach": another.url, "programs": {"etcd": "systemd:etcd"}})
+    looked = look("etcd3", declared, TOPOLOGY)
+    assert looked.obstacles == ()
+    host = RemoteSite({"etcd3": looked.access}, Guards()).machines["etcd3"]
+    with Nemesis() as nemesis:
+        nemesis.inject(HostCrash(host))
+        assert another.call("systemctl", "show", "-p", "NRestarts", "-p", "ActiveState", "etcd-of-others").split() == [
+            "NRestarts=0",
+            "ActiveState=active",
+        ]
+    _await_healthy(nodes)
+
+
+def test_what_a_guard_has_started_outlives_it(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
+    """Its unit of systemd ends with it."""
+    reach = site.machines["etcd1"].reach
+    guards = Guards(grace=2, beat=60)
+    guards.inject("etcd1", reach, "outside", ":", "setsid sleep 701 </dev/null >/dev/null 2>&1 &")
+    sleeps = "pgrep -f 'slee[p] 701' >/dev/null && ! systemctl list-units | grep -q accept-guard && echo so; :"
+    eventually(lambda: _require("so" in nodes["etcd1"].call("sh", "-c", sleeps)), within=15, subject="it goes on alone")
+    nodes["etcd1"].call("sh", "-c", "kill $(pgrep -f 'slee[p] 701')")
+    reach.run("heal", *nodes["etcd1"].left())
 
 
 def _require(true: bool) -> None:

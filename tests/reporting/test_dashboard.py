@@ -307,7 +307,7 @@ def test_printing_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(NotAvailable, match="no browser is installed"):
         printing.print_page(tmp_path / "a.html", tmp_path / "a.pdf")
     monkeypatch.setattr(printing, "BROWSERS", ("true",))
-    with pytest.raises(ProcessFailed, match="printed nothing"):
+    with pytest.raises(ProcessFailed, match="printed nothing: exit status 0; open the page in a browser of your own"):
         printing.print_page(tmp_path / "a.html", tmp_path / "a.pdf")
 
 

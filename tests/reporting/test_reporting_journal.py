@@ -176,6 +176,17 @@ def test_what_an_unfit_cluster_left_out_has_its_reason_until_it_is_run(tmp_path:
     assert exit_status(record) == 1
 
 
+def test_what_was_left_out_of_a_rerun_keeps_its_verdict(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1)])
+    late = ScenarioResult(scenario(1), BROKEN, "too late")
+    journal.record(late)
+    journal.rerun([late])
+    journal.left_out([scenario(1).key], "the cluster did not recover")
+    record = read(journal.path)
+    assert (record.left_out, record.verdict_on(scenario(1).key)) == ({}, BROKEN)
+
+
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     one = Scenario("features/cache/c.feature", "C", "é <x>", (("x", "1"),), ("id.CO-01", "minor"), "why\nso")
     result = ScenarioResult(one, BROKEN, "a\nb", 1.5, 12.0, (Measure("p95", 3.0, "ms", 5.0),), "Traceback ...")

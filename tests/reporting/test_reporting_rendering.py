@@ -225,6 +225,7 @@ def test_a_report_that_cannot_be_rendered_hides_no_verdict(
     assert _conclude(run_suite(tmp_path), console) == 1
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "no page by Allure: the report could not be rendered: allure ended with 1" in said
+    assert "./accept report tries again" in " ".join(said.split())
     assert "allure.html" not in (tmp_path / "allure-report/dashboard.html").read_text(), "no link to what is not there"
     assert "broken: DA-01 The answer is right" in said
     assert said.splitlines()[-1] == "1 passed, 3 failed, 1 skipped"

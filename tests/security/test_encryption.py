@@ -14,7 +14,7 @@ from support import sql
 from support.embedded.certificates import Authority, Issued
 from support.embedded.programs import with_openssl
 from support.engine.finding import Finding
-from support.errors import Inconclusive
+from support.errors import ConnectFailed, Inconclusive
 from support.security import certificates, logins
 from support.security.checks import Validity, all_loaded, all_over_tls, all_refused, all_valid_for
 from support.target.cluster import Cluster
@@ -133,6 +133,16 @@ def test_one_that_also_accepts_logins_without_tls_is_noticed(server: Server) -> 
     assert all_refused(logins.plain_logins(server.cluster(), "member")).holds is False
 
 
+@pytest.mark.parametrize("where", ["endpoint", "member"])
+def test_a_single_database_without_tls_is_noticed(server: Server, where: str) -> None:
+    """The application's password is worth the same there."""
+    server.access("host template1 all all scram-sha-256", "hostssl all all all scram-sha-256")
+    finding = all_refused(logins.plain_logins(server.cluster(), where))
+    assert finding.holds is False
+    assert finding.words.startswith("1 of 2 were accepted")
+    assert "/template1 as application" in finding.words
+
+
 def test_a_certificate_that_is_not_valid_any_more_is_noticed(server: Server) -> None:
     server.present(server.authority.issue([HOST], until=datetime.now(UTC) - timedelta(days=1)))
     finding = all_over_tls(logins.verified_logins(server.cluster(), "member"))
@@ -224,3 +234,67 @@ def test_what_cannot_be_read_is_unknown() -> None:
     assert all_loaded({}, {}, {}).holds is None
     assert all_loaded({"a": "1"}, {}, {"a": "permission denied"}).holds is None
     assert all_loaded({"a": "1", "b": "2"}, {"b": "3"}, {"a": "permission denied"}).holds is False
+
+
+@pytest.fixture
+def certified(server: Server, tmp_path: Path) -> Iterator[Cluster]:
+    """The cluster of an application that has a client certificate; the server can verify it."""
+    issued, options = server.authority.issue(["application"]), dict[str, str]()
+    for name, text in (("sslcert", issued.certificate), ("sslkey", issued.key)):
+        options[name] = str(tmp_path / name)
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    server.reload(ssl_ca_file=str(server.authority.certificate))
+    topology = server.cluster().topology
+    yield Cluster(replace(topology, options={**topology.options, **options}))
+    server.access("hostssl all all all scram-sha-256")
+    server.reload(ssl_ca_file="")
+
+
+_ANOTHER_PROOF = ["cert", "scram-sha-256 clientcert=verify-full"]
+
+
+@pytest.mark.parametrize("where", ["endpoint", "member"])
+@pytest.mark.parametrize("method", _ANOTHER_PROOF)
+@pytest.mark.parametrize("wrong", logins.WRONG)
+def test_a_client_certificate_is_a_proof(
+    server: Server, certified: Cluster, where: str, method: str, wrong: str
+) -> None:
+    server.access(f"hostssl all all all {method}")
+    logins.require_right_login_accepted(certified, where)
+    attempts = logins.wrong_logins(certified, where, wrong)
+    assert all_refused(attempts).holds, attempts
+
+
+@pytest.mark.parametrize(("method", "proof"), [(_ANOTHER_PROOF[0], logins.CERTIFICATE), (_ANOTHER_PROOF[1], "SCRAM")])
+def test_which_proof_is_asked_for(server: Server, certified: Cluster, method: str, proof: str) -> None:
+    server.access(f"hostssl all all all {method}")
+    asked = logins.authentication_asked_for(certified, "member")
+    assert [*asked.values()] == [{"asks for": proof}] * 2  # at template1, too
+
+
+def test_a_server_that_trusts_is_noticed_although_a_certificate_is_shown(server: Server, certified: Cluster) -> None:
+    server.access("hostssl all application all trust")
+    for wrong in ("a wrong password", "no password"):
+        assert all_refused(logins.wrong_logins(certified, "member", wrong)).holds is False
+    asked = logins.authentication_asked_for(certified, "member")
+    assert [*asked.values()] == [{"asks for": "nothing"}] * 2
+
+
+def test_a_certificate_by_which_others_get_in_is_noticed(server: Server, certified: Cluster) -> None:
+    """With any certificate of that authority, everybody is who he says he is."""
+    access = server.directory / "data" / "pg_hba.conf"
+    with sql.session(server.superuser) as session:
+        before = access.read_text()
+        access.write_text("hostssl all all all trust clientcert=verify-ca\n")
+        sql.value(session, "SELECT pg_reload_conf()")
+        try:
+            intruder = certified.write.as_user("postgres", "")
+            eventually(lambda: sql.value(intruder, "SELECT 1"), within=5, retry_on=(ConnectFailed,), subject="it is in")
+            finding = all_refused(logins.wrong_logins(certified, "member", "no password"))
+        finally:
+            access.write_text(before)
+            sql.value(session, "SELECT pg_reload_conf()")
+    assert finding.holds is False
+    assert "as postgres" in finding.words
+    assert "as application" not in finding.words

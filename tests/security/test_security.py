@@ -2,15 +2,18 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
 import pytest
 from conftest import free_port
+from poolers import pgbouncer
 
 from support import sql
+from support.engine.finding import Finding
 from support.engine.tables import alike
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
 from support.run import Run
@@ -24,13 +27,20 @@ from support.waiting import NotYet, eventually
 
 @pytest.fixture(scope="module")
 def application(postgres: sql.Endpoint) -> Iterator[sql.Endpoint]:
-    """A role that owns a table `metadata` and may do nothing else."""
+    """A role that may do nothing, and has no table."""
     password = token_hex(12)
     with sql.session(postgres) as session:
         sql.execute(session, f"CREATE ROLE application LOGIN PASSWORD '{password}'")
-        sql.execute(session, "CREATE TABLE metadata (key text); ALTER TABLE metadata OWNER TO application")
     yield postgres.as_user("application", password)
     sql.execute(postgres, "DROP OWNED BY application; DROP ROLE application")
+
+
+@pytest.fixture
+def monitoring(postgres: sql.Endpoint) -> Iterator[None]:
+    """A further database of the server."""
+    sql.execute(postgres, "CREATE DATABASE monitoring")
+    yield
+    sql.execute(postgres, "DROP DATABASE monitoring")
 
 
 @pytest.fixture
@@ -54,7 +64,28 @@ class TestPrivileges:
             privileges.ACTIONS, {"outcome": "insufficient privilege"}
         )
 
-    @pytest.mark.usefixtures("application")
+    def test_an_ordinary_role_of_citus_is_refused_every_action(self, citus: sql.Endpoint) -> None:
+        sql.execute(citus, "CREATE ROLE ordinary LOGIN PASSWORD 'x'")
+        try:
+            tried = privileges.tried(citus.as_user("ordinary", "x"), privileges.ACTIONS)
+            superuser = privileges.tried(citus, privileges.ACTIONS)
+        finally:
+            sql.execute(citus, "DROP ROLE ordinary")
+        assert tried == alike(privileges.ACTIONS, {"outcome": "insufficient privilege"})
+        assert {row["outcome"] for row in superuser.values()} == {"done", "undefined file"}
+
+    def test_one_who_may_read_files_is_not_taken_for_refused(
+        self, postgres: sql.Endpoint, application: sql.Endpoint
+    ) -> None:
+        """The table into which the file would be loaded is refused to everybody but superusers."""
+        (load,) = [action for action, statement in privileges.ACTIONS.items() if statement.startswith("COPY pg_class")]
+        sql.execute(postgres, "GRANT pg_read_server_files TO application")
+        try:
+            outcome = privileges.tried(application, [load])[load]["outcome"]
+        finally:
+            sql.execute(postgres, "REVOKE pg_read_server_files FROM application")
+        assert outcome.startswith("not refused: ")
+
     def test_a_superuser_is_refused_none_and_leaves_nothing(self, postgres: sql.Endpoint) -> None:
         outcomes = {row["outcome"] for row in privileges.tried(postgres, privileges.ACTIONS).values()}
         assert outcomes == {"done", "undefined file"}
@@ -101,17 +132,97 @@ def _require_refused(endpoint: sql.Endpoint) -> None:
         raise NotYet("it is accepted")
 
 
+DATABASES = "SELECT datname FROM pg_database WHERE datallowconn"
+
+
+@contextmanager
+def ruled(postgres: sql.Endpoint, rule: str, meant: sql.Endpoint, *, accepted: bool = True) -> Iterator[None]:
+    """A rule before all others in pg_hba.conf, in effect once the login that is meant is accepted, or is not."""
+    access = Path(sql.value(postgres, "SHOW hba_file"))
+    before = access.read_text()
+
+    def reload(contents: str, wanted: bool) -> None:
+        access.write_text(contents)
+        sql.value(postgres, "SELECT pg_reload_conf()")
+        eventually(lambda: require_authenticated(wanted), within=5, subject="pg_hba.conf is read")
+
+    def require_authenticated(wanted: bool) -> None:
+        if log_in(meant).authenticated is not wanted:
+            raise NotYet(f"{meant}: {'refused' if wanted else 'accepted'}")
+
+    reload(f"{rule}\n{before}", accepted)
+    try:
+        yield
+    finally:
+        reload(before, not accepted)
+
+
 class TestLogins:
     @pytest.mark.parametrize("where", ["endpoint", "member"])
     @pytest.mark.parametrize("wrong", logins.WRONG)
     def test_each_is_refused(self, cluster: Cluster, where: str, wrong: str) -> None:
         attempts = logins.wrong_logins(cluster, where, wrong)
-        assert len(attempts) == 4, "two roles, for a session and for replication"
+        databases = {database for (database,) in sql.rows(cluster.write, DATABASES)}
+        assert {"postgres", "template1"} <= databases
+        assert len(attempts) == 2 * (len(databases) + 1), "two roles, for a session at each, and for replication"
         assert all_refused(attempts).holds is True
 
     def test_a_member_asks_for_scram(self, cluster: Cluster) -> None:
         logins.require_right_login_accepted(cluster, "member")
-        assert [*logins.authentication_asked_for(cluster, "member").values()] == [{"asks for": "SCRAM"}]
+        asked = logins.authentication_asked_for(cluster, "member")
+        assert len(asked) == len(sql.rows(cluster.write, DATABASES))
+        assert [*asked.values()] == [{"asks for": "SCRAM"}] * len(asked)
+
+    @pytest.mark.parametrize("where", ["endpoint", "member"])
+    @pytest.mark.parametrize("open_to", ["template1", "monitoring"])
+    @pytest.mark.usefixtures("monitoring")
+    def test_a_database_that_trusts_anybody_is_noticed(
+        self, postgres: sql.Endpoint, cluster: Cluster, where: str, open_to: str
+    ) -> None:
+        """Behind it are the same roles, and from there every other database."""
+        with ruled(postgres, f"host {open_to} all all trust", replace(postgres, database=open_to, password="")):
+            for wrong in logins.WRONG:
+                finding = all_refused(logins.wrong_logins(cluster, where, wrong))
+                assert finding.holds is False, wrong
+                assert finding.words.startswith("2 of "), "for both roles"
+                assert finding.words.count(f"/{open_to} as ") == 2
+            asked = logins.authentication_asked_for(cluster, where)
+        (trusting,) = [name for name, row in asked.items() if row["asks for"] != "SCRAM"]
+        assert f"/{open_to} as " in trusting
+
+    @pytest.mark.parametrize("where", ["endpoint", "member"])
+    def test_a_database_that_lets_nobody_in_is_no_deviation(
+        self, postgres: sql.Endpoint, cluster: Cluster, where: str
+    ) -> None:
+        """Rules for the application's database alone are the strictest ones."""
+        with ruled(postgres, "host template1 all all reject", replace(postgres, database="template1"), accepted=False):
+            assert all_refused(logins.wrong_logins(cluster, where, "no password")).holds is True
+            asked = logins.authentication_asked_for(cluster, where)
+        assert not any("/template1 as" in name for name in asked)
+        assert [*asked.values()] == [{"asks for": "SCRAM"}] * len(asked)
+
+    @pytest.mark.parametrize("serves", ["*", "postgres"])
+    def test_through_a_pooler(self, postgres: sql.Endpoint, cluster: Cluster, tmp_path: Path, serves: str) -> None:
+        """It may serve a single database: at every other one nobody gets in."""
+        with pgbouncer(tmp_path, free_port(), postgres, serves=serves) as through:
+            pooled = Cluster(
+                replace(
+                    cluster.topology,
+                    application=Login(postgres.user, postgres.password),
+                    write=Address(through.host, through.port),
+                )
+            )
+            for wrong in logins.WRONG:
+                attempts = logins.wrong_logins(pooled, "endpoint", wrong)
+                assert all_refused(attempts).holds is True, attempts
+            asked = logins.authentication_asked_for(pooled, "endpoint")
+        assert [*asked.values()] == [{"asks for": "SCRAM"}] * len(asked)
+
+    def test_databases_that_nobody_lists_may_let_anybody_in(self, cluster: Cluster) -> None:
+        forgotten = Cluster(replace(cluster.topology, application=Login("application", "forgotten")))
+        finding = all_refused(logins.wrong_logins(forgotten, "member", "no password"))
+        assert finding.holds is None
+        assert "the databases of member m1" in finding.words
 
     def test_a_member_that_refuses_before_any_proof_says_so(
         self, postgres: sql.Endpoint, application: sql.Endpoint, cluster: Cluster
@@ -159,7 +270,7 @@ class TestLogins:
 
 class TestExposure:
     def search(self, cluster: Cluster) -> Search:
-        return Search(exposure.passwords(cluster), decoy="decoy-1", planted=1)
+        return Search(exposure.passwords(cluster), decoy="decoy-1", planted=exposure.DECOYS)
 
     def test_every_password_is_searched_for(self, cluster: Cluster) -> None:
         assert set(exposure.passwords(cluster)) == {"the application's password", "the administrator's password"}
@@ -205,8 +316,9 @@ class TestExposure:
         run.journal.write_text("a line")
         planted = exposure.attach_to_report(run, lambda name, text: (run.results / name).write_text(text), "decoy-1")
         search = self.search(cluster)
+        search.planted = planted
         search.look_into(exposure.report(run))
-        assert (planted, search.places) == (1, 2)
+        assert ([*planted], search.places) == ([str(run.results / "decoy")], 2)
         assert decoy_found(search).holds is True
         assert no_secret_found(search).holds is True
         run.journal.write_text(cluster.topology.application.password)
@@ -247,7 +359,7 @@ class TestRefusals:
 
 
 class TestSearch:
-    def searched(self, *contents: bytes, planted: int = 1) -> Search:
+    def searched(self, *contents: bytes, planted: Collection[str] = ("file 0",)) -> Search:
         search = Search({"a password": [b"s3cret", b"c2VjcmV0"]}, decoy="decoy-1", planted=planted)
         search.look_into((f"file {number}", content) for number, content in enumerate(contents))
         return search
@@ -269,9 +381,20 @@ class TestSearch:
         assert "s3cret" not in f"{search!r} {no_secret_found(search).words}"
 
     def test_a_decoy_that_is_not_found_everywhere_proves_nothing(self) -> None:
-        assert decoy_found(self.searched(b"decoy-1", planted=2)).holds is None
+        assert decoy_found(self.searched(b"decoy-1", planted=("file 0", "file 1"))).holds is None
         assert decoy_found(self.searched(b"a log")).holds is None
-        assert decoy_found(self.searched(b"decoy-1", planted=0)).holds is None
+        assert decoy_found(self.searched(b"decoy-1", planted=())).holds is None
+
+    def test_a_decoy_that_is_found_twice_on_one_host_says_nothing_about_another(self) -> None:
+        """Members may write several logs each, and one of them none that can be read."""
+        search = Search({"a password": [b"s3cret"]}, decoy="decoy-1", planted=("pg1", "pg2", "pg3"))
+        search.look_into((f"{log} of {host}", b"decoy-1") for host in ("pg1", "pg3") for log in ("stderr", "csvlog"))
+        assert decoy_found(search) == Finding.unknown(
+            "the decoy was not found where it was planted: pg2; it was found in stderr of pg1, csvlog of pg1, "
+            "stderr of pg3, csvlog of pg3"
+        )
+        search.look_into([("journal of pg2", b"decoy-1")])
+        assert decoy_found(search).holds is True
 
     def test_nothing_to_search_and_no_secret_prove_nothing(self) -> None:
         assert no_secret_found(self.searched()).holds is None

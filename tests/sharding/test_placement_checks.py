@@ -96,6 +96,16 @@ def test_a_lost_placement_is_told_whatever_it_lost() -> None:
     says(each_on_one_live_node(others, HELD), False, "entries_100 is on worker group 1, where it does not belong")
 
 
+def test_a_declared_table_without_shards_is_not_distributed() -> None:
+    """Somebody forgot to distribute it: it works like any other, on one machine only."""
+    declared = ("entries", "patterns")
+    says(evenly_spread(BOTH, 4, [ONE, TWO], tables=declared), True, "2 tables")
+    says(evenly_spread(ENTRIES, 4, [ONE, TWO], tables=declared), False, "patterns is not distributed")
+    held = {node: {one.name for one in ENTRIES if one.node == node} for node in (ONE, TWO)}
+    says(each_on_one_live_node(BOTH, HELD, tables=declared), True)
+    says(each_on_one_live_node(ENTRIES, held, tables=declared), False, "patterns is not distributed")
+
+
 def test_co_located_shards_are_on_the_same_node() -> None:
     says(co_located_together(BOTH), True)
     says(co_located_together([*ENTRIES, replace(PATTERNS[0], node=TWO)]), False, "entries_100", "patterns_200")

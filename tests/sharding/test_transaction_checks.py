@@ -1,19 +1,12 @@
 """Checks of transfers, of transactions over two workers and of deadlocks, on facts made by hand."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import pytest
 
 from support.engine.finding import Finding
 from support.engine.history import History, Operation, Outcome
-from support.sharding.checks import Transfer, all_or_nothing, both_or_neither, one_victim
-
-
-@dataclass(frozen=True)
-class Kept:
-    balance: int
-    transfers: Mapping[str, int] = field(default_factory=dict)
+from support.sharding.checks import Account, Transfer, all_or_nothing, both_or_neither, one_victim
 
 
 def transfer(name: str, outcome: Outcome) -> Operation:
@@ -28,8 +21,8 @@ def judged(on_a: str, on_b: str, a: int | None = None, b: int | None = None) -> 
     """The transfers that each account has; its balance is what they make, unless another one is given."""
     made = 100 - 3 * len(on_a), 100 + 3 * len(on_b)
     kept = (
-        Kept(made[0] if a is None else a, dict.fromkeys(on_a, -3)),
-        Kept(made[1] if b is None else b, dict.fromkeys(on_b, 3)),
+        Account(made[0] if a is None else a, dict.fromkeys(on_a, -3)),
+        Account(made[1] if b is None else b, dict.fromkeys(on_b, 3)),
     )
     return all_or_nothing(HISTORY, {"a": kept[0], "b": kept[1]}, 100)
 
@@ -72,11 +65,11 @@ def test_a_change_that_is_lost_and_one_that_is_made_twice_do_not_make_up_for_eac
 
 @pytest.mark.parametrize("history", [History(), History([FAIL, UNKNOWN])])
 def test_nothing_is_known_where_nothing_was_acknowledged(history: History) -> None:
-    assert all_or_nothing(history, {"a": Kept(100), "b": Kept(100)}, 100).holds is None
+    assert all_or_nothing(history, {"a": Account(100, {}), "b": Account(100, {})}, 100).holds is None
 
 
 def test_nothing_is_known_of_an_account_that_was_not_read() -> None:
-    finding = all_or_nothing(HISTORY, {"a": Kept(97, {"x": -3})}, 100)
+    finding = all_or_nothing(HISTORY, {"a": Account(97, {"x": -3})}, 100)
     assert finding.holds is None
     assert finding.words.endswith(": b")
 

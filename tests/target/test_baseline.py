@@ -11,6 +11,7 @@ from support import sql
 from support.errors import RequirementMissing
 from support.expectations import Expectations
 from support.target.baseline import (
+    OF_EMBEDDED,
     Baseline,
     _modes_not_promised,
     _not_copyable,
@@ -19,7 +20,9 @@ from support.target.baseline import (
     known_limits,
 )
 from support.target.cluster import Cluster
+from support.target.patroni import MemberView
 from support.target.patroni_configuration import PatroniConfiguration, parsed
+from support.target.purposes import Purpose, purposes_of
 from support.target.redis import RedisFacts
 from support.target.timing import Timing
 from support.target.topology import Address, Login, MemberAddress, Topology
@@ -76,6 +79,84 @@ def test_slots_without_a_limit() -> None:
     assert limits(unlimited, bounded_slots=True) == limits(CAREFUL_BASELINE)
     modes = dict(_modes_not_promised(Topology("db", Login("app", ""), Address("h", 1)), unlimited, Expectations()))
     assert "max_slot_wal_keep_size is -1 on every member, and [expect] does not say otherwise" in modes["bounded_slots"]
+
+
+def purposes(**delays: str) -> dict[int, dict[str, Purpose]]:
+    members = [MemberView(name, "replica", "streaming", "", 0, 1, 0, {}) for name in ("pg1", "pg2", "pg3")]
+    return {0: purposes_of("pg1", members, delays)}
+
+
+def modes(baseline: Baseline) -> dict[str, str]:
+    return dict(_modes_not_promised(Topology("db", Login("app", ""), Address("h", 1)), baseline, Expectations()))
+
+
+def test_a_replica_that_replays_late() -> None:
+    late = replace(CAREFUL_BASELINE, purposes=purposes(pg3="1h"))
+    assert told(late).startswith("pg3 shows what is committed 1h late (recovery_min_apply_delay)")
+    assert "prompt_replicas" not in modes(late)
+    every = replace(late, purposes=purposes(pg2="1h", pg3="1h"))
+    assert modes(every)["prompt_replicas"] == "no replica is meant to show at once what is committed: pg2, pg3"
+
+
+def test_a_replica_that_reads_the_archive() -> None:
+    members = [MemberView(name, "replica", "", "", 0, 1, 0, {}) for name in ("pg1", "pg2")]
+    members.append(MemberView("pg3", "replica", "in archive recovery", "", 0, 1, 0, {"nostream": True}))
+    said = told(replace(CAREFUL_BASELINE, purposes={0: purposes_of("pg1", members, {})}))
+    assert said.startswith("pg3 streams from nobody (nostream)")
+
+
+def test_fewer_possible_standbys_than_asked_for() -> None:
+    members = [MemberView(name, "replica", "streaming", "", 0, 1, 0, {}) for name in ("pg1", "pg2")]
+    members.append(MemberView("pg3", "replica", "streaming", "", 0, 1, 0, {"nosync": True}))
+    two = replace(
+        CAREFUL_BASELINE, groups={0: replace(CAREFUL, standbys=2)}, purposes={0: purposes_of("pg1", members, {})}
+    )
+    assert told(two).startswith(
+        "commits wait for at most 1 standby of the 2 that Patroni's configuration asks for: pg3"
+    )
+    assert "synchronous" not in modes(two)
+    nobody = [replace(one, tags={"nosync": True}) for one in members]
+    none = replace(two, purposes={0: purposes_of("pg1", nobody, {})})
+    assert modes(none)["synchronous"] == "no replica may be a synchronous standby, by their tags"
+    assert limits(two, synchronous_standbys=2) == limits(CAREFUL_BASELINE)
+    assert limits(replace(two, groups={0: CAREFUL})) == limits(CAREFUL_BASELINE)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "key", "wanted", "lacking", "words"),
+    [
+        (
+            replace(CAREFUL_BASELINE, groups={0: replace(CAREFUL, slots=False)}),
+            *("replication_slots", True, "replication_slots", "use_slots is off"),
+        ),
+        (replace(CAREFUL_BASELINE, no_checksums=True), "data_checksums", True, "data_checksums", "pg_checksums"),
+        (
+            replace(CAREFUL_BASELINE, leader_serves_reads=True),
+            *("leader_serves_reads", False, "reads_apart", "leader serves reads"),
+        ),
+    ],
+)
+def test_a_choice_is_a_known_limit_unless_the_opposite_is_declared(
+    baseline: Baseline, key: str, wanted: bool, lacking: str, words: str
+) -> None:
+    assert words in told(baseline)
+    assert lacking in modes(baseline)
+    assert limits(baseline, **{key: wanted}) == limits(CAREFUL_BASELINE)
+    nowhere = Topology("db", Login("app", ""), Address("h", 1))
+    assert lacking not in dict(_modes_not_promised(nowhere, baseline, Expectations.parse({key: wanted})))
+    assert lacking not in modes(CAREFUL_BASELINE)
+    assert getattr(OF_EMBEDDED, key) is wanted
+
+
+def test_slots_are_used_unless_the_configuration_says_otherwise() -> None:
+    assert parsed({}).slots is parsed({"postgresql": {}}).slots is parsed({"postgresql": {"use_slots": "on"}}).slots
+    assert parsed({"postgresql": {"use_slots": True}}).slots is True
+    assert parsed({"postgresql": {"use_slots": False}}).slots is False
+
+
+def test_a_delay_in_the_embedded_cluster_is_nobodys_design() -> None:
+    assert Expectations().unless_declared(OF_EMBEDDED).delayed_replicas == ()
+    assert Expectations(delayed_replicas=("pg3",)).unless_declared(OF_EMBEDDED).delayed_replicas == ("pg3",)
 
 
 def test_without_archiving_none_can_fail() -> None:

@@ -16,8 +16,14 @@ from support.target.discovery.user_hosts import OURS_ALONE
 ROOT = Path(__file__).parents[2]
 CLUSTER = r"(cluster|group|copies)$|of_group\(.*\)$"
 NEEDS = {
+    **dict.fromkeys((Place(one, CLUSTER) for one in ("leader", "followers", "replicas", "view", "patroni")), "patroni"),
     Place("read", CLUSTER): "haproxy",
     Place("redis", CLUSTER): "redis",
+    Place("facts_of"): "cache_state",
+    Place("refusal_of_a_write"): "cache_keys",
+    Place("remaining_lifetimes"): "cache_keys",
+    Place("open_repository"): "cache_keys",
+    Place("Full"): "cache_settings",
     Place("cache_host"): "cache_host",
     Place("statistics_page", CLUSTER): "statistics",
     Place("receptions"): "statistics_login",
@@ -44,12 +50,19 @@ NEEDS = {
     Place("on_several_nodes"): "several_workers",
     Place("require_at_work"): "several_workers",
     Place("workers_of"): "workers",
+    Place("namespaces_over_workers"): "sharded_entries",
+    Place("namespace_on"): "sharded_entries",
+    Place("home", "citus"): "sharded_entries",
 }
 """What code names -> the capability without which that fails, or is judged to be broken."""
 IMPLIED = {
     "worker_replicas": {"workers", "replicas"},
     "cache_host": {"redis", "hosts"},
+    "cache_keys": {"redis"},
+    "cache_state": {"redis"},
+    "cache_settings": {"redis"},
     "several_workers": {"workers"},
+    "sharded_entries": {"citus", "schema"},
     "statistics_login": {"statistics"},
     "several_replicas": {"replicas"},
     "synchronous": {"patroni"},
@@ -84,6 +97,7 @@ SETTLED = {
     "network.degrade": "slow_links",
     "haproxy.receptions": "statistics_login",
     "clients.open": "redis",
+    "redis.facts_of": "cache_state",
     "roles.cache_host": "redis",
     "outages.server_of": "redis",
     "loopback.give_disk": "disks",
@@ -108,10 +122,14 @@ SETTLED = {
     # answers of a server, which say more than that something is missing
     "login._request": "an unknown method of authentication",
     "patroni_commands._require_done": "Patroni refused",
-    "patroni_commands._send": "Patroni refused the login",
+    "patroni_commands._answer": "Patroni refused the login",
 }
 """Function that raises NotAvailable -> the capability that settles it before, or why none can."""
 UNLESS_MISSING = {
+    ("patroni", "purposes"): "tags, where the group has Patroni",
+    ("patroni", "_waiting"): "its own list, where the group has Patroni",
+    ("patroni", "node_leaders"): "the leader of a group that has Patroni; else the group's only member",
+    ("patroni", "extra_worker"): "spare_worker, which only an embedded cluster has",
     ("haproxy", "ways_in"): "the read endpoint, if there is one",
     ("hosts", "extra_worker"): "spare_worker",
     ("admin", "require_settled"): "of an embedded cluster",

@@ -4,6 +4,7 @@ import pytest
 
 from support.errors import NotAvailable
 from support.target.cluster import Cluster
+from support.target.discovery.user_cluster import workers_lacking
 from support.target.topology import Address, Login, MemberAddress, Topology
 
 
@@ -27,6 +28,30 @@ def test_each_group_has_members_of_its_own(cluster: Cluster) -> None:
 
 def test_where_nothing_is_sharded_there_is_one_group() -> None:
     assert [one.group for one in Cluster(Topology("db", Login("app", "secret"), Address("db", 5432))).groups] == [0]
+
+
+@pytest.mark.parametrize(
+    ("workers", "sizes", "words"),
+    [
+        (2, {1: 2, 2: 3}, {}),
+        (1, {1: 2}, {"several_workers": "Citus has one worker group: shards cannot be moved"}),
+        (
+            2,
+            {1: 2},
+            {"worker_replicas": "every worker group (known: 2 of group 1); if there is one, name the REST APIs"},
+        ),
+        (2, {1: 2, 2: 1}, {"worker_replicas": "(known: 2 of group 1, 1 of group 2)"}),
+        (
+            0,
+            {},
+            {"workers": "no worker group", "several_workers": "no worker group: shards", "worker_replicas": "none"},
+        ),
+    ],
+)
+def test_what_worker_groups_are_too_few_for(workers: int, sizes: dict[int, int], words: dict[str, str]) -> None:
+    lacks = workers_lacking(workers, sizes)
+    assert lacks.keys() == words.keys()
+    assert all(said in lacks[name] for name, said in words.items()), lacks
 
 
 def test_a_member_leads_to_its_group(cluster: Cluster) -> None:

@@ -12,7 +12,7 @@ from servers import postgres as throw_away_postgres
 
 from support import sql
 from support.errors import RequirementMissing, UsageError
-from support.failover import health_checks
+from support.failover import member_health
 from support.settings import Settings
 from support.target.cluster import Cluster
 from support.target.discovery import addresses, identity, user_cluster
@@ -174,7 +174,7 @@ def test_a_dead_member_may_be_known_by_its_database_alone(
 ) -> None:
     dead = f"localhost:{free_port()}"
     seen = Cluster(look(pair, published(apis, cluster), members={**places(pair), "c": dead})).as_declared
-    signs = health_checks.vital_signs(seen)
+    signs = member_health.vital_signs(seen)
     assert signs["a"] == {"PostgreSQL": "answers", "Patroni": "without a heartbeat"}  # /liveness is not said here
     assert "Connection refused" in signs["c"]["PostgreSQL"]
     assert signs["c"]["Patroni"] == "no answer (the address of its Patroni is not known ([members]))"

@@ -11,7 +11,7 @@ from patronis import Member, patroni
 from support.errors import Inconclusive
 from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
-from support.target.health import SILENT, require_streaming
+from support.target.health import SILENT, require_replicating
 from support.target.members import status_of, status_table
 from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet
@@ -96,14 +96,14 @@ def test_a_newer_patroni_is_believed(stack: ExitStack, version: str) -> None:
 def test_a_cluster_is_healthy_if_the_leader_sends_to_its_replicas(stack: ExitStack) -> None:
     """/cluster of such a Patroni says "running" of a replica whether it streams or not."""
     there = cluster(stack, [of("m1", "3.0.2", leader(("m2", "streaming"))), of("m2", "3.0.2", REPLICA)])
-    require_streaming(there, "m2")
+    require_replicating(there, "m2")
     assert member_by_role(there, "a replica that may lead") == "m2"
 
 
 def test_a_cluster_is_not_healthy_while_nobody_sends_to_a_replica(stack: ExitStack) -> None:
     there = cluster(stack, [of("m1", "3.0.2", leader()), of("m2", "3.0.2", REPLICA)])
     with pytest.raises(NotYet, match="m2 does not stream, it is running"):
-        require_streaming(there, "m2")
+        require_replicating(there, "m2")
     with pytest.raises(Inconclusive, match="no member is a replica that may lead"):
         member_by_role(there, "a replica that may lead")
 
@@ -113,9 +113,9 @@ def test_what_the_others_know_of_a_member_that_gives_no_answer_is_not_enough(sta
     killed = of("m2", "4.1.5", {})
     there = cluster(stack, [of("m1", "4.1.5", leader(("m2", "streaming"))), killed])
     with pytest.raises(SILENT):
-        require_streaming(there, "m2")
+        require_replicating(there, "m2")
     starting = cluster(
         stack, [of("m1", "4.1.5", leader(("m2", "streaming"))), of("m2", "4.1.5", {"state": "starting"})]
     )
     with pytest.raises(NotYet, match="PostgreSQL of m2 is starting"):
-        require_streaming(starting, "m2")
+        require_replicating(starting, "m2")

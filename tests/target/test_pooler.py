@@ -1,18 +1,21 @@
 """A pooler in front of the database: what is judged through it, what is not, and that nothing is left in its pool."""
 
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
 import pytest
+from bounds import takes_less_than
 from conftest import free_port
-from poolers import pgbouncer, rows
+from poolers import parameters, pgbouncer, rows
 
 from support import libpq, sql
-from support.errors import AcceptError, NotAvailable, TargetUnreachable
+from support.errors import AcceptError, ConnectFailed, NotAvailable, TargetUnreachable
 from support.example_app import schema
 from support.example_app.known_profiles import EXAMPLE
 from support.example_app.search import Search
@@ -20,7 +23,9 @@ from support.example_app.vectors import PGVECTOR
 from support.settings import Settings
 from support.target import tables
 from support.target.cluster import Cluster
-from support.target.discovery import user_cluster
+from support.target.discovery import pooler, user_cluster
+from support.target.survey import endpoints
+from support.target.survey.survey import survey
 from support.target.topology import Topology
 
 SET_BY_US = "SELECT name FROM pg_settings WHERE source = 'session' AND name <> ALL (%s)"
@@ -53,19 +58,92 @@ def left(there: sql.Endpoint) -> list[str]:
 
 def test_nothing_is_left_in_the_pool(pooled: sql.Endpoint) -> None:
     topology = discovered(pooled)
-    assert topology.lacks["backends"].startswith("a pooler in front of the database assigns backends to transactions")
-    write = Cluster(topology).write
-    assert not write.keeps_settings
-    assert sql.value(write, "SELECT 1") == 1
+    assert topology.lacks["backends"].startswith(
+        "a pooler in front of the write endpoint assigns backends to transactions"
+    )
+    assert sql.value(Cluster(topology).write, "SELECT 1") == 1
     assert left(pooled) == []
-    assert sql.value(pooled, "SELECT 1") == 1  # a client that takes the pooler for a server
-    assert left(pooled) == ["statement_timeout"]
-    rows(pooled, "RESET ALL")
+    assert sql.value(pooled, "SELECT 1") == 1  # nor by a client that knows nothing of a pooler
+    with sql.session(pooled.at("its address", pooled.host, pooled.port)) as session:
+        assert not session.keeps_settings
+    assert left(pooled) == []
+
+
+def test_a_server_limits_the_statements_of_each_session(postgres: sql.Endpoint) -> None:
+    with sql.session(postgres, statement_timeout=3) as session:
+        assert sql.value(session, "SHOW statement_timeout") == "3s"
+        assert session.keeps_settings
+
+
+def test_a_survey_leaves_nothing_in_the_pool(pooled: sql.Endpoint) -> None:
+    login = {"ruvector_host": pooled.host, "ruvector_port": pooled.port, "ruvector_password": pooled.password}
+    endpoints.listeners(pooled, named=True)
+    assert left(pooled) == []
+    before = rows(pooled, "SELECT pg_backend_pid()")
+    survey(Settings.load(login), "", lambda line: None)
+    assert left(pooled) == []
+    assert rows(pooled, "SELECT pg_backend_pid()") == before, "the server that was examined"
+
+
+def in_each(there: sql.Endpoint, servers: int, statement: str) -> list[sql.Row]:
+    """What the statement returns in each of the pool's server connections, which are opened if need be."""
+    found: list[sql.Row] = []
+    with ExitStack() as opened:
+        for _ in range(servers):
+            session = opened.enter_context(closing(psycopg2.connect(**parameters(there))))
+            opened.callback(session.commit)  # PgBouncer would close a server whose transaction is given up
+            cursor = opened.enter_context(session.cursor())
+            cursor.execute(statement)
+            found += cursor.fetchall()
+    return found
+
+
+@contextmanager
+def in_use(there: sql.Endpoint, clients: int) -> Iterator[None]:
+    """Others use the pool, each executing one statement after another."""
+    ended = threading.Event()
+
+    def work() -> None:
+        with closing(psycopg2.connect(**parameters(there))) as session, session.cursor() as cursor:
+            session.autocommit = True
+            while not ended.is_set():
+                cursor.execute("SELECT 1")
+
+    with ThreadPoolExecutor(max(1, clients)) as threads:
+        working = [threads.submit(work) for _ in range(clients)]
+        try:
+            yield
+        finally:
+            ended.set()
+    for one in working:
+        one.result()
+
+
+@pytest.mark.parametrize("clients", [0, 3])
+@pytest.mark.parametrize("order", ["last in, first out", "round robin"])
+@pytest.mark.parametrize("servers", [1, 2, 3])
+def test_transactions_are_told_from_sessions_in_any_pool(
+    postgres: sql.Endpoint, tmp_path: Path, servers: int, order: str, clients: int
+) -> None:
+    pool = {"default_pool_size": servers, "server_round_robin": int(order == "round robin")}
+    with pgbouncer(tmp_path, free_port(), postgres, **pool) as there:
+        assert len({*in_each(there, servers, "SELECT pg_backend_pid()")}) == servers
+        with in_use(there, clients):
+            topology = discovered(there)
+            assert topology.lacks["backends"] == pooler.TRANSACTIONS.format(which="write")
+            assert sql.value(Cluster(topology).write, "SELECT 1") == 1
+        assert in_each(there, servers, SET_BY_US.replace("%s", BY_THE_DRIVER)) == []
+
+
+def test_each_endpoint_has_its_own_pooler(postgres: sql.Endpoint, pooled: sql.Endpoint) -> None:
+    topology = discovered(postgres, haproxy_replica_port=pooled.port)
+    assert "backends" not in topology.lacks
+    assert topology.lacks["read_backends"] == pooler.TRANSACTIONS.format(which="read")
 
 
 def test_a_statement_ends_in_time_without_a_setting(pooled: sql.Endpoint) -> None:
     begun = time.monotonic()
-    with sql.session(replace(pooled, keeps_settings=False), statement_timeout=1) as session:
+    with sql.session(pooled, statement_timeout=1) as session:
         with pytest.raises(psycopg2.errors.QueryCanceled):
             sql.execute(session, "SELECT pg_sleep(20)")
         assert time.monotonic() - begun < 8
@@ -76,15 +154,15 @@ def test_a_statement_ends_in_time_without_a_setting(pooled: sql.Endpoint) -> Non
     "statement", ["SET enable_sort = off", "set session work_mem = '5MB'", "RESET ALL", "LISTEN x"]
 )
 def test_what_would_last_is_not_sent(pooled: sql.Endpoint, statement: str) -> None:
-    with sql.session(replace(pooled, keeps_settings=False)) as session:
-        with pytest.raises(NotAvailable, match="this would last"):
+    with sql.session(pooled) as session:
+        with pytest.raises(NotAvailable, match="would be left to its other clients"):
             sql.execute(session, statement)
         sql.execute(session, "BEGIN; SET LOCAL enable_sort = off; COMMIT")
     assert left(pooled) == []
 
 
 def test_settings_of_a_block_are_in_force_and_end_with_it(pooled: sql.Endpoint) -> None:
-    with sql.session(replace(pooled, keeps_settings=False)) as session:
+    with sql.session(pooled) as session:
         with sql.settings(session, work_mem="5MB", own__setting="x"):
             assert sql.rows(session, "SELECT current_setting('work_mem'), current_setting('own.setting')") == [
                 ("5MB", "x")
@@ -100,7 +178,7 @@ def test_vectors_are_searched_in_one_transaction(postgres: sql.Endpoint, pooled:
     there = replace(postgres, database="searched")
     sql.execute(there, "CREATE EXTENSION vector")
     schema.create(there, PGVECTOR)
-    through = replace(pooled, database="searched", keeps_settings=False)
+    through = replace(pooled, database="searched")
     with sql.session(through) as session:
         search = Search(session, EXAMPLE)
         assert search.indexes_used("nobody", [0.0] * 384, 5) <= search.cosine_indexes()
@@ -131,11 +209,46 @@ def test_tables_of_our_own_need_a_search_path(postgres: sql.Endpoint, pooled: sq
 
 def test_a_pooler_of_sessions_is_like_a_server(postgres: sql.Endpoint, tmp_path: Path) -> None:
     with pgbouncer(tmp_path, free_port(), postgres, "session", default_pool_size=10) as there:
-        topology = discovered(there)
+        with in_use(there, 3):
+            topology = discovered(there)
         assert "backends" not in topology.lacks
         with sql.session(Cluster(topology).write, statement_timeout=3) as session:
             assert sql.value(session, "SHOW statement_timeout") == "3s"
-        assert left(there) == []
+        assert in_each(there, 10, SET_BY_US.replace("%s", BY_THE_DRIVER)) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"default_pool_size": 3, "server_reset_query": ""}, pooler.LEAVES),
+        ({"default_pool_size": 1}, pooler.TRANSACTIONS),  # nobody can tell: the second session has to wait
+    ],
+)
+def test_in_doubt_nothing_is_set(
+    postgres: sql.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object], why: str
+) -> None:
+    monkeypatch.setattr(sql, "GRACE", 0)
+    with pgbouncer(tmp_path, free_port(), postgres, "session", **settings) as there:
+        topology = discovered(there)
+        assert topology.lacks["backends"] == why.format(which="write")
+        with sql.session(Cluster(topology).write) as session:
+            assert not session.keeps_settings
+        number = int(str(settings["default_pool_size"]))
+        assert in_each(there, number, SET_BY_US.replace("%s", BY_THE_DRIVER)) == []
+
+
+def test_a_login_that_a_pool_lets_wait_is_given_up(
+    postgres: sql.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "GRACE", 0)
+    unanswered = r"right after the login: the server gave no answer within 1 s"
+    with (
+        pgbouncer(tmp_path, free_port(), postgres, "session") as there,
+        sql.session(there),
+        takes_less_than(10),
+        pytest.raises(ConnectFailed, match=unanswered),
+    ):
+        sql.connect(there, statement_timeout=1)
 
 
 @pytest.mark.parametrize(

@@ -179,15 +179,17 @@ def test_reads_that_the_leader_serves_show(pair: tuple[sql.Endpoint, sql.Endpoin
 
 def test_others_come_and_go_meanwhile(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
     with running(pair, tmp_path, reads="/health") as there, ThreadPoolExecutor() as others:
-        over = threading.Event()
+        came, over = threading.Event(), threading.Event()
 
         def come_and_go() -> None:
             while not over.is_set():
                 server_at(there.known.write)
+                came.set()
                 pause(0.05)
 
         done = others.submit(come_and_go)
         try:
+            assert came.wait(20)
             traffic = proxy.follow(there.page, there.known.read or there.known.write, there.known.members)
         finally:
             over.set()

@@ -1,6 +1,7 @@
 """What `accept init` finds: endpoints by trying ports, members, ways into hosts; and what it writes of that."""
 
 import json
+import shutil
 import ssl
 import threading
 import tomllib
@@ -14,6 +15,7 @@ from typing import cast
 
 import pytest
 from conftest import free_port
+from etcd_servers import await_healthy, ensemble, put
 from patronis import Member, patroni
 from pydantic import SecretStr
 
@@ -278,3 +280,39 @@ def test_values_are_toml() -> None:
     long = Line("key", "x" * 100, "why it is so, in many words that do not fit into the line").text
     assert [line[0] for line in long.splitlines()] == ["#", "k"]
     assert tomllib.loads(Line("key", 1, "used", used=False).text) == {}
+
+
+@pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
+def test_what_was_declared_in_the_environment_is_in_the_file(
+    postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The survey examined the cluster by it: without it, the file would describe another one."""
+    declared: dict[str, object] = {
+        "accept_schema": {"entries": {"table": "docs", "namespace": "tenant"}},
+        "accept_expect": {"members": ["a", "b"]},
+        "accept_nodes": {"w1:5432": "127.0.0.1:7001"},
+    }
+    with ExitStack() as stack:
+        etcd = stack.enter_context(ensemble(tmp_path, 1))
+        await_healthy(etcd)
+        system = str(sql.value(postgres, "SELECT system_identifier FROM pg_control_system()"))
+        put(etcd.topology(0), "/db/test/initialize", system)
+        login = {"username": "root", "password": "hush"}  # which this one does not ask for
+        hosts_of_etcd = [str(etcd.clients[0])]
+        declared["accept_dcs"] = {"etcd3": {"hosts": hosts_of_etcd, **login}, "namespace": "/db"}
+        sql.execute(postgres, "CREATE TABLE docs (tenant text, key text, value text, PRIMARY KEY (tenant, key))")
+        stack.callback(sql.execute, postgres, "DROP TABLE docs")
+        members = [Member("a", "leader", f"127.0.0.1:{postgres.port}", "127.0.0.1:1", postgres)]
+        at = stack.enter_context(patroni(members[0], members))
+        for name, value in declared.items():
+            monkeypatch.setenv(name.upper(), json.dumps(value))
+        said = {"ruvector_host": "127.0.0.1", "ruvector_port": postgres.port, "ruvector_password": postgres.password}
+        found = survey(Settings.load({**said, "patroni_hosts": [f"127.0.0.1:{at}"]}), "", lambda line: None)
+        written, without = (text(found, {}, "today", secrets=secrets) for secrets in (True, False))
+    for name in declared:
+        monkeypatch.delenv(name.upper())
+    loaded = Settings.load(tomllib.loads(written))
+    assert {name: getattr(loaded, name) for name in declared} == declared
+    assert "etcd_hosts" not in tomllib.loads(written)
+    assert "hush" not in without
+    assert "set ACCEPT_DCS in the environment" in without

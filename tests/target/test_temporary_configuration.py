@@ -13,8 +13,8 @@ from booting import boots
 from conftest import free_port
 from real_patroni import MEMBER, real_patroni
 
+from support.cli.cluster_under_test import _as_configured
 from support.cli.heal import heal
-from support.cli.tested import _as_configured
 from support.run import Life
 from support.settings import Settings
 from support.target import temporary_configuration as temporary

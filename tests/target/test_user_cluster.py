@@ -135,6 +135,36 @@ def test_a_port_that_is_none(port: str, monkeypatch: pytest.MonkeyPatch) -> None
         Settings.load()
 
 
+def test_members_may_be_declared_where_there_is_no_patroni(postgres: sql.Endpoint) -> None:
+    at = f"{postgres.host}:{postgres.port}"
+    topology = user_cluster.discover(settings(postgres, redis_port=None, accept_members={"db-1": at}))
+    assert [(one.name, str(one.postgres), one.rest) for one in topology.members] == [("db-1", at, None)]
+    assert "members" not in topology.lacks
+    assert topology.lacks["replicas"] == "the only member is db-1"
+    assert "patroni" in topology.lacks
+    assert not topology.absent
+
+
+@pytest.mark.parametrize(
+    ("error", "further", "words"),
+    [
+        (
+            RequirementMissing,
+            "127.0.0.1:1",
+            r"\[members\] declares something that does not exist: db-2 \(127.0.0.1:1\)",
+        ),
+        (UsageError, "", r"\[members\]: db-1 and db-2 are one and the same server"),
+    ],
+)
+def test_members_that_are_declared_wrongly_without_patroni(
+    postgres: sql.Endpoint, error: type[Exception], further: str, words: str
+) -> None:
+    at = f"{postgres.host}:{postgres.port}"
+    declared = {"db-1": at, "db-2": further or at}
+    with pytest.raises(error, match=words):
+        user_cluster.discover(settings(postgres, redis_port=None, accept_members=declared))
+
+
 def test_what_is_lacking_is_told_by_tag(postgres: sql.Endpoint) -> None:
     topology = dataclasses.replace(user_cluster.discover(settings(postgres)), lacks={"patroni": "none answers"})
     assert [one.name for one in lacking(topology, {"patroni", "redis", "slow"})] == ["patroni"]

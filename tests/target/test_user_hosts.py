@@ -8,13 +8,23 @@ from typing import Any
 
 import pytest
 
+from support.cli.doctor_hosts import host_lines
 from support.errors import UsageError
 from support.hosts.interface import Running
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
-from support.hosts.remote.processes import first_process, parsed_table, program_trees
+from support.hosts.remote.processes import first_process, instances, parsed_table, program_trees, unit_of_servers
 from support.hosts.remote.reach import _sockets
 from support.settings import Settings
-from support.target.discovery.user_hosts import Looked, _found_access, _is_here, _ports, declared_access, find, lacking
+from support.target.discovery.user_hosts import (
+    Looked,
+    _found_access,
+    _is_here,
+    _ports,
+    declared_access,
+    find,
+    lacking,
+    look,
+)
 from support.target.topology import Address, Login, MemberAddress, Topology
 
 STARTED = ProgramAccess("systemctl start it", how="systemd unit it.service")
@@ -169,12 +179,31 @@ def test_without_hosts_the_reason_names_the_table() -> None:
         ("docker://a/b/c/d", "names no container"),
         ("docker://a;b", "names no container"),
         ("tsh ssh 'root {}", "cannot be read"),
+        ("sshpass -p secret ssh 'root {}", "cannot be read"),
+        ("sshpass -p secret ssh root@a", "'sshpass ...' is not a way to reach a host"),
+        ("ssh://root:secret@a:x", "ssh://root:...@a:x"),
     ],
 )
 def test_a_wrong_entry_is_told(said: object, told: str) -> None:
     with pytest.raises(UsageError) as refused:
         declared_access("pg1", said)
     assert told in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_password_in_a_command_is_in_no_message() -> None:
+    """As of sshpass; or of what starts a program."""
+    programs = {
+        "patroni": "env TOKEN=secret supervisorctl -p secret start patroni",
+        "redis": "TOKEN=secret start redis",
+    }
+    declared = declared_access("pg1", {"reach": "false -p secret {}", "programs": programs})
+    looked = look("pg1", declared, TOPOLOGY)
+    told = "\n".join(host_lines(TOPOLOGY, {"pg1": looked}))
+    assert "host pg1 (false ... {}): nothing is done to it" in told
+    assert "false ... {} gave no answer" in told
+    assert {one.shown for one in declared.programs.values()} == {"started by env ...", "started by start ..."}
+    assert "secret" not in told
 
 
 @pytest.mark.parametrize(
@@ -230,6 +259,73 @@ def test_programs_are_recognised_and_others_servers_are_not_touched() -> None:
     assert {name: [one.pid for one in tree] for name, tree in found.items()} == expected
     assert isinstance(found["etcd"][0], Running)
     assert found["patroni"][0].service == "patroni.service"
+
+
+TWO_CLUSTERS = """\
+1\t5\tS\t0\tsystemd\tinit.scope\t/sbin/init
+700\t50\tS\t1\tpatroni\tpatroni@14-billing.service\tpython3 /usr/bin/patroni /etc/patroni/14-billing.yml
+710\t60\tS\t1\tpostgres\tpatroni@14-billing.service\t/usr/bin/postgres -D /b --cluster_name=billing --port=5433
+800\t70\tS\t1\tpatroni\tpatroni@16-app.service\tpython3 /usr/bin/patroni /etc/patroni/16-app.yml
+801\t71\tS\t800\tpatroni\tpatroni@16-app.service\tpython3 /usr/bin/patroni /etc/patroni/16-app.yml
+810\t80\tS\t1\tpostgres\tpatroni@16-app.service\t/usr/bin/postgres -D /a --cluster_name=staging --port=5432
+900\t90\tS\t1\tredis-server\tredis-server@sessions.service\t/usr/bin/redis-server 0.0.0.0:6379
+901\t91\tS\t1\tredis-server\tredis-server@cache.service\t/usr/bin/redis-server 0.0.0.0:6380
+902\t92\tS\t1\tredis-server\tredis-sentinel.service\t/usr/bin/redis-server *:26379 [sentinel]
+903\t93\tS\t1\thaproxy\thaproxy.service\t/usr/sbin/haproxy -Ws -f haproxy.cfg
+904\t94\tS\t903\thaproxy\thaproxy.service\t/usr/sbin/haproxy -Ws -f haproxy.cfg
+905\t95\tS\t1\thaproxy\thaproxy.service\t/usr/sbin/haproxy -sf 904
+"""
+
+
+def _pids(table: str, units: Mapping[str, str]) -> dict[str, list[int]]:
+    found = program_trees(parsed_table(table), "staging", units)
+    return {name: [one.pid for one in tree] for name, tree in found.items()}
+
+
+def test_another_cluster_on_the_same_machine_is_not_touched() -> None:
+    units = {"patroni": unit_of_servers(parsed_table(TWO_CLUSTERS), "staging"), "redis": "redis-server@cache.service"}
+    assert units["patroni"] == "patroni@16-app.service"
+    expected = {"patroni": [800, 801, 810], "redis": [901], "haproxy": [903, 904, 905]}
+    assert _pids(TWO_CLUSTERS, units) == expected
+    down = "".join(line for line in TWO_CLUSTERS.splitlines(keepends=True) if not line.startswith(("80", "81", "901")))
+    assert _pids(down, units) == {"haproxy": [903, 904, 905]}, "nor taken for it while it is down"
+    by_hand = f"{down}999\t99\tS\t1\tpatroni\tsession-3.scope\tpython3 /usr/bin/patroni /etc/patroni/16-app.yml\n"
+    assert _pids(by_hand, units)["patroni"] == [999]
+
+
+def test_a_program_that_runs_more_than_once_is_not_guessed() -> None:
+    trees = program_trees(parsed_table(TWO_CLUSTERS), "staging")
+    found = {name: [one.pid for one in instances(name, tree)] for name, tree in trees.items()}
+    assert found == {"patroni": [700, 800], "redis": [900, 901], "haproxy": [905]}
+    supervised = TWO_CLUSTERS.replace("patroni@14-billing.service", "supervisor.service").replace(
+        "patroni@16-app.service", "supervisor.service"
+    )
+    assert unit_of_servers(parsed_table(supervised), "staging") == ""
+    tree = program_trees(parsed_table(supervised), "staging")["patroni"]
+    assert [one.pid for one in instances("patroni", tree)] == [700, 800]
+    one_scope = TWO_CLUSTERS.replace("--cluster_name=billing", "--cluster_name=staging")
+    assert unit_of_servers(parsed_table(one_scope), "staging") == "", (
+        "two members of a cluster, such as of two Citus groups"
+    )
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        (MEMBERS["pg2"], ""),
+        (replace(MEMBERS["pg2"], reach=MEMBERS["pg1"].reach), "pg1 and pg2 are on one machine"),
+        (replace(MEMBERS["pg2"], addresses=MEMBERS["pg1"].addresses), "pg1 and pg2 are on one machine"),
+    ],
+)
+def test_members_that_share_a_machine_are_not_broken_as_if_they_did_not(second: HostAccess, told: str) -> None:
+    found = lacks({**MEMBERS, **OTHERS, "pg2": second})
+    assert (found.get("hosts", "") == "") is (told == "")
+    assert told in found.get("crashes", "")
+
+
+def test_containers_with_the_network_of_their_machine_are_apart() -> None:
+    hosts = {name: replace(one, reach=f"docker://{name}", addresses=("10.0.0.9",)) for name, one in MEMBERS.items()}
+    assert "hosts" not in lacks({**hosts, **OTHERS})
 
 
 def test_of_several_servers_none_is_taken_if_none_is_of_the_cluster() -> None:

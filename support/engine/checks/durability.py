@@ -5,7 +5,7 @@ list of everything found in the ledger as its value, and the last one is the fin
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Operation, Outcome
@@ -65,7 +65,7 @@ def no_acknowledged_write_lost(
         return Finding.false(told)
     if undecided:
         return Finding.unknown(
-            f"{told}; which group held {len(undecided)} of them is not known, and not all may lose any"
+            f"{told}; which group held {len(undecided)} of them is not known, and some groups must not lose any"
         )
     return Finding.true(f"{told}; {remark}")
 
@@ -84,6 +84,32 @@ def _weighed(
 def lost_writes(history: History) -> list[object]:
     """The values of acknowledged appends that are not in the final read; all of them if there was none."""
     return [one.value for one in _lost(history)]
+
+
+def lost_since(history: History, begun: float, until: float) -> list[Operation]:
+    """The lost appends that began between these moments, in the order in which they began."""
+    return sorted((one for one in _lost(history) if begun < one.begun < until), key=lambda one: one.begun)
+
+
+def without(history: History, operations: Iterable[Operation]) -> History:
+    """The history without these operations."""
+    left_out = {id(one) for one in operations}
+    return History(one for one in history if id(one) not in left_out)
+
+
+def acknowledged_in_vain(vain: Sequence[Operation], former: str, limit: float, since: float) -> Finding:
+    """What a former leader acknowledged after another one had taken over, all of it lost, began no later than `limit`
+    seconds after `since`, when it could begin to learn that it was replaced."""
+    if not vain:
+        return Finding.true(f"{former} acknowledged no write that is lost after another member had taken over")
+    seconds = max(one.ended for one in vain) - vain[0].begun
+    words = (
+        f"after another member had taken over, {former} acknowledged {len(vain)} writes in {seconds:.1f} s, and they "
+        f"are lost: {listed([one.value for one in vain])}"
+    )
+    if (late := vain[-1].begun - since) > limit:
+        return Finding.false(f"{words}; the last one {late:.1f} s after it could learn of that (limit: {limit:g} s)")
+    return Finding.true(words)
 
 
 def lost_reach_back(history: History, moment: float) -> float | None:

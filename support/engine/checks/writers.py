@@ -3,6 +3,7 @@
 A member is sampled all the time: each sample says whether it would have accepted a write (see support/engine/watch.py).
 """
 
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
@@ -154,6 +155,20 @@ def _excused(samples: Collection[WriterSample], frozen: FrozenPeriod) -> FrozenP
     led = not before or max(before, key=lambda one: one.ended).writable
     refused = [one.ended for one in own if one.begun > frozen.begun and one.refused]
     return replace(frozen, ended=min([frozen.ended, *refused]) if led else frozen.begun)
+
+
+def taken_over(samples: Iterable[WriterSample], members: Collection[str], former: str, since: float) -> float | None:
+    """When another one of the members than the former leader had accepted a write since then; None if none was seen
+    to."""
+    others = (one for one in samples if one.member in members and one.member != former and one.begun > since)
+    return min((one.ended for one in others if one.writable), default=None)
+
+
+def learned(samples: Iterable[WriterSample], member: str, since: float) -> float:
+    """When the member was first seen to refuse a write since then: it knows that it does not lead. Infinite if it was
+    not."""
+    refused = (one.ended for one in samples if one.member == member and one.begun > since and one.refused)
+    return min(refused, default=math.inf)
 
 
 def last_accepted(samples: Iterable[WriterSample], member: str, since: float) -> float:

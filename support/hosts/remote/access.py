@@ -9,6 +9,18 @@ NEVER_DIRECT = "none"
 """`line` of a host whose commands do not come over its network, such as those of docker exec."""
 
 
+def told(reach: str) -> str:
+    """A way to reach a host, for messages and reports: of a command, which may contain a password, its first word."""
+    return f"{program_of(reach)} {{}}" if "{}" in reach else reach
+
+
+def program_of(command: str) -> str:
+    """The first word of a command that is no assignment to a variable: "sshpass ..."."""
+    words = command.split()
+    first = next((one for one in words if "=" not in one), "a command")
+    return first if len(words) == 1 else f"{first} ..."
+
+
 @dataclass(frozen=True)
 class ProgramAccess:
     """One of the cluster's programs on a host."""
@@ -23,6 +35,13 @@ class ProgramAccess:
     """The container that the host is starts it: the commands are for the machine of its engine."""
     how: str = ""
     """By what it is started, for people: "systemd unit patroni.service"."""
+    service: str = ""
+    """The unit of systemd in which it runs, if it is alone there: what another unit has started is another's."""
+
+    @property
+    def shown(self) -> str:
+        """The command that starts it, for reports; of one of the user's own, which may contain a password, less."""
+        return self.start if self.hold or self.beside else self.how or "the command that starts it"
 
 
 @dataclass(frozen=True)

@@ -94,12 +94,13 @@ class ContainerHost(RemoteHost):
         for one in first:
             self._do("strike", "KILL", self._from_outside(one), by=self.beside)
 
-    def _stop(self, processes: Collection[Running], made: list[HostFault]) -> None:
+    def _stop(self, processes: Collection[Running], made: list[HostFault], *, may_die: bool) -> None:
         first, others = _first_apart(processes)
         for one in first:
-            made.append(self._inject("freeze", self._from_outside(one), by=self.beside))
+            who, may = self._from_outside(one), "yes" if may_die else ""
+            made.append(self._inject("freeze", who, by=self.beside, MAY_DIE=may))
         if others:
-            super()._stop(others, made)
+            super()._stop(others, made, may_die=may_die)
 
     def _from_outside(self, first: Running) -> str:
         pid = self.container.pid_here(first.started)
@@ -107,9 +108,8 @@ class ContainerHost(RemoteHost):
 
     def freeze(self) -> None:
         """See SiteHost. The engine pauses it as a whole."""
-        self._frozen.append(
-            self._inject("outside", self.container.pause, self.container.unpause, by=self.beside),
-        )
+        words = (self.container.pause, self.container.unpause, self.container.is_paused)
+        self._frozen.append(self._inject("outside", *words, by=self.beside))
 
     # Crashes
 
@@ -133,7 +133,7 @@ class ContainerHost(RemoteHost):
     def run_command(self, command: str, program: ProgramAccess) -> None:
         """See RemoteHost."""
         way = self.beside if program.beside else self.reach
-        self._noted(lambda: way.run("sh", "-c", command, within=_STARTS_WITHIN), ["sh", "-c", command])
+        self._noted(lambda: way.run("sh", "-c", command, within=_STARTS_WITHIN), ["sh", "-c", program.shown])
 
 
 def _first_apart(processes: Collection[Running]) -> tuple[list[Running], list[Running]]:

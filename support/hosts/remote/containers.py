@@ -4,10 +4,13 @@ What stops a container from outside (a kill, a pause) is guarded on the machine 
 this one: a guard inside would be stopped, too.
 """
 
+import io
 import os
 import re
 import shlex
+import signal
 import subprocess
+import tarfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,19 +20,20 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from support.errors import NotAvailable, UsageError
-from support.hosts.remote.clients import FORMS, asked
+from support.hosts.remote.clients import ANSWER_WITHIN, FORMS, asked
 
 LABEL = "accept-breakable"
 """The label of a container that stands for the mark on a machine."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _FACTS = (
-    "{{.State.Status}}|{{.State.Pid}}|{{.State.StartedAt}}|{{.HostConfig.NetworkMode}}|"
+    "{{.State.Status}}|{{.State.ExitCode}}|{{.State.Pid}}|{{.State.StartedAt}}|{{.HostConfig.NetworkMode}}|"
     '{{with index .Config.Labels "' + LABEL + '"}}{{.}}{{end}}|'
     "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}} {{end}}"
 )
 _ENVIRONMENT = re.compile(r"(?!\w*(AUTH|PASS|TOKEN|SECRET))(DOCKER|CONTAINERS?|PODMAN|XDG)_\w+|HOME|PATH")
 """What the engine's client reads; the guard's commands are given the same, but no login for a registry."""
 _MARK_FILE = "/etc/accept-breakable"
+_KILLED = 128 + signal.SIGKILL
 _START_TIME = 19  # the field of /proc/PID/stat, counted after the name
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)? ?(Z|[+-]\d\d:?\d\d)")
 _MADE_WITHIN = 60.0  # seconds between the start of a first process and that of its container, on a busy machine
@@ -41,6 +45,8 @@ class State:
 
     status: str
     """running, paused, exited, created, ..."""
+    exit_code: int
+    """Of its first process, if that has ended."""
     pid: int
     """Of its first process, on the engine's machine; 0 if it does not run."""
     started: str
@@ -93,8 +99,22 @@ class Container:
     def state(self) -> State:
         """As it is now. Raises HostUnreached, with what to do about it, if the engine does not know it or refuses."""
         said = asked([self.client, "inspect", "--type=container", f"--format={_FACTS}", self.name])
-        status, pid, started, network, label, addresses = said.strip().split("|", 5)
-        return State(status, int(pid), started, network, label.strip(), tuple(addresses.split()))
+        status, code, pid, started, network, label, addresses = said.strip().split("|", 6)
+        return State(status, int(code), int(pid), started, network, label.strip(), tuple(addresses.split()))
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether anything says that it may be broken, for whatever scope. Its files can be read whatever it does."""
+        if self.state().label:
+            return True
+        try:
+            argv = [self.client, "cp", f"{self.name}:{_MARK_FILE}", "-"]
+            packed = subprocess.run(argv, capture_output=True, timeout=ANSWER_WITHIN, check=True).stdout
+            with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+                file = archive.extractfile(archive.getmembers()[0])
+                return file is not None and bool(file.read().strip())
+        except (OSError, subprocess.SubprocessError, tarfile.TarError, IndexError):
+            return False
 
     @property
     def running(self) -> bool:
@@ -111,7 +131,8 @@ class Container:
         """What the script inside is given."""
         if not without_shell:
             return {"MARK": f"{self.mark}; cat {_MARK_FILE}"}
-        return {"MARK": f"{self.mark}; cat /proc/1/root{_MARK_FILE}", "FOLDER": f"{self._folder}-inside"}
+        mark = f"{self.mark}; cat /proc/1/root{_MARK_FILE}"
+        return {"MARK": mark, "FOLDER": f"{self._folder}-inside", "FILES": "none"}
 
     def variables_beside(self) -> Mapping[str, str]:
         """What the script on the engine's machine is given."""
@@ -119,6 +140,8 @@ class Container:
         return {
             "FOLDER": self._folder,
             "LINE": "none",
+            "FILES": "none",
+            "RULES": "none",
             "MARK": f"{self.mark}; {self.command('exec', self.name, 'cat', _MARK_FILE)}",
             "BORN": self.command("inspect", "--type=container", "--format={{.State.StartedAt}}", self.name),
             "EXPORTS": "; ".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(given.items())),
@@ -139,14 +162,27 @@ class Container:
         return self.command("start", self.name)
 
     @property
+    def let_go(self) -> str:
+        """The command that ends what a fault may have done to it from outside; empty if it runs, or ended by itself."""
+        state = self.state()
+        if state.status == "paused":
+            return self.command("unpause", self.name)
+        return self.start if state.status == "exited" and state.exit_code == _KILLED else ""
+
+    @property
     def pause(self) -> str:
         return self.command("pause", self.name)
 
     @property
     def unpause(self) -> str:
         """The command that lets it go on; harmless if it is not paused."""
+        return f"! {{ {self.is_paused}; }} || {self.command('unpause', self.name)}"
+
+    @property
+    def is_paused(self) -> str:
+        """The command that succeeds while it is."""
         status = self.command("inspect", "--type=container", "--format={{.State.Status}}", self.name)
-        return f'[ "$({status})" != paused ] || {self.command("unpause", self.name)}'
+        return f'[ "$({status})" = paused ]'
 
     def pid_here(self, started: int) -> int:
         """Its first process by the id that it has on this machine; `started` tells it from any other.

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _COPIED_WITHIN = 240.0
 """Seconds until a member has copied all data anew; a little less than a fault may last."""
 _READS_WITHIN = 60.0
+_MEASURED_WITHIN = 600.0
+"""Seconds to measure a data directory, which may have very many files, none of them in memory."""
 _UNREADY = "does not stream yet"  # words of the script
 
 
@@ -47,15 +49,16 @@ class RemoteFiles:
 
     def restore(self) -> None:
         """Undo `edit`; Patroni reads the old contents. Harmless if there was none."""
-        fault, self._edited = self._edited, None
-        if fault is not None:
-            self._host.heal(fault)
+        if self._edited is not None:
+            self._host.heal(self._edited)
 
     def destroy_data(self) -> Sequence[Running]:
         """Take the data directory away and kill PostgreSQL; returns what was killed.
 
-        On the host it is kept aside until another one works.
+        On the host it is kept aside until another one works. Raises HostRefused if there is no room for that.
         """
+        if why := self._host.reach.run("cramped", self._data, within=_MEASURED_WITHIN).strip():
+            raise HostRefused(f"{self._host.reach.words}: {why}")
         first = servers(self._host.running(), self._host.access.scope)
         killed = [one for one in self._host.running() if one.pid in {root.pid for root in first}]
         where = [f"{one.pid}:{one.started}" for one in killed]
@@ -67,7 +70,7 @@ class RemoteFiles:
 
         Harmless if there is none. Raises ProcessFailed, which says where it is, if the member does not.
         """
-        fault, self._destroyed = self._destroyed, None
+        fault = self._destroyed
         if fault is None:
             return
 

@@ -73,8 +73,8 @@ class Guards:
         return fault
 
     def heal(self, fault: HostFault) -> None:
-        """Undo it. Harmless if that was done. Raises Inconclusive if its guard did so before, ProcessFailed if nobody
-        could."""
+        """Undo it. Harmless if that was done. Raises Inconclusive if its guard or somebody else did so before,
+        ProcessFailed if nobody could."""
         if fault not in self.active:
             return
         try:
@@ -103,6 +103,8 @@ class Guards:
             raise Inconclusive(f"{fault.words}: the host no longer has any record of it; was it restarted?")
         if f"restarted {fault.id}" in said:
             raise Inconclusive(f"{fault.words}: the host or its container was restarted before it was undone")
+        if f"ended {fault.id}" in said:
+            raise Inconclusive(f"{fault.words}: somebody else had ended it before it was undone")
 
     def _forget(self, fault: HostFault) -> None:
         with self._lock:

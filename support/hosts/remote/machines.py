@@ -126,7 +126,8 @@ class RemoteHost:
 
     def trees(self) -> Mapping[str, Sequence[Running]]:
         """Program -> its living processes, the first one first."""
-        found = program_trees(self.table(), self.access.scope)
+        units = {name: one.service for name, one in self.access.programs.items()}
+        found = program_trees(self.table(), self.access.scope, units)
         return {name: found.get(name, ()) for name in self.access.programs}
 
     def running(self) -> Sequence[Running]:
@@ -200,23 +201,24 @@ class RemoteHost:
         """Send a signal to those of the processes that are there, in this order."""
         self._do("strike", name, *identities(processes))
 
-    def suspend(self, processes: Collection[Running]) -> None:
+    def suspend(self, processes: Collection[Running], *, may_die: bool = True) -> None:
         """See SiteHost."""
         if processes:
             faults = self._suspended.setdefault(frozenset(one.identity for one in processes), [])
-            self._stop(processes, faults)
+            self._stop(processes, faults, may_die=may_die)
 
     def resume(self, processes: Collection[Running]) -> None:
-        """See SiteHost."""
-        self._heal_all(self._suspended.pop(frozenset(one.identity for one in processes), []))
+        """See SiteHost. They may have been suspended in several steps."""
+        wanted = {one.identity for one in processes}
+        self._heal_all([fault for those, faults in self._suspended.items() if those <= wanted for fault in faults])
 
-    def _stop(self, processes: Collection[Running], made: list[HostFault]) -> None:
+    def _stop(self, processes: Collection[Running], made: list[HostFault], *, may_die: bool) -> None:
         """Suspend processes; the faults that this takes are added to `made`, each as soon as it is there.
 
         None of them may be left by then: that is for whoever asks whether the fault is in effect.
         """
         try:
-            made.append(self._inject("freeze", *identities(processes)))
+            made.append(self._inject("freeze", *identities(processes), MAY_DIE="yes" if may_die else ""))
         except HostRefused as error:
             if _ALL_GONE not in str(error):
                 raise
@@ -227,7 +229,7 @@ class RemoteHost:
             awake = [one for one in self.running() if not one.stopped]
             if not awake:
                 return
-            self._stop(awake, self._frozen)
+            self._stop(awake, self._frozen, may_die=False)
 
     def thaw(self) -> None:
         """See SiteHost."""
@@ -243,10 +245,12 @@ class RemoteHost:
         """See SiteHost. Raises Inconclusive if a program came back by itself before that."""
         if not self._down:
             return
-        faults = {fault.id: fault for fault in self._down.values()}
-        self._down.clear()
         early = self._came_back()
-        self._heal_all(list(faults.values()))
+        try:
+            self._heal_all(list({fault.id: fault for fault in self._down.values()}.values()))
+        finally:  # what could not be undone may be tried again
+            lasting = self.guards.active
+            self._down = {name: fault for name, fault in self._down.items() if fault in lasting}
         if early:
             raise Inconclusive(
                 f"{early} on {self.name} was started by somebody else while it was supposed to stay down"
@@ -267,20 +271,27 @@ class RemoteHost:
         ways = [text for one in programs for text in (one.release, one.start) if text]
         undo = "ok=0; " + "; ".join(f"sh -c {shlex.quote(text)} || ok=1" for text in ways) + "; [ $ok = 0 ]"
         processes = identities([process for name in running for process in trees[name]])
-        fault = self._inject("down", hold, undo, *processes, ISOLATED="yes" if isolated else "")
+        shown = [
+            "down",
+            hold,
+            "; ".join(text for one in programs for text in (one.release, one.shown) if text),
+            *processes,
+        ]
+        fault = self._inject("down", hold, undo, *processes, shown=shown, ISOLATED="yes" if isolated else "")
         self._down |= dict.fromkeys(running, fault)
 
     def restore(self, name: str) -> bool:
         """Start a program that was brought down alone; returns whether it was."""
-        fault = self._down.pop(name, None)
+        fault = self._down.get(name)
         if fault is None:
             return False
         self._heal(fault)
+        self._down.pop(name, None)
         return True
 
     def run_command(self, command: str, program: ProgramAccess) -> None:
         """Run the command that starts a program, where it is meant to run."""
-        self._noted(lambda: self.reach.run("sh", "-c", command, within=_STARTS_WITHIN), ["sh", "-c", command])
+        self._noted(lambda: self.reach.run("sh", "-c", command, within=_STARTS_WITHIN), ["sh", "-c", program.shown])
 
     def _came_back(self) -> str:
         try:
@@ -290,16 +301,15 @@ class RemoteHost:
 
     # Faults
 
-    def _inject(self, verb: str, *arguments: str, by: Reach | None = None, **variables: str) -> HostFault:
-        way = by or self.reach
-        return self._noted(
-            lambda: self.guards.inject(self.name, way, verb, *arguments, **variables), [verb, *arguments]
-        )
+    def _inject(
+        self, verb: str, *arguments: str, by: Reach | None = None, shown: Sequence[str] = (), **variables: str
+    ) -> HostFault:
+        act = partial(self.guards.inject, self.name, by or self.reach, verb, *arguments, **variables)
+        return self._noted(act, shown or [verb, *arguments])
 
     def inject(self, verb: str, *arguments: str, shown: Sequence[str] = ()) -> HostFault:
         """Begin a fault that the caller heals. `shown`: what the evidence says in place of the arguments."""
-        act = partial(self.guards.inject, self.name, self.reach, verb, *arguments)
-        return self._noted(act, shown or [verb, *arguments])
+        return self._inject(verb, *arguments, shown=shown)
 
     def cut(self, rules: Sequence[str]) -> HostFault:
         """Begin a cut of its links, which the caller heals."""
@@ -317,14 +327,15 @@ class RemoteHost:
         return self._noted(lambda: (by or self.reach).run(*words), words)
 
     def _heal(self, fault: HostFault) -> None:
-        self._noted(lambda: self.guards.heal(fault), ["heal", fault.id])
+        if fault in self.guards.active:  # what could not be healed, or not to its end, is tried again
+            self._noted(lambda: self.guards.heal(fault), ["heal", fault.id])
 
-    def _heal_all(self, faults: list[HostFault]) -> None:
+    def _heal_all(self, faults: Sequence[HostFault]) -> None:
         """All of them, the last one first; then the first error is raised."""
         errors = []
-        while faults:
+        for fault in reversed(faults):
             try:
-                self._heal(faults.pop())
+                self._heal(fault)
             except Exception as error:
                 errors.append(error)
         if errors:

@@ -42,7 +42,7 @@ class RemoteNetwork:
     def cut_all(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork. Raises HostRefused before anything is done if a cut would be of the suite's own line."""
         key = frozenset(pairs)
-        if key in self._cuts:
+        if any(fault in self._hosts[name].guards.active for name, fault in self._cuts.get(key, {}).items()):
             return
         made = self._cuts[key] = {}
         for cut_host, own in self._by_host(pairs).items():
@@ -51,7 +51,7 @@ class RemoteNetwork:
 
     def reconnect_all(self, pairs: Collection[Pair]) -> None:
         """See SiteNetwork."""
-        _heal_each(self._hosts, list(self._cuts.pop(frozenset(pairs), {}).items()))
+        _heal_each(self._hosts, list(self._cuts.get(frozenset(pairs), {}).items()))
 
     def require_cut(self, pairs: Collection[Pair], open_pairs: Collection[Pair] = ()) -> None:
         """See SiteNetwork. Only what answered before the cut is evidence: connections to it must get no answer.
@@ -91,8 +91,7 @@ class RemoteNetwork:
 
     def restore(self, hosts: Collection[str]) -> None:
         """See SiteNetwork."""
-        made = [(name, self._losses.pop(name)) for name in hosts if name in self._losses]
-        _heal_each(self._hosts, made)
+        _heal_each(self._hosts, [(name, self._losses[name]) for name in hosts if name in self._losses])
 
     def measure(self, pairs: Collection[Pair], packets: int, latency: float = 0.0) -> Mapping[Pair, Flow]:
         """See SiteNetwork. What the hosts send one another anyway counts as well."""

@@ -4,7 +4,8 @@
 # A fault that lasts is a *host fault* with a directory in $RUN: its undo, its beat, its guard. The undo is written, and the
 # guard is running, before anything is done. The guard undoes the fault when no beat has come for $GRACE seconds, or
 # when it is $LONGEST seconds old, whatever became of the session or of whoever opened it. A reboot empties /run, and
-# with it all that a fault consists of.
+# with it all that a fault consists of, unless it has changed what is on a disk. What was there before is kept on the
+# same disk, as NAME.accept-ID beside what replaced it, and $KEPT/ID says where: whoever heals finds it after a reboot.
 set -u
 TRIES=120
 LC_ALL=C; export LC_ALL
@@ -104,17 +105,50 @@ begin() { # ID: the directory of a fault, whose undo is written before what it u
   for one in "$RUN"/*/owner; do
     [ ! -e "$one" ] || [ "$(cat "$one")" = "$OWNER" ] || refuse "another run has put a fault on this host: $one"
   done
-  D=$RUN/$1; mkdir "$D" 2>/dev/null || refuse "the fault $1 is there already, or $RUN is full"
+  D=$RUN/$1
+  for one in "$RUN"/*/dead; do # what nobody makes any more
+    [ ! -e "$one" ] || [ -e "${one%dead}owner" ] || ! read -r since < "$one" || ! is_past "$since" || rm -rf "${one%/dead}"
+  done
+  mkdir "$D" 2>/dev/null || { still; refuse "the fault $1 is there already, or $RUN is full"; }
+  MINE=$D
   { printf '%s\n' "$OWNER" > "$D/owner" && uptime > "$D/beat" && { born || :; } > "$D/born" &&
     printf '%s\nfailed=0\n' "${EXPORTS:-}" > "$D/undo"; } 2>/dev/null || {
     rm -rf "${D:?}"; refuse "$RUN is full: nothing that is done could be undone"; }
 }
+is_past() { now=$(uptime); [ "$now" -lt "$1" ] || [ $((now - $1)) -gt 3600 ]; } # UPTIME: of an hour ago, or of before a reboot
+still() { # right before it is done: whoever asked for it may have given up since, and had it healed
+  [ -e "$D/dead" ] || [ -e "$D/expired" ] || return 0
+  heal "${D##*/}" >/dev/null; refuse "the fault ${D##*/} was healed before it began"
+}
+settle() { # after it was done: the same
+  D=${MINE:-}; [ "$D" ] || return 0
+  [ -e "$D/dead" ] || [ -e "$D/expired" ] || return 0
+  heal "${D##*/}" >/dev/null; [ ! -e "$D/undo" ] || sh "$D/undo" >/dev/null 2>&1
+  refuse "the fault ${D##*/} was healed while it began"
+}
 undo_by() { # TEXT: one more thing that ends this fault; it must be harmless when repeated
   printf '{ %s\n} || failed=1\n' "$1" >> "$D/undo" 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
 }
+lasts_by() { # TEXT: a command that fails if somebody else has ended this fault; asked before it is undone for the first time
+  { printf '%s\n' "$1" >> "$D/lasts"; } 2>/dev/null
+}
+# Who heals a fault, in its directory: one at a time, and the lock names its holder. One that is gone is succeeded.
+TAKE='take() {
+  read -r line < /proc/$$/stat || return 1; set -- ${line##*) }; me=$$:${20}
+  ln -s $me healing 2>/dev/null && return
+  held=$(readlink healing) || return 1
+  if read -r line 2>/dev/null < /proc/${held%%:*}/stat; then
+    set -- ${line##*) }; [ "$1" = Z ] || [ "${20}" != "${held#*:}" ] || return 1
+  fi
+  mv healing stale.$$ 2>/dev/null || return 1
+  if [ "$(readlink stale.$$)" != "$held" ]; then mv stale.$$ healing; return 1; fi
+  rm -f stale.$$; ln -s $me healing 2>/dev/null
+}'
+eval "$TAKE"
 guard() { # from now on it ends by itself; an undo that fails is tried again for ten minutes
   { echo 'exit $failed' >> "$D/undo" && cat > "$D/guard" <<GUARD
 cd "$D" || exit
+$TAKE
 read -r up _ < /proc/uptime; latest=\$((\${up%%.*} + $LONGEST))
 tries=$TRIES
 while [ -e beat ]; do
@@ -122,38 +156,100 @@ while [ -e beat ]; do
   read -r up _ < /proc/uptime && read -r beat < beat || continue
   up=\${up%%.*}
   [ \$((up - beat)) -ge $GRACE ] || [ \$up -ge \$latest ] || continue
-  echo "\$up" > expired; mkdir healing 2>/dev/null || continue
-  if sh ./undo > healed 2>&1; then rmdir healing; exit; fi
-  rmdir healing; tries=\$((tries - 1)); [ \$tries -gt 0 ] || exit
+  echo "\$up" > expired; take || continue
+  if sh ./undo > healed 2>&1; then rm -f healing; exit; fi
+  rm -f healing; tries=\$((tries - 1)); [ \$tries -gt 0 ] || exit
   sleep 4
 done
 GUARD
   } 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
   sh -n "$D/undo" 2>/dev/null || { rm -rf "${D:?}"; refuse "what would undo it cannot be read by sh: nothing was done"; }
   if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null &&
-    systemd-run --quiet --collect --unit="accept-guard-${D##*/}" sh "$D/guard" 2>/dev/null; then return; fi
+    systemd-run --quiet --collect --property=KillMode=process --unit="accept-guard-${D##*/}" sh "$D/guard" 2>/dev/null; then return; fi
   if command -v setsid >/dev/null; then setsid sh "$D/guard" </dev/null >/dev/null 2>&1 &
   else ( trap '' HUP; exec sh "$D/guard" ) </dev/null >/dev/null 2>&1 & fi
 }
 beat() { # ID...: whoever made these faults is there
   for id; do
     D=$RUN/$id
-    if [ ! -d "$D" ]; then echo "gone $id"
+    if [ ! -e "$D/owner" ]; then echo "gone $id"
     elif [ -e "$D/expired" ]; then echo "expired $id"
     else uptime > "$D/beat.new" && mv "$D/beat.new" "$D/beat"; fi
   done
 }
 heal() { # ID...: undo these faults; harmless for one that is not there
   for id; do
-    D=$RUN/$id; [ -d "$D" ] || { echo "gone $id"; continue; }
-    tries=0; while ! mkdir "$D/healing" 2>/dev/null && [ $tries -lt 30 ]; do tries=$((tries + 1)); sleep 1; done
+    D=$RUN/$id; [ -e "$D/owner" ] || { bury; heal_unrecorded "$id"; continue; }
+    tries=25; until ( cd "$D" 2>/dev/null && take ); do
+      tries=$((tries - 1)); [ -e "$D/owner" ] && [ $tries -gt 0 ] || break
+      sleep 1
+    done
+    [ -e "$D/owner" ] || { echo "gone $id"; continue; } # somebody else has healed it
+    [ $tries -gt 0 ] || { echo "failed $id somebody else is healing it"; continue; }
     [ ! -e "$D/expired" ] || echo "expired $id"
+    [ -e "$D/healed" ] || [ ! -e "$D/lasts" ] || sh "$D/lasts" >/dev/null 2>&1 || : > "$D/ended"
+    [ ! -e "$D/ended" ] || echo "ended $id"
+    [ ! -e "$D/lasts" ] || excuse $(sed -n 's|.* /proc/\([0-9]*\)/stat.*|\1|p' "$D/lasts")
     [ "$(born)" = "$(cat "$D/born")" ] || echo "restarted $id"
-    if sh "$D/undo" > "$D/healed" 2>&1; then rm -rf "${D:?}"; continue; fi
-    echo "failed $id $(tr '\n' ' ' < "$D/healed")"; uptime > "$D/beat"; rmdir "$D/healing" # its guard leaves time for another try
+    bury
+    if sh "$D/undo" > "$D/healed" 2>&1; then
+      for one in "$D"/*; do case ${one##*/} in dead|undo|owner) ;; *) rm -f "$one";; esac; done
+      rm -f "$D/owner"; rmdir "$KEPT" 2>/dev/null; continue
+    fi
+    echo "failed $id $(tr '\n' ' ' < "$D/healed")"; uptime > "$D/beat"; rm -f "$D/healing" # its guard leaves time for another try
   done
 }
-left() { for one in "$RUN"/*/owner; do [ ! -e "$one" ] || { one=${one%/owner}; echo "${one##*/}"; }; done; }
+bury() { # whoever still makes this fault, in a session that was given up, is to stop
+  mkdir -p -m 700 "$RUN" && mkdir -p "$D" && uptime > "$D/dead"
+} 2>/dev/null
+left() { # the faults that are there, and what is left of those whose record is lost
+  { for one in "$RUN"/*/owner; do [ ! -e "$one" ] || { one=${one%/owner}; echo "${one##*/}"; }; done
+    rules; on_disk | while read -r id _; do echo "$id"; done; } | sort -u
+}
+
+# --- What outlives its record in /run: a reboot empties that, and a container may have had it that is gone
+
+rules() { # the faults whose rules cut links here
+  [ "${RULES:-}" != none ] || return 0 # this network is not that of the host that is meant
+  tables=$(${NET:-} nft list tables 2>/dev/null) && echo "$tables" | sed -n 's/^table inet accept_\([0-9a-f]\{8\}\)$/\1/p' || tables=raw
+  case "$tables $(${NET:-} cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null)" in # listing one makes it
+    *raw*) for one in iptables ip6tables; do
+      ${NET:-} $one -w 5 -t raw -S 2>/dev/null | sed -n 's/^-N accept_\([0-9a-f]\{8\}\)_[A-Z]*$/\1/p'
+    done;;
+  esac
+}
+on_disk() { # id, and what it has replaced, of everything that was kept beside that, on the same disk
+  [ "${FILES:-}" != none ] || return 0 # the files here are not those of the processes here
+  { cat "$KEPT"/* 2>/dev/null
+    for one in $(grep -lsE 'patroni|^postgres' /proc/[0-9]*/cmdline); do # in case that $KEPT is lost: a container was made
+      d=${one%/cmdline}                                                  # anew around its volumes
+      [ ! -f "$d/cwd/PG_VERSION" ] || readlink "$d/cwd"
+      tr '\0' '\n' < "$one" | while read -r word; do
+        case $word in /*.yml|/*.yaml) echo "$word";; *.yml|*.yaml) echo "$(readlink "$d/cwd")/$word";; esac
+      done
+    done 2>/dev/null; } | sort -u | while read -r place; do
+    for one in "$place".accept-????????; do
+      [ ! -e "$one" ] || case ${one##*.accept-} in *[!0-9a-f]*) ;; *) echo "${one##*.accept-} $place";; esac
+    done
+  done
+}
+remember() { # ID PLACE: before anything there is replaced, and so that it is there after a reset
+  mkdir -p -m 700 "$KEPT" && printf '%s\n' "$2" > "$KEPT/$1" && to_disk "$KEPT/$1" && return
+  rm -rf "${D:?}"; refuse "$KEPT cannot be written: nothing was done"
+}
+to_disk() { sync "$1" 2>/dev/null || sync; }
+heal_unrecorded() { # ID: what is left of a fault that has no record in /run
+  id=$1 place=$(on_disk | sed -n "s/^$1 //p") undo=
+  if rules | grep -qx "$id"; then
+    D=$RUN/$id; for CUTTER in nft iptables; do undo="$undo$(uncut)
+"; done
+  fi
+  if [ -d "$place.accept-$id" ]; then undo="$undo$(undestroyed "$id" "$place")"
+  elif [ "$place" ]; then undo="$undo$(unedited "$id" "$place")"
+  elif [ -z "$undo" ]; then rm -f "$KEPT/$id"; echo "gone $id"; return; fi
+  echo "restarted $id"
+  if said=$(sh -c "$undo" 2>&1); then rmdir "$KEPT" 2>/dev/null; else echo "failed $id $(echo "$said" | tr '\n' ' ')"; fi
+}
 
 # --- Faults of processes
 
@@ -163,13 +259,39 @@ living() { # PID:START...: sets $found to the ids of those that are still there
 }
 signal() { # SIGNAL PID:START...: one that is gone, or another process by now, is passed over
   sig=$1; shift
-  for one; do living "$one"; [ -z "$found" ] || kill "-$sig" $found 2>/dev/null; done
+  for one; do
+    living "$one"; [ -n "$found" ] || continue
+    [ "$sig" != KILL ] || excuse $found
+    kill "-$sig" $found 2>/dev/null
+  done
   return 0
+}
+excuse() { # PID...: we kill or resume these, so no fault that has suspended them need find them as it left them
+  for file in "$RUN"/*/lasts; do
+    [ -e "$file" ] || continue
+    for pid; do grep -v "/proc/$pid/" "$file" > "$file.new"; cat "$file.new" > "$file"; done
+  done
 }
 strike() { breakable; signal "$@"; } # for what needs no undo
 freeze() { # ID PID:START...: suspend these until the fault is healed
   begin "$1"; shift; living "$@"; [ -n "$found" ] || { heal "${D##*/}" >/dev/null; refuse "none of these processes is there"; }
-  undo_by "$(resume "$@")"; guard; signal STOP "$@"
+  undo_by "$(resume "$@")"; guard; still; signal STOP "$@"
+  tries=20 # of a tenth of a second: a busy machine stops them a little later
+  for one; do
+    living "$one"
+    while [ -n "$found" ] && [ $tries -gt 0 ] && case $state in [TtZX]) false;; esac; do
+      tries=$((tries - 1)); sleep 0.1 2>/dev/null || sleep 1
+      living "$one"
+    done
+    [ -z "$found" ] || lasts_by "$(suspended "$one")"
+  done
+}
+suspended() { # PID:START: the command that fails if it was resumed since; or if it is gone, unless it MAY_DIE
+  stat=/proc/${1%:*}/stat
+  case ${MAY_DIE:-}$state in
+    [Tt]) echo "grep -q ') [Tt] .* ${1#*:} ' $stat || exit 1";;
+    *) echo "! grep -q ') [^TtZX] .* ${1#*:} ' $stat || exit 1";;
+  esac
 }
 resume() { # PID:START...: the command that lets those go on, and no process that has got one of their ids since
   for one; do echo "! grep -q ' ${one#*:} ' /proc/${one%:*}/stat 2>/dev/null || kill -CONT ${one%:*} 2>/dev/null"; done; echo ":"
@@ -189,7 +311,7 @@ fell() { # PID:START...: kill these and their descendants at once, so that none 
   living "$@"; roots=$found; before=
   tree $roots
   while [ "$found" != "$before" ]; do kill -STOP $found 2>/dev/null; before=$found; tree $found; done
-  kill -KILL $found 2>/dev/null
+  excuse $found; kill -KILL $found 2>/dev/null
   return 0
 }
 down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are commands
@@ -197,34 +319,64 @@ down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are comm
   begin "$1"; hold=$2; undo=$3; shift 3
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first: a node of etcd has not started before it has reached others
   undo_by "$undo"; guard
-  if [ -n "$hold" ]; then sh -c "$hold" || { heal "${D##*/}" >/dev/null; refuse "cannot be kept down: $hold"; }; fi
-  if [ "${ISOLATED:-}" ]; then isolate; fi
-  fell "$@"
+  if [ -n "$hold" ]; then
+    said=$(sh -c "$hold" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "cannot be kept down: ${said:-$hold}"; }
+  fi
+  still; if [ "${ISOLATED:-}" ]; then isolate; fi
+  still; fell "$@"
 }
 
 # --- Faults of files
 
 quoted() { printf "'"; printf '%s' "$1" | sed "s/'/'\\\\''/g"; printf "'"; } # TEXT: as one word for sh
 edit() { # ID FILE PID:START TEXT: other contents for a program's file until the fault is healed; then it reads the old ones
-  [ -f "$2" ] && [ -w "$2" ] || refuse "$2 cannot be written"
-  begin "$1"; cp -p "$2" "$D/kept" 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
-  undo_by "cat '$D/kept' > $(quoted "$2") && if grep -q ' ${3#*:} ' /proc/${3%:*}/stat 2>/dev/null; then kill -HUP ${3%:*}; fi"
-  guard; printf '%s' "$4" > "$2" || { heal "${D##*/}" >/dev/null; refuse "$2 cannot be written"; }
+  [ -f "$2" ] && [ -w "$2" ] && [ -w "$(dirname "$2")" ] || refuse "$2 cannot be written, or nothing beside it"
+  begin "$1"; remember "$1" "$2"; k=$2.accept-$1
+  undo_by "$(unedited "$1" "$2" "$3")"; guard; still
+  { cp -p "$2" "$k.new" && to_disk "$k.new" && mv "$k.new" "$k" && printf '%s' "$4" > "$2"; } 2>/dev/null || {
+    heal "${D##*/}" >/dev/null; refuse "there is no room for $2"; }
+  lasts_by "[ \"\$(cksum < $(quoted "$2"))\" = \"$(cksum < "$2")\" ] || exit 1"
+}
+unedited() { # ID FILE [PID:START]: the command that gives back its old contents, and has its program read them
+  f=$(quoted "$2") k=$(quoted "$2.accept-$1") who=${3:-:}
+  printf '%s\n' "rm -f $k.new
+if [ ! -e $k ]; then :; else cat $k > $f && { sync $f 2>/dev/null || sync; } && rm -f $k; fi && {
+  rm -f $(quoted "$KEPT/$1")
+  for p in /proc/[0-9]*; do
+    if [ \$p = /proc/${who%:*} ] && grep -q ' ${who#*:} ' \$p/stat; then kill -HUP \${p#/proc/}; continue; fi
+    read -r n < \$p/comm && case \$n in patronictl*) ;; patroni*|python*)
+      case \" \$(tr '\\0' ' ' < \$p/cmdline) \" in *patronictl*) ;; *\" \"$f\" \"*) kill -HUP \${p#/proc/};; esac;;
+    esac
+  done 2>/dev/null; :
+}"
 }
 undestroyable() { # DATA: why this data directory cannot be put aside; nothing if it can
   [ -f "$1/PG_VERSION" ] || { echo "$1 is not a PostgreSQL data directory"; return; }
   [ "$(stat -c %d "$1")" = "$(stat -c %d "$1/..")" ] || { echo "$1 is a mount point, which cannot be renamed"; return; }
   [ -z "$(ls -A "$1/pg_tblspc" 2>/dev/null)" ] || { echo "$1 has tablespaces, which are elsewhere"; return; }
+  for one in "$1"/* "$1"/.[!.]*; do # what a copy would find there still, or put here instead
+    [ ! -L "$one" ] || { echo "$one is a symbolic link, so not all of the data is in $1"; return; }
+    [ ! -d "$one" ] || [ "$(stat -c %d "$one")" = "$(stat -c %d "$1")" ] || {
+      echo "$one is a mount point, so not all of the data is in $1"; return; }
+  done
   [ -w "$1/.." ] || { echo "what holds $1 cannot be written by us"; return; }
   [ "$(stat -c %u "$1")" = "$(stat -c %u "$1/..")" ] || echo "$1 is in a directory of another user, where no new one can be made"
+}
+cramped() { # DATA: why there is no room for a second copy; nothing if there is. It may take minutes to find out
+  free=$(df -Pk "$1" | sed -n '2s/^[^ ]*  *[0-9]*  *[0-9]*  *\([0-9]*\).*/\1/p'); used=$(du -sk "$1" 2>/dev/null | sed 's/[^0-9].*//')
+  [ "${free:-0}" -gt "${used:-0}" ] || echo "there is no room for a second copy of $1 ($used kB, free are $free kB)"
 }
 destroy() { # ID DATA PID:START...: put a data directory aside at once and kill these; it is kept until there is another that works
   id=$1 data=$2; shift 2
   why=$(undestroyable "$data"); [ -z "$why" ] || refuse "$why"
-  free=$(df -Pk "$data" | sed -n '2s/^[^ ]*  *[0-9]*  *[0-9]*  *\([0-9]*\).*/\1/p'); used=$(du -sk "$data" 2>/dev/null | sed 's/[^0-9].*//')
-  [ "$free" -gt "$used" ] || refuse "there is no room for a second copy of $data ($used kB, free are $free kB)"
-  begin "$id"; d=$(quoted "$data"); k=$(quoted "$data.accept-$id")
-  undo_by "if [ ! -d $k ]; then :
+  begin "$id"; remember "$id" "$data"
+  undo_by "$(undestroyed "$id" "$data")"
+  guard; still; mv "$data" "$data.accept-$id" || { heal "$id" >/dev/null; refuse "$data cannot be renamed"; }
+  signal KILL "$@"
+}
+undestroyed() { # ID DATA: the command that puts the old data back, or removes it if there is other data that works
+  d=$(quoted "$2") k=$(quoted "$2.accept-$1")
+  printf '%s\n' "if [ ! -d $k ]; then :
 elif [ ! -e $d ] || rmdir $d 2>/dev/null; then mv $k $d
 else
   works=
@@ -232,10 +384,8 @@ else
     [ \"\$(readlink \$p/cwd)\" = $d ] || continue
     case \$(tr '\\0' ' ' < \$p/cmdline) in *walreceiver*streaming*|*walwriter*) works=yes;; esac
   done 2>/dev/null
-  if [ \$works ]; then rm -rf $k; else echo \"the old data is kept at $data.accept-$id: PostgreSQL does not stream yet\"; false; fi
-fi"
-  guard; mv "$data" "$data.accept-$id" || { heal "$id" >/dev/null; refuse "$data cannot be renamed"; }
-  signal KILL "$@"
+  if [ \$works ]; then rm -rf $k; else echo \"the old data is kept at $2.accept-$1: PostgreSQL does not stream yet\"; false; fi
+fi && rm -f $(quoted "$KEPT/$1")"
 }
 with_passwords() { # LINES COMMAND...: run a command that finds these lines in a password file, which is removed again
   mkdir -p -m 700 "$RUN" || refuse "$RUN cannot be made"
@@ -257,6 +407,14 @@ ${NET:-} $i -w 5 -t raw -F ${t}_$c 2>/dev/null; ${NET:-} $i -w 5 -t raw -X ${t}_
     done; done; echo ":"
   fi
 }
+cut_lasts() { # of this fault: a reload of the host's firewall removes its rules
+  t=accept_${D##*/}
+  if [ "${CUTTER:-nft}" = nft ]; then lasts_by "${NET:-} nft list table inet $t || exit 1"; return; fi
+  for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
+    find="${NET:-} $i -w 5 -t raw -C $c -j ${t}_$c"
+    ! $find 2>/dev/null || lasts_by "$find || exit 1"
+  done; done
+}
 know_line() { # before a cut: refuses where it is not known which connection must stay
   [ "${LINE:-ssh}" = none ] || [ -n "$OWN_LINE" ] ||
     refuse "where the suite's own connection comes from is not known (line = \"...\" in [hosts])"
@@ -265,10 +423,11 @@ is_own_line() { # ADDRESS: whether that is where we come from
   [ "${LINE:-ssh}" != none ] || return 1
   set -- "$1" $OWN_LINE; [ "$1" = "${2#::ffff:}" ]
 }
-isolate() { # drop everything but this host's own loopback and our own line
-  from=
+NEIGHBOURS='133 134 135 136' # ICMPv6 for what ARP is under IPv4: without it, our own line ends when the peer's entry is old
+isolate() { # drop everything but this host's own loopback, our own line, and by which neighbours find each other
+  from= port=
   if [ "${LINE:-ssh}" != none ]; then
-    set -- $OWN_LINE; from=${1#::ffff:} port=${4:-22}
+    set -- $OWN_LINE; from=${1#::ffff:} port=${4:-}; from=${from%%\%*} # without a port: whatever comes from there by TCP
   fi
   if [ "${CUTTER:-nft}" = nft ]; then isolation | ${NET:-} nft -f - && return
   else
@@ -280,9 +439,12 @@ isolate() { # drop everything but this host's own loopback and our own line
           [ $i = ip6tables ] || ok=; continue; }
         case $from in
           '') ;;
-          *:*) [ $i = iptables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp $p "$port" -j ACCEPT || ok=;;
-          *) [ $i = ip6tables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp $p "$port" -j ACCEPT || ok=;;
+          *:*) [ $i = iptables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp ${port:+$p "$port"} -j ACCEPT || ok=;;
+          *) [ $i = ip6tables ] || ${NET:-} $i -w 5 -t raw -A ${t}_$c $a "$from" -p tcp ${port:+$p "$port"} -j ACCEPT || ok=;;
         esac
+        [ $i = iptables ] || for one in $NEIGHBOURS; do
+          ${NET:-} $i -w 5 -t raw -A ${t}_$c -p ipv6-icmp --icmpv6-type "$one" -j ACCEPT || ok=
+        done
         ${NET:-} $i -w 5 -t raw -A ${t}_$c -j DROP || ok=
       done
       [ -z "$ok" ] || for c in PREROUTING OUTPUT; do
@@ -295,7 +457,9 @@ isolate() { # drop everything but this host's own loopback and our own line
 }
 isolation() { # the same as rules of nft
   own=; f=ip; case $from in *:*) f=ip6;; esac
-  [ -z "$from" ] || own="$f XADDR $from tcp XPORT $port accept;"
+  [ -z "$from" ] || own="$f XADDR $from ${port:+tcp XPORT $port}"
+  [ -z "$from" ] || [ "$port" ] || own="$own meta l4proto tcp"
+  own="${own:+$own accept; }icmpv6 type { $(echo $NEIGHBOURS | sed 's/ /, /g') } accept;"
   echo "table inet accept_${D##*/} {"
   for way in input output; do
     if [ $way = input ]; then i=iif a=saddr p=dport; else i=oif a=daddr p=sport; fi
@@ -322,7 +486,7 @@ cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes 
           out:*) for c in output forward; do echo "add rule inet $t $c $f daddr $a counter drop"; done;;
           seen:*) echo "add rule inet $t input $f saddr $a counter";;
         esac
-      done; } | ${NET:-} nft -f - && return
+      done; } | ${NET:-} nft -f - && { cut_lasts; return; }
   else
     t=accept_${D##*/}; ok=yes
     for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
@@ -336,7 +500,7 @@ cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes 
         seen:*) ${NET:-} $i -w 5 -t raw -A ${t}_PREROUTING -s "$a" || ok=;;
       esac
     done
-    [ -z "$ok" ] || return 0
+    [ -z "$ok" ] || { cut_lasts; return 0; }
   fi
   heal "${D##*/}" >/dev/null; refuse "${CUTTER:-nft} refused"
 }
@@ -353,7 +517,7 @@ lossy() { # ID THOUSANDTHS ADDRESS...: lose that share of the packets that come 
         echo "add rule inet $t $c $f saddr $one counter"
         echo "add rule inet $t $c numgen random mod 1000 < $share $f saddr $one counter drop"
       done
-    done; } | ${NET:-} nft -f - && return
+    done; } | ${NET:-} nft -f - && { cut_lasts; return; }
   heal "$id" >/dev/null; refuse "nft refused"
 }
 counted() { # ID: way, address and packets of each rule
@@ -378,23 +542,28 @@ counted() { # ID: way, address and packets of each rule
     done; done
   fi
 }
-outside() { # ID DO UNDO: a command of a container's engine, such as one that kills or pauses the container
+outside() { # ID DO UNDO [LASTS]: a command of a container's engine, such as one that kills or pauses the container
   [ -z "${ISOLATED:-}" ] || know_line
   begin "$1"
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first, see down
   undo_by "$3"; guard
   if [ "${ISOLATED:-}" ]; then isolate; fi
-  said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
+  still; said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
+  [ -z "${4:-}" ] || lasts_by "${EXPORTS:-}
+$4"
 }
 decoy() { # SECONDS WORD: a program with that argument, for so long
   begin_decoy="sleep $1"; if command -v setsid >/dev/null; then setsid sh -c "$begin_decoy; :" "$2" </dev/null >/dev/null 2>&1 &
   else sh -c "$begin_decoy; :" "$2" </dev/null >/dev/null 2>&1 & fi
 }
-own_folder() { # what is in it is run by us: nobody else may have made it
-  [ -e "$RUN" ] || [ -L "$RUN" ] || return 0
-  [ "$(stat -c %u "$RUN")" = "$(id -u)" ] || refuse "$RUN is not ours: remove it there"
+own_folders() { # what is in them is run by us: nobody else may have made them
+  for folder in "$RUN" "$KEPT"; do
+    [ -e "$folder" ] || [ -L "$folder" ] || continue
+    [ "$(stat -c %u "$folder")" = "$(id -u)" ] || refuse "$folder is not ours: remove it there"
+  done
 }
 main() {
   if [ -w /run ]; then RUN=/run/${FOLDER:-accept}; else RUN=/tmp/${FOLDER:-accept}-$(id -u); fi
-  echo "accept: begin $NONCE"; ( own_folder; "$@" ); status=$?; echo; echo "accept: end $NONCE $status"; exit 0
+  if [ -w /var/lib ]; then KEPT=/var/lib/${FOLDER:-accept}; else KEPT=/var/tmp/${FOLDER:-accept}-$(id -u); fi
+  echo "accept: begin $NONCE"; ( own_folders; "$@" && settle ); status=$?; echo; echo "accept: end $NONCE $status"; exit 0
 }

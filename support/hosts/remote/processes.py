@@ -10,14 +10,23 @@ _PATRONI = re.compile(r"(^|[\s/])patroni((_start)?\.py)?(\s|$)")
 _GUARD = re.compile(r"\S*sh \S*/accept[^/ ]*/\w+/guard$")
 """The suite's own guard of a fault. In a container, it is a child of the first process, whichever that is."""
 _OF_DISTRIBUTION = re.compile(r"postgresql(@.*|-\d+)?\.service$")
+_NO_UNITS = re.compile(
+    r"^(ssh|sshd|docker|containerd|podman|cron|getty@|user@|init|supervisor|monit\.|runit|runsvdir|s6|circus|pm2)",
+    re.IGNORECASE,
+)
+"""Units that start other programs: starting one does not start a program that it has started."""
 _ZOOKEEPER = re.compile(r"org\.apache\.zookeeper\.server\.")
+_SENTINEL = re.compile(r"\[sentinel\]|\s--sentinel\b")
+_NAME = re.compile(r"\s--cluster_name=(\S+)")
 _FIRST: Mapping[str, Callable[[Running], bool]] = {
     "patroni": lambda one: one.name.startswith(("patroni", "python")) and _PATRONI.search(one.title) is not None,
     "etcd": lambda one: one.name == "etcd",
     "zookeeper": lambda one: one.name == "java" and _ZOOKEEPER.search(one.title) is not None,
     "consul": lambda one: one.name == "consul",
     "haproxy": lambda one: one.name == "haproxy",
-    "redis": lambda one: one.name in ("redis-server", "valkey-server", "keydb-server"),
+    "redis": lambda one: (
+        one.name in ("redis-server", "valkey-server", "keydb-server") and not _SENTINEL.search(one.title)
+    ),
 }
 """Program -> how its own processes are recognised."""
 
@@ -39,43 +48,98 @@ def parsed_table(text: str) -> list[Running]:
     ]
 
 
-def program_trees(table: Sequence[Running], scope: str) -> dict[str, list[Running]]:
+def of_own_unit(one: Running) -> bool:
+    """Whether a unit of systemd has started it, which starts nothing else."""
+    return one.service.endswith(".service") and not _NO_UNITS.match(one.service)
+
+
+def program_trees(
+    table: Sequence[Running], scope: str, units: Mapping[str, str] | None = None
+) -> dict[str, list[Running]]:
     """Program -> its processes and their descendants, zombies apart, the oldest first.
 
     PostgreSQL belongs to Patroni, whoever its parent is. If there are several servers, only that of the cluster with
-    this scope does, which Patroni has started as such: another one on the same machine is nobody's victim."""
+    this scope does, which Patroni has started as such: another one on the same machine is nobody's victim. `units`:
+    program -> the unit of systemd that has started it, if that is known: what another unit has started is another's.
+    """
     living = [one for one in table if not one.over]
     ours = {one.pid for one in _with_descendants([one for one in living if _GUARD.match(one.title)], living)}
     living = [one for one in living if one.pid not in ours]
     found = {}
     for program, is_first in _FIRST.items():
-        roots = [one for one in living if is_first(one)]
+        own = _not_of_others(living, (units or {}).get(program, ""))
+        roots = [one for one in own if is_first(one)]
         if program == "patroni":
-            roots += servers(living, scope)
+            roots += servers(own, scope)
         if tree := list(_with_descendants(roots, living)):
             found[program] = sorted(tree, key=lambda one: (one.started, one.pid))
     return found
 
 
+def _not_of_others(table: Sequence[Running], unit: str) -> list[Running]:
+    return [one for one in table if not unit or one.service == unit or not of_own_unit(one)]
+
+
+def unit_of_servers(table: Sequence[Running], scope: str) -> str:
+    """The unit of the Patroni that has started the server of this scope; empty if there is none, or several are."""
+    found = {one.service for one in _first_servers(table) if _named(one) == scope and of_own_unit(one)}
+    return found.pop() if len(found) == 1 else ""
+
+
+def instances(program: str, tree: Sequence[Running]) -> list[Running]:
+    """The first process of each time that a program runs: of the processes that one unit has started, one."""
+    first = [one for one in tree if _FIRST[program](one)]
+    if program == "patroni" and len(_first_servers(tree)) > 1:
+        first = _first_servers(tree)
+    parents = {one.pid: one.parent for one in tree}
+    firsts = {one.pid for one in first}
+
+    def begun_by_another(one: Running) -> bool:
+        above, seen = one.parent, {one.pid}
+        while above in parents and above not in seen:
+            if above in firsts:
+                return True
+            seen.add(above)
+            above = parents[above]
+        return False
+
+    found = [one for one in first if not begun_by_another(one)]
+    return list({one.service if of_own_unit(one) else one.pid: one for one in found}.values())
+
+
 def servers(table: Sequence[Running], scope: str) -> list[Running]:
     """The first process of the cluster's PostgreSQL; of several, those that belong to the scope.
 
-    A single one is taken for the cluster's, unless a unit of the distribution's own has started it: that is still there
-    when the cluster's is down.
+    A single one without a name is taken for the cluster's, unless a unit of the distribution's own has started it: that
+    is still there when the cluster's is down.
     """
-    by_pid = {one.pid: one for one in table}
-    first = [
-        one
-        for one in table
-        if one.name in _SERVERS and not (one.parent in by_pid and by_pid[one.parent].name in _SERVERS)
-    ]
+    first = _first_servers(table)
     of_patroni = {one.service for one in table if _FIRST["patroni"](one)}
     return [
         one
         for one in first
-        if f"--cluster_name={scope} " in f"{one.title} "
-        or (len(first) == 1 and (one.service in of_patroni or not _OF_DISTRIBUTION.match(one.service)))
+        if _named(one) == scope
+        or (
+            len(first) == 1
+            and not _named(one)
+            and (one.service in of_patroni or not _OF_DISTRIBUTION.match(one.service))
+        )
     ]
+
+
+def _first_servers(table: Sequence[Running]) -> list[Running]:
+    by_pid = {one.pid: one for one in table}
+    return [
+        one
+        for one in table
+        if one.name in _SERVERS and not (one.parent in by_pid and by_pid[one.parent].name in _SERVERS)
+    ]
+
+
+def _named(server: Running) -> str:
+    """The cluster's name that a server was started with; Patroni starts its own with its scope."""
+    found = _NAME.search(server.title)
+    return found[1] if found else ""
 
 
 def _with_descendants(roots: Sequence[Running], table: Sequence[Running]) -> Iterator[Running]:

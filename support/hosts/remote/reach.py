@@ -6,6 +6,7 @@ what a login prints is told from the answer. Only `sh` and /proc are needed ther
 
 import atexit
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -20,7 +21,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from support.errors import UsageError
-from support.hosts.remote.access import LOCAL, NEVER_DIRECT
+from support.hosts.remote.access import LOCAL, NEVER_DIRECT, program_of, told
 from support.hosts.remote.clients import ANSWER_WITHIN, FORMS, HostRefused, HostUnreached
 from support.hosts.remote.containers import Container
 
@@ -35,6 +36,7 @@ _SSH = (
 # Without root it is tried by sudo, which would lose where we come from.
 _AS_ROOT = 'sh -c \'if [ "$(id -u)" = 0 ]; then exec sh -s; else exec sudo -n sh -s -- "${SSH_CONNECTION:-}"; fi\''
 _AS_WE_ARE = "sh -s"
+_PASSWORD = re.compile(r":[^:@/]+@")
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Reach:
         if "{}" in words:
             found = [one.replace("{}", _AS_WE_ARE) if one != "{}" else one for one in _split(words)]
             return cls(words, tuple(part for one in found for part in (["sh", "-s"] if one == "{}" else [one])))
-        raise UsageError(f"{words!r} is not a way to reach a host; write {FORMS}")
+        raise UsageError(f"{_without_secrets(words)!r} is not a way to reach a host; write {FORMS}")
 
     @classmethod
     def inside(cls, container: Container, words: str, without_shell: bool = False) -> "Reach":
@@ -95,6 +97,11 @@ class Reach:
         """The way to the machine of a container's engine, for what is done to the container as a whole."""
         words = f"{container.client}'s machine for {container.name}"
         return cls(words, ("sh", "-s"), NEVER_DIRECT, container.variables_beside())
+
+    @property
+    def told(self) -> str:
+        """The same, for messages and reports."""
+        return told(self.words)
 
     @property
     def client(self) -> str:
@@ -134,20 +141,20 @@ class Reach:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise HostUnreached(f"{self.words} gave no answer within {within:g} s") from None
+            raise HostUnreached(f"{self.told} gave no answer within {within:g} s") from None
         except OSError as error:
-            raise HostUnreached(f"{self.words}: {self.client} cannot be run here: {error.strerror}") from None
+            raise HostUnreached(f"{self.told}: {self.client} cannot be run here: {error.strerror}") from None
         said = ended.stdout.decode(errors="replace")
         begin, end = f"accept: begin {nonce}\n", f"\naccept: end {nonce} "
         at, until = said.find(begin), said.rfind(end)
         if at < 0 or until < 0:
             why = " ".join(ended.stderr.decode(errors="replace").split())[-_MOST_WORDS:]
             raise HostUnreached(
-                f"{self.words} gave no answer (exit status {ended.returncode}): {why or 'it said nothing'}"
+                f"{self.told} gave no answer (exit status {ended.returncode}): {why or 'it said nothing'}"
             )
         answer, status = said[at + len(begin) : until], int(said[until + len(end) :].split()[0])
         if status:
-            raise HostRefused(f"{self.words}: {_why(verb, status, answer, ended.stderr.decode(errors='replace'))}")
+            raise HostRefused(f"{self.told}: {_why(verb, status, answer, ended.stderr.decode(errors='replace'))}")
         return answer
 
 
@@ -158,11 +165,16 @@ def _why(verb: str, status: int, answer: str, errors: str) -> str:
     return told[-_MOST_WORDS:] or f"{verb} ended with {status}"
 
 
+def _without_secrets(words: str) -> str:
+    """What the user wrote, of which it is not even known what it is."""
+    return _PASSWORD.sub(":...@", program_of(words))
+
+
 def _split(words: str) -> list[str]:
     try:
         return shlex.split(words)
     except ValueError as error:
-        raise UsageError(f"{words!r} cannot be read as a command: {error}") from None
+        raise UsageError(f"{_without_secrets(words)!r} cannot be read as a command: {error}") from None
 
 
 def _ssh(words: str) -> tuple[str, ...]:
@@ -170,9 +182,11 @@ def _ssh(words: str) -> tuple[str, ...]:
         parts = urlsplit(words)
         port = parts.port
     except ValueError as error:
-        raise UsageError(f"{words!r}: {error}; write {FORMS}") from None
+        raise UsageError(f"{_without_secrets(words)!r}: {error}; write {FORMS}") from None
     if not parts.hostname or parts.password or parts.path.strip("/") or parts.query or parts.hostname.startswith("-"):
-        raise UsageError(f"{words!r} should be like ssh://user@host:22; everything else belongs in ~/.ssh/config")
+        raise UsageError(
+            f"{_without_secrets(words)!r} should be like ssh://user@host:22; everything else belongs in ~/.ssh/config"
+        )
     user = ["-l", parts.username] if parts.username else []
     where = ["-p", str(port)] if port else []
     return ("ssh", *_SSH, f"-oControlPath={_sockets()}/%C", *user, *where, "--", parts.hostname, _AS_ROOT)

@@ -17,7 +17,7 @@ from support.hosts.remote.guards import Guards
 from support.hosts.remote.reach import Reach
 
 _SCRIPT = Path(__file__).with_name("rehearsal.sh")
-_LOOKS = frozenset("look table where size tail tail_of cat date journalctl probe cutters counted".split())
+_LOOKS = frozenset("look table where size tail tail_of cat date journalctl probe cutters counted cramped".split())
 """Verbs that only look: they are carried out."""
 _SAID = frozenset({"freeze", "strike", "down", "cut", "lossy", "outside", "destroy"})
 """Verbs whose every change goes through a function that rehearsal.sh replaces: the host says what it would do."""
@@ -105,7 +105,8 @@ class _Asking(Reach):
 
 
 def _put_back(id: str, file: str) -> str:
-    return f"cat /run/accept/{id}/kept > {shlex.quote(file)}; kill -HUP, for its program to read it"
+    kept = shlex.quote(f"{file}.accept-{id}")
+    return f"cat {kept} > {shlex.quote(file)}; rm {kept}; kill -HUP, for its program to read it"
 
 
 def _as_done(text: str, prefix: str) -> str:

@@ -1,14 +1,19 @@
 """How a host of the user's is reached that may be a container, and what its engine says about that container."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from support.errors import ProcessFailed
 from support.hosts.remote.access import HostAccess, ProgramAccess
-from support.hosts.remote.clients import HostUnreached
+from support.hosts.remote.clients import HostUnreached, asked
 from support.hosts.remote.containers import Container, is_here
+from support.hosts.remote.guards import heal_left
 from support.hosts.remote.reach import Reach
 
+_OF_CONTAINERS = ("/.dockerenv", "/run/.containerenv")
+"""Files that only containers have."""
 _NO_SHELL = ("executable file not found", 'exec: "sh"', "no such file or directory: OCI")
 
 
@@ -24,8 +29,10 @@ class WayIn:
     container: Container | None = None
 
     def left_beside(self) -> Sequence[str]:
-        """What an earlier run has left on the machine of the container's engine."""
-        return Reach.beside(self.container).run("left").split() if self.container else ()
+        """What an earlier run has left that is not seen from inside: where the engine's client runs, in its network."""
+        beside = [Reach.beside(self.container)] if self.container else []
+        ways = [*beside, *_networks(self.access, self.container)]
+        return tuple(dict.fromkeys(id for way in ways for id in way.run("left").split()))
 
     def cutters(self, found: Sequence[str]) -> tuple[str, str]:
         """By what links can be cut, nft or iptables, and the words before that command; both empty if they cannot.
@@ -52,6 +59,17 @@ class WayIn:
         ((program, known),) = programs.items()
         how = f"container {self.container.name}"
         return {program: known if known.start else ProgramAccess(self.container.start, beside=True, how=how)}
+
+    @property
+    def guarded(self) -> str:
+        """What is to be known of the guards of a container, for people; empty if there is nothing."""
+        inside = any(Path(one).exists() for one in _OF_CONTAINERS) or "KUBERNETES_SERVICE_HOST" in os.environ
+        if self.container is None or not inside:
+            return ""
+        return (
+            "guards of what is done to it from outside run in the container that this is, and end with it: "
+            "run ./accept heal after a job that was stopped"
+        )
 
     @property
     def why_not_cut(self) -> str:
@@ -100,15 +118,45 @@ def way_in(declared: HostAccess) -> WayIn:
         ) from error
 
 
-def ways_to_heal(words: str) -> Iterator[Reach]:
-    """Every place where faults of a host can be, in the order in which they are healed, each when its turn has come.
+def heal_host(declared: HostAccess, told: Callable[[str], object]) -> bool:
+    """Undo every fault that is left of a host, whoever made it, and wherever its record is or was.
 
-    A container is let go from outside first: before that, nothing answers inside. One that is down has no faults.
+    Returns whether nothing is left. Raises ProcessFailed, with what to do about it, if the host does not answer.
     """
-    container = Container.of(words)
-    if container is None:
-        yield Reach.of(words)
-        return
-    yield Reach.beside(container)
+    container, whole = Container.of(declared.reach), True
+    if container is not None:
+        whole = heal_left(Reach.beside(container), told)
+        if not _let_go(container, told):  # nothing inside answers before that
+            return False
+    for network in _networks(declared, container):
+        whole = heal_left(network, told) and whole
+    reach = Reach.of(declared.reach) if container is None else way_in(declared).reach
+    return heal_left(reach, told) and whole
+
+
+def _let_go(container: Container, told: Callable[[str], object]) -> bool:
+    """What was done to a container from outside was recorded beside the client, perhaps in a container that is gone.
+
+    Only a container that may be broken is let go without a record. Returns whether it runs then.
+    """
     if container.running:
-        yield way_in(HostAccess(words)).reach
+        return True
+    status, command = container.state().status, container.let_go
+    if not command or not container.is_marked:
+        told(f"it is {status}; if a run did that: {command or container.start}")
+        return False
+    asked(["sh", "-c", command])
+    told(f"it was {status}, and no run had a record of that here: {command}")
+    return True
+
+
+def _networks(declared: HostAccess, container: Container | None) -> Iterator[Reach]:
+    """The ways to the rules that cut its links, where these are not seen from inside."""
+    if container is None:
+        reach = Reach.of(declared.reach)
+        if declared.network:
+            yield replace(reach, variables={**reach.variables, "NET": declared.network})
+        return
+    beside, pid = Reach.beside(container), str(container.state().pid)
+    for prefix in [declared.network] if declared.network else container.network_prefixes():
+        yield replace(beside, variables={**beside.variables, "NET": prefix.replace("{pid}", pid), "RULES": ""})

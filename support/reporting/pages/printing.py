@@ -11,6 +11,7 @@ from support.errors import NotAvailable, ProcessFailed
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
 """Programs that have Chromium's options; the first that is found counts."""
 _PRINTED_WITHIN = 90.0  # seconds; it takes two on a machine that has nothing else to do
+_BY_HAND = "open the page in a browser of your own, and print it there"
 
 
 def browser() -> str:
@@ -34,10 +35,10 @@ def print_page(page: Path, pdf: Path) -> Path:
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=_PRINTED_WITHIN, check=False)
         except subprocess.TimeoutExpired:
-            raise ProcessFailed(f"{command[0]} did not print {page} within {_PRINTED_WITHIN:g} s") from None
+            raise ProcessFailed(f"{command[0]} did not print {page} within {_PRINTED_WITHIN:g} s; {_BY_HAND}") from None
         except OSError as error:
-            raise ProcessFailed(f"{command[0]} cannot be started: {error.strerror}") from error
+            raise ProcessFailed(f"{command[0]} cannot be started: {error.strerror}; {_BY_HAND}") from error
     if not pdf.exists():
         said = " ".join(done.stderr.split()[-40:])
-        raise ProcessFailed(f"{command[0]} printed nothing: {said or f'exit status {done.returncode}'}")
+        raise ProcessFailed(f"{command[0]} printed nothing: {said or f'exit status {done.returncode}'}; {_BY_HAND}")
     return pdf

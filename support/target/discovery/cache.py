@@ -3,8 +3,9 @@
 A Redis that was not named may be somebody else's: it is not touched.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from secrets import token_hex
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,7 +16,16 @@ from redis.sentinel import MasterNotFoundError
 from support.errors import RequirementMissing, UsageError
 from support.settings import Settings
 from support.target.discovery.addresses import parsed
-from support.target.redis import ERRORS, client_of, primary_of, sentinel_of
+from support.target.redis import (
+    ERRORS,
+    FORBIDDEN,
+    client_of,
+    primaries_of,
+    primary_of,
+    replicas_of,
+    require_answer,
+    sentinel_of,
+)
 from support.target.topology import Address, Login, RedisAddress, RedisTls
 from support.waiting import describe
 
@@ -55,7 +65,8 @@ def find(settings: Settings, host: str) -> RedisAddress | None:
         _require_master(server, called)
     try:
         with client_of(server) as client:
-            client.ping()
+            require_answer(client)
+            _require_use(client, server, called)
             mode = _mode(client)
         if mode == "sentinel":
             raise UsageError(
@@ -64,7 +75,7 @@ def find(settings: Settings, host: str) -> RedisAddress | None:
         if mode == "cluster" and server.mode == "standalone":
             server = replace(server, mode="cluster")
             with client_of(server) as client:
-                client.ping()
+                require_answer(client)
     except redis.AuthenticationError as error:
         raise _missing(
             "REDIS_HOST", f"Redis at {called} refuses the login ({error}): check REDIS_USER and REDIS_PASSWORD"
@@ -77,6 +88,105 @@ def find(settings: Settings, host: str) -> RedisAddress | None:
             f"no Redis answers at {at} ({why}): {_advice(why.lower(), server)}",
         ) from None
     return server
+
+
+PERMISSIONS = ("cache_state", "cache_keys", "cache_settings")
+"""The capabilities that depend on what the user may do in Redis."""
+
+
+def lacking(server: RedisAddress, own_repository: bool) -> dict[str, str]:
+    """What the login may not do there, or the server cannot: capability -> why.
+
+    Everything is tried in a way that changes nothing.
+    """
+    key, user = f"accept-{token_hex(8)}", server.user or "default"
+    with client_of(server) as client:
+        state = _forbidden(user, "INFO", lambda: client.info("server"))
+        keys = next(filter(None, (_forbidden(user, *one) for one in _key_commands(client, key, own_repository))), "")
+    found = {"cache_state": state, "cache_keys": keys, "cache_settings": _refused_settings(server, user)}
+    return {name: why for name, why in {**found, "redis_failover": _no_failover(server, user)}.items() if why}
+
+
+def _require_use(client: redis.Redis, server: RedisAddress, called: str) -> None:
+    """Raises RequirementMissing where the user may run nothing of what every client of a cache runs."""
+    key, user = f"accept-{token_hex(8)}", server.user or "default"
+    usual: dict[str, Callable[[], object]] = {
+        "PING": client.ping,
+        "GET": lambda: client.get(key),
+        "SET": lambda: client.set(key, "", ex=1, xx=True),
+    }
+    refused = [_forbidden(user, name, attempt) for name, attempt in usual.items()]
+    if all(why.startswith(f"{user} may not run") for why in refused):
+        raise _missing(
+            "REDIS_HOST", f"at {called}, {refused[0]}: that user may not use it: check REDIS_USER and its ACL"
+        )
+
+
+def _key_commands(client: redis.Redis, key: str, own_repository: bool) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Those that the suite, or its own cache, needs for its keys; tried with a key that nobody has."""
+    yield "SET", lambda: client.set(key, "", ex=1, xx=True)  # only if it exists
+    yield "GET", lambda: client.get(key)
+    yield "DEL", lambda: client.delete(key)
+    yield "UNLINK", lambda: client.unlink(key)
+    yield "PTTL", lambda: client.pttl(key)
+    yield "SCAN", lambda: client.scan(count=1)
+    if own_repository:
+        yield "EVALSHA and SCRIPT|LOAD", lambda: client.register_script("return redis.call('GET', KEYS[1])")([key])
+
+
+def _forbidden(user: str, commands: str, attempt: Callable[[], object]) -> str:
+    """Why the user may not do that; empty if it may, or if something else went wrong, which scenarios will notice."""
+    try:
+        attempt()
+    except FORBIDDEN as error:
+        what, rules = f"run {commands}", " ".join(f"+{one.lower()}" for one in commands.split(" and "))
+        if "access a key" in str(error) or "access one of the keys" in str(error):
+            what, rules = "use keys of the suite", "~accept-*"
+        return f"{user} may not {what} in Redis: ACL SETUSER {user} {rules}, or give another REDIS_USER"
+    except ERRORS:
+        pass
+    return ""
+
+
+def _refused_settings(server: RedisAddress, user: str) -> str:
+    """Why its settings cannot be changed; empty if they can. A setting that does not exist is tried."""
+    try:
+        with client_of(primary_of(server)) as client:
+            if why := _forbidden(user, "CONFIG|GET", lambda: client.config_get("maxmemory")):
+                return why
+            if why := _forbidden(user, "CONFIG|SET", lambda: client.config_set(_NOBODYS, "1")):
+                return why
+            client.config_get("maxmemory")
+    except ERRORS as error:
+        return f"Redis does not let its settings be changed: {describe(error)}"
+    return ""
+
+
+_NOBODYS = "accept-nobody-has-this"
+
+
+def _no_failover(server: RedisAddress, user: str) -> str:
+    """Why Redis cannot be told to fail over; empty if it can. What does not exist is told to."""
+    if server.mode == "standalone":
+        return (
+            "nothing makes a replica of Redis take over; if Sentinel does, set REDIS_SENTINELS and REDIS_SERVICE, and "
+            "if it is a Redis Cluster, REDIS_CLUSTER"
+        )
+    try:
+        if len(replicas_of(server)) < len(primaries_of(server)):
+            return "not every primary of Redis has a replica that could take over"
+        if server.mode == "sentinel":
+            user = (server.sentinel_login.user if server.sentinel_login else "") or "default"
+            told: redis.Redis = sentinel_of(server).sentinels[0]
+        else:
+            told = client_of(primary_of(server))
+        kind = "SENTINEL" if server.mode == "sentinel" else "CLUSTER"
+        with told:
+            return _forbidden(user, f"{kind}|FAILOVER", lambda: told.execute_command(kind, "FAILOVER", _NOBODYS))
+    except FORBIDDEN as error:
+        return f"whether Redis has a replica that could take over may not be asked ({error}): ACL SETUSER {user} +role"
+    except ERRORS as error:
+        return f"whether Redis has a replica that could take over is not known: {describe(error)}"
 
 
 def _advice(said: str, server: RedisAddress) -> str:
@@ -165,6 +275,11 @@ def _require_master(server: RedisAddress, called: str) -> None:
             raise _missing(
                 "REDIS_SENTINELS",
                 f"a Sentinel at {called} refuses the login ({error}): check REDIS_SENTINEL_PASSWORD",
+            ) from None
+        except FORBIDDEN as error:
+            raise _missing(
+                "REDIS_SENTINELS",
+                f"a Sentinel at {called} does not tell its masters ({error}): check the ACL of REDIS_SENTINEL_USER",
             ) from None
         except ERRORS as error:
             silent.append(describe(error))

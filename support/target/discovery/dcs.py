@@ -17,7 +17,7 @@ from support.target.dcs import GroupState, Unreadable
 from support.target.discovery import addresses
 from support.target.members import NO_ANSWER
 from support.target.topology import Address, Topology
-from support.vocabulary import nearest
+from support.vocabulary import suggestion
 from support.waiting import NotYet
 
 # What Patroni's clients say -> what the user should check. The first match counts.
@@ -45,6 +45,8 @@ _CAUSES = (
     r"no answer \([^;]*\)",
 )
 """Where in such a message its cause is; the first that is found counts."""
+KEYS = (*dcs.KINDS, "namespace", "scope")
+"""What [dcs] can have."""
 _FILES = ("cacert", "cert", "key")
 _NO_GATEWAY = "it answers 404"
 """What etcd before 3.4 says, whose gateway has another path; Patroni's client knows that."""
@@ -74,9 +76,9 @@ def declared(settings: Settings) -> Declared:
         )
     namespace, scope = given.pop("namespace", None), str(given.pop("scope", ""))
     if unknown := [name for name in given if name not in dcs.KINDS]:
-        meant = nearest(unknown[0], {*dcs.KINDS, "namespace", "scope"})
-        known = f"did you mean {meant}?" if meant else f"it is one of {', '.join(dcs.KINDS)}, as in Patroni's own file"
-        raise UsageError(f"[dcs] {unknown[0]} is not a DCS that Patroni supports; {known}")
+        otherwise = f"; it is one of {', '.join(dcs.KINDS)}, as in Patroni's own file"
+        meant = suggestion(unknown[0], KEYS, otherwise=otherwise)
+        raise UsageError(f"[dcs] {unknown[0]} is not a DCS that Patroni supports{meant}")
     if len(given) != 1 or not isinstance(next(iter(given.values())), Mapping):
         raise UsageError(
             "[dcs] needs the section of one DCS, as in Patroni's own configuration, such as [dcs.etcd3] with hosts"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from support import sql
-from support.errors import UsageError
+from support.errors import RequirementMissing, UsageError
 from support.target.discovery.addresses import Place, Reach, names_of, reach_each, same_address
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, published, servers_at
 from support.target.members import NoAnswer
@@ -55,6 +55,31 @@ class Group:
     def leader(self) -> str:
         """The member that says it leads; empty where none does."""
         return next((name for name, answer in self.answers.items() if answer.leads), "")
+
+
+def declared_alone(context: SearchContext, behind: ServerIdentity | None) -> Group:
+    """The group of the members in [members], where no Patroni says who they are.
+
+    `behind` is the server behind the write endpoint. One that answers, and refuses the login, is for the scenarios to
+    find. Raises RequirementMissing for one that does not answer, UsageError for one that belongs elsewhere.
+    """
+    places = {name: place.postgres for name, place in context.places.items()}
+    found, reached = servers_at(context.base, places.values()), reach_each(places.values())
+    if silent := [f"{name} ({at}): {found[at]}" for name, at in places.items() if reached[at] is not Reach.OPEN]:
+        raise RequirementMissing(f"[members] declares something that does not exist: {'; '.join(silent)}")
+    first: dict[ServerIdentity, str] = {}
+    for name, at in places.items():
+        server = found[at]
+        if isinstance(server, NoAnswer):
+            continue
+        if behind and behind.system and server.system and server.system != behind.system:
+            raise UsageError(
+                f"[members]: {name} ({at}) belongs to another database system than the write endpoint leads to "
+                "(Citus nodes belong in [nodes])"
+            )
+        if (other := first.setdefault(server, name)) != name:
+            raise UsageError(f"[members]: {other} and {name} are one and the same server")
+    return Group(tuple(MemberAddress(name, at) for name, at in places.items()), own=places)
 
 
 @dataclass

@@ -4,25 +4,25 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from support import libpq, sql
-from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable
-from support.example_app.sessions import share_a_backend
+from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable, UsageError
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
 from support.target import citus, etcd
 from support.target.cluster import Cluster
-from support.target.discovery import addresses, cache, database, dcs, members, nodes, proxy, user_hosts, web
+from support.target.discovery import addresses, cache, database, dcs, members, nodes, pooler, proxy, user_hosts, web
 from support.target.discovery.addresses import Reach
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
 from support.target.members import NO_ANSWER, NoAnswer
-from support.target.redis import can_fail_over
+from support.target.patroni import STANDBY_LEADER, PatroniApi
 from support.target.tables import with_profile
-from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
+from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology, WebAccess
 from support.timeouts import NOTICE
 from support.waiting import NotYet, describe, eventually
 
@@ -77,7 +77,7 @@ def discover(settings: Settings) -> Topology:
         findings.lacks["destructive"] = (
             f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {topology.database}"
         )
-    topology = _look_at_pooler(topology, findings)
+    topology = _look_at_poolers(topology, findings)
     _look_at_database(topology, findings, settings)
     _look_at_redis(settings, found_database.hosts[0], findings)
     _look_at_members(topology, settings, found_database.hosts, findings)
@@ -100,26 +100,23 @@ def discover(settings: Settings) -> Topology:
     return with_profile(replace(topology, lacks=findings.lacks, hosts=found.hosts), settings)
 
 
-def _look_at_pooler(topology: Topology, findings: _Findings) -> Topology:
-    """Whether sessions share backends. Asked before any setting is made: it would be left to other clients.
+_BACKENDS: Mapping[Literal["write", "read"], str] = {"write": "backends", "read": "read_backends"}
+"""Endpoint -> the capability that a session there has a backend of its own."""
 
-    Raises TargetUnreachable where no transaction is possible.
-    """
-    endpoint = replace(topology, pooled=True).endpoint("write", topology.application)
-    with suppress(sql.Error, ConnectFailed):
-        if not share_a_backend(endpoint):
-            return topology
-        findings.lacks["backends"] = (
-            "a pooler in front of the database assigns backends to transactions, not to sessions"
-        )
-        with sql.session(endpoint, autocommit=False) as session:
-            if refused := sql.error_of(lambda: [sql.rows(session, "SELECT 1") for _ in range(2)]):
-                raise TargetUnreachable(
-                    f"{endpoint} allows no transactions ({describe(refused)}): the suite needs a pool_mode of session "
-                    "or transaction"
-                )
-        return replace(topology, pooled=True)
-    return topology
+
+def _look_at_poolers(topology: Topology, findings: _Findings) -> Topology:
+    """Whether sessions share backends. Raises TargetUnreachable where no transaction is possible."""
+    known = list[Literal["write", "read"]]()
+    for which, capability in _BACKENDS.items():
+        if which == "read" and topology.read is None:
+            continue
+        with suppress(sql.Error, ConnectFailed):
+            why = pooler.lacking(topology.endpoint(which, topology.application), which)
+            if why:
+                findings.lacks[capability] = why
+            elif why is not None:
+                known.append(which)
+    return replace(topology, session_pooling=tuple(known))
 
 
 def _look_at_database(topology: Topology, findings: _Findings, settings: Settings) -> None:
@@ -148,12 +145,12 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
 def _look_at_redis(settings: Settings, host: str, findings: _Findings) -> None:
     findings.redis = cache.find(settings, host)
     if findings.redis is None:
-        findings.lacks["redis"] = "no Redis was named (REDIS_HOST)"
+        findings.lacks |= dict.fromkeys(("redis", *cache.PERMISSIONS), "no Redis was named (REDIS_HOST)")
         return
     if findings.redis.mode == "cluster":
         findings.lacks["one_redis"] = "the nodes of a Redis Cluster answer for themselves"
-    if not can_fail_over(findings.redis):
-        findings.lacks["redis_failover"] = "Redis has no replica that could take over (Sentinel, Redis Cluster)"
+    own = settings.accept_cache_repository == Settings.model_fields["accept_cache_repository"].default
+    findings.lacks |= cache.lacking(findings.redis, own)
 
 
 def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str], findings: _Findings) -> None:
@@ -170,8 +167,11 @@ def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str
         findings.lacks["patroni"] = "ENABLE_PATRONI=false"
     else:
         silent, others = _look_at_patroni(context, settings, hosts, findings)
+    if context.places and not findings.groups:
+        findings.groups.append(members.declared_alone(context, findings.behind))
     if "citus" not in findings.lacks:
         _look_at_nodes(context, settings, others, silent, findings)
+    require_not_standby(findings.groups, topology.patroni_access)
     if "patroni" not in findings.lacks:
         findings.absent = [member for group in findings.groups for member in group.absent]
         findings.absent += members.unlisted(context, findings.groups, silent)
@@ -226,6 +226,26 @@ def patronis(settings: Settings) -> dict[Address, PatroniAnswer | NoAnswer]:
     return patronis_at(dict.fromkeys(_declared_patronis(settings) or known), web.of_patroni(settings))
 
 
+def require_not_standby(groups: Sequence[Group], access: WebAccess) -> None:
+    """Raises UsageError where one of them is a standby cluster: nobody can write there, and nobody is to take over."""
+    for answer in (answer for group in groups for answer in group.answers.values()):
+        if any(member.role == STANDBY_LEADER for member in answer.view.members):
+            raise UsageError(
+                f"Patroni's cluster {answer.scope} is a standby cluster, which takes no writes: name the cluster that "
+                f"it follows{_followed(answer, access)} instead"
+            )
+
+
+def _followed(answer: PatroniAnswer, access: WebAccess) -> str:
+    """Where the cluster is that a standby cluster follows, if its configuration says so."""
+    with suppress(*NO_ANSWER):
+        followed = PatroniApi(answer.address, access).configuration().get("standby_cluster") or {}
+        if followed.get("host"):
+            port = followed.get("port", addresses.POSTGRES)
+            return f" ({', '.join(f'{host.strip()}:{port}' for host in str(followed['host']).split(','))})"
+    return ""
+
+
 def _of_this_database(heard: list[PatroniAnswer], behind: ServerIdentity | None) -> bool:
     """Whether any of them may belong to the cluster under test: a Patroni on the database's host may be another's."""
     systems = {answer.server.system for answer in heard if answer.server}
@@ -243,8 +263,8 @@ def _look_at_nodes(
     rest_port = None if "patroni" in findings.lacks else settings.patroni_port
     said = nodes.NodeSettings(addresses.node_addresses(settings.accept_nodes), settings.citus_workers, rest_port)
     found = nodes.find(context, said, others, silent, coordinator=bool(findings.groups))
-    # An unreachable group is left out: the others can still be judged.
-    findings.groups += [group for group in found.groups if not group.without_postgres]
+    # A group that is not reached stays known: what holds of "every member" must hold of its members, too.
+    findings.groups += found.groups
     findings.nodes = found.reached
     if without := {name: why for group in found.groups for name, why in group.without_postgres.items()}:
         findings.lacks["nodes"] = _without("PostgreSQL", without)
@@ -373,14 +393,25 @@ def _look_at_workers(topology: Topology, findings: _Findings) -> None:
         findings.lacks |= dict.fromkeys(("workers", "several_workers", "worker_replicas", "nodes"), why)
         return
     workers = citus.expected_workers(Cluster(topology))
-    if not workers:
-        findings.lacks["workers"] = "Citus has no worker group: all shards are on the coordinator"
-    if len(workers) < 2:
-        findings.lacks["several_workers"] = f"Citus has {len(workers)} worker groups: shards cannot be moved anywhere"
     sizes = Counter(one.group for one in (*topology.members, *topology.absent) if one.group)
-    if len(sizes) < len(workers) or min(sizes.values(), default=0) < 2:
+    findings.lacks |= workers_lacking(len(workers), sizes)
+
+
+def workers_lacking(workers: int, sizes: Mapping[int, int]) -> dict[str, str]:
+    """Capability -> why it is lacking with so many worker groups, and so many known members in each of them."""
+    lacks = dict[str, str]()
+    if not workers:
+        lacks["workers"] = "Citus has no worker group: all shards are on the coordinator"
+    if workers < 2:
+        known = "one worker group" if workers else "no worker group"
+        lacks["several_workers"] = f"Citus has {known}: shards cannot be moved anywhere"
+    if len(sizes) < workers or min(sizes.values(), default=0) < 2:
         known = ", ".join(f"{count} of group {group}" for group, count in sorted(sizes.items())) or "none"
-        findings.lacks["worker_replicas"] = f"not every worker group has a second member; members known: {known}"
+        lacks["worker_replicas"] = (
+            f"a second member is not known of every worker group (known: {known}); if there is one, name the REST APIs "
+            "of all members in PATRONI_HOSTS"
+        )
+    return lacks
 
 
 def logins_refused(topology: Topology, login: Login, without: Collection[str] = ()) -> dict[str, str]:

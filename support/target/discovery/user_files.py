@@ -11,7 +11,10 @@ from support.hosts.remote.processes import first_process, servers
 
 _DOWN = "PostgreSQL does not run there"
 _UNRECOGNISED = "no process there is recognised as Patroni"
-_LOOK = 'if [ -f "$1" ]; then [ -w "$1" ] && echo yes || echo fixed; else echo none; fi'
+_LOOK = (
+    'if [ ! -f "$1" ]; then echo none; elif [ ! -w "$1" ]; then echo fixed; '
+    'elif [ ! -w "$(dirname "$1")" ]; then echo beside; fi'
+)
 _FILE = re.compile(r"\S+\.ya?ml\b")
 
 
@@ -66,5 +69,6 @@ def _why_not_changed(reach: Reach, file: str) -> str:
     said = reach.run("sh", "-c", _LOOK, "", file)
     return {
         "fixed": f"Patroni's configuration file {file} cannot be written",
+        "beside": f"the folder of {file} cannot be written, where its old contents would be kept",
         "none": f"there is no file {file}, which should be Patroni's configuration",
     }.get(said.strip(), "")

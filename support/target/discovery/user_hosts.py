@@ -4,6 +4,7 @@ Nothing is changed by looking. Whatever keeps the suite from a host is said with
 allow it; the capabilities that need the host are lacking then.
 """
 
+import itertools
 import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -15,13 +16,20 @@ from typing import Any
 from support.errors import ProcessFailed, UsageError
 from support.hosts.interface import Running
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
-from support.hosts.remote.access import LOCAL, NEVER_DIRECT
-from support.hosts.remote.processes import first_process, parsed_table, program_trees
+from support.hosts.remote.access import LOCAL, NEVER_DIRECT, program_of, told
+from support.hosts.remote.processes import (
+    first_process,
+    instances,
+    of_own_unit,
+    parsed_table,
+    program_trees,
+    unit_of_servers,
+)
 from support.hosts.remote.ways import way_in
 from support.target import dcs
 from support.target.discovery.user_files import find_files
 from support.target.topology import Topology
-from support.vocabulary import nearest
+from support.vocabulary import suggestion
 from support.waiting import describe
 
 MARK = "/etc/accept-breakable"
@@ -42,19 +50,17 @@ OF_HOSTS = (
     "cache_host",
 )
 """Capabilities that a user's hosts can have."""
-_KEYS = ("reach", "address", "programs", "line", "network", "configuration")
-_NO_UNITS = re.compile(
-    r"^(ssh|sshd|docker|containerd|podman|cron|getty@|user@|init|supervisor|monit\.|runit|runsvdir|s6|circus|pm2)",
-    re.IGNORECASE,
-)
-"""Units that start other programs: starting one does not start a program that it has started."""
+KEYS = ("reach", "address", "programs", "line", "network", "configuration")
+"""What the table of a host can have."""
 _PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IGNORECASE)
 EVEN_PRODUCTION = "even-production"
 """A further line of a mark: the host may be broken although something is called like production."""
+_LAST = "zzzz"
+"""The begin of the name of a unit's drop-in: of all such files, wherever they are, the last one by name holds."""
+_SHOWN = 60  # characters of a command
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS, _SSH = 8, 22
 _USUAL_PORTS = frozenset({5432, 8008, 2379, 2380, 2181, 8500, 5000, 5001, 6379, 26379})
-_SHOWN = 40  # characters of a command
 
 
 @dataclass(frozen=True)
@@ -100,9 +106,9 @@ def declared_access(name: str, said: Any) -> HostAccess:
     table = {"reach": said} if isinstance(said, str) else said
     if not isinstance(table, Mapping) or not isinstance(table.get("reach"), str):
         raise UsageError(f'{where} should be like "ssh://root@10.0.0.1", or a table with the key reach')
-    if unknown := sorted(table.keys() - set(_KEYS)):
-        near = nearest(unknown[0], _KEYS)
-        raise UsageError(f"{where}: {unknown[0]} is not a key; {f'did you mean {near}?' if near else ', '.join(_KEYS)}")
+    if unknown := sorted(table.keys() - set(KEYS)):
+        meant = suggestion(unknown[0], KEYS, otherwise=f"; the keys are {', '.join(KEYS)}")
+        raise UsageError(f"{where}: {unknown[0]} is not a key{meant}")
     programs = table.get("programs", {})
     if not isinstance(programs, Mapping) or not all(isinstance(one, str) for one in programs.values()):
         raise UsageError(f'{where}: programs should be like {{ patroni = "systemd:patroni" }}')
@@ -142,27 +148,30 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
         cutter, network = way.cutters(facts.get("cutter", []))
     except ProcessFailed as error:
         return Looked(name, declared, (_unreached(name, describe(error)),))
-    trees = program_trees(table, scope)
+    units = {name: one.how.removeprefix("systemd unit ") for name, one in declared.programs.items() if one.hold}
+    running = {one.service for one in table}
+    known = {"patroni": unit_of_servers(table, scope), **{name: one for name, one in units.items() if one in running}}
+    trees = program_trees(table, scope, known)
     member = next((one for one in topology.members if one.name == name), None)
     addresses = declared.addresses or tuple(facts.get("address", ())) or ((member.postgres.host,) if member else ())
     unit_of_systemd = "systemd" in facts
-    found = {
-        program: declared.programs.get(program)
-        or _found_access(first_process(program, tree) or tree[0], unit_of_systemd)
-        for program, tree in trees.items()
-    }
+    found = {}
+    for program, tree in trees.items():
+        first = first_process(program, tree) or tree[0]
+        started = declared.programs.get(program) or _found_access(first, unit_of_systemd)
+        found[program] = replace(started, service=first.service if of_own_unit(first) else "")
     programs = way.started_by_engine(found)
     files = find_files(reach, trees.get("patroni", ()), scope, declared.configuration)
     line = declared.line or ("" if facts.get("line", [""])[0] else "unknown")
-    known = line != "unknown"
+    line_known = line != "unknown"
     beside_us = not network and _is_here(reach, facts)
     access = replace(
         declared,
         addresses=addresses,
         programs=programs,
         scope=scope,
-        line=line if known else "",
-        cutter=cutter if known and not beside_us else "",
+        line=line if line_known else "",
+        cutter=cutter if line_known and not beside_us else "",
         network=network,
         configuration=files.configuration,
         data=files.data,
@@ -174,7 +183,8 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
         f"{program}: {one.how or 'running; how it is started is not known'}" for program, one in programs.items()
     ]
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
-    why_not = way.why_not_cut or _no_cutter(known, cutter, beside_us)
+    remarks += [way.guarded] if way.guarded else []
+    why_not = way.why_not_cut or _no_cutter(line_known, cutter, beside_us)
     remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
     fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed}
     fixed["proxy_reload"] = why_no_reload(trees.get("haproxy", ()))
@@ -197,7 +207,7 @@ def _obstacles(
     named = [word for word in (scope, topology.database, name, reach.words) if _PRODUCTION.search(word)]
     if named and EVEN_PRODUCTION not in marks:
         found.append(
-            f"{named[0]!r} has a name like production; if it is not production: echo {EVEN_PRODUCTION} >> {MARK}"
+            f"{told(named[0])!r} has a name like production; if it is not production: echo {EVEN_PRODUCTION} >> {MARK}"
         )
     if left:
         found.append(f"an earlier run left {', '.join(left)} there: ./accept heal")
@@ -205,6 +215,13 @@ def _obstacles(
         found.append(
             "a program there has a watchdog open, which would reset the machine; set Patroni's watchdog mode to off"
         )
+    for program, tree in trees.items():
+        if len(several := instances(program, tree)) > 1:
+            shown = " and ".join(repr(_shortened(one.title)) for one in several)
+            found.append(
+                f"{program} runs there more than once, as {shown}; say which one is the cluster's, by its unit as "
+                f'`systemctl status PID` names it: programs = {{ {program} = "systemd:UNIT" }}'
+            )
     if not trees:
         found.append(f"none of {', '.join(PROGRAMS)} runs there")
     in_container = reach.line == NEVER_DIRECT
@@ -221,6 +238,10 @@ def _obstacles(
     return found
 
 
+def _shortened(title: str) -> str:
+    return title if len(title) <= _SHOWN else f"{title[:_SHOWN]}..."
+
+
 def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
     """Capability -> why a user's hosts do not have it."""
     lacks = dict.fromkeys(OURS_ALONE, "not on a cluster that the suite did not boot")
@@ -234,6 +255,9 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
         return lacks | dict.fromkeys(OF_HOSTS, why)
     able = {name: one.access for name, one in looked.items() if not one.obstacles}
     own = {name: able[name] for name in members}
+    if one_machine := _on_one_machine(own):
+        why = f"{' and '.join(one_machine)} are on one machine: what is done to the one would hit the other"
+        return lacks | dict.fromkeys(OF_HOSTS, why)
     if without := [name for name, one in own.items() if "patroni" not in one.programs]:
         return lacks | dict.fromkeys(OF_HOSTS, f"no Patroni was found on {', '.join(without)}")
     if without := [name for name, one in own.items() if not one.programs["patroni"].start]:
@@ -256,7 +280,7 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
     proxies = [f"{name}: {reason}" for name, reason in unable_to.items() if reason]
     if why := lacks.get("proxy_host") or "; ".join(proxies):
         lacks["proxy_reload"] = why
-    if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able.values(), topology):
+    if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able, topology):
         lacks["dcs_links"] = why
     lacks |= _lacks_partitions(looked, own, topology)
     if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
@@ -292,10 +316,10 @@ def why_no_reload(tree: Sequence[Running]) -> str:
     return "HAProxy runs without a master process, so it cannot be told to reload: start it with haproxy -W (or -Ws)"
 
 
-def _lacks_dcs_links(able: Iterable[HostAccess], topology: Topology) -> str:
+def _lacks_dcs_links(able: Mapping[str, HostAccess], topology: Topology) -> str:
     """Why links within the DCS cannot be cut: of each two of its hosts, one has to be able to; empty if they can."""
-    unable = [one for one in able if dcs.program(topology) in one.programs and not one.cutter]
-    return f"{unable[0].reach} and {unable[1].reach} have no nft or iptables to use" if len(unable) > 1 else ""
+    unable = [name for name, one in able.items() if dcs.program(topology) in one.programs and not one.cutter]
+    return f"{unable[0]} and {unable[1]} have no nft or iptables to use" if len(unable) > 1 else ""
 
 
 def _lacks_partitions(
@@ -309,6 +333,15 @@ def _lacks_partitions(
     if any(one.name in own or _shares(one.access, own.values()) for one in having):
         return {"partitions": "the DCS runs on the members' own machines: no member can be cut off from it separately"}
     return {}
+
+
+def _on_one_machine(own: Mapping[str, HostAccess]) -> tuple[str, ...]:
+    """Two members that share a machine; containers are apart even on one machine, and with its network."""
+    for (name, one), (other, another) in itertools.combinations(own.items(), 2):
+        contained = all(access.reach.startswith(("docker://", "podman://")) for access in (one, another))
+        if one.reach == another.reach or (not contained and _shares(one, [another])):
+            return name, other
+    return ()
 
 
 def _shares(access: HostAccess, others: Iterable[HostAccess]) -> bool:
@@ -325,15 +358,14 @@ def _shares(access: HostAccess, others: Iterable[HostAccess]) -> bool:
 
 def _by_words(how: str) -> ProgramAccess:
     if not how.startswith("systemd:"):
-        shown = how if len(how) <= _SHOWN else f"{how[:_SHOWN]}..."
-        return ProgramAccess(start=how, how=f"started by {shown}")
+        return ProgramAccess(start=how, how=f"started by {program_of(how)}")
     unit = how.removeprefix("systemd:").strip()
     return _of_unit(unit if "." in unit else f"{unit}.service")
 
 
 def _found_access(first: Running, systemd: bool) -> ProgramAccess:
     unit = first.service
-    if systemd and unit.endswith(".service") and not _NO_UNITS.match(unit):
+    if systemd and of_own_unit(first):
         return _of_unit(unit)
     return ProgramAccess()
 
@@ -344,13 +376,16 @@ def _of_unit(unit: str) -> ProgramAccess:
     It is not awaited that the unit has started: that may take the hosts that are healed after this one.
     """
     name, folder = shlex.quote(unit), shlex.quote(f"/run/systemd/system/{unit}.d")
+    file = f"{folder}/{_LAST}-accept.conf"
+    overruled = shlex.quote(f"Restart= of {unit} is set by a file that comes after ours, see: systemctl cat {unit}")
     return ProgramAccess(
         start=f"systemctl start --no-block {name}",
         hold=(
-            f"mkdir -p {folder} && printf '[Service]\\nRestart=no\\n' > {folder}/accept.conf && systemctl daemon-reload"
+            f"mkdir -p {folder} && printf '[Service]\\nRestart=no\\n' > {file} && systemctl daemon-reload && "
+            f'{{ [ "$(systemctl show -p Restart {name})" = Restart=no ] || {{ echo {overruled}; false; }}; }}'
         ),
         release=(
-            f"rm -f {folder}/accept.conf; rmdir {folder} 2>/dev/null; systemctl daemon-reload && "
+            f"rm -f {file}; rmdir {folder} 2>/dev/null; systemctl daemon-reload && "
             f"{{ systemctl reset-failed {name} 2>/dev/null || :; }}"
         ),
         how=f"systemd unit {unit}",

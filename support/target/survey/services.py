@@ -56,7 +56,7 @@ class Etcd:
 
 
 @dataclass(frozen=True)
-class Statistics:
+class PageFound:
     """HAProxy's statistics page."""
 
     page: StatisticsPage | None = None
@@ -167,7 +167,7 @@ def _has_keys(address: Address, topology: Topology) -> bool:
         return False
 
 
-def statistics(hosts: Collection[str], given: str, login: Login | None, authority: str = "") -> Statistics:
+def statistics(hosts: Collection[str], given: str, login: Login | None, authority: str = "") -> PageFound:
     """HAProxy's statistics page: the one given, else at the usual places of these hosts."""
     if given:
         pages = [StatisticsPage(given, login, authority=authority)]
@@ -179,14 +179,14 @@ def statistics(hosts: Collection[str], given: str, login: Login | None, authorit
     answers = ask_in_parallel(by_url, lambda url: haproxy.statistics(by_url[url]))
     for url, answer in answers.items():
         if not isinstance(answer, NoAnswer) and answer.servers:
-            return Statistics(by_url[url])
+            return PageFound(by_url[url])
     guarded = [url for url, one in answers.items() if isinstance(one, NoAnswer) and "401" in one.why and _is_page(url)]
     if guarded:
-        return Statistics(None, f"{guarded[0]} asks for a login: set HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD")
+        return PageFound(None, f"{guarded[0]} asks for a login: set HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD")
     if given:
-        return Statistics(None, f"{given}: {next(iter(answers.values()))}")
+        return PageFound(None, f"{given}: {next(iter(answers.values()))}")
     ports = ", ".join(map(str, _PAGES))
-    return Statistics(None, f"none of the ports {ports} of {', '.join(hosts)} serves one")
+    return PageFound(None, f"none of the ports {ports} of {', '.join(hosts)} serves one")
 
 
 def _is_page(url: str) -> bool:

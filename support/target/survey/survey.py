@@ -16,7 +16,7 @@ from support.target.members import NO_ANSWER
 from support.target.survey import hosts, services
 from support.target.survey.endpoints import Endpoints, Listener, choose, listeners
 from support.target.survey.hosts import Proposal, Wanted
-from support.target.survey.services import Etcd, Patronis, Statistics
+from support.target.survey.services import Etcd, PageFound, Patronis
 from support.target.topology import Address, Login, Topology, WebAccess
 from support.waiting import NotYet
 
@@ -34,7 +34,7 @@ class Survey:
     """Further ports of the host that accept the login."""
     patronis: Patronis
     etcd: Etcd
-    statistics: Statistics
+    statistics: PageFound
     workers: tuple[Address, ...]
     """Published Citus workers, where their own addresses cannot be reached from here."""
     redis_near: tuple[Address, ...]
@@ -137,7 +137,7 @@ def _page_login(given: Settings) -> Login | None:
     return Login(given.haproxy_stats_user, password.get_secret_value() if password else "")
 
 
-def _proxied(base: sql.Endpoint, found: Mapping[Address, Listener], page: Statistics) -> set[Address] | None:
+def _proxied(base: sql.Endpoint, found: Mapping[Address, Listener], page: PageFound) -> set[Address] | None:
     """The ports through which a session shows in HAProxy's statistics; None if there are none to look at."""
     if page.page is None:
         return None
@@ -157,6 +157,8 @@ def _bare_topology(given: Settings, chosen: Endpoints, scope: str) -> Topology:
 
 
 def _etcd(given: Settings, pattern: str, host: str, patronis: Patronis, topology: Topology) -> Etcd:
+    if given.accept_dcs:
+        return Etcd(why="[dcs] says which DCS it is")
     said = [addresses.parsed(one, services.ETCD) for one in given.etcd_hosts]
     members = list(
         dict.fromkeys([at.host for at in patronis.own.values()] + [one.address.host for one in patronis.answers])
@@ -184,9 +186,10 @@ def _published_workers(write: sql.Endpoint, found: Mapping[Address, Listener]) -
     return tuple(at for at, one in found.items() if one.group and one.writes)
 
 
-def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: Statistics) -> dict[str, Any]:
+def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: PageFound) -> dict[str, Any]:
     """The settings of the endpoints: what the user said, completed by what was found."""
     kept = {name for name in given.model_fields_set if name.startswith(_KEPT) and name not in _NOT_KEPT}
+    kept |= {name for name in DECLARED & given.model_fields_set if getattr(given, name) != _BY_DEFAULT[name].default}
     settings = {name: getattr(given, name) for name in sorted(kept)}
     settings |= {"ruvector_db": base.database, "ruvector_user": base.user}
     if page.page is not None:
@@ -215,6 +218,9 @@ def _of_components(patronis: Patronis, etcd: Etcd, workers: tuple[Address, ...],
 
 _KEPT = ("ruvector_", "redis_", "haproxy_", "patroni_", "etcd_", "citus_", "enable_", "accept_admin_")
 """Beginnings of the settings that the file takes over from what the user said."""
+DECLARED = frozenset("accept_dcs accept_nodes accept_schema accept_own_schema accept_expect accept_members".split())
+"""And what it takes over of the tables of a target file: the discovery examines the cluster by them, too."""
+_BY_DEFAULT = Settings.model_fields
 _NOT_KEPT = frozenset(
     "ruvector_url ruvector_host ruvector_port patroni_port haproxy_host haproxy_primary_port haproxy_replica_port "
     "citus_coordinator".split()

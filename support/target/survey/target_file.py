@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from support.settings import Settings
 from support.target.discovery.user_hosts import MARK
 from support.target.survey.hosts import ADDRESS, NAME
-from support.target.survey.survey import Survey
+from support.target.survey.survey import DECLARED, Survey
 from support.target.timing import Span
 from support.target.topology import MemberAddress
 
@@ -75,6 +75,7 @@ def text(found: Survey, limits: Mapping[Span, Sequence[str]], day: str, secrets:
         ("Redis", _redis(found, secrets)),
         ("Citus", _citus(found)),
         ("A superuser, for promises that the application's role cannot check", _administrator(found, secrets)),
+        ("What was declared beside that", _declared(found, secrets)),
         ("Permission to disturb this cluster: the name of its database", _permission(found)),
         ("Where members are reached from here, if not at their own addresses", _members(found)),
         (
@@ -214,6 +215,9 @@ def _patroni(found: Survey, secrets: bool) -> Iterator[Line]:
 
 
 def _etcd(found: Survey) -> Iterator[Line]:
+    if "accept_dcs" in found.settings:
+        yield Line(comment=f"{found.etcd.why}.")
+        return
     if not found.etcd.addresses:
         yield Line("etcd_hosts", ["...:2379"], found.etcd.why, used=False)
         yield Line(comment="Another DCS, or an etcd with TLS or a login: [dcs] (docs/your-cluster.md)")
@@ -257,6 +261,20 @@ def _administrator(found: Survey, secrets: bool) -> Iterator[Line]:
         yield from _settings(found, ("accept_admin_user", "accept_admin_password"), secrets, {})
 
 
+def _declared(found: Survey, secrets: bool) -> Iterator[Line]:
+    """The tables of a target file that the user said otherwise, each in one line, since further settings follow."""
+    for name in sorted(DECLARED & found.settings.keys()):
+        table = name.removeprefix("accept_")
+        if name == "accept_dcs" and not secrets:
+            yield Line(
+                comment=f"{table} may have secrets, and is left out here: set {name.upper()} in the environment."
+            )
+        elif name == "accept_own_schema":
+            yield Line(name, found.settings[name])
+        else:
+            yield Line(table, found.settings[name])
+
+
 def _permission(found: Survey) -> Iterator[Line]:
     yield Line("accept_destructive", found.topology.database, "only for a cluster that may be broken", used=False)
 
@@ -286,7 +304,8 @@ def _members(found: Survey) -> Iterator[Line]:
 
 
 def _expected(found: Survey) -> Iterator[Line]:
-    yield Line(table="expect", used=False)
+    if "accept_expect" not in found.settings:
+        yield Line(table="expect", used=False)
     if found.topology.members:
         yield Line("members", [one.name for one in (*found.topology.members, *found.topology.absent)], used=False)
     if "patroni" not in found.topology.lacks:

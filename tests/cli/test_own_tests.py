@@ -14,9 +14,9 @@ from bounds import takes_less_than
 from program import ROOT, copy
 from typer.testing import CliRunner
 
-from support.cli import checks
-from support.cli.checks import Check, Extent
+from support.cli import own_tests
 from support.cli.main import app
+from support.cli.own_tests import Check, Extent
 from support.errors import UsageError
 
 
@@ -28,9 +28,9 @@ def says(words: str, status: int = 0) -> Check:
 def test_all_checks_run_and_one_that_fails_fails_all(
     linted: int, tested: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(checks, "LINTERS", (says("no style", linted), says("no types")))
-    monkeypatch.setattr(checks, "tests", lambda arguments, extent: says("no test", tested))
-    assert checks.run_all([]) is (linted == tested == 0)
+    monkeypatch.setattr(own_tests, "LINTERS", (says("no style", linted), says("no types")))
+    monkeypatch.setattr(own_tests, "tests", lambda arguments, extent: says("no test", tested))
+    assert own_tests.run_all([]) is (linted == tested == 0)
     said = capfd.readouterr().out
     assert said.index("\nno style\n") < said.index("\nno types\n") < said.index("\nno test\n") < said.index("seconds")
     assert said.count("failed (exit status 1)") == linted + tested
@@ -40,22 +40,22 @@ def test_a_process_that_a_test_left_behind_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     leaves = "import subprocess; subprocess.Popen(['sleep', '30']); print('one test passed')"
-    monkeypatch.setattr(checks, "LINTERS", ())
-    monkeypatch.setattr(checks, "tests", lambda arguments, extent: Check("tests", (sys.executable, "-c", leaves)))
+    monkeypatch.setattr(own_tests, "LINTERS", ())
+    monkeypatch.setattr(own_tests, "tests", lambda arguments, extent: Check("tests", (sys.executable, "-c", leaves)))
     with takes_less_than(20):
-        assert checks.run_all([])
+        assert own_tests.run_all([])
     assert "one test passed" in capfd.readouterr().out
 
 
 def test_what_is_not_known_is_passed_on_to_pytest() -> None:
-    assert checks.tests(["-k", "words"], Extent.USUAL).argv[-2:] == ("-k", "words")
+    assert own_tests.tests(["-k", "words"], Extent.USUAL).argv[-2:] == ("-k", "words")
 
 
 def test_the_slow_tests_run_where_all_are_wanted() -> None:
     """An expression of the user's own comes last, and pytest takes the last one."""
-    assert checks.tests(["-m", "alone"], Extent.USUAL).argv[-4:] == ("-m", "not slow", "-m", "alone")
-    assert "--quick" in checks.tests([], Extent.QUICK).argv
-    assert not {"--quick", "-m"} & {*checks.tests([], Extent.ALL).argv[3:]}
+    assert own_tests.tests(["-m", "alone"], Extent.USUAL).argv[-4:] == ("-m", "not slow", "-m", "alone")
+    assert "--quick" in own_tests.tests([], Extent.QUICK).argv
+    assert not {"--quick", "-m"} & {*own_tests.tests([], Extent.ALL).argv[3:]}
     refused = CliRunner().invoke(app, ["test", "--quick", "--all"])
     assert isinstance(refused.exception, UsageError)
 

@@ -1,4 +1,4 @@
-"""The commands that show what runs have found: `accept report` and `accept compare`; main.py adds them."""
+"""`accept report`."""
 
 from typing import Annotated
 
@@ -7,7 +7,7 @@ import typer
 from support.cli.options import Folders, Metrics, Pipeline, Pushgateway, Summary, metrics_settings
 
 
-def report(
+def command(
     folders: Folders = None,
     summary: Summary = None,
     pdf: Annotated[
@@ -23,22 +23,8 @@ def report(
     `allure-results` of one run. A run that is missing or was stopped counts as not judged. If a scenario ran more than
     once, its worst verdict counts.
     """
-    from support.cli import report
+    from support.cli.report import report
     from support.settings import Settings
 
     settings = Settings.load(metrics_settings(metrics, pushgateway, pipeline))
-    raise typer.Exit(report.report(folders or (), settings, summary, pdf))
-
-
-def compare(
-    before: Annotated[str, typer.Argument(metavar="RUN", help="A folder with a run, or last, last~1, last~9..5.")],
-    now: Annotated[str, typer.Argument(metavar="RUN", help="The run, or runs, to compare with it.")],
-    everything: Annotated[bool, typer.Option("--all", help="Print the figures that do not differ, too.")] = False,
-) -> None:
-    """Compare verdicts and figures of two runs, versions or clusters, and separate changes from noise.
-
-    A folder may hold several runs: it takes 5 on each side to be sure. Exits with 1 if something got significantly
-    worse."""
-    from support.cli import compare
-
-    raise typer.Exit(compare.show(before, now, everything))
+    raise typer.Exit(report(folders or (), settings, summary, pdf))

@@ -1,15 +1,12 @@
-"""The commands for users with their own cluster: `accept init`, `doctor` and `heal`; main.py adds them."""
+"""`accept init`."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from support.cli import paths
-from support.cli.options import OwnSchema, Size, Target, with_size_options
 
-
-def init(
+def command(
     address: Annotated[
         str | None,
         typer.Argument(
@@ -61,7 +58,8 @@ def init(
 
     Nothing is changed there. At a terminal, you are asked for what cannot be guessed; otherwise it is taken from the
     options and from the environment variables in docs/your-cluster.md."""
-    from support.cli import init, targets
+    from support.cli import targets
+    from support.cli.init import given_settings, init, pattern_of
 
     said = {
         "ruvector_db": database,
@@ -73,29 +71,4 @@ def init(
         **(targets.redis_of_place(redis) if redis else {}),
     }
     given = {name: value for name, value in said.items() if value is not None}
-    raise typer.Exit(init.init(init.given_settings(address, given), init.pattern_of(hosts), write))
-
-
-@with_size_options
-def doctor(
-    target: Target = None,
-    own_schema: OwnSchema = False,
-    size: Size = {},  # noqa: B006
-) -> None:
-    """Show what the target offers, which scenarios can run there, and why the others cannot."""
-    from support.cli import behave_process, doctor, targets
-    from support.settings import Settings
-
-    target_settings, cluster = targets.choose(target)
-    own = {"accept_own_schema": True} if own_schema else {}
-    settings = Settings.load({**target_settings, **size, **own})
-    doctor.show(doctor.diagnose(settings, cluster), behave_process.dry_run([str(paths.FEATURES)]).scenarios)
-
-
-def heal(target: Target = None) -> None:
-    """Undo what a killed run left behind on the target: cut links, frozen and stopped programs, changed settings."""
-    from support.cli import heal, targets
-    from support.settings import Settings
-
-    target_settings, _ = targets.choose(target)
-    raise typer.Exit(heal.heal(Settings.load(target_settings)))
+    raise typer.Exit(init(given_settings(address, given), pattern_of(hosts), write))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.members import (
     A_REPLICA,
@@ -10,9 +11,9 @@ from support.target.members import (
     Server,
     health_checks,
     member_statuses,
-    roles,
     servers,
 )
+from support.target.purposes import Purpose, prompt_members, purposes
 from support.waiting import NotYet
 
 CHECKS: Mapping[str, str] = {
@@ -33,7 +34,7 @@ WELL: Mapping[str, str] = {"PostgreSQL": "answers", "Patroni": "alive"}
 
 TRUE_ROLES = ("leader", "synchronous standby", "quorum standby", "asynchronous replica", "excluded replica")
 """What `kinds` finds a member to be."""
-ROUTING_ROLES = (THE_LEADER, A_REPLICA, "an excluded replica")
+ROUTING_ROLES = (THE_LEADER, "a leader that serves reads", A_REPLICA, "a late replica", "an excluded replica")
 """What `routing_roles` finds a member to be."""
 _KINDS_OF_STANDBY = {"sync": "synchronous standby", "quorum": "quorum standby"}
 _ANSWERS = {200: "yes", 503: "no"}
@@ -44,16 +45,16 @@ def kinds(cluster: Cluster) -> dict[str, str]:
 
     Raises NotYet if a member gives no answer.
     """
-    excluded, waits = kept_from_reads(cluster), _waits(cluster)
-    return {name: _kind(name, answer, excluded, waits.get(name, "")) for name, answer in servers(cluster).items()}
+    known, waits = purposes(cluster), _waits(cluster)
+    return {name: _kind(name, answer, known[name], waits.get(name, "")) for name, answer in servers(cluster).items()}
 
 
-def _kind(name: str, answer: Server | NoAnswer, excluded: set[str], wait: str) -> str:
+def _kind(name: str, answer: Server | NoAnswer, purpose: Purpose, wait: str) -> str:
     if isinstance(answer, NoAnswer):
         raise NotYet(f"{name}: {answer}")
     if not answer.in_recovery:
         return "leader"
-    return "excluded replica" if name in excluded else _KINDS_OF_STANDBY.get(wait, "asynchronous replica")
+    return _KINDS_OF_STANDBY.get(wait, "asynchronous replica") if purpose.serves_reads else "excluded replica"
 
 
 def _waits(cluster: Cluster) -> dict[str, str]:
@@ -62,27 +63,41 @@ def _waits(cluster: Cluster) -> dict[str, str]:
     return {replica: wait for answer in heard for replica, wait in answer.streams.items()}
 
 
-def kept_from_reads(cluster: Cluster) -> set[str]:
-    """The members that their tags exclude from serving reads (noloadbalance)."""
-    return {member.name for member in cluster.view().members if member.tags.get("noloadbalance")}
-
-
 def routing_roles(cluster: Cluster) -> dict[str, str]:
-    """Member -> "the leader", "a replica", or "an excluded replica" if its tags exclude it from serving reads."""
-    excluded = kept_from_reads(cluster)
-    return {
-        name: "an excluded replica" if role == A_REPLICA and name in excluded else role
-        for name, role in roles(cluster).items()
-    }
+    """Member -> its role for the proxy, one of ROUTING_ROLES, by the leader key, its tags and its settings."""
+    known, apart = purposes(cluster), "reads_apart" not in cluster.topology.lacks
+    leading = THE_LEADER if apart else "a leader that serves reads"
+    return {name: leading if known[name].leads else _routing_role(known[name]) for name in cluster.members}
+
+
+def _routing_role(purpose: Purpose) -> str:
+    if not purpose.serves_reads:
+        return "an excluded replica"
+    return A_REPLICA if purpose.shows_at_once else "a late replica"
 
 
 def serving_replicas(cluster: Cluster) -> list[str]:
-    """The replicas that are healthy and may serve reads, by their own health check."""
+    """The replicas that are healthy and may serve reads, by their own health check.
+
+    Whether those that replay late on purpose, or read the archive, should serve reads is up to the proxy: a check that
+    allows no such lag keeps them out.
+    """
+    prompt = prompt_members(cluster)
     return [
         name
         for name, answer in health_checks(cluster, ["/replica"]).items()
-        if not isinstance(answer, NoAnswer) and answer["/replica"] == 200
+        if not isinstance(answer, NoAnswer) and answer["/replica"] == 200 and name in prompt
     ]
+
+
+def serving_through_proxy(cluster: Cluster) -> tuple[list[str], dict[str, haproxy.ReadServer]]:
+    """The replicas that should serve reads through the proxy, and what the proxy says of each member.
+
+    Members that never lead, and that the proxy does not list, are left out of it on purpose.
+    """
+    held, known = haproxy.read_servers(cluster.topology), purposes(cluster)
+    serving = serving_replicas(cluster)
+    return [name for name in serving if not held or name in held or known[name].may_lead], held
 
 
 def answers(cluster: Cluster) -> dict[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""`python -m support.cli.warm`: behave with everything imported, so that a run begins at once.
+"""`python -m support.cli.behave_server`: behave with everything imported, so that a run begins at once.
 
 For each line of standard input, the arguments of behave as JSON, it forks a process that runs behave, and prints one
 line with its exit status. It ends with its input. `accept run --watch` starts it where the cluster is reached.

@@ -1,0 +1,19 @@
+"""`accept compare`."""
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    before: Annotated[str, typer.Argument(metavar="RUN", help="A folder with a run, or last, last~1, last~9..5.")],
+    now: Annotated[str, typer.Argument(metavar="RUN", help="The run, or runs, to compare with it.")],
+    everything: Annotated[bool, typer.Option("--all", help="Print the figures that do not differ, too.")] = False,
+) -> None:
+    """Compare verdicts and figures of two runs, versions or clusters, and separate changes from noise.
+
+    A folder may hold several runs: it takes 5 on each side to be sure. Exits with 1 if something got significantly
+    worse."""
+    from support.cli.compare import show
+
+    raise typer.Exit(show(before, now, everything))

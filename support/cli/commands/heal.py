@@ -1,0 +1,15 @@
+"""`accept heal`."""
+
+import typer
+
+from support.cli.options import Target
+
+
+def command(target: Target = None) -> None:
+    """Undo what a killed run left behind on the target: cut links, frozen and stopped programs, changed settings."""
+    from support.cli import targets
+    from support.cli.heal import heal
+    from support.settings import Settings
+
+    target_settings, _ = targets.choose(target)
+    raise typer.Exit(heal(Settings.load(target_settings)))

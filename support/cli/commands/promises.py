@@ -1,0 +1,18 @@
+"""`accept promises`."""
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    words: Annotated[list[str] | None, typer.Argument(help="Only promises that contain all of these words.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/promises.md.")] = False,
+) -> None:
+    """List the promises of the cluster, with their ids and severities.
+
+    `./accept promises split brain` finds the promises that contain both words, `./accept promises cache` those of a
+    capability."""
+    from support.cli.promises import show
+
+    raise typer.Exit(show(" ".join(words or ()), markdown))

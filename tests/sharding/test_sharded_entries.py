@@ -1,0 +1,73 @@
+"""Whether scenarios find the shard of an entry on a table that its user describes; on a real Citus."""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from steps.sharding import placement_steps
+from support import sql
+from support.engine.world import World
+from support.example_app.entries import Entry
+from support.settings import Settings
+from support.target import citus as metadata
+from support.target import tables
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, Topology
+
+_TABLES = """
+    CREATE SCHEMA docs;
+    CREATE TABLE docs.pages (tenant text, key text, value text, PRIMARY KEY (tenant, key));
+    SELECT create_distributed_table('docs.pages', 'tenant', shard_count => 4);
+    CREATE TABLE docs.numbered (id int DEFAULT 1, tenant text, key text, value text, UNIQUE (id, tenant, key));
+    SELECT create_distributed_table('docs.numbered', 'id', shard_count => 4);
+    CREATE TABLE docs.copied (tenant text, key text, value text, PRIMARY KEY (tenant, key));
+    SELECT create_reference_table('docs.copied');
+    CREATE TABLE docs.plain (tenant text, key text, value text, PRIMARY KEY (tenant, key));
+"""
+
+
+@pytest.fixture(scope="module")
+def endpoint(citus: sql.Endpoint) -> sql.Endpoint:
+    for statement in filter(None, map(str.strip, _TABLES.split(";\n"))):
+        sql.execute(citus, statement)
+    return citus
+
+
+def described(at: sql.Endpoint, table: str, declared: Mapping[str, Any] | None = None) -> Topology:
+    """The cluster of a user who describes that table of entries."""
+    schema: dict[str, Any] = {"entries": {"table": table, "namespace": "tenant"}}
+    schema |= {"tables": {table: declared}} if declared else {}
+    topology = Topology(at.database, Login(at.user, at.password), Address(at.host, at.port))
+    return tables.with_profile(topology, Settings.load({"accept_schema": schema}))
+
+
+def test_entries_are_looked_for_where_they_hash_to_whatever_is_declared(endpoint: sql.Endpoint) -> None:
+    topology = described(endpoint, "docs.pages")
+    assert "sharded_entries" not in topology.lacks
+    assert topology.profile.distributed() == ()
+    names = [f"namespace {number}" for number in range(20)]
+    stored = SimpleNamespace(entries=[Entry(name, "k", "v") for name in names])
+    world = SimpleNamespace(handover=lambda _: stored, cluster=Cluster(topology), profile=topology.profile)
+    expected = placement_steps._by_hash(cast(World, world))
+    with sql.session(endpoint) as session:
+        for name, places in expected.items():
+            ((node, shard),) = places
+            assert node == metadata.node_name(metadata.home(session, "docs.pages", name))
+            number = sql.value(session, "SELECT get_shard_id_for_distribution_column('docs.pages', %s)", [name])
+            assert shard.endswith(f"_{number}")
+    assert len({shard for places in expected.values() for _, shard in places}) == 4
+
+
+@pytest.mark.parametrize(
+    ("table", "how"),
+    [("docs.numbered", "by id, not by tenant"), ("docs.copied", "not at all"), ("docs.plain", "not at all")],
+)
+def test_what_needs_sharded_entries_is_skipped_where_they_are_not(endpoint: sql.Endpoint, table: str, how: str) -> None:
+    assert described(endpoint, table).lacks["sharded_entries"].startswith(f"{table} is sharded {how}")
+
+
+def test_what_is_declared_is_expected(endpoint: sql.Endpoint) -> None:
+    declared = {"distributed_by": "tenant", "unique": [["tenant", "key"]]}
+    assert "sharded_entries" not in described(endpoint, "docs.plain", declared).lacks

@@ -1,6 +1,6 @@
 """The figures of docs/trust.md: what the last whole `./accept prove` found, and what has been added since.
 
-`.venv/bin/python tests/trust_page.py .accept/trust.jsonl COMMIT "2 cores, ..."` keeps the result of a run in
+`.venv/bin/python tests/trust_page.py .accept/trust.jsonl COMMIT "2 cores" ["A remark."]` keeps the result of a run in
 docs/trust.json and updates the page; without arguments it only updates the page.
 """
 
@@ -19,8 +19,8 @@ KEPT, PAGE = DOCS / "trust.json", DOCS / "trust.md"
 BEGIN, END = "<!-- figures: made by tests/trust_page.py -->\n", "<!-- end of figures -->"
 
 
-def kept_of(trust: Path, commit: str, machine: str) -> dict[str, Any]:
-    """What is kept of the result of `prove` in the file `trust`."""
+def kept_of(trust: Path, commit: str, machine: str, remark: str = "") -> dict[str, Any]:
+    """What is kept of the result of `prove` in the file `trust`. `remark` is a sentence about the run."""
     found = read(trust)
     day = datetime.datetime.fromtimestamp(trust.stat().st_mtime, tz=datetime.UTC).date()
     return {
@@ -28,6 +28,7 @@ def kept_of(trust: Path, commit: str, machine: str) -> dict[str, Any]:
         "commit": commit,
         "machine": machine,
         "minutes": round(found.seconds / 60),
+        **({"remark": remark} if remark else {}),
         "sabotages": {
             proof.sabotage: {
                 "noticed": sum(one.noticed for one in proof.heard) if not proof.failed else 0,
@@ -57,7 +58,7 @@ def block(kept: Mapping[str, Any]) -> str:
     healthy = kept["healthy"]
     lines = [
         f"The last run of all sabotages: {kept['date']}, commit {kept['commit']}, {kept['machine']}, "
-        f"{kept['minutes']} minutes.",
+        f"{kept['minutes']} minutes. {kept.get('remark', '')}".rstrip(),
         "",
         "| part | sabotages tried | noticed by every scenario that must notice | notices |",
         "|---|---|---|---|",

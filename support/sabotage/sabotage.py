@@ -71,6 +71,8 @@ def of_sharded(
     damage: Callable[[Cluster], Fault],
     *needs: str,
     application: str = "",
+    variables: Mapping[str, str] | None = None,
 ) -> Sabotage:
     """A sabotage of a sharded cluster."""
-    return Sabotage(name, description, notices(patterns), damage, frozenset({"citus", *needs}), application=application)
+    needed = frozenset({"citus", *needs})
+    return Sabotage(name, description, notices(patterns), damage, needed, variables or {}, application)

@@ -204,7 +204,7 @@ SABOTAGES = (
         notices(
             {
                 "PH-06 The WAL": "members that could not be rewound",
-                "PH-06 damaged page": "data_checksums: expected on, observed off",
+                "PH-06 damaged page": "data_checksums: expected on",
             }
         ),
         _without_hints,

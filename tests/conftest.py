@@ -11,7 +11,7 @@ from pathlib import Path
 import booting
 import pytest
 import run_summary
-from servers import BINDIR
+from servers import citus_bindir
 from servers import postgres as throw_away_postgres
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
@@ -73,10 +73,8 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def citus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sql.Endpoint]:
     """A throw-away PostgreSQL whose database `postgres` has Citus, with one node that holds all shards."""
-    if why := programs.citus_missing(BINDIR):
-        pytest.skip(why)
-    folder, preloaded = tmp_path_factory.mktemp("citus"), "shared_preload_libraries=citus"
-    with throw_away_postgres(folder, free_port(), BINDIR, preloaded) as endpoint:
+    bindir, folder = citus_bindir(), tmp_path_factory.mktemp("citus")
+    with throw_away_postgres(folder, free_port(), bindir, "shared_preload_libraries=citus") as endpoint:
         sql.execute(endpoint, "CREATE EXTENSION citus")
         yield endpoint
 

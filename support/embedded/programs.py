@@ -91,7 +91,7 @@ def find(
     preferably with Citus, preferably the newest; else the one from the wheel. `given` has programs that were named by
     the user. Raises UsageError, which says what to do.
     """
-    postgres = _postgres(pg_bindir)
+    postgres = postgres_bindir(pg_bindir)
     chosen = _chosen(given)
     if missing := [one for one in absent(pooler) if one.command not in chosen]:
         packages.install([one.package for one in missing], [one.service for one in missing], on_progress)
@@ -145,7 +145,8 @@ def _required(program: SystemProgram, chosen: Mapping[str, Path] = NOTHING_GIVEN
     return path
 
 
-def _postgres(pg_bindir: Path | None) -> Path:
+def postgres_bindir(pg_bindir: Path | None) -> Path:
+    """The directory of the programs of the PostgreSQL that `find` would take. Raises UsageError if there is none."""
     return _chosen_postgres(pg_bindir) if pg_bindir else _best_postgres()
 
 
@@ -217,18 +218,18 @@ def _programs_missing(bindir: Path) -> list[str]:
 
 def citus_missing(pg_bindir: Path | None) -> str:
     """Why the PostgreSQL that `find` would take has no Citus; empty when it has it."""
-    return _citus_missing(_postgres(pg_bindir))
+    return _citus_missing(postgres_bindir(pg_bindir))
 
 
 def tls_missing(pg_bindir: Path | None) -> str:
     """Why a cluster with the PostgreSQL that `find` would take cannot have TLS, nor one beside it; empty if it can."""
-    bindir = _postgres(pg_bindir)
+    bindir = postgres_bindir(pg_bindir)
     return "" if with_openssl(bindir) else _openssl_missing(bindir)
 
 
 def missing_extensions(pg_bindir: Path | None) -> Missing:
     """What the PostgreSQL that `find` would take lacks."""
-    return _missing(_postgres(pg_bindir))
+    return _missing(postgres_bindir(pg_bindir))
 
 
 def _missing(bindir: Path) -> Missing:

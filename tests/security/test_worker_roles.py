@@ -9,11 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 from conftest import free_port
-from servers import BINDIR
+from servers import citus_bindir
 from servers import postgres as throw_away_postgres
 
 from support import sql
-from support.embedded import programs
 from support.engine.world import World
 from support.errors import Inconclusive
 from support.reporting.evidence import Evidence
@@ -31,15 +30,14 @@ PATIENCE = 120
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[sql.Endpoint, sql.Endpoint]]:
     """A coordinator and a worker without Patroni, as their superuser; the application's role was made on each."""
-    if why := programs.citus_missing(None):
-        pytest.skip(why)
+    bindir = citus_bindir()
     with ExitStack() as stack:
         coordinator, worker = (
             stack.enter_context(
                 throw_away_postgres(
                     tmp_path_factory.mktemp(name),
                     free_port(),
-                    BINDIR,
+                    bindir,
                     "shared_preload_libraries=citus",
                     "citus.node_conninfo=sslmode=disable",
                 )

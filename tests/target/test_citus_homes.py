@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import free_port
-from servers import BINDIR
+from servers import citus_bindir
 from servers import postgres as throw_away_postgres
 
 from support import sql
-from support.embedded.programs import citus_missing
 from support.target.citus import home, homes
 
 _TABLES = (
@@ -32,11 +31,9 @@ _TABLES = (
 
 @pytest.fixture(scope="module")
 def sharded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sql.Endpoint]:
-    if why := citus_missing(BINDIR):
-        pytest.skip(why)
-    port = free_port()
+    bindir, port = citus_bindir(), free_port()
     settings = ("shared_preload_libraries=citus", "citus.node_conninfo=sslmode=prefer")
-    with throw_away_postgres(tmp_path_factory.mktemp("sharded"), port, BINDIR, *settings) as endpoint:
+    with throw_away_postgres(tmp_path_factory.mktemp("sharded"), port, bindir, *settings) as endpoint:
         with sql.session(endpoint) as session:
             for statement in _TABLES:
                 sql.execute(session, statement.format(port=port))

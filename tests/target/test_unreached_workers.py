@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from conftest import free_port
 from patronis import Member, patroni
-from servers import BINDIR
+from servers import citus_bindir
 from servers import postgres as throw_away_postgres
 
 from support import sql
-from support.embedded.programs import citus_missing
 from support.settings import Settings
 from support.target import health
 from support.target.cluster import Cluster
@@ -29,10 +28,8 @@ _NODE = """
 @pytest.fixture(scope="module")
 def coordinator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sql.Endpoint]:
     """It knows a worker by a name that leads nowhere from here."""
-    if why := citus_missing(BINDIR):
-        pytest.skip(why)
-    folder, settings = tmp_path_factory.mktemp("coordinator"), ("shared_preload_libraries=citus",)
-    with throw_away_postgres(folder, free_port(), BINDIR, *settings) as endpoint:
+    bindir, folder = citus_bindir(), tmp_path_factory.mktemp("coordinator")
+    with throw_away_postgres(folder, free_port(), bindir, "shared_preload_libraries=citus") as endpoint:
         with sql.session(endpoint, statement_timeout=120) as session:
             sql.execute(session, "CREATE EXTENSION citus")
             sql.execute(session, "SET allow_system_table_mods = on")

@@ -27,7 +27,7 @@ from support.reporting import promises
 from support.reporting.evidence import Evidence, Redactor, events_since
 from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
-from support.target import leftovers, tables, temporary_configuration
+from support.target import changed_settings, leftovers, tables
 from support.target.baseline import apply_baseline
 from support.target.capabilities import TLS, capabilities_of, lacking, lost_since_last_run, why_missing
 from support.target.cluster import Cluster
@@ -59,8 +59,8 @@ class Suite:
         self._cleanup = ExitStack()
         own = settings.accept_own_schema and not topology.embedded
         self.leftovers = leftovers.remove(Cluster(topology), run.id, search=not (topology.embedded or own))
-        self._configuration = temporary_configuration.give_back(Cluster(topology))
-        topology = temporary_configuration.undisturbed(topology, self._configuration)
+        self._changed = changed_settings.give_back(Cluster(topology))
+        topology = changed_settings.undisturbed(topology, self._changed)
         self._notes = Notes(run.directory, topology, own_tables=own)
         topology = tables.own_tables(topology, run.id, self._cleanup) if own else topology
         self.topology, self.known_limits = apply_baseline(
@@ -94,8 +94,8 @@ class Suite:
     @property
     def facts(self) -> Mapping[str, str]:
         """What the report should tell of the run beside the versions and settings of its target."""
-        changed = "; ".join((*self._configuration.done, *self._configuration.kept))
-        found = {"Clusters": self.run.clusters, "Patroni's configuration changed by earlier runs": changed}
+        changed = "; ".join((*self._changed.done, *self._changed.kept))
+        found = {"Clusters": self.run.clusters, "Settings changed by earlier runs": changed}
         return {**self.leftovers.facts, **{name: told for name, told in found.items() if told}}
 
     def shuffle(self, features: list[Any]) -> None:

@@ -14,7 +14,7 @@ def step_consumer(context: Context) -> None:
     Patroni restarts PostgreSQL on each replica to give it the slot.
     """
     world = context.world
-    slot = MaintainedSlot(world.cluster)
+    slot = MaintainedSlot(world.cluster, world.run.id)
     world.experiment.nemesis.inject(slot)
     world.handover(FailoverHandover).consumer = start_consumer(world, slot)
 

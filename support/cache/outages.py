@@ -7,7 +7,7 @@ from before the fault until after it is healed; the checks then judge their hist
 import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from time import monotonic
 
@@ -30,6 +30,7 @@ from support.faults.roles import cache_host
 from support.hosts.interface import SiteProgram
 from support.target.cluster import Cluster
 from support.target.redis import ERRORS, client_of, primaries_of, replicas_of, sentinel_of
+from support.target.temporary_redis_settings import TemporarySettings
 from support.target.topology import RedisAddress
 from support.timeouts import NOTICE, VISIBLE
 from support.waiting import NotYet, describe, eventually, pause
@@ -72,16 +73,13 @@ class Full:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._before: dict[RedisAddress, dict[str, str]] = {}
+        self._change = TemporarySettings(server_of(cluster), str(self), self._SETTINGS)
 
     def __str__(self) -> str:
         return "Redis is full"
 
     def inject(self) -> None:
-        for server in primaries_of(server_of(self._cluster)):
-            with client_of(server) as client:
-                self._before[server] = {name: client.config_get(name)[name] for name in self._SETTINGS}
-                self._configure(client, self._SETTINGS)
+        self._change.begin()
 
     def require_in_effect(self) -> None:
         with self._cluster.redis() as client:
@@ -92,18 +90,7 @@ class Full:
         raise NotYet("Redis still accepts writes")
 
     def heal(self) -> None:
-        with ExitStack() as every:  # each, also if one of them fails
-            for server, before in self._before.items():
-                every.callback(self._restore, server, before)
-
-    def _restore(self, server: RedisAddress, before: Mapping[str, str]) -> None:
-        with client_of(server) as client:
-            self._configure(client, before)
-
-    @staticmethod
-    def _configure(client: redis.Redis, settings: Mapping[str, str]) -> None:
-        for name, value in settings.items():
-            client.config_set(name, value)
+        self._change.end()
 
 
 class FailedOver:

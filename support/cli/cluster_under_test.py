@@ -20,7 +20,7 @@ from support.reporting.journal import Journal
 from support.reporting.scenario import Scenario
 from support.run import Run
 from support.settings import Settings, variable_of
-from support.target import temporary_configuration
+from support.target import changed_settings
 from support.target.capabilities import lacking
 from support.target.cluster import Cluster
 from support.target.topology import Topology
@@ -121,11 +121,11 @@ def target_of(options: RunOptions, place: KeptCluster, progress: Callable[[str],
 
 
 def _as_configured(topology: Topology) -> Topology:
-    """A user's cluster, with what killed runs have changed in Patroni's configuration given back."""
-    found = temporary_configuration.give_back(Cluster(topology))
+    """A user's cluster, with the settings given back that killed runs have changed."""
+    found = changed_settings.give_back(Cluster(topology))
     for line in (*found.done, *found.kept):
-        say(f"an earlier run has changed Patroni's configuration: {line}")
-    return temporary_configuration.undisturbed(topology, found)
+        say(f"an earlier run has changed settings: {line}")
+    return changed_settings.undisturbed(topology, found)
 
 
 def _target_from_outside(options: RunOptions, settings: Settings, place: KeptCluster) -> TargetCluster:

@@ -21,12 +21,12 @@ from support.example_app.profile_fit import missing, not_unique, proposal, witho
 from support.hosts import probe, why_not_namespaces
 from support.reporting.obstacles import Skip, obstacles
 from support.settings import Settings
-from support.target import dcs, temporary_configuration
+from support.target import changed_settings, dcs
 from support.target.baseline import apply_baseline
 from support.target.capabilities import CAPABILITIES
+from support.target.changes import Note
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster, user_hosts
-from support.target.temporary_configuration import Note
 from support.target.timing import Timing
 from support.target.topology import MemberAddress, Topology
 
@@ -57,7 +57,7 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
         remarks = (
             *([f"named by {settings.accept_named_by}"] if settings.accept_named_by else []),
             *_found(topology),
-            *map(_changed, temporary_configuration.left(Cluster(topology))),
+            *map(_changed, changed_settings.left(Cluster(topology))),
             *host_lines(topology, user_hosts.find(settings.accept_hosts, topology).looked),
             *_tables(topology, settings),
             *(f"known limit: {limit}" for limit in limits),
@@ -72,7 +72,7 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
 
 
 def _changed(note: Note) -> str:
-    return f"Patroni's configuration is changed: {note}: ./accept heal gives back what was there before"
+    return f"settings are changed: {note}: ./accept heal gives back what was there before"
 
 
 def show(diagnosis: Diagnosis, scenarios: Sequence[Planned]) -> None:

@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from support.cli.console import out
-from support.errors import AcceptError, NotInTime, UsageError
+from support.errors import AcceptError, NotInTime, RequirementMissing, UsageError
 from support.hosts.remote import HostAccess
 from support.hosts.remote.ways import heal_host
 from support.settings import Settings
-from support.target.discovery import user_cluster, web
+from support.target import temporary_redis_settings
+from support.target.discovery import cache, user_cluster, web
+from support.target.discovery.database import LOCAL, hosts_given
 from support.target.discovery.user_hosts import declared_access
 from support.target.members import NO_ANSWER, NoAnswer
 from support.target.patroni import PatroniApi
+from support.target.redis import ERRORS as REDIS_ERRORS
 from support.target.temporary_configuration import give_back_by
 from support.timeouts import REJOIN, REST
 from support.waiting import NotYet, describe, eventually
@@ -21,7 +24,7 @@ Healed = tuple[bool, list[str]]
 
 
 def heal(settings: Settings) -> int:
-    """Undo everything on every host of [hosts] at once, then in Patroni's configuration, and say what was done.
+    """Undo everything on every host of [hosts] at once, then in Patroni's configuration and Redis' settings; say what.
 
     Returns 1 if anything could not be undone, or looked at. The database need not answer. Raises UsageError if the
     settings name no cluster of the user's.
@@ -36,7 +39,7 @@ def heal(settings: Settings) -> int:
     if settings.enable_patroni is not False:
         started = any(told for _, told in answers.values())
         answers |= _configuration_given_back(settings, patience=REJOIN if started else REST)
-    return _show(answers)
+    return _show({**answers, **_redis_settings_given_back(settings)})
 
 
 def _healed(declared: HostAccess) -> Healed:
@@ -70,6 +73,22 @@ def _configuration_given_back(settings: Settings, patience: float) -> Mapping[st
         return eventually(by_any, within=patience, subject="a REST API of Patroni answers")
     except NotInTime as error:
         return {"Patroni": (False, [f"its configuration was not looked at: {error.observed}"])}
+
+
+def _redis_settings_given_back(settings: Settings) -> Mapping[str, Healed]:
+    """Nothing if the settings name no Redis. One that was just started needs a moment to load its data."""
+
+    def given_back() -> Healed:
+        server = cache.find(settings, next(iter(hosts_given(settings)), LOCAL))
+        return True, list(temporary_redis_settings.give_back(server, whoever=True).done) if server else []
+
+    if not settings.model_fields_set & cache.NAMING:
+        return {}
+    no_answer = (RequirementMissing, *REDIS_ERRORS)
+    try:
+        return {"Redis": eventually(given_back, within=REST, subject="Redis answers", retry_on=no_answer)}
+    except NotInTime as error:
+        return {"Redis": (False, [f"its settings were not looked at: {error.observed}"])}
 
 
 def _show(answers: Mapping[str, Healed]) -> int:

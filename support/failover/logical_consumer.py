@@ -39,8 +39,9 @@ _SLOTS = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = %s"
 class MaintainedSlot:
     """A fault, because it changes the cluster for a while: Patroni is to keep a logical slot through a failover."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self.name = f"accept_{new_id()}"
+    def __init__(self, cluster: Cluster, run: str) -> None:
+        """`run` is the id of the run, by which the next one finds what is left."""
+        self.name = f"accept_{run}_slot_{new_id()}"
         self._cluster = cluster
         slot = {"type": "logical", "database": cluster.topology.database, "plugin": "pgoutput"}
         self._configuration = TemporaryConfiguration(cluster, str(self), {"slots": {self.name: slot}})

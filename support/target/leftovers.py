@@ -1,8 +1,8 @@
 """Leftovers of killed runs in a target: what they noted is removed by name, and what others left is searched for.
 
-The rows of a run are in namespaces `accept-<id>...`, its schemas are called `accept_<id>...`, and the id tells when the
-run began. A run on this machine leaves a folder, which tells whether it is still going on, and what it stored where. Of
-a run on another machine nothing is known but what can be found in the tables, and how old it is.
+The rows of a run are in namespaces `accept-<id>...`, its schemas and publications are called `accept_<id>...`, and the
+id tells when the run began. A run on this machine leaves a folder, which tells whether it is still going on, and what
+it stored where. Of a run on another machine nothing is known but what can be found in the tables, and how old it is.
 """
 
 import re
@@ -37,6 +37,7 @@ in any collation its digits are between these two bounds."""
 _SCHEMAS = (
     "SELECT nspname FROM pg_namespace WHERE nspname ~ '^accept_[0-9a-f]{12}(_|$)' AND pg_has_role(nspowner, 'USAGE')"
 )
+_PUBLICATIONS = "SELECT pubname FROM pg_publication WHERE pubname ~ '^accept_[0-9a-f]{12}_'"
 _ID = re.compile(r"^accept[-_]([0-9a-f]{12})")
 
 
@@ -67,6 +68,8 @@ class _Found:
 
     schemas: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Run -> its schemas."""
+    publications: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """Run -> its publications, which an administrator has made."""
     rows: dict[str, dict[str, set[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
     """Run -> namespace -> the parts that have rows of it."""
     unsearched: list[str] = field(default_factory=list)
@@ -83,7 +86,7 @@ def remove(cluster: Cluster, own: str, search: bool = True) -> Leftovers:
         found = _search(cluster, search and "schema" not in cluster.topology.lacks)
     except (sql.Error, ConnectFailed) as error:
         return Leftovers(kept=(f"the search for leftovers of earlier runs failed: {describe(error)}",))
-    for run in sorted({*noted, *found.schemas, *found.rows} - {own}):
+    for run in sorted({*noted, *found.schemas, *found.publications, *found.rows} - {own}):
         began, life = begun_at(run), life_of(run)
         ago = timedelta(seconds=round(time.time() - began))
         if life is Life.GOING_ON:
@@ -93,12 +96,13 @@ def remove(cluster: Cluster, own: str, search: bool = True) -> Leftovers:
             continue
         try:
             rows = _remove(cluster, noted.get(run, ()), found.rows.get(run, {}), found.schemas.get(run, ()))
+            _drop(cluster, found.publications.get(run, ()))
         except (sql.Error, ConnectFailed) as error:
             kept.append(f"the leftovers of run {run}, which began {ago} ago, cannot be removed: {describe(error)}")
             continue
         if run in noted or not (RUNS / run / STORED).exists():  # it may have notes about another target
             shutil.rmtree(RUNS / run, ignore_errors=True)
-        if rows or run in found.schemas:
+        if rows or run in found.schemas or run in found.publications:
             removed.append(f"the leftovers of run {run}, which began {ago} ago, were removed ({rows} rows)")
     return Leftovers(tuple(removed), tuple(kept), tuple(found.unsearched))
 
@@ -116,8 +120,12 @@ def _search(cluster: Cluster, tables: bool) -> _Found:
     with sql.session(cluster.write, statement_timeout=SEARCH, autocommit=False) as session:
         names = sql.rows(session, _SCHEMAS)
         session.commit()
+        publications = sql.rows(session, _PUBLICATIONS) if cluster.topology.administrator else []
+        session.commit()
         for (name,) in names:
             found.schemas[_ID.match(name)[1]].append(name)  # type: ignore[index]
+        for (name,) in publications:
+            found.publications[_ID.match(name)[1]].append(name)  # type: ignore[index]
         for part, table, statement in _searches(cluster) if tables else ():
             try:
                 schema.go_by_index(session)
@@ -152,3 +160,8 @@ def _remove(cluster: Cluster, noted: Sequence[Noted], found: Mapping[str, set[st
         for name in schemas:
             sql.execute(session, f"DROP SCHEMA IF EXISTS {quoted(name)} CASCADE")
     return rows
+
+
+def _drop(cluster: Cluster, publications: Sequence[str]) -> None:
+    for name in publications:
+        sql.execute(cluster.administration, f"DROP PUBLICATION IF EXISTS {quoted(name)}")

@@ -6,31 +6,24 @@ comes next finds the note from any machine: `accept heal`, or the next run.
 """
 
 import json
-import os
 import secrets
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from support.errors import NotAvailable
 from support.run import Life
+from support.target.changes import GivenBack, Note
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.target.patroni import PatroniApi
 from support.target.patroni_commands import configure, configure_by
-from support.target.topology import Login, Topology
+from support.target.topology import Login
 from support.timeouts import RECOVERY
 from support.waiting import describe, eventually
 
 PREFIX = "accept_before_"
 """How the names of the notes begin."""
-LONGEST = 1800.0
-"""Seconds after which whoever made a change is taken to be gone, if that cannot be seen here: no scenario takes so
-long."""
 _NO_CHANGE = {f"{PREFIX}nothing": None}
-_START_TIME = 19  # the field of /proc/PID/stat, counted after the name
 
 
 class TemporaryConfiguration:
@@ -46,7 +39,7 @@ class TemporaryConfiguration:
         """Raises NotYet if no member answers, NotAvailable if the command is refused."""
         now = configure(self._cluster, _NO_CHANGE)
         self._before = _before(now, self._changes)
-        note = Note(self._name, self._why, *_this_process(), time.time(), self._before)
+        note = Note.of_this_process(self._name, self._why, self._before)
         configure(self._cluster, {**self._changes, self._name: note.text})
 
     def end(self) -> None:
@@ -64,55 +57,6 @@ class TemporaryConfiguration:
             retry_on=(NotAvailable, *NO_ANSWER),
         )
         self._before = None
-
-
-@dataclass(frozen=True)
-class Note:
-    """What a change has replaced, and who made it."""
-
-    name: str
-    """The key of the dynamic configuration under which it is."""
-    why: str
-    machine: str
-    """Tells apart machines, since each of their boots, and containers with processes of their own."""
-    host: str
-    """The name of the machine, for people."""
-    process: str
-    """`pid:start`."""
-    since: float
-    """Seconds since the epoch."""
-    before: Mapping[str, Any]
-    """The command that gives it back."""
-
-    @property
-    def text(self) -> str:
-        """As a text: in a value with parts, Patroni would take a null for the command to remove it."""
-        return json.dumps({name: value for name, value in vars(self).items() if name != "name"})
-
-    @property
-    def life(self) -> Life:
-        """Whether the process that made the change is still there, as far as is known here."""
-        if self.machine != _this_machine():
-            return Life.UNKNOWN if time.time() - self.since < LONGEST else Life.OVER
-        return Life.GOING_ON if _started(self.process.partition(":")[0]) == self.process else Life.OVER
-
-    @property
-    def keys(self) -> str:
-        """What it changed."""
-        return ", ".join(_keys(self.before))
-
-    def __str__(self) -> str:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
-        return f"{self.keys} ({self.why}, by a run on {self.host} since {when})"
-
-
-@dataclass(frozen=True)
-class GivenBack:
-    """What was found of changes that others have made; each line is about one."""
-
-    done: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    """Not given back: whoever made the change may still be there, or Patroni does not accept the command."""
 
 
 def left(cluster: Cluster) -> list[Note]:
@@ -165,18 +109,7 @@ def give_back_by(patroni: PatroniApi, login: Login | None, *, whoever: bool) -> 
     over = [one for one in notes if whoever or one.life is Life.OVER]
     for note in over:
         configure_by(patroni, login, {**note.before, note.name: None})
-    return GivenBack(
-        tuple(f"{one}: given back" for one in over),
-        tuple(f"{one}: if that run is over, ./accept heal gives it back" for one in notes if one not in over),
-    )
-
-
-def undisturbed(topology: Topology, found: GivenBack) -> Topology:
-    """The same; nothing is disturbed in it while somebody else's change is in force."""
-    if not found.kept:
-        return topology
-    why = f"Patroni's configuration is changed by somebody else: {'; '.join(found.kept)}"
-    return replace(topology, lacks={**topology.lacks, "destructive": why})
+    return GivenBack.of(over, (one for one in notes if one not in over))
 
 
 def notes_in(configuration: Mapping[str, Any]) -> list[Note]:
@@ -201,28 +134,3 @@ def _before(now: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         else:
             found[name] = there
     return found
-
-
-def _keys(command: Mapping[str, Any]) -> Iterable[str]:
-    for name, value in command.items():
-        if isinstance(value, Mapping) and value:
-            yield from (f"{name}.{further}" for further in _keys(value))
-        else:
-            yield name
-
-
-def _this_process() -> tuple[str, str, str]:
-    return _this_machine(), os.uname().nodename, _started(str(os.getpid()))
-
-
-def _this_machine() -> str:
-    """Processes of two machines with the same text are the same processes."""
-    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
-
-
-def _started(pid: str) -> str:
-    """A process as `pid:start`; empty if there is none with that id."""
-    try:
-        return f"{pid}:{Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2].split()[_START_TIME]}"
-    except (OSError, IndexError):
-        return ""

@@ -100,3 +100,15 @@ def test_a_database_that_does_not_answer_ends_nothing(cluster: Cluster) -> None:
 def test_a_folder_of_a_run_that_is_gone_tells_nothing(cluster: Cluster) -> None:
     assert not (RUNS / "000000000000").exists()
     assert life_of("000000000000") is Life.UNKNOWN
+
+
+def test_publications_of_a_killed_run_are_dropped(cluster: Cluster, tmp_path: Path) -> None:
+    """An administrator has made them: the application's role could not drop them."""
+    administrator = cluster.topology.application
+    cluster = Cluster(dataclasses.replace(cluster.topology, administrator=administrator))
+    killed = killed_run(tmp_path)
+    for name in (f"accept_{killed}_slot_1", "accept_theirs", "theirs"):
+        sql.execute(cluster.write, f"CREATE PUBLICATION {name}")
+    found = leftovers.remove(cluster, begin_run().id)
+    assert [killed in line for line in found.removed] == [True]
+    assert sql.rows(cluster.write, "SELECT pubname FROM pg_publication ORDER BY 1") == [("accept_theirs",), ("theirs",)]

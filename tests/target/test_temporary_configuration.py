@@ -18,9 +18,10 @@ from support.cli.heal import heal
 from support.run import Life
 from support.settings import Settings
 from support.target import temporary_configuration as temporary
+from support.target.changes import LONGEST, Note
 from support.target.cluster import Cluster
 from support.target.patroni_commands import configure
-from support.target.temporary_configuration import Note, TemporaryConfiguration
+from support.target.temporary_configuration import TemporaryConfiguration
 from support.waiting import eventually
 
 WORDS = "commits wait for no standby"
@@ -155,7 +156,7 @@ def test_a_run_on_another_machine_may_go_on_for_some_time(cluster: Cluster) -> N
     assert note.life is Life.GOING_ON
     elsewhere = replace(note, machine="another")
     assert elsewhere.life is Life.UNKNOWN
-    assert replace(elsewhere, since=note.since - temporary.LONGEST).life is Life.OVER
+    assert replace(elsewhere, since=note.since - LONGEST).life is Life.OVER
     assert replace(note, process=f"{os.getpid()}:1").life is Life.OVER, "another process has its id by now"
     change.end()
 

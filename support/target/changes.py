@@ -1,0 +1,106 @@
+"""Changes of a target's settings for a while: the note that is left in the target with each, and what became of it.
+
+Whoever makes a change also notes there what was there before, and removes the note when it is given back. So whoever
+comes next finds the note from any machine, whatever became of the process that made it: `accept heal`, or the next run.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from support.run import Life
+
+LONGEST = 1800.0
+"""Seconds after which whoever made a change is taken to be gone, if that cannot be seen here: no scenario takes so
+long."""
+_START_TIME = 19  # the field of /proc/PID/stat, counted after the name
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a change has replaced, and who made it."""
+
+    name: str
+    """Where it is: a key of Patroni's dynamic configuration, or of Redis."""
+    why: str
+    machine: str
+    """Tells apart machines, since each of their boots, and containers with processes of their own."""
+    host: str
+    """The name of the machine, for people."""
+    process: str
+    """`pid:start`."""
+    since: float
+    """Seconds since the epoch."""
+    before: Mapping[str, Any]
+    """The values that give it back."""
+
+    @classmethod
+    def of_this_process(cls, name: str, why: str, before: Mapping[str, Any]) -> Self:
+        """The note of a change that this process is about to make."""
+        return cls(name, why, _this_machine(), os.uname().nodename, _started(str(os.getpid())), time.time(), before)
+
+    @property
+    def text(self) -> str:
+        """As a text: in a value with parts, Patroni would take a null for the command to remove it."""
+        return json.dumps({name: value for name, value in vars(self).items() if name != "name"})
+
+    @property
+    def life(self) -> Life:
+        """Whether the process that made the change is still there, as far as is known here."""
+        if self.machine != _this_machine():
+            return Life.UNKNOWN if time.time() - self.since < LONGEST else Life.OVER
+        return Life.GOING_ON if _started(self.process.partition(":")[0]) == self.process else Life.OVER
+
+    @property
+    def keys(self) -> str:
+        """What it changed."""
+        return ", ".join(_keys(self.before))
+
+    def __str__(self) -> str:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        return f"{self.keys} ({self.why}, by a run on {self.host} since {when})"
+
+
+@dataclass(frozen=True)
+class GivenBack:
+    """What was found of changes that others have made; each line is about one."""
+
+    done: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    """Not given back: whoever made the change may still be there, or the values are refused."""
+
+    def __add__(self, other: "GivenBack") -> "GivenBack":
+        return GivenBack((*self.done, *other.done), (*self.kept, *other.kept))
+
+    @classmethod
+    def of(cls, done: Iterable[Note], kept: Iterable[Note]) -> "GivenBack":
+        """`kept` are those of runs that may be going on."""
+        return cls(
+            tuple(f"{one}: given back" for one in done),
+            tuple(f"{one}: if that run is over, ./accept heal gives it back" for one in kept),
+        )
+
+
+def _keys(command: Mapping[str, Any]) -> Iterable[str]:
+    for name, value in command.items():
+        if isinstance(value, Mapping) and value:
+            yield from (f"{name}.{further}" for further in _keys(value))
+        else:
+            yield name
+
+
+def _this_machine() -> str:
+    """Processes of two machines with the same text are the same processes."""
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+
+
+def _started(pid: str) -> str:
+    """A process as `pid:start`; empty if there is none with that id."""
+    try:
+        return f"{pid}:{Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2].split()[_START_TIME]}"
+    except (OSError, IndexError):
+        return ""

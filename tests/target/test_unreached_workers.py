@@ -80,7 +80,7 @@ def test_what_its_patroni_says_is_judged(coordinator: sql.Endpoint, worker: sql.
         second = Cluster(topology).of_group(1)
         assert replica_states(second) == {"w2": "starting"}
         with pytest.raises(NotYet, match="w2 does not stream, it is starting"):
-            health.require_streaming(second, "w2")
+            health.require_replicating(second, "w2")
     assert topology.groups == (0, 1)
     assert {one.name: bool(one.unreached) for one in topology.members} == {"c1": False, "w1": True, "w2": True}
     for capability in ("nodes", "members"):

@@ -11,8 +11,6 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, TypeVar
 
-import pytest
-
 Booting = TypeVar("Booting", bound=Callable[..., Any])
 TESTS = str(Path(__file__).parent)
 SERVERS = {"postgres", "initdb", "redis-server", "etcd", "haproxy", "patroni", "pgbouncer", "unshare", "setpriv"}
@@ -32,8 +30,8 @@ def boots(function: Booting) -> Booting:
     return function
 
 
-def is_booted_for(item: pytest.Item) -> bool:
-    """Whether this test reaches anything that boots."""
+def is_booted_for(item: Any) -> bool:
+    """Whether this test, a pytest.Function, reaches anything that boots."""
     fixtures = item._fixtureinfo.name2fixturedefs.values()
     begin = [item.function, *(one.func for definitions in fixtures for one in definitions)]
     seen: set[int] = set()

@@ -161,7 +161,8 @@ def test_a_session_that_ends_right_after_the_login_is_a_login_that_failed():
                 client.recv(4096)
 
         threading.Thread(target=serve, daemon=True).start()
-        where = sql.Endpoint("a hasty server", *server.getsockname(), "db", "user", "x", {"sslmode": "disable"})
+        port: int = server.getsockname()[1]
+        where = sql.Endpoint("a hasty server", "127.0.0.1", port, "db", "user", "x", {"sslmode": "disable"})
         with pytest.raises(ConnectFailed, match=r"a hasty server.*the session ended right after the login"):
             sql.connect(where)
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from support.cache.clients import CacheClient
 from support.example_app.cache import Read
@@ -44,7 +44,7 @@ class RoundTripCounter:
         host, port = self._listener.getsockname()[:2]
         return Address(host, port)
 
-    def __enter__(self) -> "RoundTripCounter":
+    def __enter__(self) -> Self:
         self._listener = self._open.enter_context(socket.create_server(("127.0.0.1", 0)))
         threading.Thread(target=self._accept, daemon=True).start()
         return self

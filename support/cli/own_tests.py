@@ -48,6 +48,7 @@ LINTERS = (
     Check("format (ruff format)", _module("ruff", "format", "--check")),
     Check("layers (import-linter)", (str(Path(sys.executable).with_name("lint-imports")), "--no-logo")),
     Check("types (mypy)", _module("mypy")),
+    Check("names that tests use (mypy)", _module("mypy", "--config-file", "tests/mypy.ini")),
     Check("scenarios (accept lint)", _module("support.cli", "lint")),
 )
 

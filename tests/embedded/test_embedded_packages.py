@@ -71,8 +71,9 @@ def test_the_next_installation_repairs_what_a_killed_one_left(policy: Path, tmp_
         own_policy(policy)
     killed = quietly(policy, f"touch {tmp_path}/begun; exec sleep 60")
     await_file(tmp_path / "begun")
-    for process in (*psutil.Process(killed.pid).children(recursive=True), killed):
+    for process in psutil.Process(killed.pid).children(recursive=True):
         process.kill()
+    killed.kill()
     killed.wait()
     (tmp_path / "begun").unlink()
     assert quietly(policy, "true").wait() == 0

@@ -5,6 +5,7 @@ import random
 from itertools import pairwise
 
 import pytest
+from swarm_tables import INDEXES, SWARM_TABLES
 
 from support import sql
 from support.example_app import schema
@@ -12,7 +13,6 @@ from support.example_app.known_profiles import SWARM, declared_profile
 from support.example_app.profile import Profile
 from support.example_app.samples import related_rows, store_rows
 from support.waiting import NotYet, eventually
-from tests.example_app.test_schema_profiles import INDEXES, SWARM_TABLES
 
 BARE = declared_profile({"entries": {"table": "bare"}})
 NUMBERS = iter(range(1000))

@@ -96,8 +96,10 @@ def rendered(tmp_path_factory: pytest.TempPathFactory, renderer: None) -> Render
         status = _conclude(ran, console)
     report = directory / "allure-report"
     said = console.file.getvalue()  # type: ignore[attr-defined]
-    pages = [(report / name).read_text() for name in ("allure.html", "dashboard.html", "index.html")]
-    return Rendered(ran, *pages, said, status)
+    tree, dashboard, scenarios = (
+        (report / name).read_text() for name in ("allure.html", "dashboard.html", "index.html")
+    )
+    return Rendered(ran, tree, dashboard, scenarios, said, status)
 
 
 def _conclude(ran: Ran, console: Console) -> int:

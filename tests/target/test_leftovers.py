@@ -1,12 +1,12 @@
 """What killed runs leave in a user's cluster: found, told, removed; what may be somebody's is let alone."""
 
 import dataclasses
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from killed_runs import INSERT, killed_run, namespaces
+from swarm_tables import INDEXES, SWARM_TABLES
 
 from support import sql
 from support.example_app.known_profiles import SWARM
@@ -14,9 +14,6 @@ from support.run import RUNS, Life, begin_run, life_of
 from support.target import leftovers
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, Topology
-from tests.example_app.test_schema_profiles import INDEXES, SWARM_TABLES
-
-INSERT = "INSERT INTO memory_entries (namespace, key, value) VALUES (%s, 'k', 'v')"
 
 
 @pytest.fixture
@@ -31,31 +28,6 @@ def cluster(postgres: sql.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     address = Address(postgres.host, postgres.port)
     login = Login(postgres.user, postgres.password)
     return Cluster(Topology(database=name, application=login, write=address, profile=SWARM))
-
-
-def killed_run(tmp_path: Path) -> str:
-    """The id of a run that was begun by a process which was killed."""
-    code = "from support.run import begin_run; print(begin_run().id, flush=True); input()"
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(root)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    run = process.stdout.readline().strip()
-    assert life_of(run) is Life.GOING_ON
-    process.kill()
-    process.wait()
-    assert life_of(run) is Life.OVER
-    return run
-
-
-def namespaces(cluster: Cluster) -> list[str]:
-    return [name for (name,) in sql.rows(cluster.write, "SELECT namespace FROM memory_entries ORDER BY 1")]
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next(cluster: Cluster, tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from killed_runs import INSERT, killed_run, namespaces
 from program import Program, copy, target
+from swarm_tables import INDEXES, SWARM_TABLES
 
 from support import sql
 from support.cli import clusters
@@ -22,8 +24,6 @@ from support.target.cluster import Cluster
 from support.target.stored import PARTS_OF, Notes, noted, parts_of
 from support.target.topology import Address, Login, Topology
 from support.waiting import NotYet, eventually
-from tests.example_app.test_schema_profiles import INDEXES, SWARM_TABLES
-from tests.target.test_leftovers import INSERT, killed_run, namespaces
 
 STORING = """
 from behave import given

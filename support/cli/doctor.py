@@ -26,7 +26,7 @@ from support.target.baseline import apply_baseline
 from support.target.capabilities import CAPABILITIES
 from support.target.changes import Note
 from support.target.cluster import Cluster
-from support.target.discovery import user_cluster, user_hosts
+from support.target.discovery import logins, user_cluster, user_hosts
 from support.target.timing import Timing
 from support.target.topology import MemberAddress, Topology
 
@@ -141,7 +141,7 @@ def _found(topology: Topology) -> Iterator[str]:
     for member in topology.members:
         group = f" of worker group {member.group}" if member.group else ""
         yield f"member {member.name}{group}: PostgreSQL {member.unreached or member.postgres}, {_rest(member)}"
-    for why in user_cluster.logins_refused(topology, topology.application).values():
+    for why in logins.refused(topology, topology.application).values():
         yield f"the application cannot log in to {why}; the run will report it"
     for member in topology.absent:
         yield f"member {member.name}: declared, but does not answer ({_rest(member)})"

@@ -1,7 +1,7 @@
 """The user's own cluster: what the settings say about it, checked against and completed by what answers there."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -10,21 +10,31 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from support import libpq, sql
-from support.errors import ConnectFailed, NotAvailable, NotInTime, RequirementMissing, TargetUnreachable, UsageError
+from support.errors import ConnectFailed, NotAvailable, RequirementMissing, TargetUnreachable, UsageError
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
 from support.target import citus, etcd
 from support.target.cluster import Cluster
-from support.target.discovery import addresses, cache, database, dcs, members, nodes, pooler, proxy, user_hosts, web
-from support.target.discovery.addresses import Reach
+from support.target.discovery import (
+    addresses,
+    cache,
+    database,
+    dcs,
+    logins,
+    members,
+    nodes,
+    pooler,
+    proxy,
+    user_hosts,
+    web,
+)
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, server_of
 from support.target.discovery.members import Group, SearchContext
 from support.target.members import NO_ANSWER, NoAnswer
 from support.target.patroni import STANDBY_LEADER, PatroniApi
 from support.target.tables import with_profile
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology, WebAccess
-from support.timeouts import NOTICE
-from support.waiting import NotYet, describe, eventually
+from support.waiting import NotYet
 
 _NO_ADMINISTRATOR = "no superuser's login was given (ACCEPT_ADMIN_USER, ACCEPT_ADMIN_PASSWORD)"
 
@@ -44,8 +54,6 @@ class _Findings:
     redis: RedisAddress | None = None
 
 
-_SEES_ALL = "SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')"
-_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 _MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
 
 
@@ -287,29 +295,15 @@ def _look_at_logins(topology: Topology, findings: _Findings) -> None:
     elif len(first) == 2:
         findings.lacks["several_replicas"] = f"the only members are {' and '.join(first)}"
     reached = [member for member in topology.members if not member.unreached]
-    refused = logins_refused(topology, topology.application)
+    refused = logins.refused(topology, topology.application)
     if len(refused) == len(reached):
         findings.lacks.setdefault("members", f"no member accepts a direct login: {'; '.join(refused.values())}")
-    _look_at_rights(topology, findings)
+    findings.lacks |= logins.rights_lacking(topology)
     if topology.administrator is None:
         findings.lacks["admin"] = _NO_ADMINISTRATOR
     else:
-        if refused := logins_refused(topology, topology.administrator, refused):
+        if refused := logins.refused(topology, topology.administrator, refused):
             findings.lacks["admin"] = f"the superuser cannot log in to every member: {'; '.join(refused.values())}"
-
-
-def _look_at_rights(topology: Topology, findings: _Findings) -> None:
-    """Whether the superuser is one, and which sessions can be seen: by the superuser, or else by the application."""
-    login = topology.administrator or topology.application
-    endpoint = topology.endpoint("write", login)
-    with suppress(sql.Error, ConnectFailed), sql.session(endpoint) as session:
-        if not sql.value(session, _SEES_ALL):
-            findings.lacks["monitor"] = (
-                f"{login.user} does not see the sessions of other roles: give ACCEPT_ADMIN_USER, or "
-                f"GRANT pg_monitor TO {login.user}"
-            )
-        if login is topology.administrator and not sql.value(session, _SUPERUSER):
-            findings.lacks["admin"] = f"{login.user} is not a superuser (ACCEPT_ADMIN_USER)"
 
 
 def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) -> Topology:
@@ -322,7 +316,7 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
     if topology.read:
         read = topology.endpoint("read", topology.application)
         setting = "RUVECTOR_READ_URL" if settings.ruvector_read_url else "HAPROXY_REPLICA_PORT"
-        _declared(refused := _refused_for_good(read), setting, refused)
+        _declared(refused := logins.refused_for_good(read), setting, refused)
     group = findings.groups[0] if findings.groups else Group(())
     known = proxy.ProxyContext(
         write=topology.endpoint("write", topology.application),
@@ -414,46 +408,12 @@ def workers_lacking(workers: int, sizes: Mapping[int, int]) -> dict[str, str]:
     return lacks
 
 
-def logins_refused(topology: Topology, login: Login, without: Collection[str] = ()) -> dict[str, str]:
-    """Member that refuses that login -> its error. Asks the members that are reached directly, `without` these."""
-    found = {
-        member.name: _login_refused(topology.endpoint_at(f"member {member.name}", member.postgres, login))
-        for member in topology.members
-        if not member.unreached and member.name not in without
-    }
-    return {name: why for name, why in found.items() if why}
-
-
 def _without(what: str, why: Mapping[str, str]) -> str:
     return f"{what} cannot be reached on every member: {'; '.join(f'{name}: {said}' for name, said in why.items())}"
 
 
 def _gone(absent: list[MemberAddress], why: str) -> str:
     return f"{', '.join(member.name for member in absent)} does not answer, and {why}"
-
-
-def _refused_for_good(endpoint: sql.Endpoint) -> str:
-    """Why an endpoint refuses every login; empty if it accepts one before a proxy must have noticed a dead server."""
-
-    def accept_login() -> None:
-        if refused := _login_refused(endpoint):
-            raise NotYet(refused)
-
-    if all(addresses.reach(Address(*one)) is not Reach.OPEN for one in endpoint.hosts):
-        return _login_refused(endpoint)
-    try:
-        eventually(accept_login, within=NOTICE, subject="it accepts the application's login")
-    except NotInTime as error:
-        return error.observed
-    return ""
-
-
-def _login_refused(endpoint: sql.Endpoint) -> str:
-    try:
-        with sql.session(endpoint):
-            return ""
-    except (ConnectFailed, sql.Error) as error:
-        return describe(error)
 
 
 def _declared(missing: object, setting: str, why: str) -> None:

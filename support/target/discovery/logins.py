@@ -1,0 +1,69 @@
+"""Logins to the cluster: who refuses one, and what it may do once it is accepted."""
+
+from collections.abc import Collection
+from contextlib import suppress
+
+from support import sql
+from support.errors import ConnectFailed, NotInTime
+from support.target.discovery import addresses
+from support.target.discovery.addresses import Reach
+from support.target.topology import Address, Login, Topology
+from support.timeouts import NOTICE
+from support.waiting import NotYet, describe, eventually
+
+_SEES_ALL = "SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')"
+_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
+
+
+def refused(topology: Topology, login: Login, without: Collection[str] = ()) -> dict[str, str]:
+    """Member that refuses that login -> its error. Asks the members that are reached directly, `without` these."""
+    found = {
+        member.name: login_refused(topology.endpoint_at(f"member {member.name}", member.postgres, login))
+        for member in topology.members
+        if not member.unreached and member.name not in without
+    }
+    return {name: why for name, why in found.items() if why}
+
+
+def rights_lacking(topology: Topology) -> dict[str, str]:
+    """Capability -> why it is lacking: a superuser who is none, or a login that does not see the sessions of others.
+
+    Asks as the superuser, else as the application.
+    """
+    lacks = dict[str, str]()
+    login = topology.administrator or topology.application
+    endpoint = topology.endpoint("write", login)
+    with suppress(sql.Error, ConnectFailed), sql.session(endpoint) as session:
+        if not sql.value(session, _SEES_ALL):
+            lacks["monitor"] = (
+                f"{login.user} does not see the sessions of other roles: give ACCEPT_ADMIN_USER, or "
+                f"GRANT pg_monitor TO {login.user}"
+            )
+        if login is topology.administrator and not sql.value(session, _SUPERUSER):
+            lacks["admin"] = f"{login.user} is not a superuser (ACCEPT_ADMIN_USER)"
+    return lacks
+
+
+def refused_for_good(endpoint: sql.Endpoint) -> str:
+    """Why an endpoint refuses every login; empty if it accepts one before a proxy must have noticed a dead server."""
+
+    def accept_login() -> None:
+        if refused := login_refused(endpoint):
+            raise NotYet(refused)
+
+    if all(addresses.reach(Address(*one)) is not Reach.OPEN for one in endpoint.hosts):
+        return login_refused(endpoint)
+    try:
+        eventually(accept_login, within=NOTICE, subject="it accepts the application's login")
+    except NotInTime as error:
+        return error.observed
+    return ""
+
+
+def login_refused(endpoint: sql.Endpoint) -> str:
+    """Why an endpoint refuses the login now; empty if it accepts it."""
+    try:
+        with sql.session(endpoint):
+            return ""
+    except (ConnectFailed, sql.Error) as error:
+        return describe(error)

@@ -58,6 +58,12 @@ SABOTAGES = (
         replicas_tagged(nofailover=True),
     ),
     Sabotage(
+        "replication-slots-off",
+        "Patroni maintains no replication slots",
+        notices({"RL-01": "replication slots were declared on .*use_slots is off"}),
+        by_shared_configuration({"postgresql": {"use_slots": False}}),
+    ),
+    Sabotage(
         "slow-to-notice",
         "the leader's lease lasts 90 seconds, and Patroni looks twice a minute",
         notices(

@@ -166,13 +166,14 @@ def life_of(run: str) -> Life:
     return Life.OVER
 
 
-def forget(directory: Path) -> None:
+def forget(directory: Path, notes: bool = True) -> None:
     """Remove the folder of a run that is over.
 
     If it has notes of rows that may be left in the target, those stay, for the next run that tests that target; so does
-    the file that tells `life_of` that this run is over.
+    the file that tells `life_of` that this run is over. Without `notes` the target is gone as well.
     """
-    if not (directory / STORED).exists():
+    _release(directory / _LIFE)
+    if not notes or not (directory / STORED).exists():
         shutil.rmtree(directory, ignore_errors=True)
         return
     for path in directory.iterdir():
@@ -191,6 +192,13 @@ def _hold(file: Path) -> None:
     """Lock a file until this process ends."""
     _HELD.append(file.open("w"))
     fcntl.flock(_HELD[-1], fcntl.LOCK_EX)
+
+
+def _release(file: Path) -> None:
+    """Unlock it, if this process has locked it: a process may have any number of runs, one after the other."""
+    for one in [held for held in _HELD if held.name == str(file)]:
+        one.close()
+        _HELD.remove(one)
 
 
 def new_id() -> str:

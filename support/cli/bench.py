@@ -203,7 +203,7 @@ def _empty_suites(site: Site) -> Samples:
             output = ["--outfile", str(run.results), "--no-summary", "--tags", "@nothing"]
             figure = tools.seconds_of([*behave_process.behave_argv(), *options, *output])
         finally:
-            shutil.rmtree(run.directory, ignore_errors=True)
+            forget(run.directory, notes=False)
         yield Sample(figure, tools.seconds_of([*behave_process.behave_argv(), "--version"]))
 
 

@@ -105,7 +105,7 @@ def target_of(options: RunOptions, place: KeptCluster, progress: Callable[[str],
         from support.target.baseline import apply_baseline
         from support.target.discovery import user_cluster  # half a second that other targets need not spend
 
-        topology = _as_configured(user_cluster.discover(options.settings))
+        topology = as_configured(user_cluster.discover(options.settings))
         topology, _ = apply_baseline(topology, options.settings.expectations)
         if by := options.settings.accept_named_by:
             say(f"{by} names the cluster to test, {topology.called} (--target embedded: one of the suite's own)")
@@ -120,7 +120,7 @@ def target_of(options: RunOptions, place: KeptCluster, progress: Callable[[str],
     return TargetCluster(topology, end=sandbox.close)
 
 
-def _as_configured(topology: Topology) -> Topology:
+def as_configured(topology: Topology) -> Topology:
     """A user's cluster, with the settings given back that killed runs have changed."""
     found = changed_settings.give_back(Cluster(topology))
     for line in (*found.done, *found.kept):

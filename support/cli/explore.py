@@ -16,7 +16,7 @@ from typing import Any
 from support.cli import behave_process, clusters
 from support.cli.behave_process import FORMATTER, sigterm_interrupts
 from support.cli.boot import boot_cluster
-from support.cli.cluster_under_test import as_variables
+from support.cli.cluster_under_test import as_configured, as_variables
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.episodes import Episode, Move, episode, possible
@@ -24,7 +24,7 @@ from support.cli.paths import STATE
 from support.errors import NotInTime, UsageError
 from support.reporting.journal import BROKEN, NOTHING_JUDGED, PASSED, read
 from support.reporting.scenario import ScenarioResult, Verdict
-from support.run import begin_run, new_id
+from support.run import begin_run, forget, new_id
 from support.settings import Settings
 from support.target.baseline import apply_baseline
 from support.target.cluster import Cluster
@@ -153,6 +153,7 @@ class _Runner:
     def __init__(self, topology: Topology, given: Mapping[str, Any], heals_within: float = 0.0) -> None:
         """`heals_within`: the seconds that a cluster which outlives the exploration has to be healed after Ctrl-C."""
         self._topology, self._given, self._heals_within = topology, given, heals_within
+        self._outlives = heals_within > 0
 
     def __call__(self, wanted: Episode, title: str) -> Tried:
         begun = time.monotonic()
@@ -168,7 +169,7 @@ class _Runner:
             record = read(run.journal)
         finally:
             feature.unlink(missing_ok=True)
-            shutil.rmtree(run.directory, ignore_errors=True)
+            forget(run.directory, notes=self._outlives)
         seconds = time.monotonic() - begun
         result: ScenarioResult | None = next(iter(record.results), None)
         if result is None:
@@ -189,7 +190,7 @@ def _target(options: ExploreOptions, cleanup: ExitStack) -> Topology:
     if options.cluster is not None:
         return options.cluster.topology
     if options.settings.external:
-        return user_cluster.discover(options.settings)
+        return as_configured(user_cluster.discover(options.settings))
     place: Path = (STATE / f"explore-{new_id()}").absolute()
     place.mkdir(mode=0o700, parents=True)
     cleanup.callback(shutil.rmtree, place, ignore_errors=True)

@@ -1,6 +1,6 @@
 """`accept heal`: undo whatever runs that were killed have left on a user's cluster, from any machine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from support.cli.console import out
@@ -38,7 +38,7 @@ def heal(settings: Settings) -> int:
             answers = dict(zip(ways, each.map(_healed, ways.values()), strict=True))
     if settings.enable_patroni is not False:
         started = any(told for _, told in answers.values())
-        answers |= _configuration_given_back(settings, patience=REJOIN if started else REST)
+        answers |= _configurations_given_back(settings, patience=REJOIN if started else REST)
     return _show({**answers, **_redis_settings_given_back(settings)})
 
 
@@ -46,33 +46,56 @@ def _healed(declared: HostAccess) -> Healed:
     told: list[str] = []
     try:
         return heal_host(declared, told.append), told
-    except AcceptError as error:
+    except Exception as error:  # whatever it is, the other hosts and the settings are healed
         return False, [*told, describe(error)]
 
 
-def _configuration_given_back(settings: Settings, patience: float) -> Mapping[str, Healed]:
-    """Scope -> what was given back, within `patience` seconds: a Patroni that was started just now needs some."""
+def _configurations_given_back(settings: Settings, patience: float) -> Mapping[str, Healed]:
+    """Scope -> what was given back, within `patience` seconds: a Patroni that was started just now needs some.
 
-    def by_any() -> dict[str, Healed]:
-        told, silent = dict[str, list[str]](), list[str]()
-        for address, answer in user_cluster.patronis(settings).items():
-            if isinstance(answer, NoAnswer):
-                silent.append(f"{address}: {answer.why}")
-                continue
-            try:  # each: members of several groups have the same scope, and do not share their configuration
-                patroni = PatroniApi(address, web.of_patroni(settings))
-                given = give_back_by(patroni, user_cluster.patroni_login(settings), whoever=True)
-                told.setdefault(f"Patroni of {answer.scope}", []).extend(given.done)
-            except (AcceptError, *NO_ANSWER) as error:
-                silent.append(f"{address}: {describe(error)}")
-        if not told:
-            raise NotYet("; ".join(silent))
-        return {name: (True, lines) for name, lines in told.items()}
+    Where no setting says that there is a Patroni, none has to answer.
+    """
+    expected = bool(settings.enable_patroni or settings.accept_hosts or user_cluster.declared_patronis(settings))
+    told = dict[str, Healed]()
+
+    def in_every_group() -> None:
+        unheard = _given_back(settings, told)
+        if unheard:
+            raise NotYet("; ".join(unheard))
 
     try:
-        return eventually(by_any, within=patience, subject="a REST API of Patroni answers")
+        eventually(in_every_group, within=patience if expected else 0.0, subject="a Patroni of every group answers")
     except NotInTime as error:
-        return {"Patroni": (False, [f"its configuration was not looked at: {error.observed}"])}
+        if expected:
+            told["Patroni"] = False, [f"not every configuration was looked at: {error.observed}"]
+        elif not told:
+            told["Patroni"] = True, ["PATRONI_HOSTS names none, and none answers beside the database"]
+    return told
+
+
+def _given_back(settings: Settings, told: dict[str, Healed]) -> Sequence[str]:
+    """Adds to `told`. Returns where nobody answered, if that may be a group of its own; empty if each was looked at.
+
+    The members of a group share the configuration, so one of them is enough. Groups of Citus have the same scope, and
+    do not share it.
+    """
+    silent, heard, groups = list[str](), set[str](), set[frozenset[str]]()
+    for address, answer in user_cluster.patronis(settings).items():
+        if isinstance(answer, NoAnswer):
+            silent.append(f"{address}: {answer.why}")
+            continue
+        try:
+            patroni = PatroniApi(address, web.of_patroni(settings))
+            given = give_back_by(patroni, user_cluster.patroni_login(settings), whoever=True)
+        except (AcceptError, *NO_ANSWER) as error:
+            silent.append(f"{address}: {describe(error)}")
+            continue
+        _, before = told.get(f"Patroni of {answer.scope}", (True, []))
+        told[f"Patroni of {answer.scope}"] = True, [*before, *given.done]
+        heard.add(answer.name or str(address))
+        groups.add(answer.known)
+    others = sum(map(len, groups)) - len(heard)  # in those groups: they may be the silent ones
+    return silent if len(silent) > others or not groups else ()
 
 
 def _redis_settings_given_back(settings: Settings) -> Mapping[str, Healed]:

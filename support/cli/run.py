@@ -146,10 +146,7 @@ def _planned(selection: Selection, settings: Settings) -> Sequence[behave_proces
 
 def _forget(run: Run) -> None:
     """Remove the run's folder, except for its notes of rows that it may have left in a target that outlives it."""
-    if run.replaceable:
-        shutil.rmtree(run.directory, ignore_errors=True)
-    else:
-        forget(run.directory)
+    forget(run.directory, notes=not run.replaceable)
 
 
 @contextmanager

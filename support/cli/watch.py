@@ -48,7 +48,7 @@ def run_on_changes(options: RunOptions) -> int:
         raise UsageError("--watch goes with none of --jobs, --repeat, --rerun and --keep")
     options = replace(options, cluster=_cluster(options))
     target = target_of(options, options.cluster or KeptCluster(Path()), say)
-    with ExitStack() as cleanup:
+    with ExitStack() as cleanup, behave_process.sigterm_interrupts():
         watcher = _Watcher(options, target)
         cleanup.callback(watcher.close)
         while True:

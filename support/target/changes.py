@@ -17,7 +17,8 @@ from support.run import Life
 LONGEST = 1800.0
 """Seconds after which whoever made a change is taken to be gone, if that cannot be seen here: no scenario takes so
 long."""
-_START_TIME = 19  # the field of /proc/PID/stat, counted after the name
+_START_TIME = 19  # the field of /proc/PID/stat, counted after the name; the first one is the state
+_ENDED = ("Z", "X")
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,9 @@ def _this_machine() -> str:
 
 
 def _started(pid: str) -> str:
-    """A process as `pid:start`; empty if there is none with that id."""
+    """A process as `pid:start`; empty if there is none with that id, or if it has ended and nobody has reaped it."""
     try:
-        return f"{pid}:{Path(f'/proc/{pid}/stat').read_text().rpartition(') ')[2].split()[_START_TIME]}"
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+        return "" if fields[0] in _ENDED else f"{pid}:{fields[_START_TIME]}"
     except (OSError, IndexError):
         return ""

@@ -64,6 +64,7 @@ def configure_by(patroni: PatroniApi, login: Login | None, changes: Mapping[str,
 
     Unlike `PatroniApi.configuration`, whose answer may be some seconds old, it reads the DCS itself.
     """
+    patroni.status_code("/liveness")  # a suspended one accepts connections too, and would do later what waits there
     answer = _answer(patroni, login, "PATCH", "/config", changes)
     _require_done(patroni.url, Reply.of(answer))
     decoded: Mapping[str, Any] = answer.json()

@@ -33,7 +33,7 @@ class TemporarySettings:
     def begin(self) -> None:
         """Raises Inconclusive if another run has changed them, and one of ERRORS if Redis does not do it."""
         if others := left(self._server):  # not by SET NX alone: it is refused while Redis is full
-            raise Inconclusive(f"another run has changed: {others[0]}")
+            raise Inconclusive(f"settings are changed already: {others[0]}")
         before: dict[str, dict[str, str]] = {}
         primaries = primaries_of(self._server)
         for one in primaries:
@@ -118,7 +118,8 @@ def _restore(server: RedisAddress, address: str, before: Mapping[str, str]) -> N
     host, _, port = address.rpartition(":")
     at = Address(host.strip("[]"), int(port))
     with client_of(replace(server, address=at, mode="standalone", further=(), sentinel_login=None)) as client:
-        _configure(client, before)
+        # In reverse: while there is a limit of nothing, a policy that evicts would evict whatever is there.
+        _configure(client, dict(reversed(list(before.items()))))
 
 
 def _configure(client: redis.Redis, settings: Mapping[str, str]) -> None:

@@ -135,6 +135,40 @@ def test_what_began_although_no_answer_came_is_undone(here: Reach, tmp_path: Pat
     assert not guards.active
 
 
+def test_what_cannot_be_recorded_any_more_is_undone_at_once(here: Reach, tmp_path: Path) -> None:
+    """As where /run is full by then: a guard alone would undo it, some time later."""
+    guards, undone, records = Guards(), tmp_path / "undone", _folder(here.variables["FOLDER"])
+    in_the_way = f"for one in {records}/*/; do mkdir ${{one}}lasts; done"
+    with pytest.raises(HostRefused, match="it was undone again"):
+        guards.inject("here", here, "outside", in_the_way, f"touch {undone}", ":")
+    assert undone.exists()
+    assert not guards.active
+
+
+def test_what_failed_halfway_is_undone_at_once(here: Reach, tmp_path: Path) -> None:
+    guards, undone = Guards(), tmp_path / "undone"
+    failing = replace(here, argv=("sh", "-c", f"sed 's/&& settle/\\&\\& false/' | {' '.join(here.argv)}"))
+    with pytest.raises(HostRefused):
+        guards.inject("here", failing, "outside", ":", f"touch {undone}")
+    assert undone.exists()
+
+
+def test_a_file_with_two_names_is_given_back_after_a_reboot(here: Reach, tmp_path: Path) -> None:
+    """Its place as [hosts] says it, and as the command line of its program does."""
+    file = tmp_path / "patroni.yml"
+    file.write_text("old")
+    with subprocess.Popen(["sh", "-c", "sleep 600; :", "patroni", str(file)]) as program:
+        (found,) = identities([_looked(here, program)])
+        fault = Guards(beat=600).inject("here", here, "edit", f"{tmp_path}//patroni.yml", found, "new")
+        record = _folder(here.variables["FOLDER"]) / fault.id
+        subprocess.run(["pkill", "-KILL", "-f", f"{record}/[g]uard"], check=False)
+        shutil.rmtree(record)
+        assert "failed" not in here.run("heal", fault.id)
+        assert file.read_text() == "old"
+        assert not list(tmp_path.glob("*.accept-*"))
+        program.kill()
+
+
 def test_a_fault_that_could_not_be_healed_is_left_to_its_guard(
     here: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,8 @@ from remote_hosts import Machine, ssh_hosts
 
 from support.faults.process import Freeze, HostCrash
 from support.hosts.remote import HostRefused, ProgramAccess, RemoteSite
+from support.hosts.remote.guards import Guards
+from support.hosts.remote.machines import identities
 from support.hosts.remote.rehearsal import Rehearsal, Rehearsed, Unkept, by_host
 from support.waiting import NotYet, eventually
 
@@ -83,6 +85,19 @@ def test_a_cut_is_told_with_its_undo(site: RemoteSite, machines: dict[str, Machi
     (heard,) = rehearsal.heard
     assert any(machines["other"].address in text and "drop" in text.lower() for text in heard.does)
     assert any(text.startswith(cutter) or "do " in text or cutter in text for text in heard.undone_by)
+
+
+def test_a_rehearsal_leaves_the_faults_of_others_alone(site: RemoteSite, machines: dict[str, Machine]) -> None:
+    """What they note of the processes that it would kill is how they find out that somebody else ended them."""
+    guards, one = Guards(), site.machines["one"]
+    fault = guards.inject("one", one.reach, "freeze", *identities(one.running()))
+    noted = machines["one"].call("sh", "-c", "cat /run/accept/*/lasts; ls /run/accept/*")
+    assert "/proc/" in noted
+    with Rehearsal():
+        one.reach.run("strike", "KILL", *identities(one.running()))
+    assert machines["one"].call("sh", "-c", "cat /run/accept/*/lasts; ls /run/accept/*") == noted
+    guards.heal(fault)
+    eventually(lambda: _require(_state(site)[0][1] in "SR"), within=5, subject="it goes on")
 
 
 def test_what_the_host_would_refuse_is_refused(site: RemoteSite, machines: dict[str, Machine]) -> None:

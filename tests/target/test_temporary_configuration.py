@@ -13,10 +13,11 @@ from booting import boots
 from conftest import free_port
 from real_patroni import MEMBER, real_patroni
 
-from support.cli.cluster_under_test import _as_configured
+from support.cli.cluster_under_test import as_configured
 from support.cli.heal import heal
 from support.run import Life
 from support.settings import Settings
+from support.target import changes
 from support.target import temporary_configuration as temporary
 from support.target.changes import LONGEST, Note
 from support.target.cluster import Cluster
@@ -62,7 +63,8 @@ def _changed_by_a_run(cluster: Cluster, folder: Path) -> "subprocess.Popen[str]"
     """Another process, which has made commits asynchronous and paused Patroni."""
     file = folder / "topology.json"
     cluster.topology.save(file)
-    run = subprocess.Popen([sys.executable, "-c", _CHANGES, str(file)], stdout=subprocess.PIPE, text=True)
+    mortal = ["setpriv", "--pdeathsig", "KILL", "--", sys.executable]
+    run = subprocess.Popen([*mortal, "-c", _CHANGES, str(file)], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     assert run.stdout.readline() == "done\n"
     now = _configuration(cluster)
@@ -126,9 +128,9 @@ def test_a_run_begins_with_the_configuration_as_it_was(
     cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = _changed_by_a_run(cluster, tmp_path)
-    assert "by a run on" in _as_configured(cluster.topology).lacks["destructive"]
+    assert "by a run on" in as_configured(cluster.topology).lacks["destructive"]
     _kill(run)
-    assert "destructive" not in _as_configured(cluster.topology).lacks
+    assert "destructive" not in as_configured(cluster.topology).lacks
     assert "synchronous_mode (commits wait for no standby" in capsys.readouterr().err
 
 
@@ -142,6 +144,36 @@ def test_accept_heal_gives_it_back_without_any_host(
     assert "Patroni of staging: pause (failover is paused" in told
     assert heal(Settings.load({"patroni_hosts": [rest]})) == 0
     assert "Patroni of staging: nothing was left" in capsys.readouterr().out
+
+
+def test_a_process_that_was_killed_and_not_reaped_is_over() -> None:
+    """As in a container whose first process does not wait for others."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        began = changes._started(str(process.pid))
+        note = Note("n", "why", changes._this_machine(), "here", began, 0.0, {})
+        assert note.life is Life.GOING_ON
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert note.life is Life.OVER
+
+
+def test_accept_heal_says_what_group_it_has_not_looked_at(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The one that answers has one member, so the other address is not of its group."""
+    _kill(_changed_by_a_run(cluster, tmp_path))
+    rests = [str(cluster.address_of(MEMBER).rest), f"127.0.0.1:{free_port()}"]
+    assert heal(Settings.load({"patroni_hosts": rests})) == 1
+    told = capsys.readouterr().out
+    assert "Patroni of staging: pause (failover is paused" in told
+    assert f"not every configuration was looked at: {rests[1]}" in told
+
+
+def test_accept_heal_owes_nothing_where_nobody_says_that_there_is_a_patroni(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert heal(Settings.load({"ruvector_host": "127.0.0.1", "patroni_port": free_port()})) == 0
+    assert "none answers beside the database" in capsys.readouterr().out
 
 
 def test_accept_heal_says_where_no_patroni_answers(capsys: pytest.CaptureFixture[str]) -> None:

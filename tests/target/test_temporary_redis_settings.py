@@ -82,7 +82,8 @@ def _changed_by_a_run(cluster: Cluster, folder: Path) -> "subprocess.Popen[str]"
     """Another process, which has made Redis full."""
     file = folder / "topology.json"
     cluster.topology.save(file)
-    run = subprocess.Popen([sys.executable, "-c", _CHANGES, str(file)], stdout=subprocess.PIPE, text=True)
+    mortal = ["setpriv", "--pdeathsig", "KILL", "--", sys.executable]
+    run = subprocess.Popen([*mortal, "-c", _CHANGES, str(file)], stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     assert run.stdout.readline() == "done\n"
     for settings in _settings(cluster.topology.redis).values():  # type: ignore[arg-type]
@@ -109,6 +110,23 @@ def test_the_next_run_gives_back_what_a_killed_one_has_changed(cluster: Cluster,
     assert (len(found.done), found.kept) == (1, ())
 
 
+def test_nothing_is_evicted_where_the_policy_evicts(one: list[str], tmp_path: Path) -> None:
+    """Neither while Redis is full nor when its settings are given back: not one of the application's keys."""
+    server = cache.find(Settings.load({"redis_host": one[0]}), "database.invalid")
+    assert server is not None
+    found = Cluster(Topology("app", Login("app", "secret"), Address("127.0.0.1", 1), redis=server))
+    with client_of(server) as client:
+        client.eval("for i = 1, 100000 do redis.call('SET', 'theirs' .. i, 'x') end", 0)
+        evicted = client.info()["evicted_keys"]
+        fault = Full(found)
+        fault.inject()
+        fault.heal()
+        _kill(_changed_by_a_run(found, tmp_path))
+        assert len(changed_settings.give_back(found).done) == 1
+        assert (client.dbsize(), client.info()["evicted_keys"]) == (100_000, evicted)
+        client.flushall()
+
+
 def test_accept_heal_gives_it_back(
     cluster: Cluster, said: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,7 +141,7 @@ def test_accept_heal_gives_it_back(
 def test_two_runs_do_not_take_each_others_change_for_what_was_before(cluster: Cluster, tmp_path: Path) -> None:
     run = _changed_by_a_run(cluster, tmp_path)
     second = Full(cluster)
-    with pytest.raises(Inconclusive, match="another run has changed: maxmemory-policy, maxmemory of Redis"):
+    with pytest.raises(Inconclusive, match="settings are changed already: maxmemory-policy, maxmemory of Redis"):
         second.inject()
     second.heal()
     assert changed_settings.left(cluster), "the second did not give back what the first has changed"

@@ -22,6 +22,10 @@ class HostRefused(ProcessFailed):
     """A host answered that it does not do that, and why. Nothing was done."""
 
 
+class HostFailed(HostRefused):
+    """A host answered that a command of the script failed there: some of it may have been done."""
+
+
 def asked(argv: Sequence[str]) -> str:
     """What a client answers. Raises HostUnreached."""
     try:

@@ -113,7 +113,7 @@ class Container:
             with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
                 file = archive.extractfile(archive.getmembers()[0])
                 return file is not None and bool(file.read().strip())
-        except (OSError, subprocess.SubprocessError, tarfile.TarError, IndexError):
+        except (OSError, subprocess.SubprocessError, tarfile.TarError, LookupError):  # a link that leads nowhere, too
             return False
 
     @property

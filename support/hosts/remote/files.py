@@ -58,7 +58,7 @@ class RemoteFiles:
         On the host it is kept aside until another one works. Raises HostRefused if there is no room for that.
         """
         if why := self._host.reach.run("cramped", self._data, within=_MEASURED_WITHIN).strip():
-            raise HostRefused(f"{self._host.reach.words}: {why}")
+            raise HostRefused(f"{self._host.reach.told}: {why}")
         first = servers(self._host.running(), self._host.access.scope)
         killed = [one for one in self._host.running() if one.pid in {root.pid for root in first}]
         where = [f"{one.pid}:{one.started}" for one in killed]

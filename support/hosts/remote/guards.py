@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from support.errors import Inconclusive, ProcessFailed
-from support.hosts.remote.clients import HostRefused, HostUnreached
+from support.hosts.remote.clients import HostFailed, HostRefused, HostUnreached
 from support.hosts.remote.reach import Reach
 from support.waiting import eventually
 
@@ -53,21 +53,19 @@ class Guards:
     def inject(self, host: str, reach: Reach, verb: str, *arguments: str, **variables: str) -> HostFault:
         """Begin a fault by a verb of the script. Raises HostRefused, and then nothing was done.
 
-        Without an answer (HostUnreached) it may have begun, or not: it is undone at once if the host answers that, else
-        by its guard, as nobody answers for it.
+        Without an answer (HostUnreached), or after an error there (HostFailed), it may have begun, or not: it is undone
+        at once if the host answers that, else by its guard, as nobody answers for it.
         """
         fault = HostFault(secrets.token_hex(4), host, reach, f"{verb} on {host}")
         with self._lock:
             self._active[fault.id] = fault
         try:
             reach.run(verb, fault.id, *arguments, variables={"OWNER": self._owner, **self._times, **variables})
-        except HostRefused:
+        except BaseException as error:
             self._forget(fault)
-            raise
-        except BaseException:
-            self._forget(fault)
-            with suppress(ProcessFailed):
-                reach.run("heal", fault.id, within=_HEALS_WITHIN)
+            if not isinstance(error, HostRefused) or isinstance(error, HostFailed):
+                with suppress(ProcessFailed):
+                    reach.run("heal", fault.id, within=_HEALS_WITHIN)
             raise
         self._keep()
         return fault

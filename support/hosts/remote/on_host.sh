@@ -130,7 +130,7 @@ undo_by() { # TEXT: one more thing that ends this fault; it must be harmless whe
   printf '{ %s\n} || failed=1\n' "$1" >> "$D/undo" 2>/dev/null || { rm -rf "${D:?}"; refuse "$RUN is full: nothing was done"; }
 }
 lasts_by() { # TEXT: a command that fails if somebody else has ended this fault; asked before it is undone for the first time
-  { printf '%s\n' "$1" >> "$D/lasts"; } 2>/dev/null
+  { printf '%s\n' "$1" >> "$D/lasts"; } 2>/dev/null || { heal "${D##*/}" >/dev/null; refuse "$RUN is full: it was undone again"; }
 }
 # Who heals a fault, in its directory: one at a time, and the lock names its holder. One that is gone is succeeded.
 TAKE='take() {
@@ -239,7 +239,7 @@ remember() { # ID PLACE: before anything there is replaced, and so that it is th
 }
 to_disk() { sync "$1" 2>/dev/null || sync; }
 heal_unrecorded() { # ID: what is left of a fault that has no record in /run
-  id=$1 place=$(on_disk | sed -n "s/^$1 //p") undo=
+  id=$1 place=$(on_disk | sed -n "s/^$1 //p" | head -n 1) undo= # two spellings lead to the same file
   if rules | grep -qx "$id"; then
     D=$RUN/$id; for CUTTER in nft iptables; do undo="$undo$(uncut)
 "; done

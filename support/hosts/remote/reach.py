@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from support.errors import UsageError
 from support.hosts.remote.access import LOCAL, NEVER_DIRECT, program_of, told
-from support.hosts.remote.clients import ANSWER_WITHIN, FORMS, HostRefused, HostUnreached
+from support.hosts.remote.clients import ANSWER_WITHIN, FORMS, HostFailed, HostRefused, HostUnreached
 from support.hosts.remote.containers import Container
 
 SCRIPT = Path(__file__).with_name("on_host.sh")
@@ -119,7 +119,7 @@ class Reach:
     ) -> str:
         """What the script answers to one of its verbs.
 
-        Raises HostUnreached without an answer, HostRefused if the host does not do it.
+        Raises HostUnreached without an answer, HostRefused if the host does not do it, HostFailed if it could not.
         """
         if Reach.rehearsal is not None:
             return Reach.rehearsal(self, verb, arguments, variables or {})
@@ -154,7 +154,8 @@ class Reach:
             )
         answer, status = said[at + len(begin) : until], int(said[until + len(end) :].split()[0])
         if status:
-            raise HostRefused(f"{self.told}: {_why(verb, status, answer, ended.stderr.decode(errors='replace'))}")
+            kind = HostRefused if status == REFUSED else HostFailed
+            raise kind(f"{self.told}: {_why(verb, status, answer, ended.stderr.decode(errors='replace'))}")
         return answer
 
 

@@ -194,7 +194,7 @@ def _look_at_patroni(
     context: SearchContext, settings: Settings, hosts: Sequence[str], findings: _Findings
 ) -> tuple[dict[Address, str], list[PatroniAnswer]]:
     """The coordinator's group, or the only one. Returns addresses without an answer, and answers of other groups."""
-    declared = _declared_patronis(settings)
+    declared = declared_patronis(settings)
     asked_at = dict.fromkeys(declared or [Address(host, settings.patroni_port) for host in hosts])
     answers = patronis_at(asked_at, context.rest)
     heard = [answer for answer in answers.values() if isinstance(answer, PatroniAnswer)]
@@ -220,7 +220,8 @@ def _look_at_patroni(
     return silent | strange, further
 
 
-def _declared_patronis(settings: Settings) -> list[Address]:
+def declared_patronis(settings: Settings) -> list[Address]:
+    """The REST APIs that the settings name."""
     declared = [addresses.parsed(web.address(one), settings.patroni_port) for one in settings.patroni_hosts]
     places = addresses.places("[members]", settings.member_addresses)
     return declared + [place.rest for place in places.values() if place.rest]
@@ -231,7 +232,7 @@ def patronis(settings: Settings) -> dict[Address, PatroniAnswer | NoAnswer]:
     reached = [user_hosts.declared_access(name, said).reach for name, said in settings.accept_hosts.items()]
     hosts = [urlsplit(one).hostname or "" for one in reached if one.startswith("ssh://")]
     known = [Address(host, settings.patroni_port) for host in (*database.hosts_given(settings), *hosts) if host]
-    return patronis_at(dict.fromkeys(_declared_patronis(settings) or known), web.of_patroni(settings))
+    return patronis_at(dict.fromkeys(declared_patronis(settings) or known), web.of_patroni(settings))
 
 
 def require_not_standby(groups: Sequence[Group], access: WebAccess) -> None:

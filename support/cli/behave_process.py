@@ -34,6 +34,8 @@ class PlannedStep:
     function: str
     """The file:line of its function; empty if there is none."""
     arguments: Mapping[str, object]
+    sentence: str = ""
+    """Without its keyword."""
     table: tuple[tuple[str, ...], ...] = ()
     """The headings of its table, and then its rows."""
 
@@ -133,7 +135,7 @@ def _step(step: Any) -> PlannedStep:
     match, table = step.get("match", {}), step.get("table")
     arguments = {one["name"]: one["value"] for one in match.get("arguments", ()) if one.get("name")}
     rows = (tuple(table["headings"]), *map(tuple, table["rows"])) if table else ()
-    return PlannedStep(step["location"], match.get("location", ""), arguments, rows)
+    return PlannedStep(step["location"], match.get("location", ""), arguments, step["name"], rows)
 
 
 def _undefined(usage: str) -> Iterator[Undefined]:

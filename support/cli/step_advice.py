@@ -11,7 +11,8 @@ from pathlib import Path
 from parse import parse
 
 from support import own_folder
-from support.cli.steps import STEPS, Step, without_keyword
+from support.cli.paths import STEPS
+from support.cli.steps import Step, without_keyword
 
 MOST_NEAR = 3
 """How many of the nearest wordings a message lists."""

@@ -14,7 +14,6 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
-from support import own_folder
 from support.cli.console import say
 from support.cli.suites import Selection
 from support.errors import NothingJudged, NotInTime, UsageError
@@ -107,10 +106,9 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
 def behave_argv(module: Sequence[str] = ("behave",)) -> tuple[str, ...]:
     """The command that starts behave, or a module that wraps it, without its arguments.
 
-    For features outside of this project it uses a runner that has our steps, and the user's.
+    It uses a runner that has our steps, and the user's, wherever the features are.
     """
-    runner = ("--runner", "environment:Runner") if own_folder.given() else ()
-    return (sys.executable, "-m", *module, *runner)
+    return (sys.executable, "-m", *module, "--runner", "environment:Runner")
 
 
 def selected(selection: Selection) -> DryRun:

@@ -6,7 +6,7 @@ import pytest
 from program import Ended, Program, copy
 
 from support.cli import preflight, suites
-from support.cli.behave_process import selected
+from support.cli.behave_process import DryRun, Undefined, selected
 from support.errors import UsageError
 from support.settings import Settings
 

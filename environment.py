@@ -1,5 +1,6 @@
 """The hooks of behave, each of which calls `support`, and its runner for features outside of this project."""
 
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,15 @@ from support.reporting.recorder import Recorder, patch_allure, raised_in, tested
 from support.suite import Suite
 from support.target.inventory import inventory_of
 
+
+def _without_remarks(*words, **options):
+    """Print, but not what behave says about itself in every run."""
+    if not str(words[0] if words else "").startswith(("USING RUNNER", "USE_NESTED_STEP_MODULES")):
+        print(*words, **options)  # noqa: T201 - for behave, which prints its messages
+
+
+for _module in ("__main__", "behave.runner"):
+    sys.modules[_module].print = _without_remarks
 patch_allure()  # here, because this file is loaded before the formatters are
 
 

@@ -22,6 +22,12 @@ PROGRAM = "accept" if INSTALLED else "./accept"
 PROGRAM_FILE = Path(sys.executable).with_name("accept") if INSTALLED else ROOT / "accept"
 
 
+def as_seen(path: Path) -> str:
+    """A path as the user reaches it: relative to where the program was started if it is below, else absolute."""
+    whole = Path(os.path.abspath(path))
+    return str(whole.relative_to(STARTED_IN)) if whole.is_relative_to(STARTED_IN) else str(whole)
+
+
 def as_called(text: str) -> str:
     """A text that mentions commands of the program, such as `./accept up`, as this installation is called."""
     return text.replace("./accept ", f"{PROGRAM} ")

@@ -37,6 +37,19 @@ def suggestion(name: str, known: Iterable[str], shown: str = "{}", otherwise: st
     return f"; did you mean {shown.format(near)}?" if near else otherwise
 
 
+def similar(word: str, known: Iterable[str], most: int = 4) -> tuple[str, ...]:
+    """The known words that are most like a word, in lower case, or that begin as it does; the most alike first."""
+    words = {one.lower() for one in known}
+    alike = get_close_matches(word.lower(), sorted(words), most, cutoff=0.7)
+    stem = word.lower()[: max(4, len(word) * 2 // 3)]
+    return tuple(dict.fromkeys([*alike, *sorted(one for one in words if one.startswith(stem))]))[:most]
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number and what it counts: "1 scenario", "2 scenarios"."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def is_slip(name: str, meant: str) -> bool:
     """Whether `name` is `meant` with a slip of the keyboard: a character too many, too few, wrong, or two swapped."""
     longer, shorter = (name, meant) if len(name) >= len(meant) else (meant, name)

@@ -1,6 +1,7 @@
 """Names and values that users write: the nearest known one, slips of the keyboard, and the kinds of values."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,18 @@ from support.cli.step_advice import explain, nearest_steps
 from support.cli.steps import columns_of, steps
 from support.failover.succession import LOSSES
 from support.faults.roles import ROLE
-from support.vocabulary import QUOTED, Columns, Kind, is_slip, nearest, suggestion
+from support.vocabulary import QUOTED, Columns, Kind, counted, is_slip, nearest, suggestion
+
+SEVERAL = [
+    "lint.py: {len(outline.steps)} steps",
+    "new.py: {PROGRAM_FILE} steps",
+    "comparison.py: {chance.ENOUGH} runs",
+    "dashboard.py: {kept} promises",
+    "glance.py: {trends.TELLING} earlier runs",
+    "trends.py: {_LATEST} runs",
+    "trends.py: {_LATEST} runs",
+]
+"""Never one of them, or no number."""
 
 
 @pytest.mark.parametrize("name", ["HOTS", "HOSTT", "HOS", "HXST", "OHST", "HOST"])
@@ -103,3 +115,21 @@ def _free_text(wording: str) -> bool:
 
 def _functions(file: Path) -> list[ast.FunctionDef]:
     return [node for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)]
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs"), (1200, "1,200 runs")])
+def test_one_is_not_said_in_the_plural(number: int, said: str) -> None:
+    assert counted(number, "run") == said
+
+
+def test_no_message_of_a_command_counts_by_a_plural_alone() -> None:
+    """`f"{len(found)} steps"` says "1 steps": `counted` says it right, unless there are always several."""
+    nouns = "scenario|step|finding|promise|row|host|run|worker|episode|cluster|figure|sabotage"
+    pattern = re.compile(rf"(?<!of )\{{(?:len\(|sum\()?[\w.]+\)?(?::,)?\}} (?:more |earlier )?(?:{nouns})s\b")
+    found = [
+        f"{path.name}: {match[0]}"
+        for part in ("cli", "reporting", "load", "embedded")
+        for path in sorted((ROOT / "support" / part).rglob("*.py"))
+        for match in pattern.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert found == SEVERAL

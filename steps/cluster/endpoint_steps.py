@@ -235,5 +235,5 @@ def step_error_names_host(context: Context) -> None:
 
 @then("the host had accepted the connection")
 def step_host_accepted(context: Context) -> None:
-    """So the login timed out waiting for an answer; it was not refused."""
+    """It saw the connection: the login timed out waiting for an answer, and was not refused."""
     handed(context.world).black_hole.require_caller()

@@ -56,7 +56,9 @@ def step_ask_extension(context: Context) -> None:
 
 @then("all have the same version installed, and the same version available")
 def step_same_extension(context: Context) -> None:
-    """The same as behind the write endpoint; a member without the extension's files has none available."""
+    """Each member has the versions of the server behind the write endpoint. Without the extension's files it has none
+    available.
+    """
     answers, expected = (
         handed(context.world).extensions,
         vector_extension(context.world.cluster.write),
@@ -203,7 +205,9 @@ def step_nothing_failed(context: Context) -> None:
 
 @when("the same searches are repeated")
 def step_search_again(context: Context) -> None:
-    """The same vectors, in a new session through the write endpoint, as soon as that accepts logins to a leader."""
+    """For the vectors that an earlier step searched for, in a new session through the write endpoint, as soon as that
+    accepts logins to a leader.
+    """
     world = context.world
     state = handed(world)
     state.earlier_searches = state.searches

@@ -39,7 +39,9 @@ def step_run(context: Context, clients: int, times: int, level: str) -> None:
 
 @when("{clients:d} clients run {times:d} transactions each, with {level:Level} as the default of their sessions")
 def step_run_by_default(context: Context, clients: int, times: int, level: str) -> None:
-    """The same, but each session asks for the level once, and its transactions name none."""
+    """All at the same time, on the same few items, through the write endpoint. Each session asks for the level once,
+    and its transactions name none.
+    """
     _run(context, clients, times, level, by_default=True)
 
 

@@ -137,7 +137,9 @@ def step_group_interruption(context: Context, group: int, seconds: float) -> Non
 
 @then("the {event:Event} interrupts the clients of worker group {group:d} for less than {seconds:g} seconds")
 def step_group_interruption_by(context: Context, event: str, group: int, seconds: float) -> None:
-    """The same, where the group itself has to act: `event` is what it needs time for."""
+    """The longest time without an acknowledged write on that group, until no second outage can follow. `event` is what
+    the group itself needs time for.
+    """
     world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
     require_interruption_under(
         world, world.limit(seconds, event, Span(event)), ledger.workload, f"clients of worker group {group}"

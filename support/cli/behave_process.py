@@ -14,7 +14,6 @@ from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
-from support import own_folder
 from support.cli.console import say
 from support.cli.suites import Selection
 from support.errors import NothingJudged, NotInTime, UsageError
@@ -34,6 +33,8 @@ class PlannedStep:
     function: str
     """The file:line of its function; empty if there is none."""
     arguments: Mapping[str, object]
+    sentence: str = ""
+    """Without its keyword."""
     table: tuple[tuple[str, ...], ...] = ()
     """The headings of its table, and then its rows."""
 
@@ -105,10 +106,9 @@ def dry_run(arguments: Sequence[str]) -> DryRun:
 def behave_argv(module: Sequence[str] = ("behave",)) -> tuple[str, ...]:
     """The command that starts behave, or a module that wraps it, without its arguments.
 
-    For features outside of this project it uses a runner that has our steps, and the user's.
+    It uses a runner that has our steps, and the user's, wherever the features are.
     """
-    runner = ("--runner", "environment:Runner") if own_folder.given() else ()
-    return (sys.executable, "-m", *module, *runner)
+    return (sys.executable, "-m", *module, "--runner", "environment:Runner")
 
 
 def selected(selection: Selection) -> DryRun:
@@ -133,7 +133,7 @@ def _step(step: Any) -> PlannedStep:
     match, table = step.get("match", {}), step.get("table")
     arguments = {one["name"]: one["value"] for one in match.get("arguments", ()) if one.get("name")}
     rows = (tuple(table["headings"]), *map(tuple, table["rows"])) if table else ()
-    return PlannedStep(step["location"], match.get("location", ""), arguments, rows)
+    return PlannedStep(step["location"], match.get("location", ""), arguments, step["name"], rows)
 
 
 def _undefined(usage: str) -> Iterator[Undefined]:

@@ -24,7 +24,7 @@ from support.target import changed_settings
 from support.target.capabilities import lacking
 from support.target.cluster import Cluster
 from support.target.topology import Topology
-from support.vocabulary import OWN
+from support.vocabulary import OWN, counted
 from support.waiting import describe
 
 MOST_REPLACEMENTS = 3
@@ -165,7 +165,7 @@ def run_to_the_end(options: RunOptions, run: Run, tested: Clusters, chosen: Sequ
     while True:
         if not tested.fit:
             if replacements == MOST_REPLACEMENTS:
-                return _give_up(run, f"{replacements + 1} clusters did not recover", places)
+                return _give_up(run, f"{counted(replacements + 1, 'cluster')} did not recover", places)
             replacements += 1
             try:
                 tested.replace()
@@ -178,7 +178,8 @@ def run_to_the_end(options: RunOptions, run: Run, tested: Clusters, chosen: Sequ
         left = run.taken_over()
         tested.fit = left is None
         if left is not None and (left or queued):
-            say(f"the cluster did not recover; another one takes its place for the {len(left)} scenarios that are left")
+            remaining = counted(len(left), "scenario")
+            say(f"the cluster did not recover; another one takes its place for what is left: {remaining}")
             places = left
         elif left is None and places and queued:
             places = []  # what the cluster before had left is done: go on with the queue
@@ -194,7 +195,7 @@ def file_of(scenario: Scenario) -> Path:
 
 def _give_up(run: Run, why: str, left: Sequence[str]) -> bool:
     """Leave the rest of the run undone, and say why in the report. Returns True: nobody has stopped the run."""
-    not_run = f"; the {len(left)} scenarios that were left did not run" if left else ""
+    not_run = f"; the {counted(len(left), 'scenario')} left did not run" if left else ""
     say(f"{why}{not_run}")
     Journal(run.journal).trouble(f"{why}{not_run}")
     return True

@@ -17,6 +17,7 @@ from support.reporting.comparison import Comparison, FigureRow, Side, compare
 from support.reporting.pages.site import write_comparison
 from support.reporting.past import PastRun
 from support.reporting.rendering import NAME
+from support.vocabulary import counted
 
 PAGE = "compare.html"
 """The page, beside the report."""
@@ -67,7 +68,7 @@ def _on_record(word: str, first: int, last: int) -> tuple[PastRun, ...]:
     if not known:
         raise UsageError(f"{word}: no run is on record yet; ./accept run adds one")
     if high >= len(known):
-        raise UsageError(f"{word}: {len(known)} runs are on record, so the oldest is last~{len(known) - 1}")
+        raise UsageError(f"{word}: of {counted(len(known), 'run')} on record the oldest is last~{len(known) - 1}")
     return newest_first[low : high + 1][::-1]
 
 
@@ -106,7 +107,7 @@ def _print(found: Comparison, everything: bool) -> None:
     for fact, then, later in found.facts:
         out.print(f"{fact}: {then} before, {later} now", markup=False, style="dim")
     same = len(found.figures) - len(shown)
-    out.print(f"the same: {found.alike} promises, {same} figures", markup=False)
+    out.print(f"the same: {counted(found.alike, 'promise')}, {counted(same, 'figure')}", markup=False)
 
 
 def _name(row: FigureRow) -> str:

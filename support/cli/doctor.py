@@ -29,6 +29,7 @@ from support.target.cluster import Cluster
 from support.target.discovery import logins, user_cluster, user_hosts
 from support.target.timing import Timing
 from support.target.topology import MemberAddress, Topology
+from support.vocabulary import counted
 
 
 @dataclass(frozen=True)
@@ -82,14 +83,14 @@ def show(diagnosis: Diagnosis, scenarios: Sequence[Planned]) -> None:
         out.print(f"  {remark}", markup=False)
     out.print(_capabilities(diagnosis.lacks))
     unable = [Skip(sorted(one.ids), lacks) for one in scenarios if (lacks := diagnosis.lacked_by(one))]
-    out.print(f"\n{len(scenarios) - len(unable)} of {len(scenarios)} scenarios can run", style="bold")
+    out.print(f"\n{len(scenarios) - len(unable)} of {counted(len(scenarios), 'scenario')} can run", style="bold")
     for obstacle in obstacles(unable):
         out.print(f"skipped: {obstacle.extent}", style="cyan", markup=False, highlight=False)
         out.print(Padding(Text(obstacle.why), (0, 0, 0, 4)), soft_wrap=False)
     if diagnosis.timing is not None:
         if waiting := waiting_for_hosts(diagnosis.lacks, scenarios):
             ids = ", ".join(sorted({id for one in waiting for id in one.ids}))
-            told = f"access to the hosts would make {len(waiting)} more scenarios possible: {ids}"
+            told = f"access to the hosts would make {counted(len(waiting), 'more scenario')} possible: {ids}"
             out.print(told, style="cyan", markup=False, highlight=False)
         for line in _longer_limits(diagnosis.timing, scenarios):
             out.print(line, markup=False, highlight=False)

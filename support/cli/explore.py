@@ -32,6 +32,7 @@ from support.target.discovery import user_cluster
 from support.target.health import await_all
 from support.target.topology import Topology
 from support.timeouts import RECOVERY
+from support.vocabulary import counted
 
 LOG = STATE / "explore.log"
 """The output of behave."""
@@ -86,7 +87,9 @@ def explore(options: ExploreOptions, arguments: Sequence[str]) -> int:
         moves = possible(known.lacks)
         if not moves:
             raise UsageError("nothing can be done to this cluster: it has neither hosts of ours nor Patroni's API")
-        say(f"seed {options.seed} (--seed {options.seed} repeats the episodes); {len(moves)} kinds of faults")
+        say(
+            f"seed {options.seed} (--seed {options.seed} repeats the episodes); {counted(len(moves), 'kind')} of faults"
+        )
         outlives = options.cluster is not None or options.settings.external
         runner = _Runner(topology, options.given, 2 * topology.timing.recovery if outlives else 0.0)
         return conclude(search(runner, options.seed, moves, not known.accepted_loss, end), runner, options.seed, end)
@@ -131,7 +134,7 @@ def conclude(tried: Sequence[Tried], runner: "_Runner", seed: int, end: float) -
     judged = [one for one in tried if one.verdict in (Verdict.PASSED, Verdict.BROKEN)]
     if broken is None:
         held = "every invariant held in them" if judged else "so nothing is known"
-        out.print(f"{len(judged)} of {len(tried)} episodes could be judged; {held}", markup=False)
+        out.print(f"{len(judged)} of {counted(len(tried), 'episode')} could be judged; {held}", markup=False)
         return PASSED if judged else NOTHING_JUDGED
     out.print(f"broken: {broken.reason}", markup=False, soft_wrap=True, style="red")
     if runner.healthy():

@@ -40,6 +40,7 @@ from support.target.member_files import files_of
 from support.target.members import NO_ANSWER
 from support.target.synchronous import standbys_waited_for
 from support.target.topology import Topology
+from support.vocabulary import counted
 from support.waiting import describe
 
 Arguments = Mapping[str, Any]
@@ -92,7 +93,8 @@ def show(planned: Sequence[Planned], settings: Settings) -> int:
         if not acts:
             out.print("  no command on any host", markup=False)
     say(
-        f"{len(planned)} scenarios; {changing} of them change something on hosts. Processes and roles are those of now."
+        f"{counted(len(planned), 'scenario')}; {counted(changing, 'changes', 'change')} something on hosts. "
+        "Processes and roles are those of now."
     )
     say(
         "Each undo is on its host before anything is done. A guard there runs it "
@@ -301,6 +303,13 @@ def _move_interrupted(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator
             yield f"{fault}, if it is {said['victim'].removeprefix('PostgreSQL on ')}", fault.inject
 
 
+def _rebalance_interrupted(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
+    if "coordinator" in str(said["how"]):
+        host = host_of(cluster, "the leader")
+        fault = HostCrash(host) if "host" in str(said["how"]) else PostgresKilled(host)
+        yield str(fault), fault.inject
+
+
 def _worker_dies(cluster: Cluster, said: Arguments, rows: Rows) -> Iterator[Act]:
     if "between" in str(said["moment"]):
         for name in standbys_waited_for(cluster):
@@ -347,6 +356,7 @@ ACTS: Mapping[str, Callable[[Cluster, Arguments, Rows], Iterator[Act]]] = {
     "step_redis_fails": _redis_fails,
     "step_decoy_argument": _decoys,
     "step_interrupt_move": _move_interrupted,
+    "step_interrupt_rebalance": _rebalance_interrupted,
     "step_dies": _worker_dies,
 }
 """Step function -> what it does to hosts, with its arguments and the rows of its table."""

@@ -17,6 +17,7 @@ from support.cli.behave_process import Planned
 from support.reporting.past import durations as durations
 from support.reporting.scenario import from_features
 from support.target.capabilities import SHARDS, TLS
+from support.vocabulary import counted
 from support.work import Unit
 
 CLUSTERS_PER_CORE = 2
@@ -62,7 +63,7 @@ class Spread:
 
     def __str__(self) -> str:
         sharded = self.clusters.count(True)
-        many = f"{len(self.clusters)} clusters" if len(self.clusters) > 1 else "1 cluster"
+        many = counted(max(1, len(self.clusters)), "cluster")
         return f"{many}, {sharded} of them with worker groups" if sharded else many
 
 

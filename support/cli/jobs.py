@@ -27,6 +27,7 @@ from support.reporting.scenario import Scenario, Verdict, from_features
 from support.reporting.terminal import Follower
 from support.run import Run
 from support.target.topology import Topology
+from support.vocabulary import counted
 from support.waiting import NotYet, eventually
 from support.work import SharedWork, Unit
 
@@ -55,7 +56,8 @@ class Jobs:
             left = _left(spread.units, run)
             if not left or not once.any_failed:
                 break
-            say(f"{sum(len(one.lines) for one in left)} scenarios are left by jobs that ended early")
+            count = sum(len(one.lines) for one in left)
+            say(f"{counted(count, 'scenario')} {'is' if count == 1 else 'are'} left by jobs that ended early")
             spread = _fewest(left, self._spread)
         return self._judge_alone(run)
 

@@ -14,8 +14,10 @@ from typing import Any
 from gherkin.errors import CompositeParserException
 from gherkin.parser import Parser
 
-from support.cli.behave_process import dry_run
+from support.cli.behave_process import Planned, dry_run
+from support.cli.capability_needs import untagged
 from support.cli.console import out, say
+from support.cli.handed_over import lacking
 from support.cli.own import findings as clashes
 from support.cli.paths import FEATURES
 from support.cli.preflight import LintFinding, step_findings, unknown_tag
@@ -24,6 +26,8 @@ from support.own_folder import OwnFolder
 from support.reporting import on_call
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import SEVERITIES
+from support.target.capabilities import CAPABILITIES
+from support.vocabulary import counted
 
 ID = re.compile(r"^@id\.[A-Z]{2}-\d{2}$")
 MOST_STEPS = 8
@@ -207,7 +211,7 @@ def show(findings: Sequence[LintFinding]) -> int:
         out.print(str(finding), markup=False)
     for note in notes(FEATURES):
         say(note)
-    say(f"{len(findings)} findings" if findings else "no findings")
+    say(counted(len(findings), "finding") if findings else "no findings")
     return 1 if findings else 0
 
 
@@ -291,8 +295,21 @@ def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[L
 
 
 def _of_steps(folder: Path, own: OwnFolder | None) -> tuple[LintFinding, ...]:
-    """What is wrong with steps and their tables, by behave's dry run; ambiguous steps make it fail."""
+    """What is wrong with steps, their tables and their order, by behave's dry run; ambiguous steps make it fail."""
     try:
-        return tuple(dict.fromkeys(step_findings(dry_run([str(folder), *([str(own.features)] if own else [])]))))
+        plan = dry_run([str(folder), *([str(own.features)] if own else [])])
     except UsageError as error:
         return (LintFinding(folder, 0, str(error)),)
+    found = tuple(step_findings(plan))
+    if not plan.undefined:  # else behave's report has wrong functions
+        found += tuple(chain.from_iterable(map(_unmet, plan.scenarios)))
+    return tuple(dict.fromkeys(found))
+
+
+def _unmet(scenario: Planned) -> Iterator[LintFinding]:
+    """What the steps of a scenario need, and neither an earlier step nor a tag provides."""
+    for step, value in lacking(scenario):
+        yield LintFinding.at(step.location, f"no earlier step of the scenario provides {value.words}")
+    for step, name in untagged(scenario):
+        text = f"this step needs {CAPABILITIES[name]}; tag the scenario, or its feature, @{name}"
+        yield LintFinding.at(step.location, text)

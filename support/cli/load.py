@@ -39,6 +39,7 @@ from support.target.cluster import Cluster
 from support.target.stored import Notes
 from support.target.topology import Topology
 from support.timeouts import CONNECT, NOTICE, STATEMENT
+from support.vocabulary import counted
 from support.waiting import NotYet, eventually
 
 PORT = 5557
@@ -116,7 +117,7 @@ def _join(options: LoadOptions, topology: Topology) -> int:
     with ExitStack() as cleanup:
         log = Path(begin_run().directory, "load.log")
         workers = [_start_worker(Cluster(topology).write, master, log, cleanup) for _ in range(options.workers)]
-        say(f"{options.workers} workers started; the master at {host} judges what they write")
+        say(f"{counted(options.workers, 'worker')} started; the master at {host} judges what they write")
         eventually(lambda: _require_ended(workers, workers, log), within=math.inf, subject="the load is over")
     return 0
 
@@ -166,7 +167,7 @@ def _remove_rows(notes: Notes, where: sql.Endpoint) -> None:
         nonlocal said
         if time.monotonic() - said > _SAY_EVERY:
             said = time.monotonic()
-            say(f"removing what was written: {deleted:,} rows in {said - begun:.0f} s")
+            say(f"removing what was written: {counted(deleted, 'row')} in {said - begun:.0f} s")
 
     notes.noted.remove_soon(where, progress)
     notes.removed()
@@ -188,7 +189,9 @@ def _run_load(options: LoadOptions, plan: LoadPlan, run: Run, where: sql.Endpoin
     }
     if awaited:
         here = socket.gethostname() if options.settings.external else _LOCAL  # others cannot reach an embedded cluster
-        say(f"waiting for {awaited} workers; start each with ./accept load --join {here}:{port} --target ...")
+        say(
+            f"waiting for {counted(awaited, 'worker')}; start each with ./accept load --join {here}:{port} --target ..."
+        )
     with ExitStack() as cleanup:  # workers that have not ended by themselves are killed here
         master = _start("master", given, log, cleanup)
         workers = [_start_worker(where, (_LOCAL, port), log, cleanup) for _ in range(options.workers)]

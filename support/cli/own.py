@@ -7,9 +7,9 @@ from pathlib import Path
 
 from support import own_folder, places
 from support.cli import paths, suites
-from support.cli.paths import FEATURES
+from support.cli.paths import FEATURES, STEPS
 from support.cli.preflight import LintFinding
-from support.cli.steps import STEPS, matching, own_steps, steps
+from support.cli.steps import matching, own_steps, steps
 from support.cli.suites import Selection
 from support.errors import UsageError
 from support.own_folder import OwnFolder

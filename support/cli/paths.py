@@ -8,6 +8,7 @@ from support.places import ROOT, STARTED_IN, STARTED_IN_VARIABLE, WRITES_IN
 STATE = WRITES_IN / ".accept"
 """Clusters, runs and logs of the program. Not under version control."""
 FEATURES = Path("features")
+STEPS = Path("steps")
 RESULTS = WRITES_IN / "allure-results"
 REPORT = WRITES_IN / "allure-report"
 

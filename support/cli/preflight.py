@@ -85,9 +85,11 @@ def require_known_tags(selection: Selection) -> None:
 def step_findings(plan: DryRun) -> Iterator[LintFinding]:
     """Steps without a step function, tables that do not fit theirs, and limits of one scenario with the same name."""
     catalogue = all_steps() if plan.undefined else ()
+    first = dict[str, str]()  # sentence -> where it was told what to do about it
     for undefined in plan.undefined:
-        text = f"undefined step {undefined.step!r}{advice(undefined.step, undefined.location, catalogue)}"
-        yield LintFinding.at(undefined.location, text)
+        at = first.setdefault(undefined.step, undefined.location)
+        what = f", as at {at}" if at != undefined.location else advice(undefined.step, undefined.location, catalogue)
+        yield LintFinding.at(undefined.location, f"undefined step {undefined.step!r}{what}")
     if plan.undefined:
         return  # behave's report has wrong functions for the steps after one that is undefined
     for scenario in plan.scenarios:

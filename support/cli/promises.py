@@ -1,6 +1,5 @@
 """`accept promises`: searches the list of promises, and writes docs/promises.md."""
 
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from support.cli.console import complain, out, say
 from support.cli.lint import Outline, by_promise, read
 from support.cli.paths import FEATURES
 from support.cli.preflight import limits_by_id
+from support.cli.word_search import best_first, nothing_found
 from support.engine.limits import Stated
 from support.errors import UsageError
 from support.reporting.promises import FILE, Promise, load
@@ -18,9 +18,7 @@ from support.reporting.scenario import EPICS
 from support.reporting.summary import plain
 from support.sabotage.catalogue import SABOTAGES
 from support.target.capabilities import CAPABILITIES
-from support.vocabulary import QUOTED, suggestion
-
-_WORD = re.compile(r"\w+")
+from support.vocabulary import counted
 
 HEAD = """\
 # The promises
@@ -72,8 +70,8 @@ def listed(folder: Path = FEATURES) -> tuple[Listed, ...]:
 
 
 def search(words: str, among: Sequence[Listed]) -> tuple[Listed, ...]:
-    """The promises that contain all of the words, in any order."""
-    return tuple(one for one in among if all(word in one.text for word in words.lower().split()))
+    """The promises that contain all of the words, in any order; those whose own sentence does come first."""
+    return best_first(words, among, lambda one: f"{one.promise.id} {one.promise.sentence}", lambda one: one.text)
 
 
 def show(words: str, as_markdown: bool) -> int:
@@ -86,32 +84,19 @@ def show(words: str, as_markdown: bool) -> int:
     everything = listed()
     found = search(words, everything)
     for one in found:
-        scenarios = _counted(len(one.scenarios), "scenario")
+        scenarios = counted(len(one.scenarios), "scenario")
         out.print(f"{one.promise.id}  {one.epic}, {one.promise.severity}, {scenarios}", style="bold", markup=False)
         out.print(f"    {one.promise.sentence}", markup=False)
     if found:
-        say(_counted(len(found), "promise"))
+        say(counted(len(found), "promise"))
         return 0
-    complain(f"no promise contains {words!r}{_meant(words, everything)} (./accept promises lists them all)")
+    complain(f"{nothing_found('promise', words, [one.text for one in everything])} (./accept promises lists them all)")
     return 1
 
 
 def markdown(promises: Sequence[Listed], limits: Mapping[str, Sequence[Stated]]) -> str:
     """The page docs/promises.md: a table for each capability. `limits` are those that scenarios state, by promise."""
     return "\n".join([HEAD, *(line for capability in EPICS for line in _section(capability, promises, limits))])
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _meant(words: str, among: Sequence[Listed]) -> str:
-    """A similar known word for the first word that no promise contains."""
-    vocabulary = {word for one in among for word in _WORD.findall(one.text)}
-    for word in words.lower().split():
-        if not any(word in one.text for one in among):
-            return suggestion(word, vocabulary, QUOTED)
-    return ""
 
 
 def _section(capability: str, promises: Sequence[Listed], limits: Mapping[str, Sequence[Stated]]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from support.cli.paths import STATE
 from support.cli.prover import Prover, is_destructive
 from support.reporting.trust import HealthyRun, Proof, Trust, note, read
 from support.sabotage.sabotage import Sabotage
+from support.vocabulary import counted
 from support.work import WorkQueue
 
 TRUST = STATE / "trust.jsonl"
@@ -138,7 +139,7 @@ class Share:
 
     def _run_healthy(self) -> None:
         if self._fast:
-            self._tell(f"healthy: {len(self._fast)} scenarios")
+            self._tell(f"healthy: {counted(len(self._fast), 'scenario')}")
             _note_healthy(self._prover.run_healthy(self._fast))
 
     def _tell(self, what: str) -> None:
@@ -154,7 +155,7 @@ class Share:
 
 def _title(one: Work) -> str:
     if isinstance(one, PlannedRun):
-        return f"{one.name}: {len(one.scenarios)} scenarios"
+        return f"{one.name}: {counted(len(one.scenarios), 'scenario')}"
     return f"{one.name}: {one.description}"
 
 

@@ -27,6 +27,7 @@ from support.run import Run, begin_run, forget
 from support.settings import Settings
 from support.target.capabilities import SHARDS
 from support.target.topology import Topology
+from support.vocabulary import counted
 from support.waiting import NotYet, eventually
 
 _STOPPED = "stopped; this is what was done so far:"
@@ -62,7 +63,7 @@ def show_plan(selection: Selection, settings: Settings, commands: bool = False) 
         return host_commands.show(planned, settings)
     for one in planned:
         out.print(f"{one.location}: {one.name}", markup=False)
-    say(f"{len(planned)} scenarios would run")
+    say(f"{counted(len(planned), 'scenario')} would run")
     return 0
 
 
@@ -76,7 +77,7 @@ def run(options: RunOptions, arguments: Sequence[str] = ()) -> int:
     clusters.sweep()
     report.prepare()
     run = _begin(options, options.seed)
-    say(f"{len(planned)} scenarios; seed {run.seed} (--seed {run.seed} repeats the random choices)")
+    say(f"{counted(len(planned), 'scenario')}; seed {run.seed} (--seed {run.seed} repeats the random choices)")
     with Publisher(options.settings) as publisher, ExitStack() as cleanup, behave_process.sigterm_interrupts():
         cleanup.callback(_forget, run)
         with _failure_published(publisher):

@@ -11,7 +11,8 @@ from pathlib import Path
 from parse import parse
 
 from support import own_folder
-from support.cli.steps import STEPS, Step, without_keyword
+from support.cli.paths import STEPS
+from support.cli.steps import Step, without_keyword
 
 MOST_NEAR = 3
 """How many of the nearest wordings a message lists."""
@@ -46,9 +47,11 @@ def belongs_in(sentence: str, location: str, among: Sequence[Step]) -> Path:
     feature = Path(os.path.abspath(location.rpartition(":")[0]))  # behave shows a path such as ../mine/a.feature
     own = own_folder.given()
     if own is not None and feature.is_relative_to(own.features):
-        return own.directory / own_folder.STEPS / f"{feature.stem}_steps.py"
-    folder = STEPS / feature.parent.name
-    beside = [step for step in among if step.file.parent == folder]
+        folder = own.directory / own_folder.STEPS
+        beside = [step for step in among if step.file.is_relative_to(own.directory)]
+    else:
+        folder = STEPS / feature.parent.name
+        beside = [step for step in among if step.file.parent == folder]
     if not beside:
         return folder / f"{feature.stem}_steps.py"
     said, rarity = _words(without_keyword(sentence)), _rarity(among)

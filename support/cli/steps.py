@@ -17,11 +17,14 @@ from types import FunctionType, ModuleType
 from parse import parse
 
 from support import own_folder
-from support.cli.console import out, say
+from support.cli.capability_needs import needed
+from support.cli.console import complain, out, say
+from support.cli.handed_over import exchange
+from support.cli.paths import STEPS
+from support.cli.word_search import best_first, nothing_found
 from support.own_folder import OwnFolder
-from support.vocabulary import Columns, Kind
+from support.vocabulary import Columns, Kind, counted
 
-STEPS = Path("steps")
 _KINDED = re.compile(r"\{(\w+):([A-Z]\w*)\}")
 """A parameter whose type is registered with behave."""
 KEYWORDS = ("given", "when", "then", "step")
@@ -78,10 +81,13 @@ def all_steps() -> tuple[Step, ...]:
 
 
 def search(words: str, among: tuple[Step, ...]) -> tuple[Step, ...]:
-    """The steps that contain all of the words, in any order; or that match a sentence of a scenario or a report."""
+    """The steps that contain all of the words, in any order; or that match a sentence of a scenario or a report.
+
+    Those that have the words in their wording, and as whole words, come first.
+    """
     sentence = without_keyword(words)
     matching = tuple(step for step in among if sentence and parse(step.loose, sentence) is not None)
-    return matching or tuple(step for step in among if all(word in step.text for word in words.lower().split()))
+    return matching or best_first(words, among, lambda step: f"{step.keyword} {step.wording}", lambda step: step.text)
 
 
 def matching(sentence: str, among: Sequence[Step]) -> tuple[Step, ...]:
@@ -148,16 +154,30 @@ def without_keyword(words: str) -> str:
     return sentence
 
 
-def show(found: Sequence[Step]) -> None:
-    """Print steps, each with its docstring and where it is."""
+def show(found: Sequence[Step], words: str, among: Sequence[Step]) -> None:
+    """Print the steps found, each with its docstring, what it needs, and where it is; or how to search for others."""
     for step in found:
         out.print(f"{step.keyword.capitalize()} {step.wording}", style="bold", markup=False)
         for line in step.meaning.splitlines():
             out.print(f"    {line}", markup=False)
         for name, kind in step.kinds.items():
             out.print(f"    {name}: {', '.join((*kind.values, *kind.shown))}", markup=False)
+        for line in needs_of(step):
+            out.print(f"    {line}", markup=False)
         out.print(f"    {step.file}:{step.line}", style="dim", markup=False)
-    say(f"{len(found)} steps")
+    if found:
+        say(counted(len(found), "step"))
+    else:
+        complain(f"{nothing_found('step', words, [step.text for step in among])} (./accept steps lists them all)")
+
+
+def needs_of(step: Step) -> Iterator[str]:
+    """What must be there for a step: of the target, by its tags, and of earlier steps of the scenario."""
+    function = f"{step.file}:{step.line}"
+    if tags := needed(function, step.wording):
+        yield f"needs: {' '.join(f'@{tag}' for tag in tags)}"
+    for value in sorted(exchange(function).needs, key=lambda one: one.words):
+        yield f"needs from an earlier step: {value.words}"
 
 
 def _steps_of(file: Path) -> Iterator[Step]:

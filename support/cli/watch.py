@@ -21,9 +21,10 @@ from support.cli import behave_process, behave_server, clusters, report, up
 from support.cli.cluster_under_test import TargetCluster, as_variables, file_of, target_of
 from support.cli.clusters import KeptCluster
 from support.cli.console import INTERRUPTED, out, say
+from support.cli.paths import STEPS
 from support.cli.run_options import RunOptions
 from support.cli.step_advice import advice
-from support.cli.steps import STEPS, all_steps
+from support.cli.steps import all_steps
 from support.errors import AcceptError, UsageError
 from support.places import WRITES_IN
 from support.reporting.journal import read

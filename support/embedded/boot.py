@@ -24,6 +24,7 @@ from support.target import citus, health
 from support.target.cluster import Cluster
 from support.target.topology import Topology
 from support.timeouts import REST
+from support.vocabulary import counted
 from support.waiting import NotYet, describe, eventually
 
 __all__ = ["PUBLISHED", "boot"]
@@ -47,7 +48,7 @@ def boot(
     which says what did not become true and shows the end of the log that should tell why.
     """
     planned = layout.hosts()
-    on_progress(f"making {len(planned)} hosts")
+    on_progress(f"making {counted(len(planned), 'host')}")
     hosts = {host.name: sandbox.add_host(host.name, host.number) for host in planned}
     addresses = {name: host.address for name, host in hosts.items()}
     encrypts, secured = layout.shape.tls and not programs.missing.openssl, layout.shape.secured

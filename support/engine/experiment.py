@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 from support.engine.checks.writers import Coverage, FrozenPeriod, SilentPeriod, at_most_one_writer, without_frozen
 from support.engine.finding import Finding, listed
 from support.engine.watch import LONGEST_SILENCE, Watch
-from support.errors import MissingStep, NotInTime, UnhealthyCluster
+from support.engine.world import missing
+from support.errors import NotInTime, UnhealthyCluster
 from support.faults.nemesis import Fault, InjectedFault, Nemesis
 from support.faults.process import Freeze
 from support.hosts.interface import Log, LogName, of_each_log
@@ -28,7 +29,6 @@ ends with its first refusal.
 """
 ONE_WRITER = "SB-01"
 """The promise that at no time more than one member accepts writes."""
-_NO_FAULT = 'no earlier step of the scenario injects a fault, such as "When the host of the leader crashes"'
 BUG = "report it as a BUG"
 ALARMS = ("PANIC:", BUG, "TRAP: failed Assert")
 
@@ -76,14 +76,14 @@ class Experiment:
     def target_member(self) -> str:
         """The member or host that the last fault hit. Raises MissingStep if there was none."""
         if not self._target_member:
-            raise MissingStep(_NO_FAULT)
+            raise missing("a fault", "When the host of the leader crashes")
         return self._target_member
 
     @property
     def injected_fault(self) -> InjectedFault:
         """The last fault. Raises MissingStep if there was none."""
         if not self.nemesis.injected_faults:
-            raise MissingStep(_NO_FAULT)
+            raise missing("a fault", "When the host of the leader crashes")
         return self.nemesis.injected_faults[-1]
 
     @property
@@ -100,8 +100,7 @@ class Experiment:
     def healing_since(self) -> float:
         """When the healing of the last fault began. Raises MissingStep while the fault lasts."""
         if self.injected_fault.healing is None:
-            told = f"{self.injected_fault.words}: no earlier step heals it"
-            raise MissingStep(f'{told}, such as "When the fault is healed"')
+            raise missing("the end of the last fault", "When the fault is healed")
         return self.injected_fault.healing
 
     def look_for_redundancy(self) -> None:

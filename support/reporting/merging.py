@@ -17,6 +17,7 @@ from pathlib import Path
 from support.reporting.journal import Journal, RunRecord, Trouble, read
 from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.tally import WORST_FIRST
+from support.vocabulary import counted
 from support.waiting import describe
 
 JOURNAL = "journal.jsonl"
@@ -177,7 +178,7 @@ def _troubles(part: Part) -> Iterator[Trouble]:
         yield replace(one, message=f"{part.name}: {one.message}")
     if part.record.interrupted:
         missing, all_of_it = len(part.record.without_verdict), len(part.record.selected)
-        yield Trouble(f"{part.name}: it was stopped; {missing} of {all_of_it} scenarios have no verdict")
+        yield Trouble(f"{part.name}: it was stopped; {missing} of {counted(all_of_it, 'scenario')} without a verdict")
 
 
 def _key(path: Path) -> str:

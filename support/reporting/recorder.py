@@ -6,6 +6,7 @@ passed. allure-behave is patched in three places while it runs; everything else 
 
 import os
 import platform
+import re
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,8 +20,9 @@ from allure_behave import listener
 from allure_behave.formatter import AllureFormatter
 from allure_behave.listener import AllureListener
 
-from support import sql
-from support.errors import LimitExceeded, NoRoom, PromiseBroken
+from support import own_folder, sql
+from support.errors import AcceptError, LimitExceeded, NoRoom, PromiseBroken
+from support.places import ROOT, as_seen
 from support.reporting.evidence import Redactor
 from support.reporting.journal import Journal
 from support.reporting.live import Moment
@@ -41,6 +43,7 @@ from support.reporting.tally import WORST_FIRST
 from support.reporting.terminal import Progress
 from support.waiting import describe
 
+_FILE = re.compile(r'(?m)^(  File )"([^"<]+)"')
 UNWRITTEN = {
     "undefined": "no step is defined for",
     "pending": "the step is not implemented yet",
@@ -123,7 +126,17 @@ def trace_of(error: BaseException | None) -> str:
     call = error.__traceback__
     while call is not None and call.tb_next is not None and _of_behave(call):
         call = call.tb_next
-    return "".join(traceback.format_exception(type(error), error, call))
+    told = "".join(traceback.format_exception(type(error), error, call))
+    return _FILE.sub(lambda found: f'{found[1]}"{as_seen(Path(found[2]))}"', told)
+
+
+def _step_of(error: BaseException) -> str:
+    """Where it last passed through a file of steps, ours or the user's: " at steps/count_steps.py:19"; or empty."""
+    own = own_folder.given()
+    folders = [ROOT / own_folder.STEPS, *([own.directory] if own else [])]
+    calls = traceback.extract_tb(error.__traceback__)
+    inside = [one for one in calls if any(Path(os.path.abspath(one.filename)).is_relative_to(at) for at in folders)]
+    return f" at {as_seen(Path(inside[-1].filename))}:{inside[-1].lineno}" if inside else ""
 
 
 def _of_behave(call: TracebackType) -> bool:
@@ -151,6 +164,8 @@ def _step_failed(step: Any) -> Judgement | None:
         return Judgement(Verdict.INCONCLUSIVE, reason, trace_of(step.exception))
     if verdict_of(step.exception) is Verdict.ERROR:
         reason = f"{type(step.exception).__name__}: {reason}"
+        if not isinstance(step.exception, AcceptError):  # a mistake in code, probably
+            reason += _step_of(step.exception)
     if isinstance(step.exception, sql.CORRUPTED):
         reason = f"the database reports corruption: {reason}"
     return Judgement.on(step.exception, reason)

@@ -19,6 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from support.errors import AcceptError, ProcessFailed
+from support.places import as_seen
 from support.reporting import junit, past
 from support.reporting.allure_results import CATEGORIES, settle
 from support.reporting.evidence import Redactor
@@ -91,7 +92,7 @@ def conclude(
         junit.write(record, output / JUNIT)
         settle(results, record, redactor)
         report = render(results, record, output, history, in_history=in_history, knowledge=knowledge)
-        where = f"report: {report.dashboard} (every scenario: {report.scenarios})"
+        where = f"report: {as_seen(report.dashboard)} (every scenario: {as_seen(report.scenarios)})"
         if report.trouble:
             console.print(f"no page by Allure: {redactor.mask(report.trouble)}", markup=False, soft_wrap=True)
     except (AcceptError, OSError, ValueError) as error:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import Scenario, Verdict
+from support.vocabulary import counted
 
 
 @dataclass(frozen=True)
@@ -54,5 +55,9 @@ def show(records: Sequence[RunRecord], console: Console) -> bool:
             console.print(f"    {end}", markup=False, soft_wrap=True)
     count = len({scenario.key for record in records for scenario in record.selected})
     words = f"{len(found)} changed their verdict" if found else "none changed its verdict"
-    console.print(f"{len(records)} runs of {count} scenarios: {words}", markup=False, style="red" if found else "green")
+    console.print(
+        f"{counted(len(records), 'run')} of {counted(count, 'scenario')}: {words}",
+        markup=False,
+        style="red" if found else "green",
+    )
     return not found

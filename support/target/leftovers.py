@@ -24,6 +24,7 @@ from support.target import stored
 from support.target.cluster import Cluster
 from support.target.stored import Noted
 from support.timeouts import SEARCH
+from support.vocabulary import counted
 from support.waiting import describe
 
 TOO_OLD = 24 * 3600.0
@@ -103,7 +104,7 @@ def remove(cluster: Cluster, own: str, search: bool = True) -> Leftovers:
         if run in noted or not (RUNS / run / STORED).exists():  # it may have notes about another target
             shutil.rmtree(RUNS / run, ignore_errors=True)
         if rows or run in found.schemas or run in found.publications:
-            removed.append(f"the leftovers of run {run}, which began {ago} ago, were removed ({rows} rows)")
+            removed.append(f"the leftovers of run {run}, which began {ago} ago, were removed ({counted(rows, 'row')})")
     return Leftovers(tuple(removed), tuple(kept), tuple(found.unsearched))
 
 

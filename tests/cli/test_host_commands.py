@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from patronis import Member, patroni
-from reaching import Place, reached
 from remote_hosts import Machine, ssh_hosts
 
 from support import sql
 from support.cli import host_commands
 from support.cli.behave_process import Planned, dry_run
 from support.cli.host_commands import ACTS, function_of
+from support.cli.reach import Place, reached
 from support.errors import UsageError
 from support.settings import Settings
 from support.target.discovery.user_hosts import OURS_ALONE

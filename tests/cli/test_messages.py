@@ -4,6 +4,7 @@ import pytest
 from program import Ended, Program, copy, target
 
 from support.sql import Endpoint
+from support.vocabulary import counted
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_a_plan_lists_the_scenarios_and_runs_nothing(program: Program) -> None:
     assert ended.status == 0, str(ended)
     assert "features/cache/speed.feature:" in ended.out
     assert "features/cache/redis.feature:" not in ended.out
-    assert ended.err.splitlines()[-1] == f"{len(ended.out.splitlines())} scenarios would run"
+    assert ended.err.splitlines()[-1] == f"{counted(len(ended.out.splitlines()), 'scenario')} would run"
     assert not (program.project / "allure-results").exists()
 
 

@@ -175,7 +175,7 @@ def test_a_sentence_like_no_other_gets_only_its_file() -> None:
 def test_a_step_of_an_own_feature_belongs_into_the_own_folder(given: OwnFolder) -> None:
     location = f"{given.features}/cluster/sessions.feature:7"
     advice = step_advice.advice("When 20 sessions are closed in a burst", location, steps.all_steps())
-    assert f"belongs in {given.directory}/steps/sessions_steps.py" in advice
+    assert f"belongs in {given.directory}/steps/session_steps.py" in advice
     assert "sessions are opened in a burst" in advice
 
 
@@ -213,7 +213,7 @@ def test_lint_checks_the_own_folder_too(program: Program, mine: Path) -> None:
     assert f"@id.OW-02 is not listed in {mine}/features/promises.toml" in ended.out, str(ended)
     assert "OW-01 has no scenario" in ended.out, str(ended)
     assert "When {count:d} sessions are opened in a burst" in ended.out, str(ended)
-    assert f"a new one belongs in {mine}/steps/sessions_steps.py" in ended.out, str(ended)
+    assert f"a new one belongs in {mine}/steps/session_steps.py" in ended.out, str(ended)
 
 
 @pytest.mark.parametrize("how", ["the option", "the file", "the variable"])
@@ -224,11 +224,23 @@ def test_own_features_run_with_all_steps(program: Program, mine: Path, postgres:
     if how == "the variable":
         variables, words = {**variables, "ACCEPT_FEATURES": str(mine)}, []
     planned = program.run("run", *words, "--plan", **variables)
-    assert "1 scenarios would run" in planned.err, str(planned)
+    assert "1 scenario would run" in planned.err, str(planned)
     ended = program.run("run", *words, **variables)
     assert ended.status == 0, str(ended)
     assert "OW-01 burst of sessions" in ended.out, str(ended)
     assert ended.last_line.startswith("1 passed"), str(ended)
+
+
+def test_a_mistake_in_an_own_step_is_told_with_its_line(program: Program, mine: Path, postgres: Endpoint) -> None:
+    file = mine / "steps" / "session_steps.py"
+    text = file.read_text(encoding="utf-8").replace("    begun = time", '    "%d" % (1, 2)\n    begun = time')
+    file.write_text(text, encoding="utf-8")
+    line = text[: text.index('"%d"')].count("\n") + 1
+    ended = program.run("run", "--features", str(mine), **target(postgres))
+    assert ended.status == 1, str(ended)
+    assert f"not all arguments converted during string formatting at {file}:{line}" in ended.out, str(ended)
+    assert "USING RUNNER" not in f"{ended.out}{ended.err}"
+    assert "USE_NESTED_STEP_MODULES" not in f"{ended.out}{ended.err}"
 
 
 def test_the_settings_of_the_own_folder_count(program: Program, mine: Path, postgres: Endpoint) -> None:

@@ -6,7 +6,7 @@ import pytest
 from program import Ended, Program, copy
 
 from support.cli import preflight, suites
-from support.cli.behave_process import selected
+from support.cli.behave_process import DryRun, Undefined, selected
 from support.errors import UsageError
 from support.settings import Settings
 
@@ -100,6 +100,13 @@ def test_steps_that_do_not_exist_are_told_with_what_was_meant(own: Program) -> N
     linted = own.run("lint")
     assert linted.status == 1, str(linted)
     assert [word for word in expected if word not in linted.out] == [], str(linted)
+
+
+def test_what_to_do_about_an_undefined_step_is_told_once() -> None:
+    twice = tuple(Undefined("When pigs fly", f"features/cache/pigs.feature:{line}") for line in (3, 9))
+    first, second = preflight.step_findings(DryRun((), twice))
+    assert "a new one belongs in" in first.text
+    assert second.text == "undefined step 'When pigs fly', as at features/cache/pigs.feature:3"
 
 
 def test_tables_that_do_not_fit_their_step_are_told(own: Program) -> None:

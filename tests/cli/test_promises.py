@@ -212,7 +212,7 @@ def test_the_command_line_searches_it(tmp_path: Path) -> None:
     misspelt = program.run("promises", "quroum")
     assert misspelt.status == 1
     assert misspelt.complaints == [
-        "accept: no promise contains 'quroum'; did you mean 'quorum'? (./accept promises lists them all)"
+        "accept: no promise contains 'quroum'; similar words: quorum (./accept promises lists them all)"
     ]
     assert program.run("promises", "--markdown").out == (ROOT / "docs/promises.md").read_text(encoding="utf-8")
     assert program.run("promises", "--markdown", "cache").status == 2

@@ -82,10 +82,37 @@ def test_each_of_our_steps_has_a_docstring() -> None:
     assert silent == []
 
 
+def test_a_docstring_stands_by_itself() -> None:
+    """In a list of steps that were found, the step before it is another one."""
+    refers = re.compile(r"(The same(?! member leads| member is)|As (above|before)|Likewise|Ditto|So |Also )")
+    leaning = [
+        f"{step.file.name}:{step.line}" for step in catalogue.steps(ROOT / "steps") if refers.match(step.meaning)
+    ]
+    assert leaning == []
+
+
+def test_whole_words_come_first_and_wordings_before_docstrings(tmp_path: Path) -> None:
+    texts = [("accounts are kept", "x"), ("a", "It counts."), ("b", "Of accounts."), ("the store counts", "x")]
+    source = "".join(f"@given({text!r})\ndef f{n}(c):\n    {doc!r}\n" for n, (text, doc) in enumerate(texts))
+    (tmp_path / "some_steps.py").write_text(source)
+    found = catalogue.search("counts", catalogue.steps(tmp_path))
+    assert [one.wording for one in found] == ["the store counts", "a", "accounts are kept", "b"]
+
+
 def test_the_command_line_searches_it(tmp_path: Path) -> None:
     program = copy(tmp_path)
     found = program.run("steps", "ledger", "acknowledged")
     assert found.status == 0, str(found)
     assert "Then the ledger lost no acknowledged write\n" in found.out
     assert re.search(r"^    steps/\S+_steps\.py:\d+$", found.out, re.MULTILINE), str(found)
-    assert (program.run("steps", "no", "such", "words").status) == 1
+    assert program.run("steps", "kills", "idle").err.splitlines()[-1] == "1 step"
+    unknown = program.run("steps", "interruption")
+    assert unknown.status == 1
+    assert unknown.complaints == [
+        "accept: no step contains 'interruption'; similar words: interrupt, interrupts, interrupted "
+        "(./accept steps lists them all)"
+    ]
+    apart = program.run("steps", "redis", "shards")
+    assert apart.complaints == [
+        "accept: no step contains all of 'redis', 'shards'; each is in some (./accept steps lists them all)"
+    ]

@@ -152,7 +152,7 @@ def test_doctor_shows_what_it_offers(program: Program, up) -> None:
     ended = program.run("doctor", "--target", "up")
     assert ended.status == 0
     assert re.search(r"^replicas +no +.*single member", ended.out, re.M), str(ended)
-    assert "1 of 1 scenarios can run" in ended.out
+    assert "1 of 1 scenario can run" in ended.out
 
 
 def test_a_kept_cluster_stays_up_after_the_run(tmp_path: Path) -> None:

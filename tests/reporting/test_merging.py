@@ -78,7 +78,7 @@ def test_what_was_stopped_elsewhere_has_not_passed_here(tmp_path: Path) -> None:
     (two / "journal.jsonl").write_text("\n".join(torn) + '\n{"event": "resu')
     record = merge(one, two)
     assert record.without_verdict == (WRITES,)
-    assert [one.message for one in record.troubles] == ["two: it was stopped; 1 of 1 scenarios have no verdict"]
+    assert [one.message for one in record.troubles] == ["two: it was stopped; 1 of 1 scenario without a verdict"]
     assert exit_status(record) == INTERRUPTED
 
 

@@ -1,84 +1,24 @@
 """Skips are settled before a scenario begins: its tags name all that its steps may find missing in their middle."""
 
+import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from behave.model import Scenario
 from behave.parser import parse_file
-from reaching import Place, raising, reached
 
 from support.cli.behave_process import Planned, dry_run
+from support.cli.capability_needs import CLUSTER, NEEDS, UNLESS_MISSING, WORDS, capabilities, needed, untagged
+from support.cli.reach import Place, reached
 from support.target.capabilities import CAPABILITIES
 from support.target.discovery.user_hosts import OURS_ALONE
 
 ROOT = Path(__file__).parents[2]
-CLUSTER = r"(cluster|group|copies)$|of_group\(.*\)$"
-NEEDS = {
-    **dict.fromkeys((Place(one, CLUSTER) for one in ("leader", "followers", "replicas", "view", "patroni")), "patroni"),
-    Place("read", CLUSTER): "haproxy",
-    Place("redis", CLUSTER): "redis",
-    Place("facts_of"): "cache_state",
-    Place("refusal_of_a_write"): "cache_keys",
-    Place("remaining_lifetimes"): "cache_keys",
-    Place("open_repository"): "cache_keys",
-    Place("Full"): "cache_settings",
-    Place("cache_host"): "cache_host",
-    Place("statistics_page", CLUSTER): "statistics",
-    Place("receptions"): "statistics_login",
-    Place("administration", CLUSTER): "admin",
-    Place("administration_of", CLUSTER): "admin",
-    Place("sandbox", CLUSTER): "hosts",
-    Place("site", CLUSTER): "hosts",
-    Place("cut_all", "."): "partitions",
-    Place("PoorLinks"): "poor_links",
-    Place("proxy_host"): "proxy_host",
-    Place("dcs_hosts"): "dcs_hosts",
-    Place("leader_of_dcs"): "dcs_hosts",
-    Place("broken_link_of_dcs"): "dcs_links",
-    Place("ArchivingFails"): "archiving",
-    Place("DataDestroyed"): "member_data",
-    Place("Tagged"): "member_files",
-    Place("try_logins"): "member_files",
-    Place("SilentConsumer"): "own_programs",
-    Place("HostCrash"): "crashes",
-    Place("give_disk", "."): "disks",
-    Place("set_volatile", "."): "volatile_disks",
-    Place("own_copies"): "own_tables",
-    Place("make_tables"): "several_workers",
-    Place("on_several_nodes"): "several_workers",
-    Place("require_at_work"): "several_workers",
-    Place("workers_of"): "workers",
-    Place("namespaces_over_workers"): "sharded_entries",
-    Place("namespace_on"): "sharded_entries",
-    Place("home", "citus"): "sharded_entries",
-}
-"""What code names -> the capability without which that fails, or is judged to be broken."""
-IMPLIED = {
-    "worker_replicas": {"workers", "replicas"},
-    "cache_host": {"redis", "hosts"},
-    "cache_keys": {"redis"},
-    "cache_state": {"redis"},
-    "cache_settings": {"redis"},
-    "several_workers": {"workers"},
-    "sharded_entries": {"citus", "schema"},
-    "statistics_login": {"statistics"},
-    "several_replicas": {"replicas"},
-    "synchronous": {"patroni"},
-}
-"""Capability -> those that no target with it lacks."""
-WORDS = {
-    "replicas": r"another member leads|until another|hand over|\ba replica\b|replicas crash|one leader after another"
-    r"|synchronous standby crashes|every replica streams",
-    "several_replicas": r"host of an asynchronous replica|another standby|lacks WAL|other replicas",
-    "several_workers": r"worker group 2|different worker|two workers|several workers|more than one worker|both workers"
-    r"|another worker group|over the workers",
-    "worker_replicas": r"leader of worker group \d+ is asked to hand over",
-    "partitions": r"is cut off|answers are lost|no other host can receive|loses its stream",
-    "redis": r"\bRedis\b|\bthe cache\b",
-}
-"""Capability -> words of steps that no cluster without it can go through."""
+OF_EXAMPLES = {"cache_settings", "cache_host", "poor_links"}
+"""What only some values of a parameter need, in examples with a tag of their own."""
 SETTLED = {
     "cluster.read": "haproxy; no step reads through the read endpoint of a worker group, which is none",
     "cluster._administrator": "admin",
@@ -125,22 +65,6 @@ SETTLED = {
     "patroni_commands._answer": "Patroni refused the login",
 }
 """Function that raises NotAvailable -> the capability that settles it before, or why none can."""
-UNLESS_MISSING = {
-    ("patroni", "purposes"): "tags, where the group has Patroni",
-    ("patroni", "_waiting"): "its own list, where the group has Patroni",
-    ("patroni", "node_leaders"): "the leader of a group that has Patroni; else the group's only member",
-    ("patroni", "extra_worker"): "spare_worker, which only an embedded cluster has",
-    ("haproxy", "ways_in"): "the read endpoint, if there is one",
-    ("hosts", "extra_worker"): "spare_worker",
-    ("admin", "require_settled"): "of an embedded cluster",
-    ("statistics", "require_all"): "of an embedded cluster",
-    ("redis", "require_all"): "a Redis, if there is one",
-    ("hosts", "hand_over_halfway"): "only where the leader's Patroni dies, in examples with a tag of their own",
-    ("hosts", "own_setting"): "only with member_files, which needs hosts",
-    ("crashes", "step_dies"): "only where a host dies, in examples with a tag of their own",
-    ("hosts", "fault_of_move"): "only where PostgreSQL is killed, in examples with a tag of their own",
-}
-"""(capability, function): what is asked for only if it is there, or is settled by another tag."""
 
 
 @pytest.fixture(scope="module")
@@ -148,25 +72,18 @@ def planned() -> tuple[Planned, ...]:
     return dry_run(["features"]).scenarios
 
 
-def capabilities(tags: frozenset[str]) -> set[str]:
-    """What a target has that can run scenarios with those tags."""
-    there = set(tags & CAPABILITIES.keys())
-    while more := {one for name in there for one in IMPLIED.get(name, ())} - there:
-        there |= more
-    return there
+def test_what_steps_need_is_named_by_a_tag(planned: tuple[Planned, ...]) -> None:
+    missing = [f"{step.location} lacks @{name}" for scenario in planned for step, name in untagged(scenario)]
+    assert missing == []
 
 
-def test_what_steps_reach_is_named_by_a_tag(planned: tuple[Planned, ...]) -> None:
-    missing = set()
-    for scenario in planned:
-        there = capabilities(scenario.tags)
-        for step in scenario.steps:
-            for capability, way in reached(step.function, NEEDS).items():
-                if capability not in there and not any(
-                    capability == name and f" {function} " in f" {way}" for name, function in UNLESS_MISSING
-                ):
-                    missing.add(f"{scenario.location} lacks @{capability}: {way}")
-    assert sorted(missing) == []
+def test_a_capability_is_asked_for_that_no_tag_names(planned: tuple[Planned, ...]) -> None:
+    """Without any tag of a capability, each that is looked for is missing somewhere."""
+    bare = [replace(one, tags=one.tags - CAPABILITIES.keys()) for one in planned]
+    missed = {name for scenario in bare for step in scenario.steps for name in needed(step.function, step.sentence)}
+    assert missed == {*NEEDS.values(), *WORDS} - OF_EXAMPLES
+    noticed = [one for one in bare if list(untagged(one))]
+    assert len(noticed) > 0.8 * len(bare), "the others need what no code or word shows"
 
 
 def test_what_only_the_sandbox_can_do_is_not_asked_of_users_hosts(planned: tuple[Planned, ...]) -> None:
@@ -189,7 +106,7 @@ def test_what_steps_say_is_named_by_a_tag() -> None:
         for text in _texts(scenario)
         for capability, words in WORDS.items()
         if re.search(words, text)
-        if capability not in capabilities(frozenset(map(str, scenario.effective_tags)))
+        if capability not in capabilities([*map(str, scenario.effective_tags)])
     ]
     assert missing == []
 
@@ -210,3 +127,15 @@ def _texts(scenario: Scenario) -> Iterator[str]:
         yield step.name
         if step.table and "who" in step.table.headings:
             yield from (row["who"] for row in step.table)
+
+
+def raising(error: str) -> dict[str, list[str]]:
+    """The functions of `support` that raise that error -> where: "module.function" -> "file:line"."""
+    found: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "support").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for function in (one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Raise) and node.exc and re.match(rf"(\w+\.)?{error}\(", ast.unparse(node.exc)):
+                    found.setdefault(f"{path.stem}.{function.name}", []).append(f"{path.name}:{node.lineno}")
+    return found

@@ -105,7 +105,7 @@ def test_notes_of_a_profile_that_has_changed_mean_the_tables_of_then(cluster: Cl
     sql.execute(cluster.write, "CREATE TABLE notes (namespace text, key text, value text)")
     now = replace(SWARM, entries=replace(SWARM.entries, table="notes"))
     found = leftovers.remove(Cluster(replace(cluster.topology, profile=now)), begin_run().id)
-    assert "(1 rows)" in found.removed[0]
+    assert "(1 row)" in found.removed[0]
     assert namespaces(cluster) == []
 
 
@@ -114,7 +114,7 @@ def test_a_line_that_was_cut_off_hides_no_other(cluster: Cluster, tmp_path: Path
     leave(cluster, killed, "-1")
     with (RUNS / killed / STORED).open("a") as file:
         file.write('{"namespace": "acc')
-    assert "(1 rows)" in leftovers.remove(cluster, begin_run().id).removed[0]
+    assert "(1 row)" in leftovers.remove(cluster, begin_run().id).removed[0]
 
 
 def test_notes_outlive_the_folders_of_old_runs(cluster: Cluster, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_notes_outlive_the_folders_of_old_runs(cluster: Cluster, tmp_path: Path)
     clusters.sweep()
     assert [one.name for one in RUNS.iterdir()] == [kept]
     assert sorted(one.name for one in (RUNS / kept).iterdir()) == ["life", STORED]
-    assert "(1 rows)" in leftovers.remove(cluster, begin_run().id).removed[0]
+    assert "(1 row)" in leftovers.remove(cluster, begin_run().id).removed[0]
 
 
 def test_rows_in_tables_of_the_run_need_no_notes(cluster: Cluster) -> None:

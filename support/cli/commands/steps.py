@@ -15,16 +15,17 @@ def command(
     ] = False,
     features: Features = None,
 ) -> None:
-    """Search the step catalogue: each wording, what it does, and where it is."""
+    """Search the step catalogue: each wording, what it does, what it needs, and where it is."""
     from support.cli import own
     from support.cli.steps import all_steps, search, show
 
     folder = own.choose(features)
-    found = search(" ".join(words or ()), all_steps())
+    wanted, known = " ".join(words or ()), all_steps()
+    found = search(wanted, known)
     if html:
         from support.cli import step_page
 
         out.print(step_page.of_project(found, folder), markup=False)
     else:
-        show(found)
+        show(found, wanted, known)
     raise typer.Exit(0 if found else 1)

@@ -10,6 +10,7 @@ from support.reporting.chance import MARGIN, Change, change, spread
 from support.reporting.pages.costs import KeyFigure, humane, worst_unplanned
 from support.reporting.past import Figure, PastRun
 from support.reporting.scenario import Measure, Verdict
+from support.vocabulary import counted
 
 _BROKEN, _PASSED = str(Verdict.BROKEN), str(Verdict.PASSED)
 TELLING = 5
@@ -38,10 +39,12 @@ class Since:
         if self.kept_last is None and self.runs == 1:
             return "broken now; no earlier run on this target judged it"
         if self.kept_last is None:
-            return f"broken since {day(self.began)} at least ({self.runs} runs); no run on record found it kept"
+            return (
+                f"broken since {day(self.began)} at least ({counted(self.runs, 'run')}); no run on record found it kept"
+            )
         if self.newly:
             return f"newly broken; kept on {day(self.kept_last)}"
-        return f"broken since {day(self.began)} ({self.runs} runs); kept on {day(self.kept_last)}"
+        return f"broken since {day(self.began)} ({counted(self.runs, 'run')}); kept on {day(self.kept_last)}"
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def sparkline(values: Sequence[float], limit: float | None = None) -> Markup:
         )
     return Markup(
         f'<svg width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="the last {len(values)} runs">{line}'
+        f'aria-label="the last {counted(len(values), "run")}">{line}'
         f'<polyline points="{points}" fill="none" stroke="var(--link)" stroke-width="1.5"/>'
         f'<circle cx="{x:.1f}" cy="{y(values[-1])}" r="3" fill="var(--link)"/></svg>'
     )
@@ -170,10 +173,10 @@ def _judged(values: Sequence[float], at_least: bool) -> tuple[str, bool]:
     if change(cost[-_LATEST:], cost[:-_LATEST]) is Change.WORSE:
         return f"worse in the last {_LATEST} runs than in the {len(values) - _LATEST} before, beyond chance", True
     if times > MARGIN and cost[-1] > max(cost[:-1]):
-        return f"worse than in each of {len(earlier)} earlier runs: {times:.1f} times the usual", True
+        return f"worse than in each of {counted(len(earlier), 'earlier run')}: {times:.1f} times the usual", True
     if change(cost[-_LATEST:], cost[:-_LATEST]) is Change.BETTER:
         return f"better in the last {_LATEST} runs, beyond chance", False
-    return f"as in {len(earlier)} earlier runs", False
+    return f"as in {counted(len(earlier), 'earlier run')}", False
 
 
 def _values(figure: Figure, runs: Iterable[PastRun]) -> list[float]:

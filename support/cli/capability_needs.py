@@ -1,0 +1,152 @@
+"""Which capabilities steps need: read from their code, and from words that no other cluster can go through.
+
+`accept steps` shows them, and `accept lint` requires their tags. What a step needs of an object that it was handed, or
+only says in words that are not listed here, is not found: a tag can be right that nothing here asks for.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from support.cli.behave_process import Planned, PlannedStep
+from support.cli.paths import STEPS
+from support.cli.reach import Place, reached
+from support.target.capabilities import CAPABILITIES
+
+CLUSTER = r"(cluster|group|copies)$|of_group\(.*\)$"
+NEEDS = {
+    **dict.fromkeys((Place(one, CLUSTER) for one in ("leader", "followers", "replicas", "view", "patroni")), "patroni"),
+    Place("read", CLUSTER): "haproxy",
+    Place("redis", CLUSTER): "redis",
+    Place("facts_of"): "cache_state",
+    Place("refusal_of_a_write"): "cache_keys",
+    Place("remaining_lifetimes"): "cache_keys",
+    Place("open_repository"): "cache_keys",
+    Place("Full"): "cache_settings",
+    Place("cache_host"): "cache_host",
+    Place("statistics_page", CLUSTER): "statistics",
+    Place("receptions"): "statistics_login",
+    Place("administration", CLUSTER): "admin",
+    Place("administration_of", CLUSTER): "admin",
+    Place("sandbox", CLUSTER): "hosts",
+    Place("site", CLUSTER): "hosts",
+    **{Place(one, CLUSTER): "members" for one in ("of_member", "administration_of", "monitoring_of")},
+    Place("prompt_replicas"): "prompt_replicas",
+    Place("experiment", r"\bworld$"): "destructive",
+    Place("entries", r"\bworld$"): "schema",
+    Place("profile", r"\bworld$"): "schema",
+    Place("namespaces", r"\bworld$"): "schema",
+    Place("EntryStore"): "schema",
+    Place("dialect_of"): "vector",
+    Place("cut_all", "."): "partitions",
+    Place("PoorLinks"): "poor_links",
+    Place("proxy_host"): "proxy_host",
+    Place("dcs_hosts"): "dcs_hosts",
+    Place("leader_of_dcs"): "dcs_hosts",
+    Place("broken_link_of_dcs"): "dcs_links",
+    Place("ArchivingFails"): "archiving",
+    Place("DataDestroyed"): "member_data",
+    Place("Tagged"): "member_files",
+    Place("try_logins"): "member_files",
+    Place("SilentConsumer"): "own_programs",
+    Place("HostCrash"): "crashes",
+    Place("give_disk", "."): "disks",
+    Place("set_volatile", "."): "volatile_disks",
+    Place("own_copies"): "own_tables",
+    Place("make_tables"): "several_workers",
+    Place("on_several_nodes"): "several_workers",
+    Place("require_at_work"): "several_workers",
+    Place("workers_of"): "workers",
+    Place("namespaces_over_workers"): "sharded_entries",
+    Place("namespace_on"): "sharded_entries",
+    Place("home", "citus"): "sharded_entries",
+}
+"""What code names -> the capability without which that fails, or is judged to be broken."""
+IMPLIED = {
+    "worker_replicas": {"workers", "replicas"},
+    "cache_host": {"redis", "hosts"},
+    "cache_keys": {"redis"},
+    "cache_state": {"redis"},
+    "cache_settings": {"redis"},
+    "several_workers": {"workers"},
+    "sharded_entries": {"citus", "schema"},
+    "statistics_login": {"statistics"},
+    "several_replicas": {"replicas"},
+    "synchronous": {"patroni"},
+}
+"""Capability -> those that no target with it lacks."""
+WORDS = {
+    "replicas": r"another member leads|until another|hand over|\ba replica\b|replicas crash|one leader after another"
+    r"|synchronous standby crashes|every replica streams",
+    "several_replicas": r"host of an asynchronous replica|another standby|lacks WAL|other replicas",
+    "several_workers": r"worker group 2|different worker|two workers|several workers|more than one worker|both workers"
+    r"|another worker group|over the workers",
+    "worker_replicas": r"leader of worker group \d+ is asked to hand over",
+    "partitions": r"is cut off|answers are lost|no other host can receive|loses its stream",
+    "redis": r"\bRedis\b|\bthe cache\b",
+}
+"""Capability -> words of steps that no cluster without it can go through."""
+UNLESS_MISSING = {
+    ("patroni", "purposes"): "tags, where the group has Patroni",
+    ("patroni", "_waiting"): "its own list, where the group has Patroni",
+    ("patroni", "node_leaders"): "the leader of a group that has Patroni; else the group's only member",
+    ("patroni", "extra_worker"): "spare_worker, which only an embedded cluster has",
+    ("haproxy", "ways_in"): "the read endpoint, if there is one",
+    ("hosts", "extra_worker"): "spare_worker",
+    ("schema", "_require_none"): "application_schema",
+    ("members", "ways_in"): "every way in that there is",
+    ("members", "node_leaders"): "the coordinator's group, whose leader is reached through the write endpoint as well",
+    ("members", "slots"): "of members that there are",
+    ("members", "_start"): "the new worker, which is embedded",
+    ("vector", "_create"): "what calls it catches it",
+    ("prompt_replicas", "replica_in_reads"): "any replica in the read endpoint, if none is prompt",
+    ("statistics", "require_all"): "of an embedded cluster",
+    ("redis", "require_all"): "a Redis, if there is one",
+    ("hosts", "hand_over_halfway"): "only where the leader's Patroni dies, in examples with a tag of their own",
+    ("hosts", "own_setting"): "only with member_files, which needs hosts",
+    ("hosts", "_server"): "only where the server of Redis dies, in examples with a tag of their own",
+    ("cache_host", "_server"): "only where the server of Redis dies, in examples with a tag of their own",
+    ("hosts", "host_of"): "only where a host dies, in examples with a tag of their own",
+    ("crashes", "step_dies"): "only where a host dies, in examples with a tag of their own",
+    ("hosts", "fault_of_move"): "only where PostgreSQL is killed, in examples with a tag of their own",
+}
+"""(capability, function): what is asked for only if it is there, or is settled by another tag."""
+
+
+def capabilities(tags: Collection[str]) -> set[str]:
+    """What a target has that can run scenarios with those tags."""
+    there = CAPABILITIES.keys() & set(tags)
+    while more := {one for name in there for one in IMPLIED.get(name, ())} - there:
+        there |= more
+    return there
+
+
+def needed_by_code(function: str) -> Mapping[str, str]:
+    """Capability -> the way to the code that needs it, from the step function at file:line."""
+    return {
+        name: way
+        for name, way in reached(function, NEEDS).items()
+        if not any(name == capability and f" {passed} " in f" {way}" for capability, passed in UNLESS_MISSING)
+    }
+
+
+def needed(function: str, sentence: str) -> tuple[str, ...]:
+    """The capabilities that a step needs, without those that come with others; in the order of CAPABILITIES.
+
+    Only in sentences of our own steps is it known what the words mean.
+    """
+    names = set(needed_by_code(function))
+    if STEPS in Path(function).parents:
+        names |= {name for name, words in WORDS.items() if re.search(words, sentence)}
+    implied = {other for name in names for other in capabilities({name}) - {name}}
+    return tuple(name for name in CAPABILITIES if name in names - implied)
+
+
+def untagged(scenario: Planned) -> Iterator[tuple[PlannedStep, str]]:
+    """The capabilities that a scenario needs and has no tag for, each with the first step that needs it."""
+    there = capabilities(scenario.tags)
+    for step in scenario.steps:
+        for name in needed(step.function, step.sentence) if step.function else ():
+            if name not in there:
+                there |= capabilities({name})
+                yield step, name

@@ -295,6 +295,8 @@ def test_a_certificate_by_which_others_get_in_is_noticed(server: Server, certifi
         finally:
             access.write_text(before)
             sql.value(session, "SELECT pg_reload_conf()")
+            usual = server.superuser
+            eventually(lambda: sql.value(usual, "SELECT 1"), within=5, retry_on=(ConnectFailed,), subject="as before")
     assert finding.holds is False
     assert "as postgres" in finding.words
     assert "as application" not in finding.words

@@ -51,7 +51,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StatisticsPage]:
     proxy = subprocess.Popen(["haproxy", "-db", "-f", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     found = StatisticsPage(f"http://127.0.0.1:{ports['page']}", Login("owner", "secret"))
     try:
-        eventually(lambda: _require_checked(found), within=5, subject="HAProxy has checked", retry_on=(OSError,))
+        eventually(lambda: _require_checked(found), within=30, subject="HAProxy has checked", retry_on=(OSError,))
         yield found
     finally:
         proxy.kill()

@@ -127,7 +127,7 @@ SABOTAGES = (
             {
                 "SE-01 Every endpoint": "were accepted",
                 "SE-01 Every member": "were accepted",
-                "SE-02 endpoint": "asks for: expected SCRAM",
+                "SE-02 Every endpoint": "asks for: expected SCRAM",
                 "SE-02 Every member": "asks for: expected SCRAM",
             }
         ),

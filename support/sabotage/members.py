@@ -25,7 +25,8 @@ from support.sabotage.sabotage import Notice, Sabotage, expecting, notices
 from support.sabotage.servers import other_programs
 from support.target.cluster import Cluster
 from support.target.patroni_commands import configure, restart
-from support.waiting import NotYet
+from support.timeouts import RECOVERY
+from support.waiting import NotYet, eventually
 
 _WAL = "SELECT pg_logical_emit_message(false, 'accept', repeat('x', 1048576)) FROM generate_series(1, 40)"
 _TRANSACTIONS = "DO $$ BEGIN FOR i IN 1..500 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
@@ -100,7 +101,14 @@ def _one_restarted(cluster: Cluster) -> Damage:
 
     def give(value: int) -> None:
         configure(cluster, {"postgresql": {"parameters": {"max_connections": value}}})
+        # Restarted before its Patroni has read that, it would keep the old value.
+        if sql.value(cluster.administration_of(member), there) != str(value):
+            eventually(heard_of_it, within=RECOVERY, subject=f"{member} waits for a restart")
         restart(cluster, member)
+
+    def heard_of_it() -> None:
+        if not cluster.patroni(member).status().get("pending_restart"):
+            raise NotYet(f"{member} has no pending restart")
 
     def check() -> None:
         if (now := sql.value(cluster.administration_of(member), there)) != str(before + 10):

@@ -226,6 +226,21 @@ def test_what_no_earlier_run_judged_is_not_newly_broken(tmp_path: Path) -> None:
     assert "<b>Broken, and first judged in this run.</b>" in page, "beside what was seen"
 
 
+def test_the_step_that_failed_is_told_in_words(tmp_path: Path) -> None:
+    """Colours and marks are not read out, and get lost when the page is copied."""
+    record = record_of(tmp_path, ScenarioResult(WRITES, Verdict.BROKEN, "lost"))
+    steps = [
+        {"name": f"it {status}", "status": status} for status in ("passed", "failed", "broken", "skipped", "unknown")
+    ]
+    (tmp_path / "one-result.json").write_text(json.dumps({"historyId": WRITES.key, "steps": steps}))
+    write_pages(record, tmp_path, tmp_path / "report", "Acceptance", Knowledge(tmp_path))
+    page = (tmp_path / "report" / SCENARIOS).read_text()
+    told = re.sub("<[^>]+>", " ", page[page.index('<ul class="steps">') : page.index("</ul>", page.index("<ul class"))])
+    assert " ".join(told.split()) == (
+        "it passed it failed (failed here) it broken (failed here) it skipped (not run) it unknown (not run)"
+    )
+
+
 def test_how_sure_it_is_comes_from_what_was_proved(tmp_path: Path) -> None:
     noted = tmp_path / "trust.jsonl"
     heard = (trust.Heard("FO-02", True, "broken", "Writes"),)

@@ -13,7 +13,7 @@ from support.errors import UsageError
 from support.reporting import on_call, promises
 from support.reporting.pages import grid
 from support.reporting.pages.grid import PromiseState
-from support.reporting.pages.on_call import SAFE, Fact, causes, entries
+from support.reporting.pages.on_call import SAFE, TargetFact, causes, entries
 from support.reporting.pages.site import DASHBOARD, ON_CALL, Knowledge, write_pages
 from support.reporting.promises import Promise
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
@@ -145,7 +145,7 @@ def test_a_broken_promise_that_may_be_the_cause_is_named_and_comes_first(folder:
     facts = {"fsync": "off", "Members of worker group 1": "w1", "Redis": "7"}
     first = entries(states, guides, {}, facts)[0]
     assert (first.state.promise.id, first.causes) == ("FO-02", ["PH-06"]), "it is graver"
-    assert first.facts == [Fact("fsync", "off"), Fact("Members of worker group 1", "w1")]
+    assert first.facts == [TargetFact("fsync", "off"), TargetFact("Members of worker group 1", "w1")]
     assert first.unjudged == []
     alike = [replace(one, promise=replace(one.promise, severity="normal")) for one in states]
     assert entries(alike, guides, {}, facts)[0].state.promise.id == "PH-06"

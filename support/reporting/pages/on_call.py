@@ -21,7 +21,7 @@ _CODE = re.compile(r"`([^`]+)`")
 
 
 @dataclass(frozen=True)
-class Fact:
+class TargetFact:
     """What a run found out about the target."""
 
     name: str
@@ -47,7 +47,7 @@ class Entry:
     unjudged: Sequence[tuple[str, str]] = ()
     """Ids of promises that may be the cause and that this run did not judge, each with the command that does; empty if
     the target lacks what its scenarios need."""
-    facts: Sequence["Fact"] = ()
+    facts: Sequence[TargetFact] = ()
     """What matters here of what this run found out about the target, what is not safe first."""
 
     @property
@@ -72,7 +72,9 @@ def entries(
     found = []
     for one in states:
         guide, id = guide_for(one.promise, guides), one.promise.id
-        matter = [Fact(name, value) for wanted in guide.facts for name, value in facts.items() if _is(name, wanted)]
+        matter = [
+            TargetFact(name, value) for wanted in guide.facts for name, value in facts.items() if _is(name, wanted)
+        ]
         matter.sort(key=lambda fact: not fact.safe_values)
         left = [(each.promise.id, _command(each, options)) for each in unknown.get(id, ())]
         found.append(Entry(one, guide, sabotages.get(id, ()), known.get(id, ()), left, matter))

@@ -1,5 +1,6 @@
 """`accept promises`: searches the list of promises, and writes docs/promises.md."""
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,15 +9,19 @@ from pathlib import Path
 from support.cli.behave_process import dry_run
 from support.cli.console import complain, out, say
 from support.cli.lint import Outline, by_promise, read
-from support.cli.paths import FEATURES
+from support.cli.paths import FEATURES, REPORT
 from support.cli.preflight import limits_by_id
 from support.cli.word_search import best_first, nothing_found
 from support.engine.limits import Stated
 from support.errors import UsageError
+from support.own_folder import OwnFolder
+from support.reporting import on_call
+from support.reporting.pages.site import ON_CALL
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import EPICS
 from support.reporting.summary import plain
 from support.sabotage.catalogue import SABOTAGES
+from support.sabotage.sabotage import Sabotage
 from support.target.capabilities import CAPABILITIES
 from support.vocabulary import counted
 
@@ -60,13 +65,17 @@ class Listed:
         return f"{one.id} {one.capability} {self.epic} {one.severity} {one.sentence} {titles}".lower()
 
 
-def listed(folder: Path = FEATURES) -> tuple[Listed, ...]:
-    """Every promise, in the order of the file. Raises UsageError if the file or a feature cannot be read."""
-    outlines, unreadable = read(sorted(folder.rglob("*.feature")))
+def listed(folder: Path = FEATURES, own: OwnFolder | None = None) -> tuple[Listed, ...]:
+    """Every promise, in the order of the file; then those of the user's own folder.
+
+    Raises UsageError if a list or a feature cannot be read.
+    """
+    outlines, unreadable = read([*sorted(folder.rglob("*.feature")), *(own.feature_files if own else ())])
     if unreadable:
         raise UsageError("\n".join(map(str, unreadable)))
     scenarios = by_promise(outlines)
-    return tuple(Listed(one, tuple(scenarios.get(one.id, ()))) for one in load(folder / FILE).values())
+    promises = [*load(folder / FILE).values(), *(load(own.promises).values() if own and own.promises.exists() else ())]
+    return tuple(Listed(one, tuple(scenarios.get(one.id, ()))) for one in promises)
 
 
 def search(words: str, among: Sequence[Listed]) -> tuple[Listed, ...]:
@@ -74,14 +83,20 @@ def search(words: str, among: Sequence[Listed]) -> tuple[Listed, ...]:
     return best_first(words, among, lambda one: f"{one.promise.id} {one.promise.sentence}", lambda one: one.text)
 
 
-def show(words: str, as_markdown: bool) -> int:
-    """Print the promises that contain the words, or the page with all of them. Returns the exit status."""
+def show(words: str, as_markdown: bool, own: OwnFolder | None = None) -> int:
+    """Print the promises that contain the words, or the page with all of the suite's. Returns the exit status.
+
+    Of a promise whose id is given all is told.
+    """
     if as_markdown:
         if words:
             raise UsageError(f"--markdown writes the page with all promises; leave out {words!r} or --markdown")
         sys.stdout.write(markdown(listed(), limits_by_id(dry_run([str(FEATURES)]).scenarios)))
         return 0
-    everything = listed()
+    everything = listed(own=own)
+    if exact := next((one for one in everything if one.promise.id == words.strip().upper()), None):
+        _tell(exact, own)
+        return 0
     found = search(words, everything)
     for one in found:
         scenarios = counted(len(one.scenarios), "scenario")
@@ -90,8 +105,43 @@ def show(words: str, as_markdown: bool) -> int:
     if found:
         say(counted(len(found), "promise"))
         return 0
-    complain(f"{nothing_found('promise', words, [one.text for one in everything])} (./accept promises lists them all)")
+    more = "" if own else "; those of your own folder, too, with --features DIR"
+    why = nothing_found("promise", words, [one.text for one in everything])
+    complain(f"{why} (./accept promises lists them all{more})")
     return 1
+
+
+def _tell(one: Listed, own: OwnFolder | None) -> None:
+    """Print all that is known of a promise, for somebody who was told that it is broken."""
+    id, paths = one.promise.id, [str(FEATURES), *([str(own.features)] if own else [])]
+    guide = on_call.guide_for(one.promise, on_call.load(FEATURES / on_call.FILE))
+    limits = limits_by_id(dry_run([*paths, "--tags", f"@id.{id}"]).scenarios).get(id, ())
+    ours = own is None or all(own.features not in scenario.file.parents for scenario in one.scenarios)
+    folder = "" if ours or own is None else f" --features {shlex.quote(str(own.directory))}"
+    out.print(f"{id}  {one.epic}, {one.promise.severity}", style="bold", markup=False)
+    out.print(f"    {one.promise.sentence}", markup=False)
+    _block("Scenarios", [f"{each.name}  {each.file}:{each.line}" for each in one.scenarios] or ["none"])
+    _block("Limits, by their names in [limits]", [f"{name}: {figures}" for name, figures in limits_told(id, limits)])
+    _block("What it means when it is broken", [guide.means])
+    _block("Usual causes", [f"- {each}" for each in guide.causes])
+    _block("What to look at first", [f"{number}. {each}" for number, each in enumerate(guide.look, 1)])
+    _block("What to do, as others fixed it", [f"- {each}" for each in guide.fixes])
+    _block("Promises that may be the cause if they are broken as well", [", ".join(guide.first)] if guide.first else [])
+    proofs = [f"{each.name}: {each.description}" for each in sabotages_of(id)]
+    again = f"./accept prove{folder} {id}"
+    if not proofs:
+        proofs, again = ["none yet"], f"./accept prove{folder} SABOTAGE --also {id}"
+    _block(f"Sabotages that break it on purpose ({again})", proofs)
+    _block("Run it", [f"./accept run{folder} --tags @id.{id}"])
+    _block("What a run saw of it", [f"{REPORT / ON_CALL}#{id} of that run has this guide with what the run found."])
+
+
+def _block(title: str, lines: Sequence[str]) -> None:
+    """Print lines below a title; nothing if there are none."""
+    if lines:
+        out.print(f"\n{title}", style="bold", markup=False)
+    for line in lines:
+        out.print(f"    {line}", markup=False)
 
 
 def markdown(promises: Sequence[Listed], limits: Mapping[str, Sequence[Stated]]) -> str:
@@ -107,17 +157,18 @@ def _section(capability: str, promises: Sequence[Listed], limits: Mapping[str, S
         if one.promise.capability == capability:
             titles = [plain(scenario.name) for scenario in one.scenarios]
             sentence = f"{plain(one.promise.sentence)} *({one.promise.severity})*"
-            told = _cell([sentence, *_limits(one.promise.id, limits.get(one.promise.id, ()))])
+            stated = limits_told(one.promise.id, limits.get(one.promise.id, ()))
+            told = _cell([sentence, *(f"limit `{name}`: {figures}" for name, figures in stated)])
             yield _row(one.promise.id, told, _cell(titles), _cell(_needs(one.scenarios)), _cell(_sabotages(one)))
     yield ""
 
 
-def _limits(id: str, stated: Sequence[Stated]) -> Iterator[str]:
+def limits_told(id: str, stated: Sequence[Stated]) -> Iterator[tuple[str, str]]:
     """Each limit by its name in [limits], with the values that scenarios state for it, and what takes the time."""
     values = dict[str, list[str]]()
     for one in sorted(set(stated), key=lambda one: (one.measure, one.value)):
         values.setdefault(one.measure, []).append(f"{one.figure} ({one.span})" if one.span else one.figure)
-    yield from (f"limit `{id}.{measure}`: {' or '.join(figures)}" for measure, figures in values.items())
+    yield from ((f"{id}.{measure}", " or ".join(figures)) for measure, figures in values.items())
 
 
 def _needs(scenarios: Sequence[Outline]) -> list[str]:
@@ -138,12 +189,14 @@ def _needs_of(scenario: Outline) -> Iterator[frozenset[str]]:
 
 
 def _sabotages(one: Listed) -> list[str]:
-    id = one.promise.id
+    return [f"`{each.name}`: {plain(each.description)}" for each in sabotages_of(one.promise.id)] or ["none"]
+
+
+def sabotages_of(id: str) -> list[Sabotage]:
+    """The sabotages that break the promise."""
     return [
-        f"`{sabotage.name}`: {plain(sabotage.description)}"
-        for sabotage in SABOTAGES.values()
-        if any(notice.id == id and not notice.skipped for notice in sabotage.noticed_by)
-    ] or ["none"]
+        one for one in SABOTAGES.values() if any(notice.id == id and not notice.skipped for notice in one.noticed_by)
+    ]
 
 
 def _row(*cells: str) -> str:

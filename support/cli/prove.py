@@ -24,7 +24,7 @@ from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.job_plan import measures_speed
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE
-from support.cli.prove_share import TRUST, PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
+from support.cli.prove_share import STYLES, TRUST, PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
 from support.cli.prover import Prover
 from support.cli.report import JOURNAL, knowledge
 from support.embedded import programs
@@ -91,8 +91,7 @@ def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
     """Try the sabotages, and return the exit status. `arguments` are the command line, for further processes."""
     if options.cluster is not None:
         clusters.continue_inside(options.cluster, ["prove", *arguments])
-    own = own_folder.given()
-    scenarios = dry_run([str(FEATURES), *([str(own.features)] if own else [])]).scenarios
+    scenarios = _every_scenario()
     ids = {id for one in scenarios for id in one.ids}
     chosen = catalogue.chosen(options.words, ids)
     if options.also:
@@ -125,6 +124,12 @@ def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
             conclude(TRUST, time.monotonic() - begun)
             raise
         return conclude(TRUST, time.monotonic() - begun) or ended
+
+
+def _every_scenario() -> tuple[Planned, ...]:
+    """The suite's scenarios, and those of the user's own folder."""
+    own = own_folder.given()
+    return dry_run([str(FEATURES), *([str(own.features)] if own else [])]).scenarios
 
 
 def _run_shares(jobs: int, arguments: Sequence[str]) -> int:
@@ -320,11 +325,8 @@ def _show(trust: Trust) -> None:
             out.print(f"{proof.sabotage}: {proof.failed}", markup=False, style="red")
         for one in proof.heard:
             if not one.noticed:
-                out.print(
-                    f"{proof.sabotage}, {one.id} {one.scenario}: {one.verdict}: {one.message}",
-                    markup=False,
-                    style="red",
-                )
+                said = f"{proof.sabotage}, {one.id} {one.scenario}: {one.verdict}: {one.message}"
+                out.print(said, markup=False, style=STYLES.get(one.label, "red"))
     for alarm in trust.alarms:
         out.print(f"false alarm: {alarm}", markup=False, style="red")
     for seen in trust.never_seen:
@@ -347,8 +349,13 @@ def _who(proof: Proof) -> tuple[str, str]:
     return " ".join(noticed), f"[red]{' '.join(silent)}[/]"
 
 
-def show_sabotages() -> None:
-    """Print every sabotage, what it breaks, and which promises must notice."""
-    for one in catalogue.SABOTAGES.values():
+def show_sabotages(words: Sequence[str]) -> None:
+    """Print the sabotages that names and ids of promises select (all if there are none), and who must notice each.
+
+    Raises UsageError for a word that is neither.
+    """
+    ids = {id for one in _every_scenario() for id in one.ids} if words else ()
+    for chosen in catalogue.chosen(words, ids):
+        one = catalogue.SABOTAGES[chosen.name]  # with all that must notice it
         out.print(f"[bold]{one.name}[/]  {' '.join(one.ids)}")
         out.print(f"    {one.description}", markup=False)

@@ -21,6 +21,10 @@ FAST_SECONDS, DESTRUCTIVE_SECONDS = 8.0, 75.0
 """Estimated seconds for a sabotage, by whether a destructive scenario must notice it."""
 HEALTHY_SECONDS = 30.0
 """Estimated seconds for a destructive scenario on the healthy cluster."""
+_WORTH_TELLING = 30.0
+"""Fewer seconds round to no minute, which is no estimate of what the work still takes."""
+STYLES = {"noticed": "green", "INCONCLUSIVE": "yellow"}
+"""How labels are shown in the terminal; all others are red."""
 DESTRUCTIVE_WEIGHT = 3
 """How many sabotages one with a destructive scenario stands for when healthy runs are due."""
 
@@ -105,10 +109,12 @@ class Share:
         self._run_healthy()
         since = 0
         for one, number in self._claimed():
-            self._tell(f"{number}/{len(self._work)} {_title(one)}")
+            self._tell(f"{number}/{len(self._work)} {_title(one)}", one)
             result = self._do(one)
             if not result.recovered:
                 return
+            if isinstance(result, Proof) and not result.tried:
+                continue
             destructive = isinstance(one, PlannedRun) or is_destructive(one, self._prover.scenarios)
             since += DESTRUCTIVE_WEIGHT if destructive else 1
             if since >= self._every:
@@ -118,16 +124,19 @@ class Share:
             self._run_healthy()
 
     def _do(self, one: Work) -> Proof | HealthyRun:
+        so_far = read(TRUST)
         if isinstance(one, PlannedRun):
-            run = replace(self._prover.run_healthy(one.scenarios, one.name), repeated=one.repeated)
+            sound = [each for each in one.scenarios if each.name not in so_far.failing]
+            run = self._prover.run_healthy(sound, one.name) if sound else HealthyRun(0, name=one.name)
+            run = replace(run, repeated=one.repeated)
             _note_healthy(run)
             return run
-        before = {proof.sabotage for proof in read(TRUST).proofs}
-        proof = replace(self._prover.prove(one), repeated=one.name in before)
+        before = {proof.sabotage for proof in so_far.proofs}
+        proof = replace(self._prover.prove(one, so_far.failing), repeated=one.name in before)
         note(TRUST, "proof", proof)
         for heard in proof.heard:
-            said = f"    {heard.id} {heard.scenario}: {'noticed' if heard.noticed else 'NOT NOTICED'}: {heard.message}"
-            err.print(said, markup=False, style="green" if heard.noticed else "red")
+            said = f"    {heard.id} {heard.scenario}: {heard.label}: {heard.message}"
+            err.print(said, markup=False, style=STYLES.get(heard.label, "red"))
         if proof.failed:
             err.print(f"    FAILED: {proof.failed}", markup=False, style="red")
         return proof
@@ -138,14 +147,16 @@ class Share:
                 yield one, number
 
     def _run_healthy(self) -> None:
-        if self._fast:
-            self._tell(f"healthy: {counted(len(self._fast), 'scenario')}")
-            _note_healthy(self._prover.run_healthy(self._fast))
+        failing = read(TRUST).failing  # once is enough to know that they have to be mended
+        if sound := [one for one in self._fast if one.name not in failing]:
+            self._tell(f"healthy: {counted(len(sound), 'scenario')}")
+            _note_healthy(self._prover.run_healthy(sound))
 
-    def _tell(self, what: str) -> None:
-        left = sum(self._seconds(one) for one in self._work if not self._claims.taken(one.name))
-        elapsed = time.monotonic() - self._begun
-        say(f"{elapsed:6.0f} s, about {left / 60:.0f} min left  {what}")
+    def _tell(self, what: str, now: Work | None = None) -> None:
+        """Say what begins `now`, and how long it and the rest will take, unless that rounds to nothing."""
+        left = sum(self._seconds(one) for one in self._work if one is now or not self._claims.taken(one.name))
+        estimate = f", about {left / 60:.0f} min left" if left >= _WORTH_TELLING else ""
+        say(f"{time.monotonic() - self._begun:6.0f} s{estimate}  {what}")
 
     def _seconds(self, one: Work) -> float:
         if isinstance(one, PlannedRun):

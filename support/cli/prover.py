@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +11,10 @@ from support.cli.behave_process import FORMATTER, Planned
 from support.errors import UsageError
 from support.example_app import schema
 from support.faults.nemesis import Fault
+from support.hosts.processors import busy_machine
 from support.reporting.journal import RunRecord, read
 from support.reporting.scenario import ScenarioResult, Verdict
-from support.reporting.trust import HealthyRun, Heard, Proof
+from support.reporting.trust import NOT_TRIED, HealthyRun, Heard, Proof
 from support.run import begin_run
 from support.sabotage.catalogue import PART_OF
 from support.sabotage.damage import SILENCE
@@ -27,6 +28,8 @@ from support.waiting import NotYet, describe, eventually
 EFFECT_WITHIN = 30.0
 """Seconds that a sabotage has to take effect."""
 APPLICATION = "support.sabotage.application"
+ON_A_BUSY_MACHINE = "try it on a quieter machine, or with a sabotage that changes a state instead of a speed"
+"""What to do about a scenario that could not judge its limit because the machine was busy."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,16 @@ class Prover:
     all_fast: bool = False
     """Run every fast scenario for each sabotage, to see which others notice."""
 
-    def prove(self, sabotage: Sabotage) -> Proof:
-        """Sabotage, run the scenarios that must notice, undo, and check that the cluster is healthy again."""
+    def prove(self, sabotage: Sabotage, failing: Mapping[str, str]) -> Proof:
+        """Sabotage, run the scenarios that must notice, undo, and check that the cluster is healthy again.
+
+        Nothing is broken for scenarios that are `failing` on the healthy cluster: title -> what happened.
+        """
         begun = time.monotonic()
         record, failed, unhealthy = RunRecord(), list[str](), list[str]()
-        for batch in _batches(self._concerned(sabotage)):
+        concerned = self._concerned(sabotage)
+        sound = [one for one in concerned if one.name not in failing]
+        for batch in _batches(sound) if sound or not concerned else ():
             try:
                 found = self._sabotaged(sabotage, batch)
                 record = replace(found, results=(*record.results, *found.results))
@@ -53,14 +61,14 @@ class Prover:
                 failed.append(f"{type(error).__name__}: {describe(error)}")
             if unhealthy := self._still_unhealthy():
                 break
-        failing = {id for one in record.of(Verdict.BROKEN) for id in (*one.scenario.ids, *one.also_broken)}
+        seen = {id for one in record.of(Verdict.BROKEN) for id in (*one.scenario.ids, *one.also_broken)}
         return Proof(
             sabotage.name,
             PART_OF[sabotage.name],
             sabotage.description,
-            tuple(one for notice in sabotage.noticed_by for one in heard(notice, record, self.scenarios)),
+            tuple(one for notice in sabotage.noticed_by for one in heard(notice, record, self.scenarios, failing)),
             "; ".join(failed + unhealthy),
-            tuple(sorted(failing - set(sabotage.ids))),
+            tuple(sorted(seen - set(sabotage.ids))),
             time.monotonic() - begun,
             recovered=not unhealthy,
         )
@@ -101,6 +109,7 @@ class Prover:
             name,
             recovered=not unhealthy,
             destructive=destructive,
+            failed={one.scenario.name: _ended(one) for one in record.of(Verdict.BROKEN, Verdict.ERROR)},
             inconclusive={one.scenario.name: one.reason_in_a_line for one in record.of(Verdict.INCONCLUSIVE)},
             passed=tuple(one.scenario.name for one in record.of(Verdict.PASSED)),
         )
@@ -141,8 +150,12 @@ class Prover:
         return []
 
 
-def heard(notice: Notice, record: RunRecord, scenarios: Iterable[Planned]) -> tuple[Heard, ...]:
+def heard(
+    notice: Notice, record: RunRecord, scenarios: Iterable[Planned], failing: Mapping[str, str]
+) -> tuple[Heard, ...]:
     """Whether each of the scenarios that a notice stands for noticed, and what it reported.
+
+    Those that are `failing` on the healthy cluster were not tried: title -> what happened there.
 
     What must hold in every destructive scenario is part of what it reports: "SB-01: two members accepted writes" in a
     scenario about something else.
@@ -151,7 +164,12 @@ def heard(notice: Notice, record: RunRecord, scenarios: Iterable[Planned]) -> tu
     concerned = [one.name for one in scenarios if notice.applies_to(one.ids, one.name)]
     if not concerned:
         return (Heard(notice.id, False, "no verdict", notice.scenario, "no scenario of this cluster has to notice"),)
-    return tuple(_heard(notice, name, ended.get(name)) for name in concerned)
+    return tuple(
+        Heard(notice.id, False, NOT_TRIED, name, failing[name])
+        if name in failing
+        else _heard(notice, name, ended.get(name))
+        for name in concerned
+    )
 
 
 def _heard(notice: Notice, name: str, result: ScenarioResult | None) -> Heard:
@@ -169,7 +187,15 @@ def _why_not(result: ScenarioResult, notice: Notice) -> str:
         return "it passed all the same"
     if result.verdict is Verdict.BROKEN:
         return f"its message does not match {notice.pattern!r}: {result.reason_in_a_line}"
+    if result.verdict is Verdict.INCONCLUSIVE and busy_machine(result.reason_in_a_line):
+        return f"{result.reason_in_a_line}; {ON_A_BUSY_MACHINE}"
     return result.reason_in_a_line
+
+
+def _ended(result: ScenarioResult) -> str:
+    """How a scenario failed on the healthy cluster, and what that means for the proof."""
+    how = "is broken" if result.verdict is Verdict.BROKEN else "ends as an error"
+    return f"it {how} on the healthy cluster, so nothing was broken for it; mend it first: {result.reason_in_a_line}"
 
 
 def _batches(scenarios: Sequence[Planned]) -> list[list[Planned]]:

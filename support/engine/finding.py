@@ -1,9 +1,13 @@
 """The answer of a check: the promise holds, it does not hold, or the facts do not tell."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from support.errors import Inconclusive, LimitExceeded, PromiseBroken
+
+_NAMED = re.compile(r"(\d+)-(\d+)")
+"""The name of a write in the ledger: the number of its client, and its own."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +67,14 @@ def listed(things: Sequence[object], most: int = 5) -> str:
     """The first `most` of them, and how many more there are."""
     shown = ", ".join(map(str, things[:most]))
     return f"{shown}, and {len(things) - most} more" if len(things) > most else shown
+
+
+def listed_writes(names: Sequence[object]) -> str:
+    """The first of these writes, how many more there are, and what their names mean."""
+    return f"{listed(names)}{explained(names)}"
+
+
+def explained(names: Sequence[object]) -> str:
+    """What the name of the first write means, in parentheses; empty if it is not one that clients give in a ledger."""
+    found = _NAMED.fullmatch(str(names[0])) if names else None
+    return f" ({found[0]}: write {found[2]} of client {found[1]})" if found else ""

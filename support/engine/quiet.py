@@ -159,7 +159,7 @@ def judged(world: World, judge: Callable[[], Finding]) -> Finding:
     for attempt in range(ATTEMPTS + 1):
         if finding.holds is not False or not finding.only_limit or measurement.disturbance is None:
             return finding
-        words = f"{finding.words}, but {measurement.disturbance}"
+        words = f"{finding.words}, {_but(measurement.disturbance)}"
         world.evidence.attach("measured on a busy machine", words)
         begun = monotonic()
         if attempt == ATTEMPTS or not measurement.repeatable or not await_quiet(selection, patience):
@@ -209,4 +209,9 @@ def _watched(selection: Selection) -> Iterator[LoadWatch]:
     except LimitExceeded as late:
         if (found := watch.disturbance) is None or sql.tells_of_refusal(str(late)):
             raise
-        raise Inconclusive(f"{late}, but {found}") from late
+        raise Inconclusive(f"{late}, {_but(found)}") from late
+
+
+def _but(busiest: Usage) -> str:
+    """Why a limit that was exceeded says nothing: who used the processors in the worst second of what was measured."""
+    return f"but in the busiest {busiest.seconds:.1f} s of that time {busiest}"

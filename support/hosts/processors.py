@@ -22,11 +22,12 @@ _ENOUGH_IDLE = 1 / 3
 _TAKEN = 0.15
 """The share of the machine that others must use to count as a disturbance; the kernel's figures are some % off."""
 _USAGE = re.compile(
-    r"in [\d.]+ s other programs used (?P<others>[\d.]+) of (?P<processors>\d+) processors, other virtual machines "
+    r"(?:in (?:the busiest )?[\d.]+ s (?:of that time )?)?"
+    r"other programs used (?P<others>[\d.]+) of (?P<processors>\d+) processors, other virtual machines "
     r"(?P<stolen>[\d.]+), the suite and its cluster [\d.]+; [\d.]+ were idle"
     r"(?:; in \d+% of the time some task waited for a processor)?"
 )
-"""What `Usage` says of itself."""
+"""What `Usage` says of itself, with the time over which it was averaged if that is told before it."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,8 @@ class Usage:
     def __str__(self) -> str:
         waited = "" if self.waited is None else f"; in {self.waited:.0%} of the time some task waited for a processor"
         return (
-            f"in {self.seconds:.1f} s other programs used {self.others:.1f} of {self.processors} processors, other "
-            f"virtual machines {self.stolen:.1f}, the suite and its cluster {self.ours:.1f}; {self.idle:.1f} were "
-            f"idle{waited}"
+            f"other programs used {self.others:.1f} of {self.processors} processors, other virtual machines "
+            f"{self.stolen:.1f}, the suite and its cluster {self.ours:.1f}; {self.idle:.1f} were idle{waited}"
         )
 
 

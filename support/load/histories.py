@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from support.engine.finding import Finding, listed
+from support.engine.finding import Finding, explained, listed
 from support.engine.history import Operation, Outcome
 from support.load.plan import worker_of
 
@@ -118,7 +118,7 @@ class _Entries:
 
     def __str__(self) -> str:
         more = self.count - len(self.named)
-        return ", ".join(self.named) + (f", and {more} more" if more else "")
+        return ", ".join(self.named) + (f", and {more} more" if more else "") + explained(self.named)
 
 
 class LoadLedger:

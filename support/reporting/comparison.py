@@ -13,6 +13,9 @@ from support.reporting.scenario import Verdict
 
 _BROKEN, _PASSED = str(Verdict.BROKEN), str(Verdict.PASSED)
 _LABELS = {Change.UNCLEAR: "may be chance"}
+_DIFFERS = "differs"
+"""Of a verdict, which is no matter of chance itself."""
+_FACT = "each verdict is a fact of its run; to tell whether a change between them is the cause"
 _OF_THE_RUN = ("Seed",)
 """Facts that are about the run, and not about what was tested."""
 _ORDER = {Change.WORSE: 0, Change.UNCLEAR: 1, Change.BETTER: 2, Change.NONE: 3}
@@ -127,10 +130,17 @@ class Comparison:
             for change, words in ((Change.WORSE, "worse"), (Change.BETTER, "better"))
             if (those := [one for one in rows if one.change is change])
         ]
-        unclear = self._changes.count(Change.UNCLEAR)
-        told = ", ".join(parts) or "nothing differs beyond chance"
-        more = f"; {_counted(unclear, 'difference')} may be chance" if unclear else ""
-        return f"{told[:1].upper()}{told[1:]}{more}."
+        verdicts, figures = (
+            [one.change for one in rows].count(Change.UNCLEAR) for rows in (self.verdicts, self.figures)
+        )
+        told = [", ".join(parts)] if parts else [] if verdicts else ["nothing differs beyond chance"]
+        if verdicts:
+            differ = "verdict differs" if verdicts == 1 else "verdicts differ"
+            told.append(f"{verdicts} {differ}, and only more runs can tell whether a change is the cause")
+        if figures:
+            told.append(f"{_counted(figures, 'figure')} may differ by chance")
+        words = "; ".join(told)
+        return f"{words[:1].upper()}{words[1:]}."
 
 
 def compare(before: Side, now: Side) -> Comparison:
@@ -173,10 +183,10 @@ def _verdicts(id: str, before: Side, now: Side) -> VerdictRow | None:
         return VerdictRow(id, *told, Change.WORSE, "a wrong result was seen, which is never noise")
     if p > SIGNIFICANCE:
         few = min(judged, judged_before) < chance.ENOUGH
-        words = f"it takes {chance.ENOUGH} runs on each side to be sure" if few else "more runs are needed to be sure"
+        words = f"{_FACT} takes {f'{chance.ENOUGH} runs on each side' if few else 'more runs'}"
         if wrong:
             words = f"a wrong result was seen before, and its absence now proves little; {words}"
-        return VerdictRow(id, *told, Change.UNCLEAR, words)
+        return VerdictRow(id, *told, Change.UNCLEAR, words, _DIFFERS)
     return VerdictRow(id, *told, Change.WORSE if got_worse else Change.BETTER, f"p = {p:.3f}")
 
 

@@ -6,6 +6,7 @@ a page beside the report."""
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from support.reporting.pages import POLICY_TAG
 from support.reporting.scenario import Verdict
 
 PAGE = "trust.html"
+NOT_TRIED = "not tried"
+"""In place of a verdict: nothing was broken for a scenario that fails on the healthy cluster."""
 _FOLDER = Path(__file__).parent / "templates"
 _TEMPLATES = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
@@ -33,6 +36,18 @@ class Heard:
     scenario: str = ""
     message: str = ""
     """The message of the scenario that noticed, or else why it has not noticed."""
+
+    @property
+    def label(self) -> str:
+        """In a word or two, for the terminal. Only "noticed" counts as noticed."""
+        if self.noticed:
+            return "noticed"
+        return self.verdict.upper() if self.verdict in (Verdict.INCONCLUSIVE, NOT_TRIED) else "NOT NOTICED"
+
+    @property
+    def mark(self) -> str:
+        """In a character, for the matrix."""
+        return {"noticed": "✓", "NOT NOTICED": "✗", "INCONCLUSIVE": "?"}.get(self.label, "–")
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,11 @@ class Proof:
         return bool(self.heard) and not self.failed and all(one.noticed for one in self.heard)
 
     @property
+    def tried(self) -> bool:
+        """Whether the cluster was broken: not if all who must notice fail on the healthy cluster already."""
+        return not self.heard or any(one.verdict != NOT_TRIED for one in self.heard)
+
+    @property
     def inconclusive(self) -> bool:
         """Whether a scenario that must notice ended inconclusive, such as on a machine that was busy."""
         return not self.failed and any(not one.noticed and one.verdict == Verdict.INCONCLUSIVE for one in self.heard)
@@ -80,6 +100,8 @@ class HealthyRun:
     """How many of the scenarios are destructive."""
     inconclusive: Mapping[str, str] = field(default_factory=dict)
     """Scenarios that ended inconclusive: title -> message. They are false alarms unless they pass when repeated."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Scenarios that ended broken or as an error: title -> what happened. No sabotage is tried on them any more."""
     passed: tuple[str, ...] = ()
     """The titles of the scenarios that passed."""
     repeated: bool = False
@@ -130,6 +152,11 @@ class Trust:
     def alarms(self) -> tuple[str, ...]:
         unsettled = (f"{title}: inconclusive: {why}" for title, why in self.unsettled.items())
         return (*(alarm for run in self.healthy for alarm in run.alarms), *unsettled)
+
+    @property
+    def failing(self) -> Mapping[str, str]:
+        """Scenarios that failed on the healthy cluster, so that their failing says nothing: title -> what happened."""
+        return {title: why for run in self.healthy for title, why in run.failed.items()}
 
     @property
     def unsettled(self) -> Mapping[str, str]:
@@ -187,10 +214,12 @@ class Trust:
         possible = [one for one in self.scenarios if not one.lacking]
         seen = f"{len(possible) - len(self.never_seen)} of {len(possible)} scenarios seen to fail; " if possible else ""
         destructive = sum(run.destructive for run in self.healthy)
+        why = Counter(one.verdict for one in self.heard if not one.noticed)
+        unclear = "".join(f"{why[one]} {one}; " for one in (Verdict.INCONCLUSIVE, NOT_TRIED) if why[one])
         repeated = f"{self.repeated} inconclusive at first, and repeated; " if self.repeated else ""
         return (
             f"{self.whole} of {len(self.planned)} sabotages noticed by every scenario that must notice "
-            f"({self.noticed} of {len(self.heard)} notices); {seen}"
+            f"({self.noticed} of {len(self.heard)} notices); {unclear}{seen}"
             f"{len(self.alarms)} false alarms in {len(self.healthy)} healthy runs of "
             f"{sum(run.scenarios for run in self.healthy)} scenarios ({destructive} of them destructive); {repeated}"
             f"{self.seconds / 60:.0f} min"

@@ -50,7 +50,9 @@ def chosen(words: Collection[str], ids: Collection[str]) -> tuple[Sabotage, ...]
         noticed = [one for one in SABOTAGES.values() if word in one.ids]
         if not noticed:
             meant = suggestion(word, {*SABOTAGES, *ids}, QUOTED)
-            known = "no sabotage is to be noticed by it" if word in ids else f"neither a promise nor a sabotage{meant}"
+            known = f"neither a promise nor a sabotage{meant}"
+            if word in ids:
+                known = f"no sabotage is to be noticed by it; try one: ./accept prove SABOTAGE --also {word}"
             raise UsageError(f"{word!r}: {known}; ./accept prove --list shows all sabotages")
         for one in noticed:
             kept = [notice for notice in one.noticed_by if notice.id == word]

@@ -109,8 +109,8 @@ def test_an_entry_that_nobody_wrote_is_found_despite_an_incomplete_worker() -> N
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        ([0, 1, 2, 3, 5], "1 of 5 acknowledged writes lost: 0-4"),
-        ([0, 1, 2, 3, 4, 2], "1 writes are there more than once: 0-2"),
+        ([0, 1, 2, 3, 5], "1 of 5 acknowledged writes lost: 0-4 (0-4: write 4 of client 0)"),
+        ([0, 1, 2, 3, 4, 2], "1 writes are there more than once: 0-2 (0-2: write 2 of client 0)"),
         ([0, 1, 2, 3, 4, 6], "1 entries are there that no client wrote: 0-6"),
         ([0, 1, 2, 3, 4, 9], "1 entries are there that no client wrote: 0-9"),
         ([0, 1, 2, 3, 4, 5], "0 of 5 acknowledged writes lost; 1 of 1 unknown ones were there; each of 6 entries"),

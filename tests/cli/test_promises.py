@@ -9,16 +9,20 @@ from journals import READS, WRITES, record_of
 from program import ROOT, copy
 from small_suites import run_suite, write_suite
 
-from support.cli import promises
+from support import own_folder
+from support.cli import new, promises
 from support.cli.behave_process import dry_run
 from support.cli.lint import check_promises, read
 from support.cli.preflight import limits_by_id
 from support.engine.limits import Stated
 from support.errors import UsageError
+from support.own_folder import OwnFolder
+from support.reporting import on_call
 from support.reporting.pages.site import DASHBOARD, Knowledge, write_pages
 from support.reporting.promises import Promise, load, sentence_of
 from support.reporting.scenario import EPICS, ScenarioResult, Verdict
 from support.reporting.summary import markdown
+from support.sabotage.catalogue import SABOTAGES
 
 LISTED = """
 [FO-02]
@@ -212,13 +216,57 @@ def test_the_command_line_searches_it(tmp_path: Path) -> None:
     misspelt = program.run("promises", "quroum")
     assert misspelt.status == 1
     assert misspelt.complaints == [
-        "accept: no promise contains 'quroum'; similar words: quorum (./accept promises lists them all)"
+        "accept: no promise contains 'quroum'; similar words: quorum "
+        "(./accept promises lists them all; those of your own folder, too, with --features DIR)"
     ]
     assert program.run("promises", "--markdown").out == (ROOT / "docs/promises.md").read_text(encoding="utf-8")
     assert program.run("promises", "--markdown", "cache").status == 2
     shutil.rmtree(tmp_path / "features")
     gone = program.run("promises")
     assert (gone.status, len(gone.complaints)) == (2, 1), str(gone)
+
+
+def test_an_id_tells_all_about_its_promise(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    assert promises.show("fo-02", as_markdown=False) == 0
+    said = capsys.readouterr().out
+    promise = load(Path("features/promises.toml"))["FO-02"]
+    guide = on_call.load(Path("features/on-call.toml"))["FO-02"]
+    (scenario,) = next(one for one in promises.listed() if one.promise == promise).scenarios
+    assert said.startswith(f"FO-02  High availability, {promise.severity}\n    {promise.sentence}\n")
+    for expected in (
+        f"{scenario.name}  features/failover/crash.feature:{scenario.line}",
+        "FO-02.failover: 30 s",
+        guide.means,
+        *(f"- {each}" for each in (*guide.causes, *guide.fixes)),
+        *(f"{number}. {each}" for number, each in enumerate(guide.look, 1)),
+        "as well\n    PH-06\n",
+        "(./accept prove FO-02)\n",
+        f"commits-acknowledged-early: {SABOTAGES['commits-acknowledged-early'].description}",
+        "./accept run --tags @id.FO-02\n",
+        "allure-report/on-call.html#FO-02 of that run",
+    ):
+        assert f" {expected}" in said, expected
+
+
+def test_a_promise_of_an_own_folder_is_found_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    new.make(tmp_path / "mine")
+    own = OwnFolder(tmp_path / "mine")
+    monkeypatch.setenv(own_folder.VARIABLE, str(own.directory))
+    (id, promise), *_ = load(own.promises).items()
+    assert promises.show(" ".join(promise.sentence.split()[:3]), False, own) == 0
+    assert f"{id}  " in capsys.readouterr().out, "a search finds it"
+    assert promises.show(id, False, own) == 0
+    said = capsys.readouterr().out
+    assert promise.sentence in said
+    assert f"{own.features}/" in said, "where its scenario is"
+    assert f"./accept run --features {own.directory} --tags @id.{id}\n" in said
+    assert f"(./accept prove --features {own.directory} SABOTAGE --also {id})\n    none yet\n" in said
+    monkeypatch.delenv(own_folder.VARIABLE)
+    assert promises.show(id, False) == 1
 
 
 @pytest.fixture

@@ -1,17 +1,25 @@
 """The order of work on one cluster: every sabotage once, and healthy runs of the destructive scenarios among them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from support.cli import prove_share
 from support.cli.behave_process import Planned
 from support.cli.prove import ProveOptions
-from support.cli.prove_share import PlannedRun, Work, needs_quiet, ordered, repeated, speed_run
+from support.cli.prove_share import PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
+from support.cli.prover import Prover
 from support.errors import UsageError
-from support.reporting.trust import HealthyRun, Heard, Proof, Trust
-from support.sabotage.damage import nothing
+from support.reporting.journal import RunRecord
+from support.reporting.scenario import Scenario, ScenarioResult, Verdict
+from support.reporting.trust import NOT_TRIED, HealthyRun, Heard, Proof, Trust, read
+from support.sabotage.damage import Damage, nothing
 from support.sabotage.sabotage import Sabotage, notices
 from support.settings import Settings
+from support.target.topology import Address, Login, Topology
+from support.work import WorkQueue
 
 
 def planned(id: str, file: str, *tags: str) -> Planned:
@@ -96,3 +104,89 @@ def test_a_proof_of_everything_includes_the_destructive_scenarios() -> None:
     with pytest.raises(UsageError, match="only when sabotages or promises are named"):
         ProveOptions(words=(), settings=Settings(), healthy_destructive=0)
     assert ProveOptions(words=("fsync-off",), settings=Settings(), healthy_destructive=0).words
+
+
+class Told:
+    """What a share of the work did: which scenarios it ran, and what it broke. No cluster is there."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ends: dict[str, tuple[Verdict, str]] = {}
+        self.runs: list[list[str]] = []
+        self.broken: list[str] = []
+        self.trust = tmp_path / "trust.jsonl"
+        self._folder = tmp_path
+        monkeypatch.setattr(prove_share, "TRUST", self.trust)
+        monkeypatch.setattr(Prover, "_run", lambda prover, *what: self._run(*what))
+        monkeypatch.setattr(Prover, "_still_unhealthy", lambda prover: [])
+
+    def _run(self, scenarios: Sequence[Planned], sabotage: Sabotage | None = None) -> RunRecord:
+        self.runs.append([*{id: None for one in scenarios for id in one.ids}])
+        results = []
+        for one in scenarios:
+            (id,) = one.ids
+            scenario = Scenario("a.feature", "F", one.name, tags=(f"id.{id}",))
+            end = (Verdict.BROKEN, "broken") if sabotage and id not in self.ends else (Verdict.PASSED, "")
+            results.append(ScenarioResult(scenario, *self.ends.get(id, end)))
+        return RunRecord(results=tuple(results))
+
+    def work(self, work: Sequence[Work], scenarios: Sequence[Planned], fast: Sequence[Planned]) -> Trust:
+        topology = Topology("d", Login("jo", "x"), Address("127.0.0.1", 1))
+        prover = Prover(topology, scenarios, self._folder / "log")
+        Share(WorkQueue(self._folder / "claims"), 20, prover, work, fast).work()
+        return read(self.trust)
+
+    def sabotage(self, name: str, *ids: str) -> Sabotage:
+        """One by the name of a real one, which only notes that it was done."""
+        return replace(sabotage(name, *ids), damage=lambda cluster: self._damage(name))
+
+    def _damage(self, name: str) -> Damage:
+        return Damage(name, lambda: self.broken.append(name), lambda: None, lambda: None, passes_when_undone=True)
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
+    return Told(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "how"), [(Verdict.ERROR, "ends as an error"), (Verdict.BROKEN, "is broken")], ids=["error", "broken"]
+)
+def test_nothing_is_broken_for_a_scenario_that_fails_on_the_healthy_cluster(
+    told: Told, verdict: Verdict, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told.ends["AA-01"] = (verdict, "MissingStep: no step has provided it")
+    trust = told.work([told.sabotage("fsync-off", "AA-01")], SCENARIOS, SCENARIOS[:1])
+    assert (told.runs, told.broken) == ([["AA-01"]], []), "once on the healthy cluster, and never again"
+    (heard,) = trust.heard
+    assert (heard.noticed, heard.verdict, heard.mark) == (False, NOT_TRIED, "–")
+    why = f"it {how} on the healthy cluster, so nothing was broken for it; mend it first: MissingStep"
+    assert heard.message.startswith(why)
+    assert f"AA-01 the scenario of AA-01: NOT TRIED: {why}" in capsys.readouterr().err
+    assert (len(trust.alarms), trust.passed, trust.missing) == (1, False, ())
+    assert "1 not tried" in trust.score
+
+
+def test_the_others_that_must_notice_are_tried_all_the_same(told: Told) -> None:
+    told.ends["AA-01"] = (Verdict.ERROR, "no step is defined for it")
+    other = planned("AA-02", "a")
+    trust = told.work([told.sabotage("fsync-off", "AA-01", "AA-02")], [SCENARIOS[0], other], [SCENARIOS[0], other])
+    assert told.broken == ["fsync-off"]
+    assert told.runs == [["AA-01", "AA-02"], ["AA-02"], ["AA-02"]]
+    assert {one.id: one.label for one in trust.heard} == {"AA-01": "NOT TRIED", "AA-02": "noticed"}
+
+
+def test_a_destructive_one_that_fails_on_the_healthy_cluster_is_run_once(told: Told) -> None:
+    told.ends["BB-01"] = (Verdict.ERROR, "OSError")
+    runs = [PlannedRun(f"healthy run {number}", (SCENARIOS[1],)) for number in (1, 2)]
+    trust = told.work([runs[0], told.sabotage("fsync-off", "BB-01"), runs[1]], SCENARIOS, ())
+    assert (told.runs, told.broken, len(trust.alarms)) == ([["BB-01"]], [], 1)
+    assert {run.name for run in trust.healthy} == {"healthy run 1", "healthy run 2"}, "none counts as left out"
+
+
+def test_an_estimate_is_told_only_where_there_is_one(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    told.work([told.sabotage("fsync-off", "AA-01"), told.sabotage("checks-swapped", "BB-01")], SCENARIOS, SCENARIOS[:1])
+    healthy, quick, slow, after = (line for line in capsys.readouterr().err.splitlines() if " s" in line[:9])
+    assert healthy.endswith("0 s, about 1 min left  healthy: 1 scenario")
+    assert "about 1 min left  1/2 fsync-off" in quick
+    assert "about 1 min left  2/2 checks-swapped" in slow, "what begins now is part of what is left"
+    assert after.endswith("0 s  healthy: 1 scenario")

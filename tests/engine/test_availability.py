@@ -1,5 +1,7 @@
 """Availability: the gaps between acknowledged operations, of all clients together and of each."""
 
+from dataclasses import replace
+
 import pytest
 
 from support.engine.checks.availability import (
@@ -151,6 +153,11 @@ class TestStandstill:
 
     def test_one_is_acknowledged(self) -> None:
         assert self.judged(operation(OK, 8, 9), operation(FAIL, 11, 12), operation(OK, 13, 14)) is False
+
+    def test_what_the_name_of_a_write_means_is_said(self) -> None:
+        named = replace(operation(OK, 13, 14), value="1-71")
+        words = nothing_acknowledged(History([operation(OK, 8, 9), named]), "count", 10, 20).words
+        assert words == "1 of 1 writes were acknowledged: 1-71 after 4.00 s (1-71: write 71 of client 1)"
 
     def test_what_began_before_may_be_acknowledged(self) -> None:
         assert self.judged(operation(OK, 8, 9), operation(OK, 9.9, 10.1), operation(FAIL, 11, 12)) is True

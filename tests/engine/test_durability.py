@@ -23,12 +23,12 @@ from support.expectations import AcceptedLoss
 OK, FAIL, UNKNOWN = Outcome.OK, Outcome.FAIL, Outcome.UNKNOWN
 
 
-def append(value: int, outcome: Outcome = OK, at: float | None = None) -> Operation:
+def append(value: int | str, outcome: Outcome = OK, at: float | None = None) -> Operation:
     begun = float(value if at is None else at)
     return Operation(0, "append", "ledger", value, outcome, begun, begun + 0.5)
 
 
-def read(*values: int, at: float = 1000.0) -> Operation:
+def read(*values: int | str, at: float = 1000.0) -> Operation:
     return Operation(0, "read", "ledger", list(values), OK, at, at + 0.1)
 
 
@@ -164,6 +164,13 @@ class TestNoAcknowledgedWriteLost:
         finding = no_acknowledged_write_lost(History([append(1), append(2), read(1)]))
         assert finding.holds is False
         assert finding.words == "1 of 2 acknowledged writes lost: 2"
+
+    def test_what_the_names_of_lost_writes_mean_is_said(self) -> None:
+        history = History([append("1-7", at=1), append("1-138", at=2), append("12-3", at=3), read("1-7")])
+        words = no_acknowledged_write_lost(history).words
+        assert words == "2 of 3 acknowledged writes lost: 1-138, 12-3 (1-138: write 138 of client 1)"
+        twice = each_write_once(History([append("3-4", at=1), read("3-4", "3-4")])).words
+        assert twice == "1 writes are there more than once: 3-4 (3-4: write 4 of client 3)"
 
     def test_the_lost_ones_are_named(self) -> None:
         history = History([append(1), append(2), append(3, UNKNOWN), append(4, FAIL), read(1)])

@@ -112,7 +112,7 @@ class TestJudged:
         monkeypatch.setattr(quiet, "QUIET_WITHIN", 0.5)
         finding = self.finding(world, monkeypatch, [BUSY] * 1000, slow=9)
         assert (finding.holds, self.times) == (None, 1)
-        assert "time 1, but in 1.0 s other programs used 1.9 of 2 processors" in finding.words
+        assert "time 1, but in the busiest 1.0 s of that time other programs used 1.9 of 2 processors" in finding.words
 
     def test_kept_on_a_busy_machine_is_kept(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         finding = self.finding(world, monkeypatch, [BUSY] * 1000, slow=0)

@@ -1,5 +1,7 @@
 """Writers: split brain, a leader that stops in time, a thawed leader that acknowledges nothing."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -217,6 +219,9 @@ class TestAcknowledgedNoWrite:
         assert (
             finding.words == "1 of 2 writes were acknowledged that should have been refused: entry at 102 after 2.50 s"
         )
+        named = replace(write(102), value="3-45")
+        words = acknowledged_no_write(History([write(10), named]), "append", THAW).words
+        assert words.endswith(": 3-45 after 2.50 s (3-45: write 45 of client 3)")
 
     @pytest.mark.parametrize("operations", [[], [write(10)], [write(10, FAIL), write(101, FAIL)], [write(101, FAIL)]])
     def test_no_evidence(self, operations: list[Operation]) -> None:

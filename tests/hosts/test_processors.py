@@ -85,5 +85,7 @@ def test_a_usage_is_found_in_words_and_told_in_short() -> None:
     told = "other programs used 90 % of the test machine's processors"
     assert busy_machine(words) == told
     assert shortened(words) == f"the 95th percentile is 56 ms, but {told}; measured twice"
+    for before in ("in 2.1 s", "in the busiest 2.1 s of that time"):
+        assert shortened(f"it is 56 ms, but {before} {busy}") == f"it is 56 ms, but {told}"
     assert busy_machine(str(robbed)) == "other virtual machines used 50 % of the test machine's processors"
     assert (busy_machine("2 writes lost"), shortened("2 writes lost")) == ("", "2 writes lost")

@@ -27,12 +27,20 @@ def of(before: list[PastRun], now: list[PastRun]) -> Comparison:
     return compare(Side("a", tuple(before)), Side("b", tuple(now)))
 
 
-def test_one_run_against_another_may_be_chance() -> None:
+def test_one_run_against_another_does_not_tell_the_cause() -> None:
+    """Each verdict is a fact: it is not the verdicts that may be chance."""
     found = of([run(1)], [run(2, "broken")])
     (row,) = found.verdicts
     assert (row.before, row.now, row.change) == ("passed", "broken", Change.UNCLEAR)
-    assert (row.label, row.words) == ("may be chance", "it takes 5 runs on each side to be sure")
-    assert (found.worse, found.sentence) == (False, "Nothing differs beyond chance; 1 difference may be chance.")
+    fact = "each verdict is a fact of its run; to tell whether a change between them is the cause takes"
+    assert (row.label, row.words) == ("differs", f"{fact} 5 runs on each side")
+    told = "1 verdict differs, and only more runs can tell whether a change is the cause."
+    assert (found.worse, found.sentence) == (False, told)
+    slower = of([run(1, value=10.0)], [run(2, "broken", value=30.0)])
+    assert slower.sentence == f"{told.rstrip('.')}; 1 figure may differ by chance."
+    assert of([run(1, value=10.0)], [run(2, value=30.0)]).sentence == (
+        "Nothing differs beyond chance; 1 figure may differ by chance."
+    )
 
 
 def test_a_wrong_result_is_no_chance() -> None:
@@ -47,7 +55,7 @@ def test_five_runs_on_each_side_can_tell() -> None:
     assert of(before, now).verdicts[0].change is Change.WORSE
     assert of(now, before).verdicts[0].change is Change.BETTER
     assert of(before, [*now[:2], *before[:3]]).verdicts[0].change is Change.UNCLEAR
-    assert of(before, [*now[:2], *before[:3]]).verdicts[0].words == "more runs are needed to be sure"
+    assert of(before, [*now[:2], *before[:3]]).verdicts[0].words.endswith(" takes more runs")
     assert of(before, now).verdicts[0].now == "broken in 5 of 5"
 
 
@@ -165,7 +173,7 @@ def test_the_page_shows_costs_and_what_was_tested(tmp_path: Path) -> None:
         "21.5 s, 0 lost",
         "16.13",
         "FO-02</b> Nothing is lost.",
-        "may be chance",
+        "differs",
         "3.00",
     ):
         assert expected in text

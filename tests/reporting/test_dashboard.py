@@ -157,7 +157,8 @@ def test_key_figures_show_what_is_nearest_to_its_limit_and_say_what_is_missing()
 @pytest.mark.parametrize(
     ("verdicts", "told"),
     [
-        ([], "broken now; no earlier run on this target judged it"),
+        ([], "broken, and first judged in this run"),
+        (["skipped"], "broken, and first judged in this run"),
         (["passed"], "newly broken; kept on"),
         (["passed", "broken"], "broken since 02 Jan 1970"),
         (["broken", "broken"], "no run on record found it kept"),
@@ -211,8 +212,33 @@ def test_the_page_compares_with_the_runs_before(tmp_path: Path) -> None:
     page = page_of(record, tmp_path / "page", before)
     assert "Compared with the last 6 runs" in page
     assert '<b>Newly broken:</b> <span class="broken">FO-02</span>' in page
+    assert "first judged" not in page
     assert '<b>fixed:</b> <span class="kept">PF-01</span>' in page
     assert "reads, 95 in 100: 12 ms, worse than in each of 6 earlier runs" in page
+
+
+def test_what_no_earlier_run_judged_is_not_newly_broken(tmp_path: Path) -> None:
+    """It may have been broken all along."""
+    record = record_of(tmp_path, ScenarioResult(WRITES, Verdict.BROKEN, "lost"))
+    page = page_of(record, tmp_path / "page", [run(float(number), {"PF-01": "passed"}) for number in range(5)])
+    assert "compared with 5 earlier runs; broken, and first judged in this run:" in page
+    assert "<b>Newly broken:</b> nothing · <b>broken, and first judged in this run:</b> <span" in page
+    assert "<b>Broken, and first judged in this run.</b>" in page, "beside what was seen"
+
+
+def test_the_step_that_failed_is_told_in_words(tmp_path: Path) -> None:
+    """Colours and marks are not read out, and get lost when the page is copied."""
+    record = record_of(tmp_path, ScenarioResult(WRITES, Verdict.BROKEN, "lost"))
+    steps = [
+        {"name": f"it {status}", "status": status} for status in ("passed", "failed", "broken", "skipped", "unknown")
+    ]
+    (tmp_path / "one-result.json").write_text(json.dumps({"historyId": WRITES.key, "steps": steps}))
+    write_pages(record, tmp_path, tmp_path / "report", "Acceptance", Knowledge(tmp_path))
+    page = (tmp_path / "report" / SCENARIOS).read_text()
+    told = re.sub("<[^>]+>", " ", page[page.index('<ul class="steps">') : page.index("</ul>", page.index("<ul class"))])
+    assert " ".join(told.split()) == (
+        "it passed it failed (failed here) it broken (failed here) it skipped (not run) it unknown (not run)"
+    )
 
 
 def test_how_sure_it_is_comes_from_what_was_proved(tmp_path: Path) -> None:

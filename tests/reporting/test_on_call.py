@@ -1,5 +1,6 @@
 """Guides for the on-call engineer: every promise has one, mistakes in the file are told, and the report shows them."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from support.errors import UsageError
 from support.reporting import on_call, promises
 from support.reporting.pages import grid
 from support.reporting.pages.grid import PromiseState
-from support.reporting.pages.on_call import causes, entries
+from support.reporting.pages.on_call import SAFE, TargetFact, causes, entries
 from support.reporting.pages.site import DASHBOARD, ON_CALL, Knowledge, write_pages
 from support.reporting.promises import Promise
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
@@ -144,7 +145,8 @@ def test_a_broken_promise_that_may_be_the_cause_is_named_and_comes_first(folder:
     facts = {"fsync": "off", "Members of worker group 1": "w1", "Redis": "7"}
     first = entries(states, guides, {}, facts)[0]
     assert (first.state.promise.id, first.causes) == ("FO-02", ["PH-06"]), "it is graver"
-    assert first.facts == [("fsync", "off"), ("Members of worker group 1", "w1")]
+    assert first.facts == [TargetFact("fsync", "off"), TargetFact("Members of worker group 1", "w1")]
+    assert first.unjudged == []
     alike = [replace(one, promise=replace(one.promise, severity="normal")) for one in states]
     assert entries(alike, guides, {}, facts)[0].state.promise.id == "PH-06"
 
@@ -154,6 +156,48 @@ def test_no_cause_is_named_for_a_limit_of_time_or_where_it_is_kept(
     folder: Path, tmp_path: Path, lost: bool, settings: Verdict
 ) -> None:
     assert causes(states_of(tmp_path, folder, lost, settings), on_call.load(folder / on_call.FILE)) == {}
+
+
+def page_with(tmp_path: Path, folder: Path, *ends: ScenarioResult, **facts: str) -> str:
+    run = tmp_path / f"run-{len([*tmp_path.iterdir()])}"
+    record = replace(record_of(run, *ends), facts=facts, options="--target mine.toml")
+    write_pages(record, run, run, "Acceptance", Knowledge(folder))
+    page = (run / ON_CALL).read_text()
+    return page[page.index('id="FO-02"') : page.index("</section>")]
+
+
+LOST = ScenarioResult(WRITES, Verdict.BROKEN, "2 writes lost", final=True)
+
+
+def test_a_possible_cause_that_was_not_judged_is_named_with_the_command_that_does(folder: Path, tmp_path: Path) -> None:
+    told = "PH-06 may be the cause, and was not judged in this run: "
+    assert f"{told}<code>./accept run --target mine.toml --tags @id.PH-06</code>" in page_with(tmp_path, folder, LOST)
+    unclear = page_with(tmp_path, folder, LOST, ScenarioResult(SETTINGS, Verdict.INCONCLUSIVE, "pg2 is silent"))
+    assert f"{told}<code>" in unclear
+    skipped = page_with(tmp_path, folder, LOST, ScenarioResult(SETTINGS, Verdict.SKIPPED, "no login"))
+    assert f"{told}the target lacks what" in skipped
+    for judged in (Verdict.PASSED, Verdict.BROKEN):
+        assert told not in page_with(tmp_path, folder, LOST, ScenarioResult(SETTINGS, judged, "fsync is off"))
+    slow = ScenarioResult(WRITES, Verdict.BROKEN, "31 s")
+    assert told not in page_with(tmp_path, folder, slow), "a limit of time has other causes"
+
+
+def test_a_setting_that_is_not_safe_comes_first_and_is_marked(folder: Path, tmp_path: Path) -> None:
+    (folder / on_call.FILE).write_text("[FO-02]\nmeans = 'x'\nfacts = ['fsync', 'synchronous_commit', 'Members']")
+    page = page_with(tmp_path, folder, LOST, fsync="on", synchronous_commit="off", Members="pg1")
+    facts = page[page.index("As this run found it") :]
+    assert facts.index("synchronous_commit") < facts.index("fsync") < facts.index("Members")
+    assert "<code>off</code> <b" in facts
+    assert facts.count("not safe") == 1
+    assert "PH-06 asks for on or remote_apply or remote_write" in facts
+    assert "not safe" not in page_with(tmp_path, folder, LOST, fsync="on", synchronous_commit="remote_apply")
+
+
+def test_what_counts_as_safe_is_what_the_scenario_asks_for() -> None:
+    table = (ROOT / "features/failover/durability.feature").read_text()
+    rows = re.findall(r"\| (\w+) +\| ([a-z_ ]+?) +\|", table)
+    asked = {name: frozenset(values.split(" or ")) for name, values in rows}
+    assert {name: values for name, values in asked.items() if name in SAFE} == SAFE
 
 
 def test_promises_that_did_not_fail_are_folded(folder: Path, tmp_path: Path) -> None:

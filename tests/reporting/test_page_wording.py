@@ -35,6 +35,7 @@ def test_what_members_have_alike_is_told_once() -> None:
             "86 of 2815 writes were acknowledged that should have been refused: 1-71 after 0.05 s, 1-72 after 0.06 s",
             "86 of 2,815 writes were acknowledged that should have been refused",
         ),
+        ("2 of 3 acknowledged writes lost: 3-4, 6-7 (3-4: write 4 of client 3)", "2 of 3 acknowledged writes lost"),
         ("on pg2, 1 of 3 acknowledged writes lost: 0-0", "on pg2, 1 of 3 acknowledged writes lost"),
         ("3 of 7 acknowledged writes lost: order 17, order 18", "3 of 7 acknowledged writes lost: order 17, order 18"),
         ("server 16.4 listens on 127.0.0.1:5432", "server 16.4 listens on 127.0.0.1:5432"),
@@ -48,6 +49,7 @@ def test_the_id_of_a_write_can_be_explained() -> None:
     assert first_write("261 of 300 acknowledged writes lost: 3-45, 6-117, and 256 more") == ("3-45", "3", "45")
     assert first_write("86 writes were acknowledged: 1-71 after 0.05 s") == ("1-71", "1", "71")
     assert first_write("2 of 3 acknowledged writes lost: order 17") is None
+    assert first_write("1 of 3 acknowledged writes lost: 3-4 (3-4: write 4 of client 3)") is None, "it is said already"
 
 
 def test_each_thing_that_was_seen_is_told_once() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from support.cli.behave_process import Planned, dry_run
-from support.cli.prover import heard
+from support.cli.prove import show_sabotages
+from support.cli.prover import ON_A_BUSY_MACHINE, heard
 from support.errors import UsageError
+from support.hosts.processors import Usage
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 from support.reporting.trust import HealthyRun, Heard, Proof, ScenarioUnderTest, Trust, note, page_of, read
@@ -18,6 +20,7 @@ from support.sabotage.sabotage import Notice
 
 PLANNED = Planned("A", "A crashed leader is replaced", "failover/a.feature:1", frozenset({"id.FO-01"}))
 NOTICE = Notice("FO-01", r"leads: still not true after \d+")
+BUSY = Usage(1.0, 2, ours=0.8, others=1.2, stolen=0.0, idle=0.0)
 HEARD = Heard("FO-01", True, "broken", "A crashed leader", "nobody leads: still not true after 30 s")
 
 
@@ -32,7 +35,7 @@ def record(verdict: Verdict, reason: str = "", ids: tuple[str, ...] = ("id.FO-01
 
 
 def only(notice: Notice, found: RunRecord) -> Heard:
-    (said,) = heard(notice, found, (PLANNED,))
+    (said,) = heard(notice, found, (PLANNED,), {})
     return said
 
 
@@ -128,7 +131,7 @@ def test_another_promise_does_not_count() -> None:
 
 
 def test_a_notice_of_nobody_is_not_noticed() -> None:
-    (said,) = heard(NOTICE, record(Verdict.BROKEN, "leads: still not true after 30 s"), ())
+    (said,) = heard(NOTICE, record(Verdict.BROKEN, "leads: still not true after 30 s"), (), {})
     assert (said.noticed, said.verdict) == (False, "no verdict")
 
 
@@ -141,9 +144,21 @@ def test_each_scenario_that_a_notice_stands_for_has_to_notice() -> None:
             ScenarioResult(Scenario("failover/a.feature", "A", other.name, tags=("id.FO-01",)), Verdict.PASSED, ""),
         )
     )
-    said = heard(NOTICE, both, (PLANNED, other))
+    said = heard(NOTICE, both, (PLANNED, other), {})
     assert [(one.scenario, one.noticed) for one in said] == [(PLANNED.name, True), (other.name, False)]
-    assert [one.noticed for one in heard(replace(NOTICE, scenario="crashed"), both, (PLANNED, other))] == [True]
+    assert [one.noticed for one in heard(replace(NOTICE, scenario="crashed"), both, (PLANNED, other), {})] == [True]
+
+
+def test_a_machine_that_was_busy_is_told_from_a_scenario_that_noticed_nothing() -> None:
+    late = f"10 of 10 sightings came after 5 s, but in the busiest 1.0 s of that time {BUSY}"
+    said = only(NOTICE, record(Verdict.INCONCLUSIVE, late))
+    assert (said.label, said.mark, said.noticed) == ("INCONCLUSIVE", "?", False)
+    assert said.message == f"{late}; {ON_A_BUSY_MACHINE}"
+    assert only(NOTICE, record(Verdict.INCONCLUSIVE, "nobody wrote")).message == "nobody wrote"
+    assert only(NOTICE, record(Verdict.PASSED)).label == "NOT NOTICED"
+    trust = Trust((Proof("frozen", "p", "w", (said,)),), planned=("frozen",))
+    assert not trust.passed
+    assert "(0 of 1 notices); 1 inconclusive; 0 false alarms" in trust.score
 
 
 def test_skipped_is_honest_where_it_is_said_to_be() -> None:
@@ -251,3 +266,15 @@ def test_a_sabotage_is_tried_on_another_promise() -> None:
     assert tried.noticed_by[0].matches("whatever was seen to be broken")
     with pytest.raises(UsageError, match=r"--also FO-0l: no scenario has the tag @id.FO-0l; did you mean FO-01\?"):
         tried_on((), ["FO-0l"], {"FO-01"})
+
+
+def test_the_list_shows_what_the_words_select(capsys: pytest.CaptureFixture[str]) -> None:
+    """With all that must notice, not only the promise that was named."""
+    show_sabotages(["FO-02"])
+    listed = [line.split() for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert [name for name, *_ in listed] == [one.name for one in SABOTAGES.values() if "FO-02" in one.ids]
+    assert [ids for _, *ids in listed] == [[*SABOTAGES[name].ids] for name, *_ in listed]
+    show_sabotages(["fsync-off"])
+    assert capsys.readouterr().out == f"fsync-off  PH-06\n    {SABOTAGES['fsync-off'].description}\n"
+    with pytest.raises(UsageError, match="'FO-O2': neither a promise nor a sabotage; did you mean"):
+        show_sabotages(["FO-O2"])

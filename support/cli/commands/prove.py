@@ -22,7 +22,7 @@ def command(
     every: Annotated[
         bool, typer.Option("--all", help="Run every fast scenario for each sabotage, to see which others notice.")
     ] = False,
-    listed: Annotated[bool, typer.Option("--list", help="List the sabotages, and break nothing.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List these sabotages, and break nothing.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Use this many clusters side by side.")] = 1,
     healthy_every: Annotated[
         int, typer.Option(min=1, help="Run the fast scenarios on the healthy cluster after this many sabotages.")
@@ -54,7 +54,7 @@ def command(
 
     own.require_fitting(own.choose(features))
     if listed:
-        show_sabotages()
+        show_sabotages(words or ())
         return
     options = ProveOptions(
         words=tuple(words or ()),

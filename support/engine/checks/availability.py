@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
-from support.engine.finding import Finding, listed
+from support.engine.finding import Finding, explained, listed
 from support.engine.history import History, Outcome, durations
 
 INTERRUPTION = 1.0
@@ -126,7 +126,8 @@ def nothing_acknowledged(history: History, action: str, begun: float, ended: flo
     acknowledged = [one for one in meanwhile if one.outcome is Outcome.OK]
     taken: list[object] = [f"{one.value} after {one.ended - begun:.2f} s" for one in acknowledged]
     if taken:
-        return Finding.false(f"{len(taken)} of {len(meanwhile)} writes were acknowledged: {listed(taken)}")
+        names = explained([one.value for one in acknowledged])
+        return Finding.false(f"{len(taken)} of {len(meanwhile)} writes were acknowledged: {listed(taken)}{names}")
     return Finding.true(f"none of {len(meanwhile)} writes was acknowledged in {ended - begun:.1f} s")
 
 

@@ -7,7 +7,7 @@ list of everything found in the ledger as its value, and the last one is the fin
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from support.engine.finding import Finding, listed
+from support.engine.finding import Finding, listed, listed_writes
 from support.engine.history import History, Operation, Outcome
 from support.expectations import AcceptedLoss
 
@@ -47,7 +47,7 @@ def no_acknowledged_write_lost(
     remark = f"{recovered} of {len(unknown)} unknown ones were there"
     if not lost:
         return Finding.true(f"0 {counted} lost; {remark}")
-    values = f"{len(lost)} {counted} lost: {listed([one.value for one in lost])}"
+    values = f"{len(lost)} {counted} lost: {listed_writes([one.value for one in lost])}"
     by_terms: dict[AcceptedLoss | None, list[Operation]] = {}
     for one in lost:
         by_terms.setdefault(accepted(one), []).append(one)
@@ -105,7 +105,7 @@ def acknowledged_in_vain(vain: Sequence[Operation], former: str, limit: float, s
     seconds = max(one.ended for one in vain) - vain[0].begun
     words = (
         f"after another member had taken over, {former} acknowledged {len(vain)} writes in {seconds:.1f} s, and they "
-        f"are lost: {listed([one.value for one in vain])}"
+        f"are lost: {listed_writes([one.value for one in vain])}"
     )
     if (late := vain[-1].begun - since) > limit:
         return Finding.false(f"{words}; the last one {late:.1f} s after it could learn of that (limit: {limit:g} s)")
@@ -142,9 +142,9 @@ def each_write_once(history: History) -> Finding:
     possible = {one.value for one in appends if one.outcome is not Outcome.FAIL}
     strange: list[object] = [value for value in found if value not in possible]
     if twice:
-        return Finding.false(f"{len(twice)} writes are there more than once: {listed(twice)}")
+        return Finding.false(f"{len(twice)} writes are there more than once: {listed_writes(twice)}")
     if strange:
-        return Finding.false(f"{len(strange)} entries are there that no client wrote: {listed(strange)}")
+        return Finding.false(f"{len(strange)} entries are there that no client wrote: {listed_writes(strange)}")
     return Finding.true(f"each of {len(found)} entries is there once, and was written")
 
 

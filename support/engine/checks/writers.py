@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from support.engine.finding import Finding, listed
+from support.engine.finding import Finding, explained, listed
 from support.engine.history import History, Outcome, WriterSample
 
 
@@ -228,8 +228,9 @@ def acknowledged_no_write(history: History, action: str, since: float) -> Findin
     late = [one for one in tried if one.begun > since]
     if not late:
         return Finding.unknown("no write was tried afterwards")
-    taken: list[object] = [f"{one.value} after {one.ended - since:.2f} s" for one in late if one.outcome is Outcome.OK]
+    acknowledged = [one for one in late if one.outcome is Outcome.OK]
+    taken: list[object] = [f"{one.value} after {one.ended - since:.2f} s" for one in acknowledged]
     if taken:
         words = f"{len(taken)} of {len(late)} writes were acknowledged that should have been refused: {listed(taken)}"
-        return Finding.false(words)
+        return Finding.false(f"{words}{explained([one.value for one in acknowledged])}")
     return Finding.true(f"none of {len(late)} writes was acknowledged")

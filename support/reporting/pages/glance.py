@@ -89,11 +89,19 @@ def not_judged(figure: Figure, states: Sequence[PromiseState]) -> bool:
 def _news(past: Sequence[PastRun], since: Mapping[str, trends.Since]) -> Fact:
     if not past:
         return Fact("Newly broken", "unknown", "there is no earlier run of this target", "none")
-    new = [id for id, one in since.items() if one.runs == 1]
-    old = len(since) - len(new)
-    note = f"compared with {numbered(len(past), 'earlier run')}" + (f"; broken before, too: {old}" if old else "")
-    value = ", ".join(new) if len(new) <= 2 else numbered(len(new), "promise")
-    return Fact("Newly broken", value or "nothing", note, "broken" if new else "kept")
+    new = [id for id, one in since.items() if one.newly]
+    first = [id for id, one in since.items() if one.first_judged]
+    old = len(since) - len(new) - len(first)
+    notes = [f"compared with {numbered(len(past), 'earlier run')}"]
+    notes += [f"broken, and first judged in this run: {_few(first)}"] if first else []
+    notes += [f"broken before, too: {old}"] if old else []
+    style = "broken" if new else "none" if first else "kept"
+    return Fact("Newly broken", _few(new) or "nothing", "; ".join(notes), style)
+
+
+def _few(ids: Sequence[str]) -> str:
+    """One or two ids, or how many there are."""
+    return ", ".join(ids) if len(ids) <= 2 else numbered(len(ids), "promise")
 
 
 def confidence(

@@ -7,11 +7,31 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from support.reporting.on_call import Guide, guide_for
-from support.reporting.pages.grid import PromiseState
+from support.reporting.pages.grid import WORDS, PromiseState
 from support.reporting.past import KEY
-from support.reporting.scenario import SEVERITIES
+from support.reporting.scenario import SEVERITIES, Verdict
 
+SAFE: Mapping[str, frozenset[str]] = {
+    "fsync": frozenset({"on"}),
+    "full_page_writes": frozenset({"on"}),
+    "synchronous_commit": frozenset({"on", "remote_write", "remote_apply"}),
+}
+"""The values of settings with which an acknowledged write can survive a crash: those that PH-06 asks for."""
 _CODE = re.compile(r"`([^`]+)`")
+
+
+@dataclass(frozen=True)
+class TargetFact:
+    """What a run found out about the target."""
+
+    name: str
+    value: str
+
+    @property
+    def safe_values(self) -> str:
+        """The values that would be safe, if this one is not; otherwise empty."""
+        safe = SAFE.get(self.name, frozenset({self.value}))
+        return "" if self.value in safe else " or ".join(sorted(safe))
 
 
 @dataclass(frozen=True)
@@ -24,8 +44,11 @@ class Entry:
     """Descriptions of the sabotages that its scenarios must notice: causes that are known to look like this."""
     causes: Sequence[str] = ()
     """Ids of other promises that this run found broken, and that may be the cause."""
-    facts: Sequence[tuple[str, str]] = ()
-    """What matters here of what this run found out about the target, by name."""
+    unjudged: Sequence[tuple[str, str]] = ()
+    """Ids of promises that may be the cause and that this run did not judge, each with the command that does; empty if
+    the target lacks what its scenarios need."""
+    facts: Sequence[TargetFact] = ()
+    """What matters here of what this run found out about the target, what is not safe first."""
 
     @property
     def failing(self) -> bool:
@@ -42,14 +65,19 @@ def entries(
     guides: Mapping[str, Guide],
     sabotages: Mapping[str, Sequence[str]],
     facts: Mapping[str, str],
+    options: str = "",
 ) -> list[Entry]:
-    """One for each promise, those that failed in this run first. `facts`: see RunRecord."""
-    known = causes(states, guides)
+    """One for each promise, those that failed in this run first. `facts` and `options`: see RunRecord."""
+    known, unknown = causes(states, guides), _unjudged(states, guides)
     found = []
     for one in states:
         guide, id = guide_for(one.promise, guides), one.promise.id
-        matter = [(name, value) for wanted in guide.facts for name, value in facts.items() if _is(name, wanted)]
-        found.append(Entry(one, guide, sabotages.get(id, ()), known.get(id, ()), matter))
+        matter = [
+            TargetFact(name, value) for wanted in guide.facts for name, value in facts.items() if _is(name, wanted)
+        ]
+        matter.sort(key=lambda fact: not fact.safe_values)
+        left = [(each.promise.id, _command(each, options)) for each in unknown.get(id, ())]
+        found.append(Entry(one, guide, sabotages.get(id, ()), known.get(id, ()), left, matter))
     return sorted(found, key=lambda one: place(one.state, known) if one.failing else (9,))
 
 
@@ -58,10 +86,28 @@ def causes(states: Sequence[PromiseState], guides: Mapping[str, Guide]) -> dict[
 
     An exceeded limit of time is no wrong result, and has other causes.
     """
-    broken = {one.promise.id for one in states if one.word == "broken"}
+    found = _named_first(states, guides)
+    broken = {id: [one.promise.id for one in those if one.word == "broken"] for id, those in found.items()}
+    return {id: those for id, those in broken.items() if those}
+
+
+def _unjudged(states: Sequence[PromiseState], guides: Mapping[str, Guide]) -> dict[str, list[PromiseState]]:
+    """The same for possible causes that this run did not judge."""
+    return {id: [one for one in those if not one.judged] for id, those in _named_first(states, guides).items()}
+
+
+def _named_first(states: Sequence[PromiseState], guides: Mapping[str, Guide]) -> dict[str, list[PromiseState]]:
+    """For each promise with a wrong result: what its guide names as possible causes."""
+    by_id = {one.promise.id: one for one in states}
     wrong = [one for one in states if one.word == "broken" and any(result.final for result in one.results)]
-    found = {one.promise.id: [id for id in guide_for(one.promise, guides).first if id in broken] for one in wrong}
-    return {id: those for id, those in found.items() if those}
+    return {one.promise.id: [by_id[id] for id in guide_for(one.promise, guides).first if id in by_id] for one in wrong}
+
+
+def _command(state: PromiseState, options: str) -> str:
+    """The line that judges a promise; empty if the target lacks what that takes."""
+    if state.word == WORDS[Verdict.SKIPPED]:
+        return ""
+    return " ".join(["./accept run", *filter(None, [options]), f"--tags @id.{state.promise.id}"])
 
 
 def place(state: PromiseState, known: Mapping[str, Sequence[str]]) -> tuple[int, ...]:

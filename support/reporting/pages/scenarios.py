@@ -64,6 +64,15 @@ class Step:
     words: str
     status: str
 
+    @property
+    def style(self) -> str:
+        return {"passed": "passed", "skipped": "skipped", "unknown": "skipped"}.get(self.status, "failed")
+
+    @property
+    def note(self) -> str:
+        """How it ended, for readers to whom neither colours nor marks say it; empty if it passed."""
+        return {"passed": "", "failed": "failed here", "skipped": "not run"}[self.style]
+
 
 @dataclass(frozen=True)
 class Picture:

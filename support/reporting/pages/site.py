@@ -99,7 +99,7 @@ def write_pages(
     save = partial(_save, output)
     save(DASHBOARD, "dashboard.html.j2", {**head, **of_dashboard})
     save(SCENARIOS, "scenarios.html.j2", {**head, **_of_scenarios(record, told)})
-    entries = on_call_page.entries(states, guides, knowledge.sabotages, record.facts)
+    entries = on_call_page.entries(states, guides, knowledge.sabotages, record.facts, record.options)
     save(ON_CALL, "on_call.html.j2", {**head, "entries": entries, "code": on_call_page.with_code})
     past.write(output / past.RUN, [run])
 

@@ -33,11 +33,17 @@ class Since:
 
     @property
     def newly(self) -> bool:
+        """Whether it was kept when it was last judged."""
         return self.runs == 1 and self.kept_last is not None
 
+    @property
+    def first_judged(self) -> bool:
+        """Whether no run on record judged it before: it may have been broken all along."""
+        return self.runs == 1 and self.kept_last is None
+
     def __str__(self) -> str:
-        if self.kept_last is None and self.runs == 1:
-            return "broken now; no earlier run on this target judged it"
+        if self.first_judged:
+            return "broken, and first judged in this run"
         if self.kept_last is None:
             return (
                 f"broken since {day(self.began)} at least ({counted(self.runs, 'run')}); no run on record found it kept"

@@ -16,8 +16,10 @@ _LATE = re.compile(
 )
 """What `NotInTime` says. Journals of earlier versions say "not so"."""
 _WRITE = r"\d+-\d+(?: after [\d.]+ s)?"
-_WRITES = re.compile(rf": {_WRITE}(?:, {_WRITE})*(?:, and \d+ more)?")
-"""A list of writes of clients; each has the number of its client and its own."""
+_WRITES = re.compile(
+    rf": {_WRITE}(?:, {_WRITE})*(?:, and \d+ more)?(?P<explained> \(\d+-\d+: write \d+ of client \d+\))?"
+)
+"""A list of writes of clients; each has the number of its client and its own, as the message says or does not say."""
 _OF_MEMBER = re.compile(r"(?P<member>[\w.:-]+), (?P<what>[^;]+: expected [^;]+)")
 _LAST_OF_LATE = re.compile(r" \([^()]+: (?:still not true|not so) after [^()]+\)$")
 _THEN = re.compile(r"\s*\nand (?:then|before that) ")
@@ -55,9 +57,12 @@ def _alike_together(words: str) -> str:
 
 
 def first_write(reason: str) -> tuple[str, str, str] | None:
-    """The first write of a client that a message lists: its id, the number of the client, and its own number."""
+    """The first write of a client that a message lists: its id, the number of the client, and its own number.
+
+    None if the message itself explains it.
+    """
     found = _WRITES.search(reason)
-    if found is None:
+    if found is None or found["explained"]:
         return None
     id = found[0].removeprefix(": ").split(",")[0].split(" ")[0]
     client, _, number = id.partition("-")

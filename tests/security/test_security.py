@@ -362,6 +362,18 @@ class TestExposure:
         search.look_into(exposure.report(run))
         assert no_secret_found(search).holds is False
 
+    def test_files_of_other_jobs_appear_beside_the_decoy(self, tmp_path: Path) -> None:
+        """They are not all text, and may be gone when they are looked into."""
+        run = Run(id="1", directory=tmp_path, results=tmp_path / "results", seed=1)
+        run.results.mkdir()
+
+        def attach(name: str, text: str) -> None:
+            (run.results / name).write_text(text)
+            (run.results / "another.jsonl.gz").write_bytes(b"\x1f\x8b\xff")
+            (run.results / "gone").symlink_to(run.results / "nowhere")
+
+        assert exposure.attach_to_report(run, attach, "decoy-1") == [str(run.results / "decoy")]
+
     def test_a_run_without_a_report(self, tmp_path: Path) -> None:
         run = Run(id="1", directory=tmp_path, results=tmp_path / "results", seed=1)
         with pytest.raises(NotAvailable, match="no report is written"):

@@ -1,9 +1,11 @@
 """Waiting: the one module that sleeps."""
 
+import ast
 import re
 import time
 
 import pytest
+from program import ROOT
 
 from support.errors import NotInTime
 from support.waiting import NotYet, describe, eventually, in_time, look_again, pause, throughout
@@ -147,3 +149,59 @@ def test_what_is_seen_too_late_has_come():
     with pytest.raises(NotInTime) as caught:
         in_time(lambda: None, within=0.1, subject="the door is open", since=begun - 1)
     assert not caught.value.never
+
+
+ASK_NOBODY = {
+    "degradation._await_each_answered": "clients have recorded it",
+    "degradation.await_answers_lost": "clients have recorded it",
+    "degradation.require_no_write_acknowledged": "clients have recorded it",
+    "hung_postmaster._try_until_reached": "what was tried is recorded, with its error",
+    "logical_consumer.require_no_gap": "the consumer has recorded it",
+    "logins.refused_for_good": "a login is accepted, or the reason told",
+    "missed_wal.remove_what_it_needs": "a session that is lost cannot be asked again; the whole is",
+    "missed_wal.removed": "the same",
+    "moves.await_end": "whether a thread of ours has ended",
+    "outages._await_hits": "clients have recorded it",
+    "outages._await_served": "clients have recorded it",
+    "partition.require_lock_renewed": "by a wait that asks again",
+    "partition.require_refusing_until_healed": "the watch has recorded it",
+    "partition.require_stopped": "the watch has recorded it",
+    "partition.state_before_the_fault": "who gives no answer is part of what is seen",
+    "partition.watch_state": "who gives no answer is part of what is seen",
+    "quiet.await_quiet": "processes of this machine",
+    "recovery._await_refusal": "the watch has recorded it",
+    "role_claims.watch_claims": "the watch has recorded it",
+    "routing._targets": "who gives no answer is part of what is seen",
+    "sessions._follow": "a session that is lost cannot be asked again",
+    "transaction_steps.step_replicas_have": "who gives no answer is part of what is seen",
+    "transactions._between": "a client of ours is told it",
+    "workload.await_acknowledged": "clients have recorded it",
+    "workload.await_each_acknowledged": "clients have recorded it",
+    "workload.await_end": "clients have recorded it",
+    "workload.await_none_begun_before": "clients have recorded it",
+    "workloads._await_last_look": "clients have recorded it",
+    "workloads.read_at_the_end": "each attempt is recorded, with its error",
+}
+"""Module and function -> why its wait gets no error where a server gives no answer."""
+PROGRAMS_OF_OURS = frozenset({"bench", "cli", "embedded", "hosts"})
+"""Parts that wait for programs of this machine, or see to errors themselves."""
+
+
+def waits(function: ast.FunctionDef) -> list[ast.Call]:
+    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+    return [one for one in calls if isinstance(one.func, ast.Name) and one.func.id in ("eventually", "in_time")]
+
+
+def test_who_gives_no_answer_for_a_moment_is_asked_again() -> None:
+    """A wait without `retry_on` would end as an error of the suite, at the first question without an answer."""
+    files = [*(ROOT / "steps").rglob("*.py"), *(ROOT / "support").glob("*/**/*.py")]
+    found = {
+        f"{file.stem}.{function.name}"
+        for file in files
+        if file.relative_to(ROOT).parts[1] not in PROGRAMS_OF_OURS
+        for function in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef)
+        for wait in waits(function)
+        if not any(keyword.arg == "retry_on" for keyword in wait.keywords)
+    }
+    assert sorted(found) == sorted(ASK_NOBODY)

@@ -13,7 +13,7 @@ from hamcrest import (
 )
 
 from support.cache.handover import CacheHandover
-from support.cache.redis_server import memory_pressure, refusal_of_a_write
+from support.cache.redis_server import memory_pressure, reached, refusal_of_a_write
 from support.engine.world import Context
 from support.example_app.cache import Source
 from support.target.redis import RedisFacts, facts_of
@@ -34,7 +34,7 @@ def _redis(context: Context) -> RedisFacts:
 def step_facts(context: Context) -> None:
     """Its version, mode, role and memory, as INFO shows them."""
     world = context.world
-    with world.cluster.redis() as client:
+    with reached(world.cluster) as client:
         redis = world.handover(CacheHandover).redis = facts_of(client)
     world.evidence.attach("Redis", str(redis))
 
@@ -48,7 +48,7 @@ def step_primary(context: Context) -> None:
 @then("Redis accepts a write")
 def step_accepts_a_write(context: Context) -> None:
     """A key can be set, read back and deleted."""
-    with context.world.cluster.redis() as client:
+    with reached(context.world.cluster) as client:
         refusal = refusal_of_a_write(client, context.world.namespace)
     assert_that(refusal, equal_to(""), "why Redis refused a write")
 
@@ -94,7 +94,7 @@ def step_memory_limit(context: Context) -> None:
 def step_fill(context: Context) -> None:
     """One and a half times as much as its limit, all under the scenario's own prefix."""
     world = context.world
-    client = world.cleanup.enter_context(world.cluster.redis())
+    client = world.cleanup.enter_context(reached(world.cluster))
     pressure = world.cleanup.enter_context(memory_pressure(client, world.namespace))
     world.handover(CacheHandover).pressure = pressure
 

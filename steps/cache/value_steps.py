@@ -7,7 +7,7 @@ from support.cache import values, workloads
 from support.cache.checks import every_key_expires, every_read_served, lived_for
 from support.cache.clients import CacheClients
 from support.cache.handover import CacheHandover
-from support.cache.redis_server import remaining_lifetimes
+from support.cache.redis_server import reached, remaining_lifetimes
 from support.cache.round_trips import RoundTripCounter, read_batch, store_batch
 from support.engine.checks.answers import unchanged
 from support.engine.tables import rows_of
@@ -122,7 +122,7 @@ def step_cached_by_every_operation(context: Context) -> None:
 @then("every key of the cache in Redis expires within {seconds:g} seconds")
 def step_every_key_expires(context: Context, seconds: float) -> None:
     """The keys of leases and locks as well as those of values."""
-    with context.world.cluster.redis() as client:
+    with reached(context.world.cluster) as client:
         every_key_expires(remaining_lifetimes(client, context.world.namespace), seconds).require()
 
 

@@ -9,9 +9,8 @@ from support.engine.tables import alike, as_tabled, rows_of
 from support.engine.world import Context
 from support.failover import replication
 from support.target import members, rewinding, synchronous
-from support.target.members import in_each_group, status_of
+from support.target.members import in_each_group
 from support.vocabulary import columns
-from support.waiting import eventually, in_time
 
 
 @then("the leader streams to every replica through a slot of its own")
@@ -68,11 +67,8 @@ def step_late_replicas_receive(context: Context, seconds: float) -> None:
     replication.require_delays_as_declared(cluster)
     if not cluster.topology.delays:
         return
-    subject = "the replicas that replay late have received what was written"
-    within = world.timing.notice
-    written = eventually(lambda: status_of(cluster, cluster.leader()).wal, within=within, subject=subject)
     with excused(world):
-        in_time(lambda: replication.require_received(cluster, written), within=limit, subject=subject)
+        replication.await_received(cluster, limit)
 
 
 @then("every member has these settings for the application")

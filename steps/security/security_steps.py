@@ -37,14 +37,21 @@ def step_right_login_accepted(context: Context, where: str) -> None:
 
 @when("logins with {wrong:WrongLogin} are tried at every {where:Where}")
 def step_wrong_logins(context: Context, wrong: str, where: str) -> None:
-    """As every known role, for an ordinary session at each database and for a replication connection."""
+    """As every known role, for an ordinary session at each database and for a replication connection.
+
+    Through an endpoint not at template1; behind a pooler, whose sessions would stay in the others as well, only at the
+    application's database and at postgres. At members, each database is tried.
+    """
     attempts = logins.wrong_logins(context.world.cluster, where, wrong)
     context.world.handover(SecurityHandover).attempts = attempts
 
 
 @when("the application logs in at every {where:Where}, with TLS and without")
 def step_logins_with_and_without_tls(context: Context, where: str) -> None:
-    """The application's own login, encrypted or not, but otherwise right; without TLS at each database."""
+    """The application's own login, encrypted or not, but otherwise right.
+
+    Without TLS at each database; through an endpoint, at those where wrong logins are tried, too.
+    """
     cluster, handover = context.world.cluster, context.world.handover(SecurityHandover)
     handover.with_tls = logins.tls_logins(cluster, where)
     handover.attempts = logins.plain_logins(cluster, where)
@@ -144,7 +151,8 @@ def step_all_refused(context: Context, what: str = "login") -> None:
 def step_scram_is_asked_for(context: Context, where: str) -> None:
     """What the server demands before it accepts the right login, at each database.
 
-    A client certificate by which it knows the application is as good: no password crosses the network.
+    Through an endpoint, at those where wrong logins are tried, too. A client certificate by which it knows the
+    application is as good: no password crosses the network.
     """
     asked = logins.authentication_asked_for(context.world.cluster, where)
     by_certificate = {name: row for name, row in asked.items() if row["asks for"] == logins.CERTIFICATE}

@@ -15,6 +15,7 @@ from support.sharding.plans import node_names, plan_of
 from support.sharding.shards import namespaces_over_workers, workers_of
 from support.target import citus
 from support.target.citus import node_name
+from support.target.members import NO_ANSWER
 from support.timeouts import VISIBLE
 from support.waiting import eventually
 
@@ -54,7 +55,10 @@ def step_each_on_one_node(context: Context) -> None:
         return found
 
     finding = eventually(
-        settled, within=context.world.timing.wait(VISIBLE), subject="each shard is on the one node where it belongs"
+        settled,
+        within=context.world.timing.wait(VISIBLE),
+        subject="each shard is on the one node where it belongs",
+        retry_on=NO_ANSWER,
     )
     context.world.evidence.attach("shards found on each node", finding.words)
 

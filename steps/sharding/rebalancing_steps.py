@@ -177,7 +177,7 @@ def step_empty(context: Context) -> None:
         held = shards.held_on_nodes(own.cluster, own.tables)[worker]
         Finding(not meant and not held, f"{worker} should have {meant}, and has {sorted(held)}").require()
 
-    eventually(emptied, within=REJOIN, subject=f"{worker} is empty")
+    eventually(emptied, within=REJOIN, subject=f"{worker} is empty", retry_on=NO_ANSWER)
 
 
 @then("co-located shards are still together")

@@ -2,13 +2,14 @@
 
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import redis
 
 from support.errors import Inconclusive
-from support.target.redis import RedisFacts, facts_of
+from support.target.cluster import Cluster
+from support.target.redis import ERRORS, RedisFacts, facts_of
 from support.waiting import describe
 
 _VALUE = 64 * 1024  # bytes of one value
@@ -33,6 +34,17 @@ class MemoryPressure:
     @property
     def evicted(self) -> int:
         return self.after.evicted - self.before.evicted
+
+
+@contextmanager
+def reached(cluster: Cluster) -> Iterator[redis.Redis]:
+    """A client of Redis. Raises AssertionError when a Redis Cluster does not answer, which is asked for its nodes."""
+    with ExitStack() as opened:
+        try:
+            client = opened.enter_context(cluster.redis())
+        except ERRORS as error:
+            raise AssertionError(f"Redis does not answer: {describe(error)}") from error
+        yield client
 
 
 @contextmanager
@@ -72,7 +84,7 @@ def refusal_of_a_write(client: redis.Redis, prefix: str) -> str:
         found = client.get(key)
         client.delete(key)
         left = client.get(key)
-    except redis.RedisError as error:
+    except ERRORS as error:
         return describe(error)
     if found != value.encode():
         return f"{value} was set, and {found!r} was read back"

@@ -227,11 +227,14 @@ class InProxy(Protocol):
         """How sessions are balanced; empty if the proxy does not report it."""
 
 
-def each_serves(found: Sequence[str], among: Collection[str], held: Mapping[str, InProxy]) -> Finding:
+def each_serves(
+    found: Sequence[str], among: Collection[str], held: Mapping[str, InProxy], strange: Collection[str] = ()
+) -> Finding:
     """Each replica of `among` serves some of the sessions, or the proxy has sent others there and would send more.
 
     `found` is the member of each session; `held` is member -> what the proxy reports about it, empty if not known.
-    Unknown without sessions, and if a proxy that sends all sessions of one client to one server would look the same.
+    `strange` are the proxy's servers that are not known to be a member: each may be one that is not in `held`. Unknown
+    without sessions, and if a proxy that sends all sessions of one client to one server would look the same.
     """
     if not found or not among:
         return Finding.unknown(f"{len(found)} sessions over {len(among)} replicas are too few to show each one's share")
@@ -240,6 +243,11 @@ def each_serves(found: Sequence[str], among: Collection[str], held: Mapping[str,
     unserved = [one for one in among if not counts[one]]
     for one in unserved:
         server = held.get(one)
+        if not server and strange:
+            return Finding.unknown(
+                f"{words}; which member each of the proxy's servers {', '.join(sorted(strange))} is, is not known, so "
+                f"{one} may be any of them (say it in HAPROXY_SERVERS; `stats show-legends` in HAProxy shows addresses)"
+            )
         if held and not server:
             return Finding.false(f"{words}; {one} is not in the read backend (tag it noloadbalance if that is meant)")
         if server and server.position != "up":

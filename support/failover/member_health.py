@@ -90,14 +90,17 @@ def serving_replicas(cluster: Cluster) -> list[str]:
     ]
 
 
-def serving_through_proxy(cluster: Cluster) -> tuple[list[str], dict[str, haproxy.ReadServer]]:
-    """The replicas that should serve reads through the proxy, and what the proxy says of each member.
+def serving_through_proxy(cluster: Cluster) -> tuple[list[str], dict[str, haproxy.ReadServer], set[str]]:
+    """The replicas that should serve reads through the proxy; what the proxy says of each member; its strange servers.
 
-    Members that never lead, and that the proxy does not list, are left out of it on purpose.
+    Those are not known to be a member. If there are none, members that never lead, and that the proxy does not list,
+    are left out of it on purpose.
     """
     held, known = haproxy.read_servers(cluster.topology), purposes(cluster)
+    strange = held.keys() - {member.name for member in (*cluster.topology.members, *cluster.topology.absent)}
+    told = {name: server for name, server in held.items() if name not in strange}
     serving = serving_replicas(cluster)
-    return [name for name in serving if not held or name in held or known[name].may_lead], held
+    return [name for name in serving if not held or strange or name in told or known[name].may_lead], told, strange
 
 
 def answers(cluster: Cluster) -> dict[str, dict[str, str]]:

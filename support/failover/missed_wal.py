@@ -141,7 +141,8 @@ def remove_what_it_needs(world: World, away: str, had: int) -> None:
                 raise NotYet(f"the leader keeps what {away} needs")
 
     try:
-        eventually(removed, within=world.timing.recovery, subject=f"the WAL that {away} needs is removed")
+        subject = f"the WAL that {away} needs is removed"
+        eventually(removed, within=world.timing.recovery, subject=subject, retry_on=NO_ANSWER)
     except NotInTime as error:
         raise Inconclusive(str(error)) from error
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from support import sql
 from support.target.cluster import Cluster
-from support.target.members import status_of
+from support.target.members import NO_ANSWER, status_of
 from support.target.patroni_configuration import await_configuration, shared_configuration
 from support.target.purposes import purposes
-from support.waiting import NotYet
+from support.waiting import NotYet, eventually, in_time
 
 _SLOTS = """
     SELECT slot.slot_name, slot.slot_type, slot.active, sender.application_name, sender.state, slot.wal_status
@@ -92,6 +92,21 @@ def require_delays_as_declared(cluster: Cluster) -> None:
             f"{', '.join(missing)} was declared to replay late ([expect] delayed_replicas), and its "
             "recovery_min_apply_delay is 0"
         )
+
+
+def await_received(cluster: Cluster, within: float) -> None:
+    """Wait until each replica that replays late on purpose has all that the leader has written by now.
+
+    Raises NotInTime if one lacks some of it, or gives no answer, for longer than `within` seconds.
+    """
+    subject = "the replicas that replay late have received what was written"
+    written = eventually(
+        lambda: status_of(cluster, cluster.leader()).wal,
+        within=cluster.topology.timing.notice,
+        subject=subject,
+        retry_on=NO_ANSWER,
+    )
+    in_time(lambda: require_received(cluster, written), within=within, subject=subject, retry_on=NO_ANSWER)
 
 
 def require_received(cluster: Cluster, written: int) -> None:

@@ -70,7 +70,7 @@ def hold_back(world: World, behind: Collection[str], ahead: Collection[str] = ()
 
     try:
         subject = f"{' and '.join(behind)} lack what the leader has written"
-        eventually(lacking, within=world.timing.visible, subject=subject)
+        eventually(lacking, within=world.timing.visible, subject=subject, retry_on=NO_ANSWER)
     except NotInTime as error:
         raise Inconclusive(str(error)) from error
 

@@ -76,7 +76,7 @@ class HalfwaySwitchover:
         subject = f"the DCS holds the request for {self.leader} to hand over to {self.candidate}"
         within = self.cluster.topology.timing.notice
         try:
-            eventually(self._require_requested, within=within, subject=subject, pause=_QUICK)
+            eventually(self._require_requested, within=within, subject=subject, retry_on=NO_ANSWER, pause=_QUICK)
         except NotInTime as error:
             raise Inconclusive(str(error)) from error
         self._kill(self)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from support.errors import Inconclusive, NotInTime
+from support.target.members import NO_ANSWER
+from support.target.redis import ERRORS
 from support.timeouts import EFFECT
 from support.waiting import eventually
 
@@ -66,7 +68,13 @@ class Nemesis:
         self._heals.callback(self._heal, fault, injected_fault)
         fault.inject()
         try:
-            eventually(fault.require_in_effect, within=self._effect_within, subject=f"{fault}", pause=0.02)
+            eventually(
+                fault.require_in_effect,
+                within=self._effect_within,
+                subject=f"{fault}",
+                retry_on=(*NO_ANSWER, *ERRORS),
+                pause=0.02,
+            )
         except NotInTime as error:
             raise Inconclusive(f"the fault did not take effect: {error}") from error
         injected_fault.in_effect_since = time.monotonic()

@@ -13,6 +13,7 @@ from support.errors import Inconclusive, NotInTime
 from support.example_app.profile import Profile
 from support.isolation.session_checks import FOLLOW, READ, WRITE_AND_READ
 from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER
 from support.waiting import NotYet, eventually
 
 _KEY = "version"
@@ -165,6 +166,7 @@ def _await_there(cluster: Cluster, namespace: str) -> None:
             raise NotYet("it does not")
 
     try:
-        eventually(there, within=cluster.topology.timing.visible, subject="the read endpoint shows the entry")
+        subject = "the read endpoint shows the entry"
+        eventually(there, within=cluster.topology.timing.visible, subject=subject, retry_on=NO_ANSWER)
     except NotInTime as error:
         raise Inconclusive(str(error)) from error

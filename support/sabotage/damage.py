@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import redis
 import yaml
 
 from support import sql
@@ -18,13 +17,14 @@ from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.target.patroni_commands import configure, reload_configuration
+from support.target.redis import ERRORS
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, eventually
 
 MakeDamage = Callable[[Cluster], Fault]
 """Prepares a damage for one cluster. Nothing is changed before the damage is injected."""
 _RESET_VALUE = "SELECT reset_val FROM pg_settings WHERE name = %s"
-SILENCE = (*NO_ANSWER, NotAvailable, redis.RedisError)
+SILENCE = (*NO_ANSWER, NotAvailable, *ERRORS)
 
 
 @dataclass(frozen=True)

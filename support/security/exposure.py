@@ -106,10 +106,10 @@ def attach_to_report(run: Run, attach: Callable[[str, str], object], decoy: str)
     """Attach the decoy to the report; returns the files that have it. Raises NotAvailable in a run without a report."""
     before = set(run.results.glob("*"))
     attach("decoy", decoy)
-    written = [path for path in run.results.glob("*") if path not in before and decoy in path.read_text("utf-8")]
-    if not written:
+    new = set(run.results.glob("*")) - before  # among them those of other jobs, which may not be text
+    if not (written := [place for place, content in files(new) if decoy.encode() in content]):
         raise NotAvailable("no report is written in this run: behave was started without Allure's formatter")
-    return [*map(str, written)]
+    return written
 
 
 def error_messages(cluster: Cluster, decoy: str) -> Places:

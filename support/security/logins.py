@@ -1,7 +1,7 @@
 """Logins that must be refused, tried at every endpoint or at every member; and which proof the servers ask for."""
 
 import ssl
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
@@ -29,7 +29,9 @@ UNVERIFIED = "certificate verify failed"
 _FOREIGN = str(Path(__file__).with_name("foreign_authority.pem"))
 NO_TLS = "it offers no TLS"
 _USUAL_SUPERUSER = Login("postgres", "")
-_ON_EVERY_SERVER = ("postgres", "template1")
+_USUAL_DATABASE = "postgres"
+_TEMPLATE = "template1"
+"""What CREATE DATABASE copies, unless somebody has a session there."""
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname"
 
 
@@ -50,8 +52,8 @@ def require_right_login_accepted(cluster: Cluster, where: str) -> None:
 def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str, str]]:
     """Endpoint or member -> "asks for" -> the proof that it demands of the application: "SCRAM", "nothing", ...
 
-    At its own database, and at every other one that does not refuse it before any proof. Raises Inconclusive where
-    there is no answer.
+    At its own database, and at each other one (of `_by_database`) that does not refuse it before any proof. Raises
+    Inconclusive where there is no answer.
     """
     right = _right_logins(cluster, where)
     asked = {
@@ -60,12 +62,11 @@ def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str
     }
     if any(answer.refusal and not answer.authenticated for answer in right.values()):
         return asked  # its own database says enough; without a login nobody lists the others
-    databases, unlisted = _by_database(ways_in(cluster, where))
+    databases, unlisted = _by_database(cluster, where)
     elsewhere = dict[str, Answer | NoAnswer]()
     for database, ways in databases.items():
         if database != cluster.topology.database:
-            # The demand does not depend on the password. A right one might leave a pooler's session in template1, which
-            # would keep the user from creating databases.
+            # The demand does not depend on the password, and with a wrong one no session is opened there.
             wrong = [one.as_user(one.user, f"{token_hex(8)}-wrong") for one in ways]
             elsewhere |= _proved(wrong, _try_each(wrong), {cluster.topology.application.user})
     answers, silent = heard_and_silent(elsewhere)
@@ -87,15 +88,16 @@ def _asked_for(answer: Answer | NoAnswer) -> str:
 def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
     """Each attempt -> the SQLSTATE that refused it, "" when it was accepted, or why there was no answer.
 
-    `wrong` is a key of WRONG. It is tried as every known role, for ordinary sessions at each database and for
-    replication. pg_hba.conf has rules for each of these, and who gets in anywhere has got into the server.
+    `wrong` is a key of WRONG. It is tried as every known role, for ordinary sessions at each database (of
+    `_by_database`) and for replication. pg_hba.conf has rules for each of these, and who gets in anywhere has got into
+    the server.
 
     Where the client certificate of a declared login is its whole proof, a wrong login is one without it.
     """
     topology = cluster.topology
     owners = {login.user for login in (topology.administrator, topology.application) if login}
     known = {login.user: login for login in (_USUAL_SUPERUSER, topology.administrator, topology.application) if login}
-    databases, attempts = _by_database(ways_in(cluster, where))
+    databases, attempts = _by_database(cluster, where)
     rounds = [(ways, False) for ways in databases.values()] + [(ways_in(cluster, where), True)]
     for ways, replication in rounds:
         logins = [(one, WRONG[wrong](login)) for one in ways for login in known.values()]
@@ -106,17 +108,37 @@ def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
     return attempts
 
 
-def _by_database(ways: Sequence[sql.Endpoint]) -> tuple[dict[str, list[sql.Endpoint]], dict[str, str]]:
-    """Database -> all these ways in, to that database: the application's, those of every server, and all others.
+def _by_database(cluster: Cluster, where: str) -> tuple[dict[str, list[sql.Endpoint]], dict[str, str]]:
+    """Database -> the ways in at which it is tried: the application's, those of every server, and all others.
+
+    Every database is tried at members. Behind a pooler, only the application's and the usual one are: it may look up in
+    the database itself how to authenticate a login (PgBouncer's auth_query), whatever the password, and keeps its
+    session there for minutes. Nobody could drop or rename the database meanwhile, or create one from template1, which
+    therefore is not tried at any endpoint.
 
     Also what did not list its databases -> why, if none did: then others may let anybody in.
     """
-    by_name = {str(one): one for one in ways}
-    lists, silent = heard_and_silent(ask_in_parallel(by_name, lambda name: sql.rows(by_name[name], _DATABASES)))
-    listed = sorted({name for rows in lists.values() for (name,) in rows})
-    names = dict.fromkeys([*(one.database for one in ways), *_ON_EVERY_SERVER, *listed])
+    ways = {str(one): one for one in ways_in(cluster, where)}
+    lists, silent = heard_and_silent(ask_in_parallel(ways, lambda name: _databases_at(ways[name])))
+    listed = sorted({database for _, databases in lists.values() for database in databases})
+    found = dict[str, list[sql.Endpoint]]()
+    for name, one in ways.items():
+        tried = [one.database, _USUAL_DATABASE]
+        if where == "member":
+            pooled = name in lists and not lists[name][0]
+            tried += [] if pooled else [_TEMPLATE, *listed]
+        elif name in lists and lists[name][0]:
+            tried += [database for database in listed if database != _TEMPLATE]
+        for database in dict.fromkeys(tried):
+            found.setdefault(database, []).append(replace(one, database=database))
     unlisted = {} if lists else {f"the databases of {name}": f"no answer ({why})" for name, why in silent.items()}
-    return {name: [replace(one, database=name) for one in ways] for name in names}, unlisted
+    return found, unlisted
+
+
+def _databases_at(way: sql.Endpoint) -> tuple[bool, list[str]]:
+    """Whether the server itself answers there, not a pooler; and the databases to which it lets anybody connect."""
+    with sql.session(way) as session:
+        return session.own_backend, [name for (name,) in sql.rows(session, _DATABASES)]
 
 
 def _try_each(tried: Iterable[sql.Endpoint], *, replication: bool = False) -> dict[str, Answer | NoAnswer]:
@@ -207,8 +229,11 @@ def _why_unverified(endpoint: sql.Endpoint) -> str:
 
 
 def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:
-    """The application's own login without TLS, tried everywhere at each database; outcomes as of `wrong_logins`."""
-    databases, attempts = _by_database(ways_in(cluster, where))
+    """The application's own login without TLS, everywhere at each database of `_by_database`.
+
+    The outcomes are those of `wrong_logins`.
+    """
+    databases, attempts = _by_database(cluster, where)
     for ways in databases.values():
         answers = _try_each(replace(one, options={**one.options, "sslmode": "disable"}) for one in ways)
         attempts |= {name: _outcome(answer) for name, answer in answers.items()}

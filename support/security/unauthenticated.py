@@ -15,7 +15,7 @@ import requests
 from support.errors import Inconclusive
 from support.target.cluster import Cluster
 from support.target.members import ask_in_parallel
-from support.target.redis import FORBIDDEN, client_of, primary_of, require_answer
+from support.target.redis import ERRORS, FORBIDDEN, client_of, primary_of, require_answer
 from support.target.topology import Login, RedisAddress
 from support.timeouts import REST
 
@@ -81,7 +81,7 @@ def require_redis_accepts_login(cluster: Cluster) -> None:
     try:
         with client_of(_named_login(cluster)) as client:
             require_answer(client)
-    except redis.RedisError as error:
+    except ERRORS as error:
         raise Inconclusive(f"Redis does not accept the right login: {error}") from None
 
 
@@ -118,6 +118,6 @@ def _command(cluster: Cluster, command: str, login: Login | None, key: str) -> s
             client.execute_command(*(key if word == "$key" else word for word in COMMANDS[command]))
     except (redis.AuthenticationError, FORBIDDEN):
         return "NOAUTH"
-    except redis.RedisError as error:
+    except ERRORS as error:
         raise OSError(str(error)) from None
     return ""

@@ -14,6 +14,7 @@ from support.errors import ConnectFailed
 from support.sharding import shards
 from support.target.citus import data_node_leaders, known_to, node_name
 from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER
 from support.target.topology import Address
 from support.timeouts import RECOVERY, REJOIN, START
 from support.waiting import NotYet, eventually
@@ -57,7 +58,8 @@ class NewWorker:
         where, address = self.cluster.administration, [self.address.host, self.address.port]
         with sql.session(where, statement_timeout=RECOVERY) as session:
             sql.rows(session, _DRAIN, address)
-            eventually(self._require_cleaned, within=REJOIN, subject=f"leftovers of moves on {self.name} are removed")
+            subject = f"leftovers of moves on {self.name} are removed"
+            eventually(self._require_cleaned, within=REJOIN, subject=subject, retry_on=NO_ANSWER)
             sql.rows(session, _REMOVE, address)
 
     def forget(self) -> None:

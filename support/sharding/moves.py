@@ -24,6 +24,7 @@ from support.sharding.placement_checks import Placement, of_hash
 from support.sharding.shards import workers_of
 from support.target.citus import known_to, node_leaders, node_name
 from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER
 from support.timeouts import REJOIN, STATEMENT
 from support.vocabulary import Kind
 from support.waiting import NotYet, describe, eventually
@@ -110,7 +111,7 @@ class ShardJob:
             if {step.phase for step in self._look()} != {phase}:
                 raise NotYet(f"it is at {[str(step) for step in self.steps[-2:]]}")
 
-        eventually(reached, within=within, subject=f"the job is in the phase {phase!r}", pause=0.03)
+        eventually(reached, within=within, subject=f"the job is in the phase {phase!r}", retry_on=NO_ANSWER, pause=0.03)
 
     def await_under_way(self, within: float) -> None:
         """Wait until any shard is half moved. Raises Inconclusive when the job ends before."""
@@ -121,7 +122,7 @@ class ShardJob:
             if not any(step.phase in _UNDER_WAY for step in self._look()):
                 raise NotYet(f"it is at {[str(step) for step in self.steps[-2:]]}")
 
-        eventually(reached, within=within, subject="a shard is half moved", pause=0.03)
+        eventually(reached, within=within, subject="a shard is half moved", retry_on=NO_ANSWER, pause=0.03)
 
     def await_end(self) -> float:
         """Wait until it has ended, well or not, and record its progress meanwhile; returns the seconds that it took."""

@@ -14,7 +14,7 @@ from support import sql
 from support.sharding.copy_checks import Copy, Reading, copies_agree, is_settled
 from support.target.citus import data_node_leaders
 from support.target.cluster import Cluster
-from support.target.members import NoAnswer, ask_in_parallel, heard_and_silent
+from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel, heard_and_silent
 from support.waiting import NotYet, eventually
 
 PAUSE = 1.0
@@ -52,7 +52,10 @@ def tables(cluster: Cluster) -> dict[str, str]:
 
 
 def settled(cluster: Cluster, within: float) -> list[Reading]:
-    """Readings of all copies, until they tell whether the copies agree, or for `within` seconds."""
+    """Readings of all copies, until they tell whether the copies agree, or for `within` seconds.
+
+    Raises NotInTime if the coordinator gives no answer in all that time.
+    """
     shards, readings = tables(cluster), list[Reading]()
 
     def once_more() -> None:
@@ -61,9 +64,10 @@ def settled(cluster: Cluster, within: float) -> list[Reading]:
             raise NotYet(copies_agree(readings).words)
 
     try:
-        eventually(once_more, within=within, subject="the copies can be compared", pause=PAUSE)
+        eventually(once_more, within=within, subject="the copies can be compared", retry_on=NO_ANSWER, pause=PAUSE)
     except AssertionError:
-        return readings
+        if not readings:  # the nodes could not even be listed
+            raise
     return readings
 
 

@@ -77,7 +77,8 @@ def await_prepared(cluster: Cluster, pid: int, nodes: int, within: float) -> Non
         if len(found) < nodes:
             raise NotYet(f"it is prepared on {' and '.join(found) or 'none'}")
 
-    eventually(prepared, within=within, subject=f"{nodes} nodes have prepared the transaction", pause=0.02)
+    subject = f"{nodes} nodes have prepared the transaction"
+    eventually(prepared, within=within, subject=subject, retry_on=NO_ANSWER, pause=0.02)
 
 
 def await_resolved(cluster: Cluster, within: float, since: float) -> None:

@@ -19,7 +19,7 @@ from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, server, settings
 from support.target.patroni_configuration import PatroniConfiguration, configurations_by_group
 from support.target.purposes import Purpose, purposes
-from support.target.redis import RedisFacts, facts_of
+from support.target.redis import ERRORS, RedisFacts, facts_of
 from support.target.timing import PROXY_ASSUMED, Span, Timing, proxy_detection
 from support.target.topology import Topology
 from support.timeouts import REST
@@ -140,7 +140,7 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
         if cluster.topology.redis is not None:
             with cluster.redis() as client:
                 redis = facts_of(client)
-    except (AcceptError, AssertionError, OSError):
+    except (AcceptError, AssertionError, OSError, *ERRORS):
         pass
     members = {group.group: len(group.members) for group in cluster.groups if group.group in groups}
     shown = {name: row for group in cluster.groups for name, row in settings(group, _SETTINGS).items()}

@@ -7,7 +7,6 @@ the beginning and the end of every experiment.
 import time
 from functools import partial
 
-import redis
 import requests
 
 from support import sql
@@ -17,11 +16,11 @@ from support.target.cluster import Cluster
 from support.target.members import replica_states, server, status_of
 from support.target.patroni_configuration import configuration_of
 from support.target.purposes import STREAMING, purposes
-from support.target.redis import require_answer
+from support.target.redis import ERRORS, require_answer
 from support.waiting import NotYet, eventually
 
 _READS = {"write": "down", "read": "up"}
-SILENT = (requests.RequestException, redis.RedisError)
+SILENT = (requests.RequestException, *ERRORS)
 """The errors of a server that does not answer yet."""
 _REFUSED = (*SILENT, ConnectFailed, sql.Error, ValueError)
 """The same, and those of a database that lets nobody in yet."""

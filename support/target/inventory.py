@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 
 import psycopg2
-import redis
 
 from support import sql
 from support.errors import AcceptError
 from support.target import dcs, etcd
 from support.target.cluster import Cluster
+from support.target.redis import ERRORS
 from support.waiting import NotYet, describe
 
 _SETTINGS = ("synchronous_commit", "synchronous_standby_names", "fsync", "full_page_writes", "max_connections")
@@ -21,7 +21,7 @@ def inventory_of(cluster: Cluster) -> dict[str, str]:
     for look in (_sandbox, _database, _patroni, _redis, _etcd):
         try:
             facts.update(look(cluster))
-        except (AcceptError, OSError, NotYet, psycopg2.Error, redis.RedisError, ValueError) as error:
+        except (AcceptError, OSError, NotYet, psycopg2.Error, *ERRORS, ValueError) as error:
             facts[look.__name__.strip("_").capitalize()] = f"does not answer: {describe(error)}"
     return facts
 

@@ -75,6 +75,12 @@ class _Found:
     """Run -> namespace -> the parts that have rows of it."""
     unsearched: list[str] = field(default_factory=list)
 
+    def of(self, run: str) -> str:
+        """What a run has left, in words."""
+        rows = ["rows"] if run in self.rows else []
+        schemas = [f"the schema {name}" for name in self.schemas.get(run, ())]
+        return ", ".join([*rows, *schemas, *(f"the publication {name}" for name in self.publications.get(run, ()))])
+
 
 def remove(cluster: Cluster, own: str, search: bool = True) -> Leftovers:
     """Remove the leftovers of dead runs; `own` is the id of this run. Never raises.
@@ -93,7 +99,7 @@ def remove(cluster: Cluster, own: str, search: bool = True) -> Leftovers:
         if life is Life.GOING_ON:
             continue
         if life is Life.UNKNOWN and ago.total_seconds() < TOO_OLD:
-            kept.append(f"run {run}, which began {ago} ago on another machine, has rows there")
+            kept.append(f"run {run}, which began {ago} ago on another machine, has {found.of(run)} there")
             continue
         try:
             rows = _remove(cluster, noted.get(run, ()), found.rows.get(run, {}), found.schemas.get(run, ()))

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from support import libpq, sql
-from support.errors import ConnectFailed, NotAvailable
+from support.errors import ConnectFailed
 from support.timeouts import CONNECT
 
 _HEADER = "n,,"
@@ -175,8 +175,9 @@ _PASSWORD, _TERMINATE = b"p", b"X"
 
 
 class _Request(enum.IntEnum):
-    """What the server may demand next; NOTHING once the login is accepted."""
+    """What the server may demand next; NOTHING once the login is accepted, OTHER for a proof that is not given here."""
 
+    OTHER = -1
     NOTHING = 0
     CLEARTEXT = 3
     MD5 = 5
@@ -185,7 +186,10 @@ class _Request(enum.IntEnum):
     SASL_FINAL = 12
 
 
+_SCRAM = "SCRAM-SHA-256"
 _METHODS = {_Request.CLEARTEXT: "the password in the clear", _Request.MD5: "an MD5 hash", _Request.SASL: "SCRAM"}
+_NOT_GIVEN_HERE = {2: "Kerberos V5", 7: "GSSAPI", 9: "SSPI"}
+_UNPROVED = "28000"  # invalid_authorization_specification
 
 
 @dataclass(frozen=True)
@@ -193,11 +197,12 @@ class Answer:
     """A server's answer to a login."""
 
     asked_for: str
-    """The proof that it demanded: "nothing", "the password in the clear", "an MD5 hash" or "SCRAM"."""
+    """The proof that it demanded: "nothing", "the password in the clear", "an MD5 hash" or "SCRAM"; or another one that
+    is not given here, such as "GSSAPI"."""
     authenticated: bool
     """It accepted the proof (or demanded none). It may still have refused the session, for lack of a privilege."""
     refusal: str = ""
-    """The SQLSTATE with which it refused the session; empty when it opened one."""
+    """The SQLSTATE with which it refused the session, or would have for lack of the proof; empty when it opened one."""
     words: str = ""
     """Its error message when it refused."""
 
@@ -205,8 +210,9 @@ class Answer:
 def log_in(endpoint: sql.Endpoint, *, replication: bool = False) -> Answer:
     """Try a login, for an ordinary session or for replication, and disconnect.
 
-    Raises OSError when there is no answer: nothing listens, or the server stays silent or closes the connection. Raises
-    NoTls when the server offers no TLS, although the endpoint's sslmode needs it.
+    One for which the server demands another proof than a password counts as refused. Raises OSError when there is no
+    answer: nothing listens, or the server stays silent or closes the connection. Raises NoTls when the server offers no
+    TLS, although the endpoint's sslmode needs it.
     """
     parameters = {"user": endpoint.user, "database": endpoint.database}
     with _connected(endpoint) as opened:
@@ -228,9 +234,9 @@ def salt(endpoint: sql.Endpoint) -> str:
         for kind, body in opened.messages():
             if kind != _AUTHENTICATION:
                 return ""
-            match _request(endpoint, body):
+            match _request(body):
                 case _Request.SASL:
-                    opened.send(_PASSWORD, _text("SCRAM-SHA-256") + struct.pack("!i", len(first)) + first)
+                    opened.send(_PASSWORD, _text(_SCRAM) + struct.pack("!i", len(first)) + first)
                 case _Request.SASL_CONTINUE:
                     return dict(part.split("=", 1) for part in body[4:].decode().split(",")).get("s", "")
                 case _:
@@ -248,19 +254,33 @@ def _converse(opened: Connection, endpoint: sql.Endpoint) -> Answer:
             opened.send(_TERMINATE, b"")
             return Answer(asked_for, authenticated)
         if kind == _AUTHENTICATION:
-            request = _request(endpoint, body)
+            request = _request(body)
+            if request is _Request.OTHER:
+                method = _other_method(body)
+                return Answer(method, False, _UNPROVED, f"it asks for {method}, and only passwords are tried")
             asked_for, authenticated = _METHODS.get(request, asked_for), request is _Request.NOTHING
             if proof := _proof(request, endpoint, scram, body[4:]):
                 opened.send(_PASSWORD, proof)
     raise ConnectionError(f"{endpoint.name} ({endpoint.host}:{endpoint.port}) closed the connection without an answer")
 
 
-def _request(endpoint: sql.Endpoint, body: bytes) -> _Request:
+def _request(body: bytes) -> _Request:
     (number,) = struct.unpack("!i", body[:4])
-    try:
-        return _Request(number)
-    except ValueError:
-        raise NotAvailable(f"{endpoint.name} asks for an authentication method unknown here ({number})") from None
+    if number == _Request.SASL and _SCRAM not in _mechanisms(body):
+        return _Request.OTHER
+    return _Request(number) if number in {*_Request} else _Request.OTHER
+
+
+def _mechanisms(body: bytes) -> list[str]:
+    """Those that a server offers that asks for SASL; PostgreSQL offers OAUTHBEARER alone where it says `oauth`."""
+    return [word.decode(errors="replace") for word in body[4:].split(b"\0") if word]
+
+
+def _other_method(body: bytes) -> str:
+    (number,) = struct.unpack("!i", body[:4])
+    if number == _Request.SASL:
+        return f"SASL ({', '.join(_mechanisms(body))})"
+    return _NOT_GIVEN_HERE.get(number, f"authentication method {number}")
 
 
 def _proof(request: _Request, endpoint: sql.Endpoint, scram: ScramClient, asked: bytes) -> bytes:
@@ -273,7 +293,7 @@ def _proof(request: _Request, endpoint: sql.Endpoint, scram: ScramClient, asked:
             return _text("md5" + hashlib.md5(inner.encode() + asked).hexdigest())
         case _Request.SASL:
             first = scram.first.encode()
-            return _text("SCRAM-SHA-256") + struct.pack("!i", len(first)) + first
+            return _text(_SCRAM) + struct.pack("!i", len(first)) + first
         case _Request.SASL_CONTINUE:
             return scram.final(asked.decode()).encode()
         case _:

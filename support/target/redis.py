@@ -108,13 +108,17 @@ def client_of(server: RedisAddress, timeout: float = REST, **further: Any) -> re
     """A client that tries once: by default redis-py tries three times, which would hide that the server is gone.
 
     `timeout` (seconds) limits the connect and each answer; `further` are arguments of redis-py. With Sentinel, it is a
-    client of whichever server the Sentinels call the master. Of a Redis Cluster, it is one of all nodes.
+    client of whichever server the Sentinels call the master. Of a Redis Cluster, it is one of all nodes; raises one of
+    ERRORS at once if no node tells which these are.
     """
     limits = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": _ONCE}
     common = {**limits, "username": server.user, "password": server.password, **_tls(server), **further}
     if server.mode == "cluster":
         nodes = [ClusterNode(one.host, one.port) for one in server.addresses]
-        cluster = RedisCluster(startup_nodes=nodes, require_full_coverage=False, **common)
+        try:
+            cluster = RedisCluster(startup_nodes=nodes, require_full_coverage=False, **common)
+        except IndexError as error:  # so redis-py says that the nodes which answer know of no primary
+            raise redis.exceptions.RedisClusterException("no node knows of a primary that has slots") from error
         return cast(redis.Redis, cluster)  # it has the same commands
     if server.mode == "sentinel":
         master = sentinel_of(server, timeout).master_for(server.service, db=server.database, **common)

@@ -264,6 +264,16 @@ class TestEachServes:
         assert finding.holds is False
         assert "m3 is not in the read backend" in finding.words
 
+    @pytest.mark.parametrize("held", [{}, {"m2": Held(served=50, algorithm="leastconn")}])
+    def test_a_server_of_the_proxy_may_be_any_member(self, held: dict[str, Held]) -> None:
+        finding = each_serves(["m2"] * 50, ["m2", "m3"], held, {"srv1", "srv2"})
+        assert finding.holds is None
+        assert "srv1, srv2" in finding.words
+        assert "HAPROXY_SERVERS" in finding.words
+        assert each_serves(["m2", "m3"], ["m2", "m3"], held, {"srv1", "srv2"}).holds is True
+        down = {**held, "m3": Held("down")}
+        assert each_serves(["m2"] * 50, ["m2", "m3"], down, {"srv1"}).holds is False
+
     def test_one_client_on_several_servers_but_not_on_all(self) -> None:
         assert each_serves(["m2", "m4"] * 25, ["m2", "m3", "m4"], {"m3": Held()}).holds is False
 

@@ -3,9 +3,14 @@
 from dataclasses import dataclass, field
 
 import pytest
+import requests
+from conftest import free_port
 
+from support import sql
 from support.errors import Inconclusive
 from support.faults.nemesis import Nemesis
+from support.target.redis import client_of
+from support.target.topology import Address, RedisAddress
 from support.waiting import NotYet
 
 
@@ -46,6 +51,38 @@ def test_the_last_fault_is_healed_first_and_times_are_kept() -> None:
     assert notes == ["inject one", "inject two", "heal two", "heal one"]
     assert first.healed is not None
     assert first.begun <= first.in_effect_since <= first.healed
+
+
+@dataclass
+class OfServers(Noted):
+    """A fault whose effect is what servers say; they give no answer until the last look."""
+
+    answers_at: int = 3
+    looks: int = 0
+
+    def require_in_effect(self) -> None:
+        self.looks += 1
+        if self.looks < self.answers_at:
+            nobody = Address("127.0.0.1", free_port())
+            asked = [
+                lambda: sql.value(sql.Endpoint("a member", nobody.host, nobody.port, "d", "jo", "x"), "SELECT 1"),
+                lambda: requests.get(f"http://{nobody}/patroni", timeout=2),
+                lambda: client_of(RedisAddress(nobody, mode="cluster")).ping(),
+            ]
+            asked[self.looks % len(asked)]()
+
+
+@pytest.mark.parametrize("answers_at", [4, 10**9])
+def test_who_gives_no_answer_is_asked_again_whether_a_fault_took_effect(answers_at: int) -> None:
+    fault = OfServers("one", answers_at=answers_at)
+    with Nemesis(effect_within=5 if answers_at == 4 else 0.3) as nemesis:
+        if answers_at == 4:
+            nemesis.inject(fault)
+        else:
+            with pytest.raises(Inconclusive, match="the fault did not take effect"):
+                nemesis.inject(fault)
+    assert fault.looks >= 4
+    assert fault.notes == ["inject one", "heal one"]
 
 
 def test_healing_twice_heals_once() -> None:

@@ -133,14 +133,26 @@ def test_one_that_also_accepts_logins_without_tls_is_noticed(server: Server) -> 
     assert all_refused(logins.plain_logins(server.cluster(), "member")).holds is False
 
 
-@pytest.mark.parametrize("where", ["endpoint", "member"])
-def test_a_single_database_without_tls_is_noticed(server: Server, where: str) -> None:
+@pytest.fixture
+def monitoring(server: Server) -> Iterator[None]:
+    """A further database of the server."""
+    sql.execute(server.superuser, "CREATE DATABASE monitoring")
+    yield
+    sql.execute(server.superuser, "DROP DATABASE monitoring")
+
+
+@pytest.mark.parametrize(
+    ("where", "database", "tried"),
+    [("endpoint", "monitoring", 2), ("member", "monitoring", 3), ("member", "template1", 3)],
+)
+@pytest.mark.usefixtures("monitoring")
+def test_a_single_database_without_tls_is_noticed(server: Server, where: str, database: str, tried: int) -> None:
     """The application's password is worth the same there."""
-    server.access("host template1 all all scram-sha-256", "hostssl all all all scram-sha-256")
+    server.access(f"host {database} all all scram-sha-256", "hostssl all all all scram-sha-256")
     finding = all_refused(logins.plain_logins(server.cluster(), where))
     assert finding.holds is False
-    assert finding.words.startswith("1 of 2 were accepted")
-    assert "/template1 as application" in finding.words
+    assert finding.words.startswith(f"1 of {tried} were accepted")
+    assert f"/{database} as application" in finding.words
 
 
 def test_a_certificate_that_is_not_valid_any_more_is_noticed(server: Server) -> None:

@@ -1,6 +1,10 @@
 """Logins over PostgreSQL's protocol, against a real server that asks for each kind of proof."""
 
+import socket
+import struct
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +13,11 @@ from conftest import free_port
 
 from support import sql
 from support.cluster.black_hole import BlackHoleServer
-from support.target.login import Answer, NoTls, ScramClient, log_in
+from support.security import logins
+from support.security.checks import all_refused
+from support.target.cluster import Cluster
+from support.target.login import Answer, NoTls, ScramClient, log_in, salt
+from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually
 
 METHODS = {
@@ -92,6 +100,90 @@ def test_a_server_that_closes_the_connection_gives_no_answer() -> None:
 def test_tls_is_not_given_up_where_it_is_asked_for(postgres: sql.Endpoint) -> None:
     with pytest.raises(NoTls, match="offers no TLS"):
         log_in(replace(postgres, options={"sslmode": "require"}))
+
+
+@contextmanager
+def asking_for(number: int, *mechanisms: str) -> Iterator[sql.Endpoint]:
+    """A server that asks every login for that method of authentication; SASL is 10, and names its mechanisms."""
+    names = b"".join(f"{one}\0".encode() for one in (*mechanisms, "")) if mechanisms else b""
+    request = b"R" + struct.pack("!ii", 8 + len(names), number) + names
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = server.accept()
+            except OSError:  # it is closed
+                return
+            with client:
+                client.settimeout(5)
+                if len(client.recv(4096)) == 8:  # a request for TLS, which is not offered
+                    client.sendall(b"N")
+                    client.recv(4096)
+                client.sendall(request)
+                client.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            port: int = server.getsockname()[1]
+            yield sql.Endpoint("a server", "127.0.0.1", port, "db", "jo", "x", {"sslmode": "disable"})
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+
+OTHERS = [
+    (7, (), "GSSAPI"),
+    (9, (), "SSPI"),
+    (2, (), "Kerberos V5"),
+    (99, (), "authentication method 99"),
+    (10, ("OAUTHBEARER",), "SASL (OAUTHBEARER)"),
+]
+
+
+@pytest.mark.parametrize(("number", "mechanisms", "proof"), OTHERS)
+def test_a_login_that_needs_another_proof_is_refused(number: int, mechanisms: tuple[str, ...], proof: str) -> None:
+    with asking_for(number, *mechanisms) as there:
+        answer = log_in(there)
+    assert (answer.asked_for, answer.authenticated, answer.refusal) == (proof, False, "28000")
+    assert proof in answer.words
+
+
+@pytest.mark.parametrize(("number", "mechanisms", "proof"), OTHERS)
+def test_there_is_no_salt_without_scram(number: int, mechanisms: tuple[str, ...], proof: str) -> None:
+    with asking_for(number, *mechanisms) as there:
+        assert salt(there.as_user("jo", "")) == "", proof
+
+
+def test_scram_may_be_offered_among_others() -> None:
+    """Then that proof is begun, to which this server says nothing."""
+    several = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "OAUTHBEARER")
+    with asking_for(10, *several) as there, pytest.raises(OSError, match="without an answer"):
+        log_in(there)
+
+
+@pytest.mark.parametrize(("number", "mechanisms", "proof"), OTHERS)
+def test_a_member_that_asks_for_another_proof_is_judged(
+    postgres: sql.Endpoint, number: int, mechanisms: tuple[str, ...], proof: str
+) -> None:
+    """Beside one that asks for SCRAM, as where administrators log in otherwise; that is not a wrong login accepted."""
+    with asking_for(number, *mechanisms) as there:
+        addresses = {"m1": Address(postgres.host, postgres.port), "m2": Address(there.host, there.port)}
+        cluster = Cluster(
+            Topology(
+                database="postgres",
+                application=Login(postgres.user, postgres.password),
+                write=addresses["m1"],
+                members=tuple(MemberAddress(name, address) for name, address in addresses.items()),
+                options={"sslmode": "disable"},
+            )
+        )
+        for wrong in logins.WRONG:
+            finding = all_refused(logins.wrong_logins(cluster, "member", wrong))
+            assert finding.holds is True, finding
+        asked = {row["asks for"] for row in logins.authentication_asked_for(cluster, "member").values()}
+    assert asked == {"SCRAM", proof}
 
 
 def test_scram_is_that_of_rfc_7677() -> None:

@@ -164,6 +164,8 @@ class TestLogins:
         attempts = logins.wrong_logins(cluster, where, wrong)
         databases = {database for (database,) in sql.rows(cluster.write, DATABASES)}
         assert {"postgres", "template1"} <= databases
+        if where == "endpoint":
+            databases.remove("template1")
         assert len(attempts) == 2 * (len(databases) + 1), "two roles, for a session at each, and for replication"
         assert all_refused(attempts).holds is True
 
@@ -173,8 +175,9 @@ class TestLogins:
         assert len(asked) == len(sql.rows(cluster.write, DATABASES))
         assert [*asked.values()] == [{"asks for": "SCRAM"}] * len(asked)
 
-    @pytest.mark.parametrize("where", ["endpoint", "member"])
-    @pytest.mark.parametrize("open_to", ["template1", "monitoring"])
+    @pytest.mark.parametrize(
+        ("where", "open_to"), [("endpoint", "monitoring"), ("member", "monitoring"), ("member", "template1")]
+    )
     @pytest.mark.usefixtures("monitoring")
     def test_a_database_that_trusts_anybody_is_noticed(
         self, postgres: sql.Endpoint, cluster: Cluster, where: str, open_to: str
@@ -217,6 +220,40 @@ class TestLogins:
                 assert all_refused(attempts).holds is True, attempts
             asked = logins.authentication_asked_for(pooled, "endpoint")
         assert [*asked.values()] == [{"asks for": "SCRAM"}] * len(asked)
+
+    @pytest.mark.parametrize("known", [False, True])
+    @pytest.mark.usefixtures("monitoring")
+    def test_no_session_of_a_pooler_is_left_where_databases_are_copied_or_dropped(
+        self, postgres: sql.Endpoint, cluster: Cluster, tmp_path: Path, known: bool
+    ) -> None:
+        """It looks up in the database of a login how to authenticate it, and keeps the session for which it did so."""
+        asks = {"auth_user": postgres.user, "auth_query": "SELECT usename, passwd FROM pg_shadow WHERE usename = $1"}
+        with pgbouncer(tmp_path, free_port(), postgres, "session", **asks) as through:
+            write = Address(through.host, through.port)
+            pooling = ("write",) if known else ()
+            pooled = Cluster(replace(cluster.topology, write=write, session_pooling=pooling))
+            for wrong in logins.WRONG:
+                finding = all_refused(logins.wrong_logins(pooled, "endpoint", wrong))
+                assert finding.holds is True, finding
+            assert all_refused(logins.plain_logins(pooled, "endpoint")).holds is False
+            assert {row["asks for"] for row in logins.authentication_asked_for(pooled, "endpoint").values()} == {
+                "SCRAM"
+            }
+            busy = sql.rows(postgres, "SELECT DISTINCT datname FROM pg_stat_activity WHERE datname IS NOT NULL")
+            sql.execute(postgres, "CREATE DATABASE created_meanwhile")
+            sql.execute(postgres, "DROP DATABASE created_meanwhile")
+        assert busy == [(postgres.database,)]
+
+    def test_a_member_behind_a_pooler_is_no_way_to_ask_it_directly(
+        self, postgres: sql.Endpoint, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        with pgbouncer(tmp_path, free_port(), postgres) as through:
+            member = MemberAddress("m1", Address(through.host, through.port))
+            login = Login(postgres.user, postgres.password)
+            pooled = Cluster(replace(cluster.topology, members=(member,), application=login))
+            attempts = logins.wrong_logins(pooled, "member", "a wrong password")
+        assert all_refused(attempts).holds is True
+        assert not any("/template1 as" in name for name in attempts)
 
     def test_databases_that_nobody_lists_may_let_anybody_in(self, cluster: Cluster) -> None:
         forgotten = Cluster(replace(cluster.topology, application=Login("application", "forgotten")))
@@ -324,6 +361,18 @@ class TestExposure:
         run.journal.write_text(cluster.topology.application.password)
         search.look_into(exposure.report(run))
         assert no_secret_found(search).holds is False
+
+    def test_files_of_other_jobs_appear_beside_the_decoy(self, tmp_path: Path) -> None:
+        """They are not all text, and may be gone when they are looked into."""
+        run = Run(id="1", directory=tmp_path, results=tmp_path / "results", seed=1)
+        run.results.mkdir()
+
+        def attach(name: str, text: str) -> None:
+            (run.results / name).write_text(text)
+            (run.results / "another.jsonl.gz").write_bytes(b"\x1f\x8b\xff")
+            (run.results / "gone").symlink_to(run.results / "nowhere")
+
+        assert exposure.attach_to_report(run, attach, "decoy-1") == [str(run.results / "decoy")]
 
     def test_a_run_without_a_report(self, tmp_path: Path) -> None:
         run = Run(id="1", directory=tmp_path, results=tmp_path / "results", seed=1)

@@ -60,7 +60,6 @@ SETTLED = {
     "state.read": "the cluster is gone",
     "rpc.call": "the cluster is gone",
     # answers of a server, which say more than that something is missing
-    "login._request": "an unknown method of authentication",
     "patroni_commands._require_done": "Patroni refused",
     "patroni_commands._answer": "Patroni refused the login",
 }

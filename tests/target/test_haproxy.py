@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,14 @@ import pytest
 import requests
 from booting import boots
 from conftest import free_port
+from patronis import Member, patroni
 
 from support.errors import NotAvailable
+from support.failover.checks import each_serves
+from support.failover.member_health import serving_through_proxy
 from support.target import haproxy
-from support.target.topology import Login, StatisticsPage
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 from support.waiting import NotYet, eventually
 
 pytestmark = pytest.mark.skipif(shutil.which("haproxy") is None, reason="HAProxy is not installed")
@@ -78,6 +83,32 @@ def test_what_a_check_came_to(page: StatisticsPage) -> None:
 
 def test_a_server_that_is_no_member_is_told_where_it_is_up(page: StatisticsPage) -> None:
     assert haproxy.positions(page, ["pg1", "pg2"]) == {"m1": {"write": "up"}}
+
+
+@pytest.mark.parametrize("which", [{}, {"m1": "pg1"}])
+def test_a_member_is_left_out_of_reads_on_purpose_if_no_server_can_be_it(
+    page: StatisticsPage, which: dict[str, str]
+) -> None:
+    """One that never leads: as long as a server is not known to be another member, it may be this one."""
+    members = [
+        Member("pg1", "leader", own="127.0.0.1:1", api="127.0.0.1:1", beside=None),
+        Member("pg2", "replica", own="127.0.0.1:2", api="127.0.0.1:2", beside=None, tags={"nofailover": True}),
+    ]
+    with ExitStack() as opened:
+        rests = {one.name: opened.enter_context(patroni(one, members)) for one in members}
+        topology = Topology(
+            database="d",
+            application=Login("jo", "x"),
+            write=Address("127.0.0.1", 1),
+            members=tuple(
+                MemberAddress(name, Address("127.0.0.1", 1), Address("127.0.0.1", port)) for name, port in rests.items()
+            ),
+            statistics=replace(page, read_backends=("read",), servers=which),
+        )
+        serving, held, strange = serving_through_proxy(Cluster(topology))
+    assert (serving, [*held], strange) == (([], ["pg1"], set()) if which else (["pg2"], [], {"m1"}))
+    assert each_serves(["pg2"], serving, held, strange).holds is (None if which else True)
+    assert each_serves(["pg1"], serving, held, strange).holds is None
 
 
 def test_names_of_servers_can_be_mapped(page: StatisticsPage) -> None:

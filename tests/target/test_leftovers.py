@@ -64,6 +64,20 @@ def test_of_a_run_elsewhere_the_age_decides(cluster: Cluster) -> None:
     assert found.facts.keys() == {"Removed from earlier runs", "Left by earlier runs"}
 
 
+def test_what_a_run_elsewhere_has_there_is_told(cluster: Cluster) -> None:
+    cluster = Cluster(dataclasses.replace(cluster.topology, administrator=cluster.topology.application))
+    with_a_schema, with_all = (f"{int(time.time() - age):08x}beef" for age in (3600, 1800))
+    sql.execute(cluster.write, INSERT, [f"accept-{with_all}-1"])
+    for run in (with_a_schema, with_all):
+        sql.execute(cluster.write, f"CREATE SCHEMA accept_{run}_local")
+    publication = f"accept_{with_all}_slot_1"
+    sql.execute(cluster.write, f"CREATE PUBLICATION {publication}")
+    assert [line.partition("another machine, ")[2] for line in leftovers.remove(cluster, begin_run().id).kept] == [
+        f"has the schema accept_{with_a_schema}_local there",
+        f"has rows, the schema accept_{with_all}_local, the publication {publication} there",
+    ]
+
+
 def test_a_database_that_does_not_answer_ends_nothing(cluster: Cluster) -> None:
     gone = Cluster(dataclasses.replace(cluster.topology, write=Address("127.0.0.1", 1)))
     assert "search for leftovers of earlier runs failed" in leftovers.remove(gone, begin_run().id).kept[0]

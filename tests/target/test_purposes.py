@@ -1,9 +1,10 @@
 """What members are for: their tags as Patroni reads them, and what is asked of each."""
 
 import ast
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from patroni.tags import Tags  # its own rules
 from patronis import Member, patroni
 
 from support.engine.tables import as_tabled, of_each
-from support.errors import Inconclusive, UsageError
+from support.errors import Inconclusive, NotInTime, UsageError
 from support.expectations import Expectations
 from support.failover.member_health import routing_roles, serving_replicas
 from support.failover.member_settings import may_differ, without_feedback
-from support.failover.replication import require_delays_as_declared, require_received
+from support.failover.replication import await_received, require_delays_as_declared, require_received
 from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
 from support.target.discovery.identity import PatroniAnswer, patronis_at
@@ -255,6 +256,32 @@ def test_a_late_replica_has_to_receive_in_time(stack: ExitStack, received: int, 
     there = cluster(stack, [member("pg1"), member("pg2", received), member("pg3", 1, nostream=True)], {"pg2": "1h"})
     with pytest.raises(NotYet, match="pg2 has received 99") if late else nullcontext():
         require_received(there, 100)
+
+
+@dataclass
+class Blinking(Member):
+    """One whose REST API breaks off the first requests for its state, so many of them."""
+
+    breaks_off: float = 0
+
+    def status(self) -> dict[str, Any]:
+        self.breaks_off -= 1
+        if self.breaks_off >= 0:
+            raise ConnectionAbortedError("the host is gone for a moment")
+        return super().status()
+
+
+@pytest.mark.parametrize(
+    ("who", "breaks_off", "in_time"), [("pg1", 2, True), ("pg2", 2, True), ("pg2", math.inf, False)]
+)
+def test_who_does_not_answer_for_a_moment_is_asked_again(
+    stack: ExitStack, who: str, breaks_off: float, in_time: bool
+) -> None:
+    both = [member("pg1"), member("pg2", 100)]
+    members = [Blinking(**{**vars(one), "breaks_off": breaks_off if one.name == who else 0}) for one in both]
+    there = cluster(stack, members, {"pg2": "1h"})
+    with nullcontext() if in_time else pytest.raises(NotInTime, match="have received what was written"):
+        await_received(there, 1.0)
 
 
 def test_a_declared_delay_that_is_not_there(late: Cluster) -> None:

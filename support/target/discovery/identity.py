@@ -9,7 +9,6 @@ from typing import Any
 import requests
 
 from support import sql
-from support.errors import NotAvailable
 from support.target.discovery.addresses import POSTGRES, Reach, reach_each
 from support.target.login import salt
 from support.target.members import NoAnswer, ask_in_parallel
@@ -119,7 +118,7 @@ def _may_share_a_system(base: sql.Endpoint, one: Address, other: Address) -> boo
     for user in (base.user, stranger):
         try:
             pair = [salt(_at(base, at).as_user(user, "")) for at in (one, other)]
-        except (OSError, NotAvailable, KeyError, ValueError):
+        except (OSError, KeyError, ValueError):
             return False
         if all(pair):
             salts.append(pair)

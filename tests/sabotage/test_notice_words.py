@@ -39,6 +39,7 @@ COMPOSED = {
     "synchronous replication was declared": ("synchronous", "replication was declared"),
     "synchronous_mode is off,": ("synchronous_mode is off",),
     "failsafe mode was declared on": ("failsafe mode was declared",),
+    "replication slots were declared on": ("replication slots were declared",),
     "unexpected on the nodes": ("unexpected", "on the nodes"),
     "missing on the nodes": ("missing", "on the nodes"),
     ": two members accepted writes": ("two members accepted writes at once:",),

@@ -50,6 +50,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
 
 
 @pytest.fixture(params=["one", "several"])
+@boots
 def said(request: pytest.FixtureRequest) -> dict[str, Any]:
     return {"redis_host": ",".join(request.getfixturevalue(request.param))}
 

@@ -80,8 +80,10 @@ def test_a_suite_without_scenarios_is_an_error(project: Path, words: list[str]) 
 
 
 def test_a_dry_run_knows_feature_tags_and_undefined_steps(project: Path) -> None:
+    (project / "behave.ini").write_text("[behave]\nuse_nested_step_modules = true\n")
+    known = "Then no slot of the leader is orphaned"
     file = project / "features/cluster/a.feature"
-    file.write_text("@one\nFeature: A\n  @two\n  Scenario: c\n    Given unheard of\n    Then no slot of the leader is orphaned\n")
+    file.write_text(f"@one\nFeature: A\n  @two\n  Scenario: c\n    Given unheard of\n    {known}\n")
     assert dry_run(["features/cluster"]) == DryRun(
         (Planned("A", "c", "features/cluster/a.feature:4", frozenset({"one", "two"})),),
         (Undefined("Given unheard of", "features/cluster/a.feature:5"),),

@@ -152,11 +152,11 @@ def step_scram_is_asked_for(context: Context, where: str) -> None:
     """What the server demands before it accepts the right login, at each database.
 
     Through an endpoint, at those where wrong logins are tried, too. A client certificate by which it knows the
-    application is as good: no password crosses the network.
+    application is as good, and so is a ticket (GSSAPI, SSPI): no password crosses the network.
     """
     asked = logins.authentication_asked_for(context.world.cluster, where)
-    by_certificate = {name: row for name, row in asked.items() if row["asks for"] == logins.CERTIFICATE}
-    as_tabled({**alike(asked, {"asks for": "SCRAM"}), **by_certificate}, asked).require()
+    without_password = {name: row for name, row in asked.items() if row["asks for"] in logins.WITHOUT_PASSWORD}
+    as_tabled({**alike(asked, {"asks for": "SCRAM"}), **without_password}, asked).require()
 
 
 @then("on {servers:Servers} every password of a role that can log in is stored as SCRAM")

@@ -117,7 +117,7 @@ class FailedOver:
             try:
                 sentinel.execute_command("SENTINEL", "FAILOVER", self._server.service)
                 return
-            except redis.ConnectionError:
+            except (redis.ConnectionError, redis.TimeoutError):
                 if number == len(sentinels):
                     raise
 

@@ -9,7 +9,7 @@ from secrets import token_hex
 from support import sql
 from support.errors import ConnectFailed, Inconclusive
 from support.target.cluster import Cluster
-from support.target.login import Answer, NoTls, certificate_error, log_in
+from support.target.login import TICKETS, Answer, NoTls, certificate_error, log_in
 from support.target.members import NoAnswer, ask_in_parallel, heard_and_silent
 from support.target.topology import Login
 
@@ -22,6 +22,8 @@ WRONG: Mapping[str, Callable[[Login], Login]] = {
 
 CERTIFICATE = "a client certificate"
 """The proof of a login that is accepted with its client certificate, is asked for nothing, and is refused without."""
+WITHOUT_PASSWORD = frozenset({CERTIFICATE, *TICKETS})
+"""The proofs that are as good as SCRAM."""
 _OF_CERTIFICATE = frozenset({"sslcert", "sslkey"})
 _REFUSED = "28000"
 UNVERIFIED = "certificate verify failed"

@@ -1,12 +1,14 @@
 """Logins over PostgreSQL's protocol, against a real server that asks for each kind of proof."""
 
+import importlib
 import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import free_port
@@ -16,7 +18,7 @@ from support.cluster.black_hole import BlackHoleServer
 from support.security import logins
 from support.security.checks import all_refused
 from support.target.cluster import Cluster
-from support.target.login import Answer, NoTls, ScramClient, log_in, salt
+from support.target.login import TICKETS, Answer, NoTls, ScramClient, log_in, salt
 from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually
 
@@ -183,6 +185,9 @@ def test_a_member_that_asks_for_another_proof_is_judged(
             finding = all_refused(logins.wrong_logins(cluster, "member", wrong))
             assert finding.holds is True, finding
         asked = {row["asks for"] for row in logins.authentication_asked_for(cluster, "member").values()}
+        context = SimpleNamespace(world=SimpleNamespace(cluster=cluster))
+        with nullcontext() if proof in TICKETS else pytest.raises(AssertionError, match="expected SCRAM"):
+            importlib.import_module("steps.security.security_steps").step_scram_is_asked_for(context, "member")
     assert asked == {"SCRAM", proof}
 
 

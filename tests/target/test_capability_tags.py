@@ -48,6 +48,18 @@ NEEDS = {
     Place("own_copies"): "own_tables",
     Place("make_tables"): "several_workers",
     Place("on_several_nodes"): "several_workers",
+    Place("let_one_lag"): "several_candidates",
+    Place("await_replaced"): "spare_standby",
+    Place("spare_replica"): "spare_replica",
+    Place("members_with_every_commit"): "spare_replica",
+    Place("replica_in_reads"): "serving_replicas",
+    Place("serving_through_proxy"): "serving_replicas",
+    Place("slotless"): "streaming_replicas",
+    Place("end_and_await"): "streaming_replicas",
+    Place("start_readers"): "prompt_reads",
+    Place("read_while_written"): "prompt_reads",
+    Place("follow"): "prompt_reads",
+    Place("require_received"): "prompt_replicas",
     Place("require_at_work"): "several_workers",
     Place("workers_of"): "workers",
     Place("namespaces_over_workers"): "sharded_entries",
@@ -65,13 +77,27 @@ IMPLIED = {
     "sharded_entries": {"citus", "schema"},
     "statistics_login": {"statistics"},
     "several_replicas": {"replicas"},
+    "several_candidates": {"several_replicas"},
+    "spare_standby": {"several_replicas"},
+    "spare_replica": {"several_replicas"},
+    "streaming_replicas": {"replicas"},
+    "prompt_replicas": {"replicas"},
+    "serving_replicas": {"prompt_replicas"},
     "synchronous": {"patroni"},
 }
 """Capability -> those that no target with it lacks."""
 WORDS = {
     "replicas": r"another member leads|until another|hand over|\ba replica\b|replicas crash|one leader after another"
     r"|synchronous standby crashes|every replica streams",
-    "several_replicas": r"host of an asynchronous replica|another standby|lacks WAL|other replicas",
+    "several_replicas": r"another standby|lacks WAL|other replicas",
+    "several_candidates": r"lacks WAL|other replicas",
+    "spare_standby": r"another standby",
+    "spare_replica": r"no commit waits for|leader and its synchronous standby crash",
+    "streaming_replicas": r"streams to every replica|stream of each replica",
+    "prompt_replicas": r"data directory of a replica|on every replica",
+    "serving_replicas": r"replica that serves reads|every healthy replica|leaves the read endpoint",
+    "prompt_reads": r"(reading|visible) through the read endpoint|through the read endpoint, while"
+    r"|each endpoint is asked|replica that serves reads",
     "several_workers": r"worker group 2|different worker|two workers|several workers|more than one worker|both workers"
     r"|another worker group|over the workers",
     "worker_replicas": r"leader of worker group \d+ is asked to hand over",
@@ -210,3 +236,14 @@ def _texts(scenario: Scenario) -> Iterator[str]:
         yield step.name
         if step.table and "who" in step.table.headings:
             yield from (row["who"] for row in step.table)
+
+
+def test_a_login_of_patroni_is_asked_for_only_where_it_is_judged(planned: tuple[Planned, ...]) -> None:
+    """Where its REST API requires none, or a client's certificate, commands need none either."""
+    judged = {Place("_patroni_login"): "patroni_login"}
+    without = [
+        one.location
+        for one in planned
+        if "patroni_login" in one.tags and not any(reached(step.function, judged) for step in one.steps)
+    ]
+    assert without == []

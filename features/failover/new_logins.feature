@@ -3,7 +3,7 @@ Feature: Members can still log in to one another
   A replication stream that has run for months authenticated months ago. If a password has been changed since then, or a
   certificate has expired, nobody notices until the stream ends: then replicas, rewinds and new members are all refused.
 
-  @id.ME-03 @admin @destructive @critical
+  @id.ME-03 @admin @streaming_replicas @destructive @critical
   Scenario: A replica whose stream ends logs in again and resumes streaming
     When the stream of each replica is ended, one after another
     Then each replica has logged in again and streams within 30 seconds

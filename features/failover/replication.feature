@@ -2,7 +2,7 @@
 Feature: Every replica has what the leader has
   A replica that silently lags behind serves stale reads today, and loses data when it is promoted tomorrow.
 
-  @id.RL-01 @admin @replication_slots @critical
+  @id.RL-01 @admin @streaming_replicas @replication_slots @critical
   Scenario: The leader streams to every replica through an active slot
     Then the leader streams to every replica through a slot of its own
     And no slot of the leader is orphaned

@@ -15,7 +15,7 @@ Feature: Writes reach the primary and reads reach the replicas
     Then each of them is on a replica, and in recovery
     And a write on each of them is refused as read-only
 
-  @id.RW-02 @patroni @replicas @spread @critical
+  @id.RW-02 @patroni @serving_replicas @spread @critical
   Scenario: Every healthy replica serves reads
     When 50 sessions are opened through the read endpoint
     Then every healthy replica serves some of them, or has other sessions to serve
@@ -39,7 +39,7 @@ Feature: Writes reach the primary and reads reach the replicas
       | a late replica             | down  | down or up |
       | an excluded replica        | down  | down       |
 
-  @id.HP-02 @schema @blocker @smoke
+  @id.HP-02 @schema @prompt_reads @blocker @smoke
   Scenario: What is written through the write endpoint is read through the read endpoint
     When a marker is written through the write endpoint
     Then the marker is seen through the write endpoint

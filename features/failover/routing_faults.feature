@@ -5,14 +5,14 @@ Feature: The endpoints send no client to a failed member
   replicas that keep up, and sessions on a lost leader are cut, because a connection pool replaces only connections it
   knows are dead.
 
-  @id.RW-03 @hosts @replicas
+  @id.RW-03 @hosts @serving_replicas
   Scenario: A replica that is too far behind serves no reads until it has caught up
     Given a healthy cluster
     When a replica falls further behind than is allowed
     Then the target member leaves the read endpoint within 10 seconds
     And once the fault is healed, it is back in the read endpoint within 10 seconds
 
-  @id.RW-03 @hosts @partitions @replicas
+  @id.RW-03 @hosts @partitions @serving_replicas
   Scenario: A replica that lost its stream serves no reads until it streams again
     Given a healthy cluster
     When a replica loses its stream

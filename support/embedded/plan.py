@@ -16,6 +16,7 @@ from support.example_app.known_profiles import EXAMPLE, KNOWN
 from support.example_app.vectors import PGVECTOR, RUVECTOR, VectorDialect
 from support.hosts import FIRST_ANNEX, LOOPBACK, why_not_fuse
 from support.setting_values import MOST_MEMBERS
+from support.target.replica_capabilities import OF_ANY, OF_SEVERAL
 from support.target.topology import (
     PLAIN,
     Address,
@@ -361,9 +362,11 @@ def lacks(
     else:
         found["pgvector"] = "the vector extension is ruvector (--vector pgvector)"
     if layout.members == 1:
-        found |= dict.fromkeys(("replicas", "several_replicas"), "the embedded cluster has a single member (--members)")
+        why = "the embedded cluster has a single member (--members)"
+        found |= dict.fromkeys(("replicas", "several_replicas", *OF_ANY, *OF_SEVERAL), why)
     if layout.members == 2:
-        found["several_replicas"] = "the embedded cluster has a single replica (--members)"
+        why = "the embedded cluster has a single replica (--members)"
+        found |= dict.fromkeys(("several_replicas", *OF_SEVERAL), why)
     if not layout.shape.synchronous:
         found["synchronous"] = "the embedded cluster replicates asynchronously"
     if layout.shape.dcs == "raft":

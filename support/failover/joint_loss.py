@@ -17,6 +17,7 @@ from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, server
 from support.target.patroni_configuration import configuration_of
+from support.target.purposes import purposes
 from support.target.synchronous import standbys_waited_for
 from support.target.timing import Span
 from support.vocabulary import Kind
@@ -52,9 +53,17 @@ def members_with_every_commit(cluster: Cluster) -> tuple[str, ...]:
 
 
 def spare_replica(cluster: Cluster) -> str:
-    """A replica without which writes go on."""
-    needed = members_with_every_commit(cluster)
-    return next(name for name in sorted(cluster.followers()) if name not in needed)
+    """A replica that streams, and that no commit waits for: without it, writes go on.
+
+    If another one can, it leaves one that may lead. Raises Inconclusive if there is none.
+    """
+    known = purposes(cluster)
+    needed = sorted(standbys_waited_for(cluster))[: configuration_of(cluster).standbys]
+    spare = [name for name in sorted(cluster.followers()) if known[name].source and name not in needed]
+    if not spare:
+        raise Inconclusive(f"commits wait for every replica that streams ({', '.join(needed) or 'there is none'})")
+    able = [name for name in (*needed, *spare) if known[name].may_lead]
+    return min(spare, key=lambda name: name == next(iter(able), ""))
 
 
 def without_one_replica(world: World) -> str:

@@ -175,6 +175,17 @@ def none_waits_for_a_restart(waiting: Mapping[str, Collection[str]], silent: Sil
     return Finding.true(f"nothing waits for a restart on {', '.join(waiting)}")
 
 
+def each_through_a_slot(streaming: Sequence[str], without: Sequence[str]) -> Finding:
+    """Each replica of `streaming` streams through a slot; `without` are those that do not, each with what there is
+    instead. Unknown if no replica is meant to stream.
+    """
+    if without:
+        return Finding.false(f"replicas without a stream through a slot: {listed(without)}")
+    if not streaming:
+        return Finding.unknown("no replica is meant to stream")
+    return Finding.true(f"through a slot streams each of {', '.join(streaming)}")
+
+
 @dataclass(frozen=True)
 class StreamedAgain:
     """What became of a replica whose stream was ended."""

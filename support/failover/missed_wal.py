@@ -18,6 +18,7 @@ from support.target.failover_readiness import obstacles
 from support.target.leadership import READ_ROUTE, routes
 from support.target.members import NO_ANSWER, status_of
 from support.target.patroni_commands import reinitialize
+from support.target.slots import at_risk
 from support.target.temporary_configuration import TemporaryConfiguration
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, eventually
@@ -25,7 +26,6 @@ from support.waiting import NotYet, eventually
 _MEGABYTE = 2**20
 _SEGMENT = "SELECT pg_size_bytes(current_setting('wal_segment_size'))"
 _IN_FORCE = "SELECT pg_size_bytes(current_setting(%s))"
-_LOGICAL = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY 1"
 _WRITE = "SELECT pg_logical_emit_message(false, 'accept', repeat('x', %s))"
 _BEHIND = "SELECT application_name FROM pg_stat_replication WHERE flush_lsn < %s::pg_lsn ORDER BY 1"
 _REMOVED = r"""
@@ -50,15 +50,10 @@ class LittleWalKept:
     """A fault: members keep no more WAL than a checkpoint needs, and a replication slot keeps little more."""
 
     def __init__(self, cluster: Cluster) -> None:
-        """Raises Inconclusive if a logical slot was created since the run began: one whose consumer is behind would be
-        lost for good."""
+        """Raises Inconclusive if a consumer of a slot could lose WAL by now, and did not when the run began."""
         self._cluster = cluster
         leader = cluster.administration_of(cluster.leader())
-        if logical := [name for (name,) in sql.rows(leader, _LOGICAL)]:
-            raise Inconclusive(
-                f"the leader has logical slots ({', '.join(logical)}), whose consumers could lose changes while little "
-                "WAL is kept"
-            )
+        _require_nobody_at_risk(cluster, leader)
         self._values = least_wal(int(sql.value(leader, _SEGMENT)))
         parameters = {name: f"{value // _MEGABYTE}MB" for name, value in self._values.items()}
         self._configuration = TemporaryConfiguration(cluster, str(self), {"postgresql": {"parameters": parameters}})
@@ -78,6 +73,12 @@ class LittleWalKept:
 
     def heal(self) -> None:
         self._configuration.end()
+
+
+def _require_nobody_at_risk(cluster: Cluster, leader: sql.Endpoint | sql.Session) -> None:
+    """Raises Inconclusive if a consumer of a slot could lose WAL while the leader keeps little."""
+    if at_risk_now := at_risk(leader, (*cluster.as_declared.members, *(one.name for one in cluster.view().members))):
+        raise Inconclusive(at_risk_now)
 
 
 class AwayTooLong:
@@ -120,7 +121,7 @@ def remove_what_it_needs(world: World, away: str, had: int) -> None:
     """Write until the leader has removed the WAL that follows `had` (in bytes), which the member had when it left.
 
     The other standbys are waited for, so that they miss nothing. Raises Inconclusive if the leader keeps it all the
-    same.
+    same, or if the consumer of a slot has gone away, who would miss it, too.
     """
     leader = world.cluster.administration_of(world.cluster.leader())
 
@@ -130,6 +131,7 @@ def remove_what_it_needs(world: World, away: str, had: int) -> None:
 
     def removed() -> None:
         with sql.session(leader) as session:
+            _require_nobody_at_risk(world.cluster, session)
             for _ in range(int(sql.value(session, _SEGMENT)) // _MEGABYTE):
                 sql.rows(session, _WRITE, [_MEGABYTE])
             end = str(sql.value(session, "SELECT pg_switch_wal()"))

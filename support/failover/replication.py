@@ -1,9 +1,8 @@
 """Replication slots: through which one each replica streams, and which are left over.
 
-Source: patroni/dcs/__init__.py (`slot_name_from_member_name`, `get_replication_slots`)
+Source: patroni/dcs/__init__.py (`get_replication_slots`)
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, status_of
 from support.target.patroni_configuration import await_configuration, shared_configuration
 from support.target.purposes import purposes
+from support.target.slots import slot_name
 from support.waiting import NotYet, eventually, in_time
 
 _SLOTS = """
@@ -20,7 +20,6 @@ _SLOTS = """
      WHERE NOT slot.temporary
 """
 _RESERVED = "reserved"
-_NOT_IN_NAMES = re.compile(r"[^a-z0-9_]")
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,11 @@ def slotless(cluster: Cluster) -> list[str]:
         for name, source in sorted(sources.items())
         if name not in used[source] or used[source][name].state != "streaming"
     ]
+
+
+def streaming(cluster: Cluster) -> list[str]:
+    """The replicas of the group that are meant to stream."""
+    return [name for name, one in purposes(cluster).items() if one.source]
 
 
 def orphaned(cluster: Cluster) -> list[str]:
@@ -115,12 +119,6 @@ def require_received(cluster: Cluster, written: int) -> None:
     for name in late:
         if (has := status_of(cluster, name).wal) < written:
             raise NotYet(f"{name} has received {has}, the leader had written {written}")
-
-
-def slot_name(member: str) -> str:
-    """The name of the slot that Patroni creates for a member."""
-    replaced = member.lower().replace("-", "_").replace(".", "_")
-    return _NOT_IN_NAMES.sub(lambda one: f"u{ord(one[0]):04d}", replaced)[:63]
 
 
 def slots(cluster: Cluster, member: str) -> tuple[MemberSlot, ...]:

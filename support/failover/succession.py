@@ -16,7 +16,7 @@ from support.faults.roles import host_of
 from support.hosts.interface import SiteHost
 from support.target.failover_readiness import obstacles
 from support.target.members import NO_ANSWER, status_of
-from support.target.purposes import purposes
+from support.target.purposes import candidates, purposes
 from support.waiting import NotYet, eventually
 
 _WRITES = 100
@@ -34,17 +34,14 @@ class UnequalReplicas:
 def let_one_lag(world: World) -> UnequalReplicas:
     """Keep what the leader writes from one replica, chosen at random, until it lacks WAL that the others have.
 
-    Those that may not lead, or do not receive everything at once, are left out. Raises Inconclusive if there is only
-    one other, or if the others do not get ahead of it.
+    Those that may not lead, or do not stream from the leader, are left out; but not in the embedded cluster: whatever
+    its tags say, nobody meant them. Raises Inconclusive if there is only one other, or if the others do not get ahead
+    of it.
     """
-    known = purposes(world.cluster)
-    able = sorted(
-        name
-        for name in world.cluster.members
-        if known[name].may_lead and known[name].receives_at_once and not known[name].leads
-    )
+    cluster = world.cluster
+    able = sorted(cluster.followers()) if cluster.topology.embedded else candidates(purposes(cluster))
     if len(able) < 2:
-        raise Inconclusive(f"of the replicas, only {' and '.join(able) or 'none'} may lead and receives all at once")
+        raise Inconclusive(f"of the replicas, only {' and '.join(able) or 'none'} may lead and streams from the leader")
     behind = world.random.choice(able)
     replicas = UnequalReplicas(tuple(name for name in able if name != behind), behind)
     hold_back(world, [behind], replicas.ahead)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from support.errors import Inconclusive, NotAvailable
 from support.hosts import Host
 from support.hosts.interface import SiteHost
-from support.target import dcs, etcd
+from support.target import dcs, etcd, haproxy
 from support.target.cluster import Cluster
 from support.target.discovery.addresses import names_of
 from support.target.members import replica_states
@@ -22,10 +22,9 @@ ROLE = Kind(
         "a replica",
         "a replica that may lead",
         "the synchronous standby",
-        "an asynchronous replica",
+        "a replica that serves reads",
     ),
-    more=r"(?:the leader|a replica|a replica that may lead|the synchronous standby|an asynchronous replica)"
-    r" of worker group \d+",
+    more=r"(?:the leader|a replica|a replica that may lead|the synchronous standby) of worker group \d+",
     shown=("the leader of worker group 1",),
 )
 """The roles by which scenarios refer to a member; see `member_by_role`."""
@@ -43,7 +42,7 @@ def member_by_role(cluster: Cluster, role: str) -> str:
     view = cluster.view()
     known = purposes_of(view.leader.name if view.leader else "", view.members, cluster.topology.delays)
     # First those that do all that a replica can do: a fault of one that serves nobody would show nothing.
-    replicas = sorted(view.replicas, key=lambda one: not known[one.name].ordinary)
+    replicas = sorted(view.replicas, key=lambda one: (not known[one.name].ordinary, not known[one.name].shows_at_once))
     synchronous = [one.name for one in replicas if one.role in SYNCHRONOUS]
     states = replica_states(cluster) if role == "a replica that may lead" and not synchronous else {}
     able = [one.name for one in replicas if states.get(one.name) == "streaming" and known[one.name].may_lead]
@@ -52,8 +51,14 @@ def member_by_role(cluster: Cluster, role: str) -> str:
         "a replica": [one.name for one in replicas],
         "a replica that may lead": synchronous or able,
         "the synchronous standby": synchronous,
-        "an asynchronous replica": [one.name for one in replicas if one.role not in SYNCHRONOUS],
+        "a replica that serves reads": [],
     }
+    if role == "a replica that serves reads":
+        # First those that no commit waits for: writes go on while one of them is out.
+        serving = [one for one in replicas if known[one.name].serves_at_once]
+        having[role] = _in_proxy(
+            cluster, [one.name for one in sorted(serving, key=lambda one: one.role in SYNCHRONOUS)]
+        )
     if role == "a replica that may lead" and not synchronous and configuration_of(cluster).synchronous:
         having[role] = []  # with synchronous replication only a standby may lead, even while none is chosen yet
     if role not in having:
@@ -61,6 +66,12 @@ def member_by_role(cluster: Cluster, role: str) -> str:
     if not having[role]:
         raise Inconclusive(f"no member is {role} now")
     return having[role][0]
+
+
+def _in_proxy(cluster: Cluster, names: Sequence[str]) -> list[str]:
+    """Those that the proxy sends readers to, where its statistics tell."""
+    known = haproxy.read_servers(cluster.topology)
+    return [name for name in names if not known or (name in known and known[name].position == "up")]
 
 
 def host_of(cluster: Cluster, role: str) -> SiteHost:

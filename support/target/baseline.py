@@ -6,23 +6,24 @@ promises.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import requests
 
-from support import sql
-from support.errors import AcceptError, ConnectFailed, RequirementMissing
+from support.errors import AcceptError, RequirementMissing
 from support.expectations import AcceptedLoss, Expectations
-from support.target import etcd, haproxy
+from support.target import etcd
 from support.target.cluster import Cluster
-from support.target.members import NO_ANSWER, server, settings
+from support.target.copying import not_copyable
+from support.target.members import NO_ANSWER, settings
 from support.target.patroni_configuration import PatroniConfiguration, configurations_by_group
-from support.target.purposes import Purpose, purposes
+from support.target.purposes import Purpose, purposes_by_leader
+from support.target.reads import NOWHERE, Reads, reads_of
 from support.target.redis import ERRORS, RedisFacts, facts_of
+from support.target.replica_capabilities import DECIDED, OF_ANY, OF_SEVERAL, lacking_replicas
 from support.target.timing import PROXY_ASSUMED, Span, Timing, proxy_detection
 from support.target.topology import Topology
-from support.timeouts import REST
 
 _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
     "patroni": (
@@ -38,7 +39,8 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
 _MODES = frozenset(
     {
         *("synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving", "copyable"),
-        *("prompt_replicas", "replication_slots", "data_checksums", "reads_apart"),
+        *("replication_slots", "data_checksums", "reads_apart"),
+        *DECIDED,
     }
 )
 """The capabilities that the baseline decides, by what is configured and declared."""
@@ -51,10 +53,6 @@ _CHECKSUMS = "data_checksums"
 _DELAY, _NO_DELAY = "recovery_min_apply_delay", "0"
 _VERSION, _WITH_MESSAGES = "server_version_num", 140000
 """Logical messages, by which changes are followed, came with PostgreSQL 14."""
-_SIZE = "SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database"
-_LOGICAL_SLOTS = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY 1"
-_LARGEST = 10 * 2**30
-"""Bytes: more is not copied for a test."""
 _SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _CHECKSUMS, _DELAY)
 _NO_SLOTS = "a replica that was away for longer than WAL is kept has to be built anew"
 _NO_CHECKSUMS = "a page that its disk has damaged is read as if it were right"
@@ -86,6 +84,9 @@ class Baseline:
     """Member -> its recovery_min_apply_delay, if it has one."""
     purposes: Mapping[int, Mapping[str, Purpose]] = field(default_factory=dict)
     """Group -> member -> what it is for; of the groups where a Patroni answered."""
+    with_other_leaders: Mapping[int, tuple[Mapping[str, Purpose], ...]] = field(default_factory=dict)
+    """Group -> the same with each other leader that there can be."""
+    reads: Reads = NOWHERE
     not_copyable: str = ""
     """Why no member should miss WAL and be copied in a test; empty if that costs little, or is not known."""
 
@@ -104,9 +105,7 @@ def apply_baseline(
     cluster = Cluster(topology)
     baseline = _read(cluster, expected)
     timing = _timing(cluster, baseline, expected, multiplier)
-    needs = {"replicas": 2, "several_replicas": 3}
-    judged = {name for name, least in needs.items() if (expected.member_count or 0) >= least}  # broken if not there
-    lacks = {name: why for name, why in topology.lacks.items() if name not in _MODES | judged}
+    lacks = {name: why for name, why in topology.lacks.items() if name not in _MODES | _judged(expected)}
     lacks |= dict(_modes_not_promised(topology, baseline, expected))
     known = replace(
         topology,
@@ -117,6 +116,12 @@ def apply_baseline(
         delays=baseline.delays,
     )
     return known, known_limits(baseline, expected, timing)
+
+
+def _judged(expected: Expectations) -> frozenset[str]:
+    """The capabilities that are broken if they are not there, by the declared number of members."""
+    needs = {"replicas": 2, "several_replicas": 3}
+    return frozenset(name for name, least in needs.items() if (expected.member_count or 0) >= least)
 
 
 def require_declared_parts(topology: Topology, expected: Expectations) -> None:
@@ -149,6 +154,8 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
         delays = {name: delay for name, delay in delays.items() if name in expected.delayed_replicas}
     shared = _shared_settings(shown.values())
     level, version = shared.get(_WAL_LEVEL, _LOGICAL), int(shared.get(_VERSION, _WITH_MESSAGES))
+    reads, leader_serves_reads = reads_of(cluster)
+    known = _purposes(Cluster(replace(cluster.topology, delays=delays)))
     not_logical = f"wal_level is {level} on every member: there is no logical replication"
     too_old = f"PostgreSQL {version // 10_000} has no logical messages (14 or newer has)"
     return Baseline(
@@ -160,23 +167,13 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
         not_logical=not_logical if level != _LOGICAL else too_old if version < _WITH_MESSAGES else "",
         archives_nothing=shared.get(_ARCHIVE_MODE) == "off",
         no_checksums=shared.get(_CHECKSUMS) == "off",
-        leader_serves_reads=_leader_serves_reads(cluster),
+        leader_serves_reads=leader_serves_reads,
         delays=delays,
-        purposes=_purposes(Cluster(replace(cluster.topology, delays=delays))),
-        not_copyable=_not_copyable(cluster),
+        purposes={group: by_leader[0] for group, by_leader in known.items()},
+        with_other_leaders={group: by_leader[1:] for group, by_leader in known.items()},
+        reads=reads,
+        not_copyable=not_copyable(cluster),
     )
-
-
-def _not_copyable(cluster: Cluster) -> str:
-    if cluster.topology.embedded or cluster.topology.administrator is None:
-        return ""
-    endpoint = cluster.topology.endpoint("write", cluster.topology.administrator)
-    with suppress(sql.Error, ConnectFailed), sql.session(endpoint) as session:
-        if (size := int(sql.value(session, _SIZE))) > _LARGEST:
-            return f"the databases have {size / 2**30:.0f} GB, and more than {_LARGEST >> 30} are not copied for a test"
-        if slots := [name for (name,) in sql.rows(session, _LOGICAL_SLOTS)]:
-            return f"a consumer of a logical slot ({', '.join(slots)}) could lose changes while little WAL is kept"
-    return ""
 
 
 def _shared_settings(shown: Collection[Mapping[str, str]]) -> dict[str, str]:
@@ -188,27 +185,13 @@ def _shared_settings(shown: Collection[Mapping[str, str]]) -> dict[str, str]:
     return {name: found.pop() for name, found in values.items() if len(found) == 1}
 
 
-def _leader_serves_reads(cluster: Cluster) -> bool:
-    """Whether the read endpoint leads to the leader as well as to replicas. Reads on the leader alone are a fault."""
-    topology, found = cluster.topology, set[bool]()
-    if topology.read is None or not cluster.has_patroni:
-        return False
-    with suppress(AcceptError, *NO_ANSWER), ExitStack() as opened:
-        if topology.statistics is not None and "pools" not in topology.lacks:
-            leader, shown = cluster.leader(), haproxy.positions(topology.statistics, cluster.members)
-            found = {name == leader for name, ends in shown.items() if ends.get("read") == "up"}
-        else:
-            for _ in range(2 * len(cluster.members)):
-                session = opened.enter_context(sql.session(cluster.read, connect_timeout=REST))
-                found.add(not server(session).in_recovery)
-    return found == {True, False}
-
-
-def _purposes(cluster: Cluster) -> dict[int, dict[str, Purpose]]:
-    found = {}
+def _purposes(cluster: Cluster) -> dict[int, tuple[Mapping[str, Purpose], ...]]:
+    """Group -> what its members are for, with each leader that there can be, the present one first."""
+    found = dict[int, tuple[Mapping[str, Purpose], ...]]()
     for group in cluster.groups if "patroni" not in cluster.topology.lacks else ():
         with suppress(AcceptError, *NO_ANSWER):
-            found[group.group] = purposes(group)
+            if group.has_patroni:
+                found[group.group] = purposes_by_leader(group)
     return found
 
 
@@ -257,9 +240,7 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         yield "copyable", baseline.not_copyable
     if baseline.archives_nothing:
         yield "archiving", "archive_mode is off on every member: nothing is archived that could fail"
-    late = [name for name, one in baseline.purposes.get(0, {}).items() if not one.leads and not one.shows_at_once]
-    if late and not any(one.shows_at_once for one in baseline.purposes[0].values() if not one.leads):
-        yield "prompt_replicas", f"no replica is meant to show at once what is committed: {', '.join(late)}"
+    yield from _of_replicas(topology, baseline, expected)
     untold = [group for group, one in baseline.groups.items() if one.rewind is None]
     if untold and not topology.embedded:
         yield (
@@ -272,6 +253,19 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
             "spare_dcs",
             f"etcd has {baseline.voters} voting member{'s' if baseline.voters > 1 else ''}, none to spare",
         )
+
+
+def _of_replicas(topology: Topology, baseline: Baseline, expected: Expectations) -> Iterator[tuple[str, str]]:
+    """What the replicas are not for. In the embedded cluster each is for everything: whatever its tags say, nobody
+    meant them."""
+    for few, names in (("replicas", (*OF_ANY, *OF_SEVERAL)), ("several_replicas", OF_SEVERAL)):
+        if few in topology.lacks and few not in _judged(expected):
+            yield from dict.fromkeys(names, topology.lacks[few]).items()
+    if not topology.embedded:
+        possible = {
+            group: (now, *baseline.with_other_leaders.get(group, ())) for group, now in baseline.purposes.items()
+        }
+        yield from lacking_replicas(possible, baseline.groups.get(0), baseline.reads)
 
 
 def _in(groups: list[int]) -> str:

@@ -83,6 +83,11 @@ class Purpose:
         return self.leads or (self.receives_at_once and not self.delay)
 
     @property
+    def serves_at_once(self) -> bool:
+        """A replica that may serve reads, and whose readers see at once what is committed."""
+        return not self.leads and self.serves_reads and self.shows_at_once
+
+    @property
     def ordinary(self) -> bool:
         """A replica that does all that a replica can do."""
         return self.may_lead and self.serves_reads and self.shows_at_once and self.may_be_synchronous
@@ -145,6 +150,24 @@ def purposes(cluster: Cluster, view: ClusterView | None = None) -> dict[str, Pur
         raise NotYet(f"group {cluster.group} has no leader")
     unknown = {name: Purpose(source=view.leader.name, delay=delays.get(name, "")) for name in cluster.members}
     return {**unknown, **purposes_of(view.leader.name, view.members, delays)}
+
+
+def purposes_by_leader(cluster: Cluster) -> tuple[dict[str, Purpose], ...]:
+    """What each member is for with each leader that there can be, the present one first.
+
+    A member may stream from the leader, show at once what is committed, or be a synchronous standby only while another
+    one leads. Raises NotYet without a leader.
+    """
+    view = cluster.view()
+    now = purposes(cluster, view)
+    others = [one.name for one in view.replicas if not never_leads(one.tags)]
+    return (now, *({**now, **purposes_of(name, view.members, cluster.topology.delays)} for name in others))
+
+
+def candidates(known: Mapping[str, Purpose]) -> tuple[str, ...]:
+    """The replicas that may lead and stream from the leader: from each alone, what the leader writes can be kept."""
+    leader = next((name for name, one in known.items() if one.leads), None)
+    return tuple(sorted(name for name, one in known.items() if one.may_lead and one.source == leader))
 
 
 def prompt_replicas(cluster: Cluster) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from support.failover.member_checks import (
     StreamedAgain,
     all_logged_in,
     all_streamed_again,
+    each_through_a_slot,
     none_waits_for_a_restart,
     same_on_all,
     settings_agree,
@@ -195,3 +196,9 @@ def test_logins_from_member_to_member() -> None:
     found = all_logged_in([accepted, refused])
     assert found.holds is False
     assert "m2 cannot log in to m1 to be rewound: permission denied" in found.words
+
+
+def test_each_replica_streams_through_a_slot() -> None:
+    assert each_through_a_slot(["pg2", "pg3"], []).holds is True
+    assert each_through_a_slot(["pg2"], ["pg2: it uses no slot"]).holds is False
+    assert each_through_a_slot([], []).holds is None, "without a replica that streams there is nothing to judge"

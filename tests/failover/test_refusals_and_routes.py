@@ -7,10 +7,11 @@ import pytest
 
 from support.engine.history import WriterSample
 from support.failover.checks import out_of_reads, refused_until
-from support.failover.replication import MemberSlot, orphans, slot_name
+from support.failover.replication import MemberSlot, orphans
 from support.faults.nemesis import InjectedFault
 from support.target.patroni import MemberView
 from support.target.purposes import upstreams
+from support.target.slots import slot_name
 
 
 def samples(answers: str) -> list[WriterSample]:

@@ -1,29 +1,33 @@
 """Known limits: what follows from the baseline, each from the one that makes it, and nothing on a cluster without."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import free_port
+from patronis import Member, patroni
 from servers import BINDIR, postgres
 
 from support import sql
-from support.errors import RequirementMissing
+from support.errors import Inconclusive, RequirementMissing
 from support.expectations import Expectations
+from support.failover.missed_wal import LittleWalKept
 from support.target.baseline import (
     OF_EMBEDDED,
     Baseline,
     _modes_not_promised,
-    _not_copyable,
     accepted_losses,
     apply_baseline,
     known_limits,
 )
 from support.target.cluster import Cluster
+from support.target.copying import not_copyable
 from support.target.patroni import MemberView
 from support.target.patroni_configuration import PatroniConfiguration, parsed
 from support.target.purposes import Purpose, purposes_of
 from support.target.redis import RedisFacts
+from support.target.replica_capabilities import OF_ANY, OF_SEVERAL
 from support.target.timing import Timing
 from support.target.topology import Address, Login, MemberAddress, Topology
 
@@ -190,10 +194,40 @@ def test_logical_slots_keep_a_member_from_missing_wal(tmp_path: Path) -> None:
     with postgres(tmp_path, free_port(), BINDIR, "wal_level=logical") as server:
         topology = Topology(server.database, Login("nobody", ""), Address(*server.hosts[0]))
         with_superuser = Cluster(replace(topology, administrator=Login(server.user, server.password)))
-        assert _not_copyable(with_superuser) == ""
+        assert not_copyable(with_superuser) == ""
         sql.rows(server, "SELECT pg_create_logical_replication_slot('debezium', 'pgoutput')")
-        assert "a consumer of a logical slot (debezium) could lose changes" in _not_copyable(with_superuser)
-        assert _not_copyable(Cluster(topology)) == "", "nobody asks without a superuser"
+        assert "a consumer of a logical slot (debezium) could lose changes" in not_copyable(with_superuser)
+        assert not_copyable(Cluster(topology)) == "", "nobody asks without a superuser"
+
+
+def test_physical_slots_of_consumers_that_are_away_keep_a_member_from_missing_wal(tmp_path: Path) -> None:
+    with postgres(tmp_path, free_port(), BINDIR) as server:
+        at = Address(*server.hosts[0])
+        superuser = Login(server.user, server.password)
+        topology = Topology(
+            server.database, superuser, at, administrator=superuser, absent=(MemberAddress("Pg-2", at),)
+        )
+        cluster = Cluster(topology)
+        sql.rows(server, "SELECT pg_create_physical_replication_slot('pg_2', true)")
+        assert not_copyable(cluster) == "", "a member can be rebuilt"
+        sql.rows(server, "SELECT pg_create_physical_replication_slot('never_used')")
+        assert not_copyable(cluster) == "", "nothing is kept that could be lost"
+        assert "a consumer that is away (pg_2: a physical slot)" in not_copyable(Cluster(replace(topology, absent=())))
+        sql.rows(server, "SELECT pg_create_physical_replication_slot('barman', true)")
+        assert "a consumer that is away (barman: a physical slot) could lose WAL" in not_copyable(cluster)
+
+
+def test_a_slot_that_appears_later_keeps_members_from_keeping_little_wal(tmp_path: Path) -> None:
+    with postgres(tmp_path, free_port(), BINDIR) as server, ExitStack() as stack:
+        leading = Member("pg1", "leader", "pg1:5432", "pg1:8008", server)
+        rest = Address("127.0.0.1", stack.enter_context(patroni(leading, [leading])))
+        at, superuser = Address(*server.hosts[0]), Login(server.user, server.password)
+        members = (MemberAddress("pg1", at, rest),)
+        cluster = Cluster(Topology(server.database, superuser, at, administrator=superuser, members=members))
+        LittleWalKept(cluster)
+        sql.rows(server, "SELECT pg_create_physical_replication_slot('barman', true)")
+        with pytest.raises(Inconclusive, match=r"a consumer that is away \(barman: a physical slot\)"):
+            LittleWalKept(cluster)
 
 
 def test_a_worker_group_is_named() -> None:
@@ -270,7 +304,8 @@ NOWHERE = Topology(
 
 def test_a_cluster_that_does_not_answer_lacks_nothing_and_ends_nothing() -> None:
     settled, known = apply_baseline(NOWHERE, Expectations())
-    assert (settled.lacks, known) == (NOWHERE.lacks, ())
+    alone = dict.fromkeys((*OF_ANY, *OF_SEVERAL), "the only member is pg1")
+    assert (settled.lacks, known) == ({**NOWHERE.lacks, **alone}, ())
     assert settled.timing == Timing()
 
 
@@ -282,7 +317,9 @@ def test_what_is_settled_again_is_settled_anew() -> None:
 
 def test_declared_members_that_are_missing_are_judged() -> None:
     settled, _ = apply_baseline(NOWHERE, Expectations(members=3))
-    assert "replicas" not in settled.lacks
+    assert not settled.lacks.keys() & {"replicas", *OF_ANY, *OF_SEVERAL}
+    two, _ = apply_baseline(replace(NOWHERE, lacks={"several_replicas": "few"}), Expectations(members=2))
+    assert {name for name, why in two.lacks.items() if why == "few"} == {"several_replicas", *OF_SEVERAL}
 
 
 def test_without_patroni_nothing_is_known_of_modes() -> None:

@@ -9,6 +9,7 @@ import pytest
 from support.embedded.plan import Layout, lacks
 from support.hosts import NAMESPACES
 from support.target.capabilities import CAPABILITIES, lost_since_last_run
+from support.target.replica_capabilities import DECIDED, OF_ANY, OF_SEVERAL
 from support.target.topology import Address, Login, Topology
 
 THERE = Topology(database="d", application=Login("jo", "x"), write=Address("127.0.0.1", 1), lacks={"redis": "none"})
@@ -69,8 +70,8 @@ def test_an_embedded_cluster_loses_nothing(file: Path, tmp_path: Path) -> None:
     ("layout", "missing"),
     [
         (Layout(workers=2), set()),
-        (Layout(workers=2, members=2), {"several_replicas"}),
-        (Layout(workers=2, members=1), {"replicas", "several_replicas"}),
+        (Layout(workers=2, members=2), {"several_replicas", *OF_SEVERAL}),
+        (Layout(workers=2, members=1), {"replicas", "several_replicas", *OF_SEVERAL, *OF_ANY}),
         (Layout(workers=1), {"several_workers"}),
         (Layout(workers=2, worker_members=1), {"worker_replicas"}),
         (Layout(workers=0), {"citus", "workers", "several_workers", "worker_replicas"}),
@@ -78,5 +79,10 @@ def test_an_embedded_cluster_loses_nothing(file: Path, tmp_path: Path) -> None:
 )
 def test_a_small_cluster_lacks_what_more_members_would_make_possible(layout: Layout, missing: set[str]) -> None:
     sizes = {"citus", "workers", "several_workers", "worker_replicas", "replicas", "several_replicas"}
+    sizes |= {*OF_SEVERAL, *OF_ANY}
     assert sizes <= CAPABILITIES.keys()
     assert lacks(replace(layout, etcd=3), NAMESPACES, "", "").keys() & sizes == missing
+
+
+def test_what_is_decided_of_replicas_are_capabilities() -> None:
+    assert CAPABILITIES.keys() >= DECIDED

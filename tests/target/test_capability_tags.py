@@ -138,3 +138,14 @@ def raising(error: str) -> dict[str, list[str]]:
                 if isinstance(node, ast.Raise) and node.exc and re.match(rf"(\w+\.)?{error}\(", ast.unparse(node.exc)):
                     found.setdefault(f"{path.stem}.{function.name}", []).append(f"{path.name}:{node.lineno}")
     return found
+
+
+def test_a_login_of_patroni_is_asked_for_only_where_it_is_judged(planned: tuple[Planned, ...]) -> None:
+    """Where its REST API requires none, or a client's certificate, commands need none either."""
+    judged = {Place("_patroni_login"): "patroni_login"}
+    without = [
+        one.location
+        for one in planned
+        if "patroni_login" in one.tags and not any(reached(step.function, judged) for step in one.steps)
+    ]
+    assert without == []

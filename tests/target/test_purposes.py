@@ -169,7 +169,7 @@ def test_late_replicas_need_not_serve_reads(late: Cluster) -> None:
 
 def test_a_fault_of_any_replica_is_one_of_an_ordinary_replica(late: Cluster) -> None:
     assert member_by_role(late, "a replica") == "pg5"
-    assert member_by_role(late, "an asynchronous replica") == "pg5"
+    assert member_by_role(late, "a replica that serves reads") == "pg5"
 
 
 @pytest.mark.parametrize(
@@ -296,6 +296,7 @@ WHATEVER_THEY_ARE_FOR = {
     "failover_readiness.py": "each is asked by Patroni's rules",
     "full_disk.py": "each is tagged",
     "joint_loss.py": "each is lost, or left",
+    "succession.py": "those of the embedded cluster are for everything",
     "recovery.py": "each replicates again, as it is meant to",
     "host_commands.py": "what would be done to a host is listed",
     "postgres.py": "a sabotage",

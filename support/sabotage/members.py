@@ -24,6 +24,7 @@ from support.sabotage.damage import (
 from support.sabotage.sabotage import Notice, Sabotage, expecting, notices
 from support.sabotage.servers import other_programs
 from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER
 from support.target.patroni_commands import configure, restart
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, eventually
@@ -103,7 +104,8 @@ def _one_restarted(cluster: Cluster) -> Damage:
         configure(cluster, {"postgresql": {"parameters": {"max_connections": value}}})
         # Restarted before its Patroni has read that, it would keep the old value.
         if sql.value(cluster.administration_of(member), there) != str(value):
-            eventually(heard_of_it, within=RECOVERY, subject=f"{member} waits for a restart")
+            waits = f"{member} waits for a restart"
+            eventually(heard_of_it, within=RECOVERY, subject=waits, retry_on=NO_ANSWER)
         restart(cluster, member)
 
     def heard_of_it() -> None:

@@ -269,5 +269,5 @@ def _behaves(program: Program, wanted: int) -> list[int]:
     begun = sum(journal.read_text().count('"event": "started"') for journal in journals)
     if begun < wanted:
         raise NotYet(f"{begun} have begun")
-    run = re.compile(rf"-m behave -D accept_run={re.escape(str(program.project))}")
+    run = re.compile(rf"-m behave .*-D accept_run={re.escape(str(program.project))}")
     return [one.pid for one in psutil.process_iter(["cmdline"]) if run.search(" ".join(one.info["cmdline"] or ()))]

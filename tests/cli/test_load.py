@@ -250,7 +250,7 @@ def test_what_a_killed_load_left_is_removed_by_the_next_run(program: Program, em
     ended = program.run("run", "--tags", "@id.CL-03", "--target", address(empty))
     assert ended.status == 0, str(ended)
     facts = (program.project / "allure-results/environment.properties").read_text()
-    assert f"were removed ({left} rows)" in facts
+    assert f"were removed ({left:,} rows)" in facts
 
 
 def test_the_data_are_removed_once_the_database_accepts_writes_again(

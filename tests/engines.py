@@ -135,7 +135,8 @@ def _remove(pods: Pods) -> None:
         with suppress(OSError):
             words = (entry / "cmdline").read_text() if entry.name.isdigit() else ""
             if "conmon" in words.partition("\0")[0] and f"{pods.folder}/" in words:
-                os.kill(int(entry.name), signal.SIGTERM)
+                # Not SIGTERM: that it passes on to the process that it has watched, whose id may be another's by now.
+                os.kill(int(entry.name), signal.SIGKILL)
 
 
 def _end(service: "subprocess.Popen[bytes]") -> None:

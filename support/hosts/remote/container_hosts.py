@@ -37,11 +37,15 @@ class ContainerHost(RemoteHost):
 
     @property
     def cutting(self) -> Reach:
-        """See RemoteHost. Its first process, in whose network the rules are, is another after each start."""
+        """See RemoteHost. Its first process, in whose network the rules are, is another after each start.
+
+        An engine may keep the network over a start, with the rules: they are removed from where it is by then.
+        """
         network = self.access.network
+        given = {"NET": network.replace("{pid}", str(self.container.state().pid)) if "{pid}" in network else network}
         if "{pid}" in network:
-            network = network.replace("{pid}", str(self.container.state().pid))
-        return replace(self.beside, variables={**self.beside.variables, "NET": network})
+            given["NET_LATER"] = network.replace("{pid}", self.container.present_pid)
+        return replace(self.beside, variables={**self.beside.variables, **given})
 
     @property
     def probing(self) -> Reach:

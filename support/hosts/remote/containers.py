@@ -88,12 +88,16 @@ class Container:
         return (self.client, "exec", "-i", "--user=0", self.name, "sh", "-s")
 
     @property
+    def present_pid(self) -> str:
+        """For a shell of its engine's machine: the id of its first process by then; 0 if it does not run."""
+        return f'"$({shlex.join([self.client, "inspect", "--format={{.State.Pid}}", self.name])})"'
+
+    @property
     def shell_from_outside(self) -> tuple[str, ...]:
         """The same for a container that has no sh: this machine's own programs, with the container's processes and
         network. It needs root on the engine's machine. The container's files are below /proc/1/root then.
         """
-        pid = f'"$({shlex.join([self.client, "inspect", "--format={{.State.Pid}}", self.name])})"'
-        enter = f"exec nsenter --target={pid} --pid --net -- unshare --mount --mount-proc sh -s"
+        enter = f"exec nsenter --target={self.present_pid} --pid --net -- unshare --mount --mount-proc sh -s"
         return ("sh", "-c", enter)
 
     def state(self) -> State:

@@ -398,12 +398,12 @@ with_passwords() { # LINES COMMAND...: run a command that finds these lines in a
 # --- Faults of the network
 
 uncut() { # the command that ends the cuts of this fault
-  t=accept_${D##*/}
-  if [ "${CUTTER:-nft}" = nft ]; then echo "! ${NET:-} nft list table inet $t >/dev/null 2>&1 || ${NET:-} nft delete table inet $t"
+  t=accept_${D##*/} net=${NET_LATER:-${NET:-}}
+  if [ "${CUTTER:-nft}" = nft ]; then echo "! $net nft list table inet $t >/dev/null 2>&1 || $net nft delete table inet $t"
   else
     for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
-      echo "while ${NET:-} $i -w 5 -t raw -D $c -j ${t}_$c 2>/dev/null; do :; done
-${NET:-} $i -w 5 -t raw -F ${t}_$c 2>/dev/null; ${NET:-} $i -w 5 -t raw -X ${t}_$c 2>/dev/null"
+      echo "while $net $i -w 5 -t raw -D $c -j ${t}_$c 2>/dev/null; do :; done
+$net $i -w 5 -t raw -F ${t}_$c 2>/dev/null; $net $i -w 5 -t raw -X ${t}_$c 2>/dev/null"
     done; done; echo ":"
   fi
 }
@@ -546,7 +546,7 @@ outside() { # ID DO UNDO [LASTS]: a command of a container's engine, such as one
   [ -z "${ISOLATED:-}" ] || know_line
   begin "$1"
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first, see down
-  undo_by "$3"; guard
+  undo_by "$3"; if [ "${ISOLATED:-}" ] && [ "${NET_LATER:-}" ]; then undo_by "$(uncut)"; fi; guard # its network may be the old one
   if [ "${ISOLATED:-}" ]; then isolate; fi
   still; said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
   [ -z "${4:-}" ] || lasts_by "${EXPORTS:-}

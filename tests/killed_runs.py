@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from booting import boots
+
 from support import sql
 from support.run import Life, life_of
 from support.target.cluster import Cluster
@@ -34,3 +36,18 @@ def killed_run(tmp_path: Path) -> str:
 
 def namespaces(cluster: Cluster) -> list[str]:
     return [name for (name,) in sql.rows(cluster.write, "SELECT namespace FROM memory_entries ORDER BY 1")]
+
+
+@boots
+def disturbing_run(code: str, cluster: Cluster, folder: Path) -> "subprocess.Popen[str]":
+    """Another process that runs `code` with the file of the cluster's topology as its argument, until it says "done".
+
+    It dies with this one.
+    """
+    file = folder / "topology.json"
+    cluster.topology.save(file)
+    mortal = ["setpriv", "--pdeathsig", "KILL", "--", sys.executable]
+    run = subprocess.Popen([*mortal, "-c", code, str(file)], stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    assert run.stdout.readline() == "done\n"
+    return run

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from booting import boots
 from conftest import free_port
+from killed_runs import disturbing_run
 from real_patroni import MEMBER, real_patroni
 
 from support.cli.cluster_under_test import as_configured
@@ -61,12 +61,7 @@ def _configuration(cluster: Cluster) -> Mapping[str, Any]:
 @boots
 def _changed_by_a_run(cluster: Cluster, folder: Path) -> "subprocess.Popen[str]":
     """Another process, which has made commits asynchronous and paused Patroni."""
-    file = folder / "topology.json"
-    cluster.topology.save(file)
-    mortal = ["setpriv", "--pdeathsig", "KILL", "--", sys.executable]
-    run = subprocess.Popen([*mortal, "-c", _CHANGES, str(file)], stdout=subprocess.PIPE, text=True)
-    assert run.stdout is not None
-    assert run.stdout.readline() == "done\n"
+    run = disturbing_run(_CHANGES, cluster, folder)
     now = _configuration(cluster)
     assert (now["synchronous_mode"], now["pause"]) == (False, True)
     return run

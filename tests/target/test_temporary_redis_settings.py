@@ -1,7 +1,6 @@
 """What a fault changes in Redis' settings is given back by whoever comes next, on one Redis and on a Redis Cluster."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from booting import boots
 from conftest import free_port
+from killed_runs import disturbing_run
 from redis_servers import clustered, running
 
 from support.cache.outages import Full
@@ -81,12 +81,7 @@ def _settings(server: RedisAddress) -> dict[Address, list[dict[str, str]]]:
 @boots
 def _changed_by_a_run(cluster: Cluster, folder: Path) -> "subprocess.Popen[str]":
     """Another process, which has made Redis full."""
-    file = folder / "topology.json"
-    cluster.topology.save(file)
-    mortal = ["setpriv", "--pdeathsig", "KILL", "--", sys.executable]
-    run = subprocess.Popen([*mortal, "-c", _CHANGES, str(file)], stdout=subprocess.PIPE, text=True)
-    assert run.stdout is not None
-    assert run.stdout.readline() == "done\n"
+    run = disturbing_run(_CHANGES, cluster, folder)
     for settings in _settings(cluster.topology.redis).values():  # type: ignore[arg-type]
         assert settings == [{"maxmemory": "1"}, {"maxmemory-policy": "noeviction"}]
     return run

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Column, Table
@@ -24,6 +24,7 @@ from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.job_plan import measures_speed
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE
+from support.cli.proof_basis import basis_of, claim_done, require_continuable
 from support.cli.prove_share import STYLES, TRUST, PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
 from support.cli.prover import Prover
 from support.cli.report import JOURNAL, knowledge
@@ -39,6 +40,7 @@ from support.settings import Settings
 from support.target.cluster import Cluster
 from support.target.inventory import inventory_of
 from support.target.topology import Topology
+from support.vocabulary import counted
 from support.work import WorkQueue
 
 LOG = STATE / "prove.log"
@@ -75,6 +77,8 @@ class ProveOptions:
     required: Collection[str] = ()
     also: tuple[str, ...] = ()
     """The promises on whose scenarios the sabotages are tried, in place of those that must notice them."""
+    continues: bool = False
+    """Try only what the last proof, which was interrupted, did not reach."""
     claims: Path | None = None
     """The folder in which processes claim their sabotages; None in the process that the user started."""
 
@@ -102,13 +106,11 @@ def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
     if CITUS in options.required and options.cluster is None:
         provide_citus(options.settings, Progress())
     begun = time.monotonic()
-    TRUST.unlink(missing_ok=True)
-    LOG.unlink(missing_ok=True)
     claims = (STATE / f"claims-{new_id()}").absolute()
     with ExitStack() as cleanup:
+        cleanup.enter_context(sigterm_interrupts())
         cleanup.callback(shutil.rmtree, claims, ignore_errors=True)
-        (claims / ALONE).mkdir(parents=True)
-        note(TRUST, "plan", Trust(planned=tuple(one.name for one in chosen)))
+        _begin(options, chosen, claims)
         try:
             if options.cluster is not None:
                 _run_share(options, claims, chosen, scenarios)
@@ -120,10 +122,32 @@ def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
                     for jobs, folder in ((options.jobs, claims), (1, claims / ALONE))
                 )
         except KeyboardInterrupt:
-            say("stopped; this is what was found so far:")
+            say("stopped; ./accept prove --continue tries the rest. This is what was found so far:")
             conclude(TRUST, time.monotonic() - begun)
             raise
         return conclude(TRUST, time.monotonic() - begun) or ended
+
+
+def _begin(options: ProveOptions, chosen: Sequence[Sabotage], claims: Path) -> None:
+    """Prepare the file of results and the folder of claims, with what an earlier proof has done if it continues one.
+
+    Raises UsageError if that proof cannot be continued.
+    """
+    asked = (options.words, options.also, options.all_fast, options.healthy_every, options.healthy_destructive)
+    basis = basis_of(options.settings, (*asked, options.jobs > 1))
+    earlier = Trust()
+    if options.continues:
+        earlier = read(TRUST)
+        require_continuable(earlier, basis)
+    else:
+        TRUST.unlink(missing_ok=True)
+        LOG.unlink(missing_ok=True)
+    (claims / ALONE).mkdir(parents=True)
+    if options.continues:
+        claim_done(earlier, WorkQueue(claims), WorkQueue(claims / ALONE))
+        say(f"continuing: {counted(len(earlier.proofs), 'sabotage')} of {len(chosen)} tried before")
+    else:
+        note(TRUST, "plan", Trust(planned=tuple(one.name for one in chosen), basis=basis))
 
 
 def _every_scenario() -> tuple[Planned, ...]:
@@ -141,15 +165,24 @@ def _run_shares(jobs: int, arguments: Sequence[str]) -> int:
     program = dies_with_us(clusters.accept_argv(["prove", *arguments]))
 
     def start() -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(program, stdin=subprocess.DEVNULL)
+        # A process group of its own: on Ctrl-C each gets one signal, from here, and removes its cluster.
+        return subprocess.Popen(program, stdin=subprocess.DEVNULL, process_group=0)
 
     shares, worst = [start() for _ in range(jobs)], 0
-    while shares:
-        status = shares.pop(0).wait()
-        if status == CLUSTER_DONE:
-            shares.append(start())
-        else:
-            worst = max(worst, abs(status))
+    try:
+        while shares:
+            status = shares[0].wait()
+            del shares[0]
+            if status == CLUSTER_DONE:
+                shares.append(start())
+            else:
+                worst = max(worst, abs(status))
+    except KeyboardInterrupt:
+        for share in shares:
+            share.terminate()
+        for share in shares:
+            share.wait()
+        raise
     return worst
 
 
@@ -297,8 +330,12 @@ def _uncovered(scenarios: Sequence[Planned], possible: Sequence[Sabotage], topol
 
 
 def conclude(results: Path, seconds: float) -> int:
-    """Print the trust matrix, write it as a page beside the report, and return the exit status."""
-    trust = replace(read(results), seconds=seconds)
+    """Print the trust matrix, write it as a page beside the report, and return the exit status.
+
+    `seconds`: how long it took, in addition to what it took before it was continued.
+    """
+    note(results, "plan", Trust(seconds=seconds))
+    trust = read(results)
     _show(trust)
     page = write_page(trust, REPORT)
     _link_from_dashboard()

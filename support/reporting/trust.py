@@ -138,6 +138,8 @@ class Trust:
     """The names of the runs of destructive scenarios on the healthy cluster."""
     facts: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    basis: str = ""
+    """A digest of what it depends on; only on the same basis can an interrupted proof be continued."""
 
     @property
     def heard(self) -> tuple[Heard, ...]:
@@ -265,18 +267,21 @@ def read(path: Path) -> Trust:
         plan.planned_healthy,
         plan.facts,
         plan.seconds,
+        plan.basis,
     )
 
 
 def _together(plans: Sequence[Trust]) -> Trust:
-    """The plans of all clusters as one."""
+    """The plans of all clusters as one; a proof that was continued has made some of them twice."""
     return Trust(
-        planned=tuple(name for plan in plans for name in plan.planned),
-        planned_healthy=tuple(name for plan in plans for name in plan.planned_healthy),
-        scenarios=tuple(one for plan in plans for one in plan.scenarios),
+        planned=tuple(dict.fromkeys(name for plan in plans for name in plan.planned)),
+        planned_healthy=tuple(dict.fromkeys(name for plan in plans for name in plan.planned_healthy)),
+        scenarios=tuple(dict.fromkeys(one for plan in plans for one in plan.scenarios)),
         passed_over={name: why for plan in plans for name, why in plan.passed_over.items()},
         uncovered={id: what for plan in plans for id, what in plan.uncovered.items()},
         facts={name: value for plan in plans for name, value in plan.facts.items()},
+        seconds=sum(plan.seconds for plan in plans),
+        basis="".join(dict.fromkeys(plan.basis for plan in plans)),
     )
 
 

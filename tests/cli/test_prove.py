@@ -76,6 +76,27 @@ def test_an_unnoticed_sabotage_fails_the_command(program: Program) -> None:
     assert f"misunderstood, {DURABILITY}: broken: its message does not match 'the weather'" in said, str(ended)
 
 
+def test_an_interrupted_proof_is_continued(program: Program) -> None:
+    """Sabotages and their results from before count; the next ones are tried on a cluster of their own."""
+    three = FAST[:3]
+    with program.started("prove", *three, "--workers", "0") as running:
+        assert running.stdout is not None
+        first = next((line for line in running.stdout if ": noticed: " in line), "")
+        assert DURABILITY in first
+        running.terminate()
+        rest, _ = running.communicate(timeout=60)
+    assert running.returncode == 130, rest
+    assert "1 of 3 sabotages noticed" in rest
+    assert not list(program.project.glob(".accept/claims-*")), "the clusters are gone"
+    ended = prove(program, *three, "--continue")
+    assert ended.status == 0, str(ended)
+    assert "continuing: 1 sabotage of 3 tried before" in str(ended)
+    assert "3 of 3 sabotages noticed" in ended.last_line, str(ended)
+    changed = program.run("prove", *FAST[:2], "--workers", "0", "--continue", timeout=LONGEST)
+    assert changed.status != 0
+    assert "have changed since that proof began" in str(changed)
+
+
 def test_the_sabotages_are_listed_with_who_must_notice(tmp_path: Path) -> None:
     listed = copy(tmp_path).run("prove", "--list")
     assert listed.status == 0, str(listed)

@@ -42,6 +42,9 @@ def command(
             metavar="ID", help="Try the sabotages on this promise's scenarios.", autocompletion=completion.PROMISE
         ),
     ] = None,
+    continues: Annotated[
+        bool, typer.Option("--continue", help="Try only what the last proof, which was interrupted, did not reach.")
+    ] = False,
     features: Features = None,
     require: Require = None,
     claims: Annotated[Path | None, typer.Option(hidden=True)] = None,
@@ -66,6 +69,7 @@ def command(
         healthy_destructive=healthy_destructive,
         required=require or (),
         also=tuple(also or ()),
+        continues=continues,
         claims=claims,
     )
     raise typer.Exit(prove(options, typed.arguments_of("prove")))

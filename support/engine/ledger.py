@@ -17,6 +17,7 @@ from support.engine.history import History, Operation, Outcome
 from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
 from support.errors import ConnectFailed
+from support.example_app.entries import DELETE_ENTRY, INSERT_ENTRY
 from support.example_app.profile import Profile
 from support.run import new_id
 from support.waiting import eventually
@@ -24,12 +25,7 @@ from support.waiting import eventually
 APPEND, READ = "append", "read"
 LOST_REACH_BACK = "oldest lost write, acknowledged before the fault by"
 """The name of that figure."""
-_APPEND = (
-    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
-    "VALUES (%s, %s, %s{entries.filling})"
-)
 _CURSOR = "DECLARE ledger NO SCROLL CURSOR FOR SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s"
-_DELETE = "DELETE FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
 PAGE = 10_000
 """Entries that are fetched at a time."""
 
@@ -52,7 +48,7 @@ def size_of(namespace: str, entry: Operation) -> int:
 
 
 def _append(session: sql.Session, profile: Profile, namespace: str, entry: str) -> None:
-    sql.execute(session, profile.sql(_APPEND), [namespace, entry, entry])
+    sql.execute(session, profile.sql(INSERT_ENTRY), [namespace, entry, entry])
 
 
 def entries_on(where: sql.Endpoint, profile: Profile, namespace: str, primary: bool = True) -> Iterator[str]:
@@ -66,7 +62,7 @@ def entries_on(where: sql.Endpoint, profile: Profile, namespace: str, primary: b
         if primary:
             mark = f"read {new_id()}"
             _append(session, profile, namespace, mark)
-            sql.execute(session, profile.sql(_DELETE), [namespace, mark])
+            sql.execute(session, profile.sql(DELETE_ENTRY), [namespace, mark])
         sql.execute(session, profile.sql(_CURSOR), [namespace])
         while page := sql.rows(session, f"FETCH {PAGE} FROM ledger"):
             yield from (value for (value,) in page)

@@ -342,7 +342,7 @@ def proposal(where: sql.Endpoint) -> str:
     """A [schema] in TOML, for a person to check, with the table best suited as the entries; empty if none is suited."""
     with sql.session(where) as session:
         facts = look_at(session, [name for (name,) in sql.rows(session, _VISIBLE_TABLES)])
-    candidates = [(_suitability(facts[one.table], one), one) for one in _candidates(facts)]
+    candidates = [(_suitability(one), one) for one in _candidates(facts)]
     if not candidates:
         return ""
     return "\n".join(_toml(max(candidates, key=lambda one: one[0])[1]))
@@ -391,7 +391,7 @@ def _metric(facts: TableFacts, embedding: str | None) -> str:
     return "cosine"
 
 
-def _suitability(facts: TableFacts, entries: Entries) -> tuple[int, int]:
+def _suitability(entries: Entries) -> tuple[int, int]:
     """How well a table is suited: by the optional columns that it has, then by how many names are the usual ones."""
     has = bool(entries.embedding) + bool(entries.metadata)
     expected = sum(

@@ -81,7 +81,7 @@ Execute = Callable[[str, Mapping[str, Any]], object]
 """Runs a statement with its values, and commits it."""
 
 
-def operations(profile: Profile, namespace: str, statement: str = _ONCE, pool: Execute | None = None) -> Script:
+def operations(profile: Profile, namespace: str, pool: Execute | None = None) -> Script:
     """Each client adds one, again and again, by its own session or by the `pool`, which all clients share.
 
     Each operation is repeated until it is acknowledged.
@@ -89,7 +89,7 @@ def operations(profile: Profile, namespace: str, statement: str = _ONCE, pool: E
 
     def script(turn: Turn) -> Task:
         operation = f"{turn.client}-{turn.number}"
-        given = (profile.sql(statement), _values(namespace, operation))
+        given = (profile.sql(_ONCE), _values(namespace, operation))
         by_pool = partial(_count_by, pool, *given) if pool else None
         perform: Callable[[sql.Session], object] = partial(_count, *given)
         return Task(COUNT, operation, None, perform, retried=True, by_pool=by_pool)

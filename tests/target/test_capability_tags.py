@@ -47,7 +47,7 @@ SETTLED = {
     "setup.require_kept_on_each_node": "declared_sharding, declared_references",
     "exposure.passwords": "searchable_passwords",
     "exposure.attach_to_report": "report",
-    "sql.execute": "backends",
+    "recording.execute": "backends",
     "tables._create": "what calls it catches it",
     "schema.copies": "own_tables; a search by an index of its own catches it",
     # of no scenario: before the first, in `accept bench`, or an embedded cluster that is gone

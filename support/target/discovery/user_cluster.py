@@ -118,10 +118,10 @@ def _look_at_poolers(topology: Topology, findings: _Findings) -> Topology:
         if which == "read" and topology.read is None:
             continue
         with suppress(sql.Error, ConnectFailed):
-            why = pooler.lacking(topology.endpoint(which, topology.application), which)
-            if why:
+            backends, why = pooler.look(topology.endpoint(which, topology.application), which)
+            if backends is pooler.Backends.SHARED:
                 findings.lacks[capability] = why
-            elif why is not None:
+            elif backends is pooler.Backends.OF_SESSION:
                 known.append(which)
     return replace(topology, session_pooling=tuple(known))
 

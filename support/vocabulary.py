@@ -19,6 +19,7 @@ QUOTED = "'{}'"
 """How `suggestion` shows a name in quotes."""
 MOST_LISTED = 12
 """The most values of a kind that a message lists."""
+_MOST_SIMILAR = 4
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -37,12 +38,12 @@ def suggestion(name: str, known: Iterable[str], shown: str = "{}", otherwise: st
     return f"; did you mean {shown.format(near)}?" if near else otherwise
 
 
-def similar(word: str, known: Iterable[str], most: int = 4) -> tuple[str, ...]:
+def similar(word: str, known: Iterable[str]) -> tuple[str, ...]:
     """The known words that are most like a word, in lower case, or that begin as it does; the most alike first."""
     words = {one.lower() for one in known}
-    alike = get_close_matches(word.lower(), sorted(words), most, cutoff=0.7)
+    alike = get_close_matches(word.lower(), sorted(words), _MOST_SIMILAR, cutoff=0.7)
     stem = word.lower()[: max(4, len(word) * 2 // 3)]
-    return tuple(dict.fromkeys([*alike, *sorted(one for one in words if one.startswith(stem))]))[:most]
+    return tuple(dict.fromkeys([*alike, *sorted(one for one in words if one.startswith(stem))]))[:_MOST_SIMILAR]
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

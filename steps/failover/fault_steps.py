@@ -19,6 +19,7 @@ from support.faults.process import (
     Restart,
 )
 from support.faults.roles import ROLE, host_of, proxy_host
+from support.waiting import pause
 
 register_type(Role=ROLE)
 
@@ -130,3 +131,9 @@ def step_proxy_restarts(context: Context) -> None:
 def step_healed(context: Context) -> None:
     """Crashed hosts are switched on, frozen ones resume, cut links are restored."""
     context.world.experiment.nemesis.heal()
+
+
+@when("{seconds:g} seconds pass")
+def step_time_passes(context: Context, seconds: float) -> None:
+    """Nothing else is done; clients go on, and faults stay in place."""
+    pause(seconds)

@@ -24,7 +24,7 @@ from support.sharding.membership import joined, require_equal_to_others, require
 from support.sharding.moves import (
     BREAK,
     COPIED,
-    VICTIMS,
+    VICTIM,
     PlannedMove,
     break_off,
     fault_of_move,
@@ -38,7 +38,6 @@ from support.target.citus import known_to, node_name
 from support.target.members import NO_ANSWER
 from support.target.timing import Span
 from support.timeouts import RECOVERY, REJOIN, STATEMENT
-from support.vocabulary import Kind
 from support.waiting import describe, eventually
 
 _PACE, _PATIENCE = 0.02, 10.0  # seconds between a client's writes, and that it waits for an answer
@@ -48,7 +47,6 @@ _FILL = """
 """
 
 
-VICTIM = Kind.of("victim of a kill", VICTIMS)
 register_type(Victim=VICTIM, Break=BREAK)
 
 

@@ -209,10 +209,11 @@ def every_key_expires(lifetimes: Mapping[str, float], seconds: float) -> Finding
 # Load
 
 STORM_ACTIONS = ("hit", "miss", "write", "rollback")
+_HEAVY = 20  # operations of each kind
 
 
-def storm_was_heavy(history: History, least: int = 20) -> Finding:
-    """No operation ended in an error, and each kind of operation occurred at least `least` times.
+def storm_was_heavy(history: History) -> Finding:
+    """No operation ended in an error, and each kind of operation occurred at least 20 times.
 
     Unknown when one of them occurred less often: then the storm says little about the cache.
     """
@@ -224,8 +225,8 @@ def storm_was_heavy(history: History, least: int = 20) -> Finding:
         )
     counts = Counter(one.action for one in history)
     words = ", ".join(f"{action}: {counts[action]}" for action in STORM_ACTIONS)
-    if min(counts[action] for action in STORM_ACTIONS) < least:
-        return Finding.unknown(f"fewer than {least} operations of a kind: {words}")
+    if min(counts[action] for action in STORM_ACTIONS) < _HEAVY:
+        return Finding.unknown(f"fewer than {_HEAVY} operations of a kind: {words}")
     return Finding.true(words)
 
 

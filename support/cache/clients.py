@@ -19,7 +19,7 @@ import psycopg2.extensions
 from support import sql
 from support.engine.history import History, Operation, Outcome
 from support.engine.workload import outcome_of
-from support.errors import ConnectFailed, Inconclusive, NotAvailable
+from support.errors import ConnectFailed, Inconclusive
 from support.example_app.cache import CacheConfig, CacheRepository, Read, Source
 from support.example_app.cache.interface import opener
 from support.example_app.profile import relation
@@ -134,9 +134,7 @@ class CacheClients:
         self, *, time_to_live: float = LONG, staleness_bound: float = LONG, redis: Address | None = None
     ) -> CacheClient:
         """Open one more client. Times are in seconds; `redis` is an address to use in place of Redis's own."""
-        server = self.cluster.topology.redis
-        if server is None:
-            raise NotAvailable("the target has no Redis (REDIS_HOST)")
+        server = self.cluster.redis_address
         if redis is not None:  # a relay, whose name is in no certificate
             tls = replace(server.tls, any_host=True) if server.tls else None
             server = replace(primary_of(server), address=redis, tls=tls)

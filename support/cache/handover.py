@@ -37,7 +37,10 @@ class CacheHandover(Handover):
             raise missing("a single client", "Given a client of the cache")
         return self.clients[0]
 
-    keys: Annotated[Sequence[str], "When entries are changed in transactions that are rolled back"]
+    keys: Annotated[
+        Sequence[str],
+        "When entries are changed in transactions that are rolled back, while every client of the cache reads them",
+    ]
     """The entries that the clients worked on."""
 
     expected: Annotated[Mapping[str, Any], "When query results of these types are requested twice through the cache"]
@@ -54,7 +57,9 @@ class CacheHandover(Handover):
     throughput: Annotated[float, "When a cached entry is read from the cache for 3 seconds"]
     """Operations per second."""
 
-    cold_start: Annotated[ColdStart, "When the cache is emptied while 40 readers read them"]
+    cold_start: Annotated[ColdStart, "When the cache is emptied while 40 readers read the entries"]
 
-    new_leader_since: Annotated[float, "When a failover loses a write"]
+    new_leader_since: Annotated[
+        float, "When a failover loses a write to an entry that every client of the cache keeps reading"
+    ]
     """When another member was first seen as leader (time.monotonic)."""

@@ -21,7 +21,7 @@ from support.cache.workloads import KEY
 from support.engine.history import History, Outcome
 from support.engine.recovery import require_other_leader
 from support.engine.world import World
-from support.errors import Inconclusive, NotAvailable, NotInTime
+from support.errors import Inconclusive, NotInTime
 from support.example_app.entries import EntryStore
 from support.faults.nemesis import Fault
 from support.faults.network import partition_of_leader
@@ -31,7 +31,6 @@ from support.hosts.interface import SiteProgram
 from support.target.cluster import Cluster
 from support.target.redis import ERRORS, client_of, primaries_of, replicas_of, sentinel_of
 from support.target.temporary_redis_settings import TemporarySettings
-from support.target.topology import RedisAddress
 from support.timeouts import NOTICE, VISIBLE
 from support.waiting import NotYet, describe, eventually, pause
 
@@ -73,7 +72,7 @@ class Full:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._change = TemporarySettings(server_of(cluster), str(self), self._SETTINGS)
+        self._change = TemporarySettings(cluster.redis_address, str(self), self._SETTINGS)
 
     def __str__(self) -> str:
         return "Redis is full"
@@ -97,7 +96,7 @@ class FailedOver:
     """Redis is told to fail over: a replica takes over from each server that takes writes."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._server = server_of(cluster)
+        self._server = cluster.redis_address
         self._before = {server.address for server in primaries_of(self._server)}
 
     def __str__(self) -> str:
@@ -141,13 +140,6 @@ OUTAGES: Mapping[str, Callable[[Cluster], Fault]] = {
     "fails over": FailedOver,
 }
 """What happens to Redis, in the words of the scenarios -> the fault."""
-
-
-def server_of(cluster: Cluster) -> RedisAddress:
-    """The Redis under test."""
-    if cluster.topology.redis is None:
-        raise NotAvailable("the target has no Redis (REDIS_HOST)")
-    return cluster.topology.redis
 
 
 def _server(cluster: Cluster) -> SiteProgram:

@@ -10,11 +10,11 @@ from support.cache.clients import CacheClient
 from support.engine.history import History, Operation, Outcome, durations
 from support.errors import Inconclusive
 from support.example_app.cache import Question, Read, Source
+from support.example_app.entries import READ_VALUE
 from support.example_app.profile import Profile
 
 CACHED, DIRECT = "cached read", "database read"
 _KEY = "entry"
-_SELECT = "SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
 _WARM_UP = 50  # operations that are not counted
 _CHECKED = 100  # one of so many stores is checked
 _FILLED = 100  # the entry is rewritten after so many reads: it would expire meanwhile if the cache were slow
@@ -39,7 +39,7 @@ def interleaved_reads(
 
     with sql.session(where) as session:
         cached = partial(client.repository.read, namespace, _KEY)
-        direct = partial(sql.rows, session, profile.sql(_SELECT), [namespace, _KEY])
+        direct = partial(sql.rows, session, profile.sql(READ_VALUE), [namespace, _KEY])
         _read_in_turn(fill, cached, direct, _WARM_UP)
         return _read_in_turn(fill, cached, direct, times)
 

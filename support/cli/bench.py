@@ -227,10 +227,10 @@ def chosen(words: Sequence[str], rows: Sequence[Row] = ROWS) -> list[Row]:
     return [row for row in rows if (any(meant(row, word) for word in words) if words else not row.only_by_name)]
 
 
-def show_rows(rows: Sequence[Row] = ROWS) -> None:
+def show_rows() -> None:
     """Print what each row measures."""
     table = Table("row", "what it measures", "unit", "floor", box=None, pad_edge=False, header_style="bold")
-    for row in rows:
+    for row in ROWS:
         table.add_row(row.name, row.words, row.unit, row.floor)
     out.print(table)
 

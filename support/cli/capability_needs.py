@@ -18,6 +18,7 @@ NEEDS = {
     **dict.fromkeys((Place(one, CLUSTER) for one in ("leader", "followers", "replicas", "view", "patroni")), "patroni"),
     Place("read", CLUSTER): "haproxy",
     Place("redis", CLUSTER): "redis",
+    Place("redis_address", CLUSTER): "redis",
     Place("facts_of"): "cache_state",
     Place("refusal_of_a_write"): "cache_keys",
     Place("remaining_lifetimes"): "cache_keys",

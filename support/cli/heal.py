@@ -9,7 +9,7 @@ from support.hosts.remote import HostAccess
 from support.hosts.remote.ways import heal_host
 from support.settings import Settings
 from support.target import temporary_redis_settings
-from support.target.discovery import cache, user_cluster, web
+from support.target.discovery import cache, from_settings, user_cluster, web
 from support.target.discovery.database import LOCAL, hosts_given
 from support.target.discovery.user_hosts import declared_access
 from support.target.members import NO_ANSWER, NoAnswer
@@ -55,7 +55,7 @@ def _configurations_given_back(settings: Settings, patience: float) -> Mapping[s
 
     Where no setting says that there is a Patroni, none has to answer.
     """
-    expected = bool(settings.enable_patroni or settings.accept_hosts or user_cluster.declared_patronis(settings))
+    expected = bool(settings.enable_patroni or settings.accept_hosts or from_settings.rest_apis(settings))
     told = dict[str, Healed]()
 
     def in_every_group() -> None:
@@ -80,13 +80,13 @@ def _given_back(settings: Settings, told: dict[str, Healed]) -> Sequence[str]:
     do not share it.
     """
     silent, heard, groups = list[str](), set[str](), set[frozenset[str]]()
-    for address, answer in user_cluster.patronis(settings).items():
+    for address, answer in user_cluster.ask_patronis(settings).items():
         if isinstance(answer, NoAnswer):
             silent.append(f"{address}: {answer.why}")
             continue
         try:
             patroni = PatroniApi(address, web.of_patroni(settings))
-            given = give_back_by(patroni, user_cluster.patroni_login(settings), whoever=True)
+            given = give_back_by(patroni, from_settings.patroni_login(settings), whoever=True)
         except (AcceptError, *NO_ANSWER) as error:
             silent.append(f"{address}: {describe(error)}")
             continue

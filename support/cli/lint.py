@@ -194,14 +194,14 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def lint(folder: Path = FEATURES, own: OwnFolder | None = None) -> tuple[LintFinding, ...]:
-    """All findings about the feature files in a folder, and in the user's own folder, by file and line."""
-    outlines, findings = read((*sorted(folder.rglob("*.feature")), *(own.feature_files if own else ())))
+def lint(own: OwnFolder | None = None) -> tuple[LintFinding, ...]:
+    """All findings about our feature files, and those in the user's own folder, by file and line."""
+    outlines, findings = read((*sorted(FEATURES.rglob("*.feature")), *(own.feature_files if own else ())))
     if own is not None and not findings:
         findings = tuple(clashes(own))
     if not findings:
-        promises = check_promises(folder, outlines, own)
-        findings = (*check(outlines), *promises, *check_guides(folder), *_of_steps(folder, own))
+        promises = check_promises(FEATURES, outlines, own)
+        findings = (*check(outlines), *promises, *check_guides(FEATURES), *_of_steps(own))
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
 
 
@@ -294,12 +294,12 @@ def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[L
         )
 
 
-def _of_steps(folder: Path, own: OwnFolder | None) -> tuple[LintFinding, ...]:
+def _of_steps(own: OwnFolder | None) -> tuple[LintFinding, ...]:
     """What is wrong with steps, their tables and their order, by behave's dry run; ambiguous steps make it fail."""
     try:
-        plan = dry_run([str(folder), *([str(own.features)] if own else [])])
+        plan = dry_run([str(FEATURES), *([str(own.features)] if own else [])])
     except UsageError as error:
-        return (LintFinding(folder, 0, str(error)),)
+        return (LintFinding(FEATURES, 0, str(error)),)
     found = tuple(step_findings(plan))
     if not plan.undefined:  # else behave's report has wrong functions
         found += tuple(chain.from_iterable(map(_unmet, plan.scenarios)))

@@ -21,6 +21,7 @@ from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.example_app import samples
 from support.example_app.catalog import VECTOR_METHODS
+from support.example_app.entries import DELETE_ENTRY
 from support.example_app.profile import quoted
 from support.example_app.samples import Vectors
 from support.example_app.schema import SHARDS, copies
@@ -48,7 +49,6 @@ _COMES = (
     "INSERT INTO {{entries}} ({{entries.namespace}}, {{entries.key}}, {{entries.value}}, {{entries.embedding}}"
     "{{entries.also}}) VALUES (%s, %s, %s, %s::{type}{{entries.filling}})"
 )
-_GOES = "DELETE FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
 _COUNT = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
 _VECTOR_INDEXES = """
     SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid)
@@ -151,7 +151,7 @@ def _await_everywhere(world: World, table: CrowdedTable) -> None:
 def start_churn(world: World, table: CrowdedTable) -> Workload:
     """Start clients that add entries of others and remove them again, until the scenario ends."""
     profile, type_ = table.cluster.profile, table.cluster.profile.entries.vector
-    comes, goes = profile.sql(_COMES.format(type=type_)), profile.sql(_GOES)
+    comes, goes = profile.sql(_COMES.format(type=type_)), profile.sql(DELETE_ENTRY)
     coming, clients = samples.vectors(world.random, 200, profile.entries.dimensions), new_id()
 
     def script(turn: Turn) -> Task:

@@ -63,17 +63,24 @@ class ClusterHandover(Handover):
     extensions: Annotated[
         Mapping[str, Extension | NoAnswer | None], "When every member is asked for its vector extension"
     ]
-    distances: Annotated[Mapping[str, float | NoAnswer], "When the cosine distance from [3, 4] to [4, 3] is computed"]
+    distances: Annotated[
+        Mapping[str, float | NoAnswer],
+        "When the cosine distance from [3, 4] to [4, 3] is computed by the write endpoint",
+    ]
     """Server -> the distance that it computed."""
     searched: Annotated[Cluster, "Given 1000 entries with distinct embeddings"]
     """Its logins find the table that is searched."""
     searches: Annotated[Searches, "When the nearest 10 entries are searched for, 100 times"]
     answered: Annotated[AnsweredSearches, "When the nearest 10 entries are searched for, 100 times"]
     """The last searches, in one namespace or over all shards."""
-    crowded: Annotated[CrowdedTable, "Given a copy of the table of entries with 1000 entries among 20000 of others"]
-    churn: Annotated[Workload, "And entries of other namespaces that come and go in it"]
+    crowded: Annotated[
+        CrowdedTable,
+        "Given a copy of the table of entries with 1000 entries among 20000 of other namespaces",
+    ]
+    churn: Annotated[Workload, "Given entries of other namespaces that come and go in it"]
     member_searches: Annotated[
-        Mapping[str, MemberSearches], "When the nearest 10 are searched for on every member, 40 times"
+        Mapping[str, MemberSearches],
+        "When the nearest 10 are searched for on every member, 40 times, while the table is vacuumed",
     ]
     earlier_searches: Annotated[Searches, "When the same searches are repeated"]
 

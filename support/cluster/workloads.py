@@ -10,7 +10,7 @@ from support import sql
 from support.engine.history import History, Outcome
 from support.engine.workload import Script, Task, Turn, Workload, record
 from support.errors import ConnectFailed, NotInTime
-from support.example_app.entries import Entry, EntryStore
+from support.example_app.entries import INSERT_ENTRY, WRITE_VALUE, Entry, EntryStore
 from support.example_app.profile import Profile
 from support.example_app.samples import Vectors
 from support.example_app.search import SEARCH, Search
@@ -134,11 +134,6 @@ def answer(session: sql.Session, question: str) -> str:
 
 
 _KEY = "marker"
-_PLACE = (
-    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
-    "VALUES (%s, %s, %s{entries.filling})"
-)
-_MARK = "UPDATE {entries} SET {entries.value} = %s WHERE {entries.namespace} = %s AND {entries.key} = %s"
 _LOOK = (
     "SELECT coalesce(max({entries.value}::bigint), 0) FROM {entries} "
     "WHERE {entries.namespace} = %s AND {entries.key} = %s"
@@ -162,7 +157,7 @@ def write_markers_and_watch(
     name of the replica and whose value is the marker that it showed. Returns the names of the replicas.
     """
     names = [replica.name for replica in replicas]
-    sql.execute(write, profile.sql(_PLACE), [namespace, _KEY, "0"])
+    sql.execute(write, profile.sql(INSERT_ENTRY), [namespace, _KEY, "0"])
     with ExitStack() as watching:
         for replica in replicas:
             watcher = Workload(
@@ -186,7 +181,7 @@ def _marks(profile: Profile, namespace: str, count: int) -> Script:
 
 
 def _set(session: sql.Session, profile: Profile, namespace: str, number: int) -> None:
-    sql.execute(session, profile.sql(_MARK), [str(number), namespace, _KEY])
+    sql.execute(session, profile.sql(WRITE_VALUE), [str(number), namespace, _KEY])
 
 
 def _looks(profile: Profile, namespace: str, replica: str) -> Script:

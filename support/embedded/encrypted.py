@@ -5,7 +5,6 @@ an etcd and a HAProxy of its own, but no tables; its PostgreSQL is another one, 
 booted when it is first needed, and ends with the sandbox.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from support.embedded import programs
@@ -21,7 +20,7 @@ FILE = "encrypted.json"
 """In the sandbox's directory: the topology of the smaller cluster, once it is up."""
 
 
-def encrypted(topology: Topology, on_progress: Callable[[str], None] = lambda line: None) -> Topology:
+def encrypted(topology: Topology) -> Topology:
     """The cluster on which the scenarios about TLS run: the given one, unless that has to be another.
 
     Boots the other one if it is not up. Raises ClusterDidNotStart, or UsageError if a program is missing.
@@ -35,7 +34,7 @@ def encrypted(topology: Topology, on_progress: Callable[[str], None] = lambda li
         sandbox = replace(attach(topology.sandbox), annex=True)
         if sandbox.hosts:
             raise ClusterDidNotStart("the cluster for the scenarios about TLS did not start when it was first needed")
-        boot(sandbox, layout, found, on_progress, credentials=Credentials.of(topology)).save(file)
+        boot(sandbox, layout, found, lambda line: None, credentials=Credentials.of(topology)).save(file)
     return Topology.load(file)
 
 

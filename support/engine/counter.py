@@ -14,32 +14,27 @@ from support import sql
 from support.engine.checks.exactly_once import Applied
 from support.engine.workload import Script, Task, Turn, Workload
 from support.errors import ConnectFailed
+from support.example_app.entries import INSERT_ENTRY, READ_VALUE, WRITE_VALUE
 from support.example_app.profile import Profile
 from support.waiting import eventually
 
 INCREMENT = "increment"
 KEY = "counter"
-_CREATE = (
-    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
-    "VALUES (%s, %s, %s{entries.filling})"
-)
-_READ = "SELECT {entries.value}::bigint FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
-_WRITE = "UPDATE {entries} SET {entries.value} = %s WHERE {entries.namespace} = %s AND {entries.key} = %s"
 
 
 def create(where: sql.Endpoint, profile: Profile, namespace: str) -> None:
     """Store a counter that stands at 0: an entry whose value is the number."""
-    sql.execute(where, profile.sql(_CREATE), [namespace, KEY, "0"])
+    sql.execute(where, profile.sql(INSERT_ENTRY), [namespace, KEY, "0"])
 
 
 def reading(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str) -> int:
     """The value of the counter."""
-    return int(sql.value(where, profile.sql(_READ), [namespace, KEY]))
+    return int(sql.value(where, profile.sql(READ_VALUE), [namespace, KEY]))
 
 
 def final_reading(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str) -> int:
     """The value of the counter on a primary. A former leader cannot answer."""
-    return int(sql.value(where, profile.sql(f"{_READ} FOR UPDATE"), [namespace, KEY]))
+    return int(sql.value(where, profile.sql(f"{READ_VALUE} FOR UPDATE"), [namespace, KEY]))
 
 
 def increments(profile: Profile, namespace: str, times: int | None = None) -> Script:
@@ -48,7 +43,7 @@ def increments(profile: Profile, namespace: str, times: int | None = None) -> Sc
     def increment(session: sql.Session) -> int:
         # Two statements on purpose: only the row lock keeps another client from writing in between.
         written = final_reading(session, profile, namespace) + 1
-        sql.execute(session, profile.sql(_WRITE), [str(written), namespace, KEY])
+        sql.execute(session, profile.sql(WRITE_VALUE), [str(written), namespace, KEY])
         return written
 
     def script(turn: Turn) -> Task | None:
@@ -86,7 +81,7 @@ Execute = Callable[[str, Mapping[str, Any]], object]
 """Runs a statement with its values, and commits it."""
 
 
-def operations(profile: Profile, namespace: str, statement: str = _ONCE, pool: Execute | None = None) -> Script:
+def operations(profile: Profile, namespace: str, pool: Execute | None = None) -> Script:
     """Each client adds one, again and again, by its own session or by the `pool`, which all clients share.
 
     Each operation is repeated until it is acknowledged.
@@ -94,7 +89,7 @@ def operations(profile: Profile, namespace: str, statement: str = _ONCE, pool: E
 
     def script(turn: Turn) -> Task:
         operation = f"{turn.client}-{turn.number}"
-        given = (profile.sql(statement), _values(namespace, operation))
+        given = (profile.sql(_ONCE), _values(namespace, operation))
         by_pool = partial(_count_by, pool, *given) if pool else None
         perform: Callable[[sql.Session], object] = partial(_count, *given)
         return Task(COUNT, operation, None, perform, retried=True, by_pool=by_pool)

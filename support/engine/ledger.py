@@ -4,21 +4,20 @@
 
     gunzip -c ledger.json.gz > ledger.json && elle-cli --model set ledger.json
 
-Sources: https://github.com/ligurio/elle-cli (README, "set"; src/elle_cli/cli.clj, `read-json-history`: one JSON array)
+Source: https://github.com/ligurio/elle-cli (README, "set")
 """
 
-import itertools
-import json
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from support import sql
 from support.engine.checks.durability import lost_reach_back, lost_writes
+from support.engine.elle import Invocation, as_events
 from support.engine.history import History, Operation, Outcome
 from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
 from support.errors import ConnectFailed
+from support.example_app.entries import DELETE_ENTRY, INSERT_ENTRY
 from support.example_app.profile import Profile
 from support.run import new_id
 from support.waiting import eventually
@@ -26,12 +25,7 @@ from support.waiting import eventually
 APPEND, READ = "append", "read"
 LOST_REACH_BACK = "oldest lost write, acknowledged before the fault by"
 """The name of that figure."""
-_APPEND = (
-    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
-    "VALUES (%s, %s, %s{entries.filling})"
-)
 _CURSOR = "DECLARE ledger NO SCROLL CURSOR FOR SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s"
-_DELETE = "DELETE FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
 PAGE = 10_000
 """Entries that are fetched at a time."""
 
@@ -54,7 +48,7 @@ def size_of(namespace: str, entry: Operation) -> int:
 
 
 def _append(session: sql.Session, profile: Profile, namespace: str, entry: str) -> None:
-    sql.execute(session, profile.sql(_APPEND), [namespace, entry, entry])
+    sql.execute(session, profile.sql(INSERT_ENTRY), [namespace, entry, entry])
 
 
 def entries_on(where: sql.Endpoint, profile: Profile, namespace: str, primary: bool = True) -> Iterator[str]:
@@ -68,7 +62,7 @@ def entries_on(where: sql.Endpoint, profile: Profile, namespace: str, primary: b
         if primary:
             mark = f"read {new_id()}"
             _append(session, profile, namespace, mark)
-            sql.execute(session, profile.sql(_DELETE), [namespace, mark])
+            sql.execute(session, profile.sql(DELETE_ENTRY), [namespace, mark])
         sql.execute(session, profile.sql(_CURSOR), [namespace])
         while page := sql.rows(session, f"FETCH {PAGE} FROM ledger"):
             yield from (value for (value,) in page)
@@ -123,37 +117,21 @@ def _record(where: sql.Endpoint, profile: Profile, namespace: str, history: Hist
     history.append(Operation(-1, READ, namespace, found, Outcome.OK, begun, time.monotonic()))
 
 
-_TYPES = {Outcome.OK: "ok", Outcome.FAIL: "fail", Outcome.UNKNOWN: "info"}
 _FUNCTIONS = {APPEND: "add", READ: "read"}
-_NANOSECONDS = 1_000_000_000
 
 
 def as_set(history: History) -> str:
-    """The history as a JSON array, one event per line: the start and the end of each operation, in order of time.
-
-    Each read is of the whole ledger. The model of elle-cli knows appends and reads only; anything else is left out.
-    """
-    operations = [one for one in history if one.action in _FUNCTIONS]
-    events = sorted(itertools.chain.from_iterable(_events(operations)), key=lambda event: int(event["time"]))
-    lines = (json.dumps({"index": index, **event}) for index, event in enumerate(events))
-    return "[" + ",\n".join(lines) + "]\n"
-
-
-def _events(operations: list[Operation]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """The start and the end of each operation.
-
-    After an unknown outcome the client gets a new process number, because the operation may still happen later.
-    """
-    fresh = itertools.count()
-    process: dict[int, int] = {}
-    for one in sorted(operations, key=lambda one: one.begun):
-        if one.client not in process:
-            process[one.client] = next(fresh)
-        told = {"process": process[one.client], "f": _FUNCTIONS[one.action]}
-        if one.outcome is Outcome.UNKNOWN:
-            del process[one.client]
-        asked = None if one.action == READ else one.value
-        yield (
-            {"type": "invoke", **told, "value": asked, "time": round(one.begun * _NANOSECONDS)},
-            {"type": _TYPES[one.outcome], **told, "value": one.value, "time": round(one.ended * _NANOSECONDS)},
+    """The history for elle-cli's model "set". It knows appends and reads of the whole ledger; the rest is left out."""
+    return as_events(
+        Invocation(
+            one.client,
+            _FUNCTIONS[one.action],
+            None if one.action == READ else one.value,
+            one.value,
+            one.outcome,
+            one.begun,
+            one.ended,
         )
+        for one in history
+        if one.action in _FUNCTIONS
+    )

@@ -6,6 +6,7 @@ from contextlib import ExitStack, closing
 
 from support import sql
 from support.errors import ConnectFailed, Inconclusive
+from support.example_app.entries import INSERT_ENTRY, READ_VALUE
 from support.example_app.profile import Profile
 from support.target.cluster import Cluster
 from support.target.purposes import prompt_replicas
@@ -13,22 +14,16 @@ from support.waiting import NotYet, eventually
 
 _PAUSE = 0.01  # seconds between two attempts: the delay to measure is a few milliseconds
 
-_WRITE = (
-    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
-    "VALUES (%s, %s, %s{entries.filling})"
-)
-_FIND = "SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
-
 
 def write(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str, key: str) -> float:
     """Commit a marker; returns when the commit was acknowledged (monotonic clock)."""
-    sql.execute(where, profile.sql(_WRITE), [namespace, key, key])
+    sql.execute(where, profile.sql(INSERT_ENTRY), [namespace, key, key])
     return time.monotonic()
 
 
 def is_there(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str, key: str) -> bool:
     """Whether a marker is visible there now."""
-    found = sql.rows(where, profile.sql(_FIND), [namespace, key])
+    found = sql.rows(where, profile.sql(READ_VALUE), [namespace, key])
     return found == [(key,)]
 
 

@@ -13,6 +13,14 @@ from support.errors import Inconclusive
 from support.example_app.profile import Profile, quoted
 from support.example_app.vectors import VectorDialect
 
+INSERT_ENTRY = (
+    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
+    "VALUES (%s, %s, %s{entries.filling})"
+)
+"""For `Profile.sql`, as those below; with a namespace, a key and a value."""
+READ_VALUE = "SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
+WRITE_VALUE = "UPDATE {entries} SET {entries.value} = %s WHERE {entries.namespace} = %s AND {entries.key} = %s"
+DELETE_ENTRY = "DELETE FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
 _OPTIONAL = ("embedding", "metadata")
 """The columns that the application's table may lack."""
 _PAGE = 200  # rows per INSERT when many are stored
@@ -74,8 +82,7 @@ class EntryStore:
 
     def update(self, namespace: str, key: str, value: str) -> int:
         """Change the value of an entry; returns how many entries were changed."""
-        statement = "UPDATE {entries} SET {entries.value} = %s WHERE {entries.namespace} = %s AND {entries.key} = %s"
-        return sql.execute(self._where, self._profile.sql(statement), [value, namespace, key])
+        return sql.execute(self._where, self._profile.sql(WRITE_VALUE), [value, namespace, key])
 
     def update_each(self, namespace: str, keys: Iterable[str], value: str) -> int:
         """Set the value of the entries under some keys; returns how many were changed."""
@@ -83,8 +90,7 @@ class EntryStore:
 
     def delete(self, namespace: str, key: str) -> int:
         """Remove an entry; returns how many were removed."""
-        statement = "DELETE FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
-        return sql.execute(self._where, self._profile.sql(statement), [namespace, key])
+        return sql.execute(self._where, self._profile.sql(DELETE_ENTRY), [namespace, key])
 
     def delete_each(self, namespace: str, keys: Iterable[str]) -> int:
         """Remove the entries under some keys; returns how many were removed."""

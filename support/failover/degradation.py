@@ -17,6 +17,7 @@ from support.engine.ledger import APPEND
 from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
+from support.example_app.entries import READ_VALUE
 from support.example_app.profile import Profile
 from support.target.leadership import routes
 from support.target.members import NO_ANSWER
@@ -28,7 +29,6 @@ from support.waiting import NotYet, eventually
 LOOKUP = "lookup"
 ENTRY = "the entry that is looked up"
 """Its key, and its value."""
-_READ = "SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
 _READING_PACE = 0.02  # seconds between two questions of a reader
 
 
@@ -36,7 +36,7 @@ def lookups(profile: Profile, namespace: str) -> Script:
     """Each client reads one and the same entry until it is stopped. The recorded value is the answer."""
 
     def look_up(session: sql.Session) -> str:
-        found = sql.rows(session, profile.sql(_READ), [namespace, ENTRY])
+        found = sql.rows(session, profile.sql(READ_VALUE), [namespace, ENTRY])
         return str(found[0][0]) if found else "nothing"
 
     def script(_: Turn) -> Task:

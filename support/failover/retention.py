@@ -6,7 +6,8 @@ https://github.com/citusdata/citus/issues/6548 (prepared transactions that nobod
 https://github.com/hapostgres/pg_auto_failover/issues/662 (a standby's slot 1.2 million transactions behind)
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from support import sql
 from support.failover.retention_checks import OpenTransaction, RetainingSlot
@@ -14,6 +15,7 @@ from support.target.cluster import Cluster
 from support.target.members import NoAnswer, ask_in_parallel
 from support.timeouts import REST
 
+T = TypeVar("T")
 _SLOTS = """
     SELECT slot_name, slot_type, active, coalesce(wal_status, ''),
            coalesce(pg_wal_lsn_diff(
@@ -46,32 +48,27 @@ _HOLDS_NOTHING = "SELECT pg_is_in_recovery() AND NOT current_setting('hot_standb
 
 def slots(cluster: Cluster) -> dict[str, list[RetainingSlot] | NoAnswer]:
     """Member -> its replication slots, and how much each keeps back."""
-
-    def asked(member: str) -> list[RetainingSlot]:
-        with sql.session(cluster.of_member(member), connect_timeout=REST) as session:
-            return [RetainingSlot(*row) for row in sql.rows(session, _SLOTS)]
-
-    return ask_in_parallel(cluster.members, asked)
+    return _of_each_member(cluster, lambda session: [RetainingSlot(*row) for row in sql.rows(session, _SLOTS)])
 
 
 def slot_limits(cluster: Cluster) -> dict[str, int | NoAnswer]:
     """Member -> max_slot_wal_keep_size in MB; -1 if its slots may keep any amount of WAL."""
-
-    def asked(member: str) -> int:
-        with sql.session(cluster.of_member(member), connect_timeout=REST) as session:
-            return int(sql.value(session, _UNLIMITED))
-
-    return ask_in_parallel(cluster.members, asked)
+    return _of_each_member(cluster, lambda session: int(sql.value(session, _UNLIMITED)))
 
 
 def prepared_transactions(cluster: Cluster) -> dict[str, list[OpenTransaction] | NoAnswer]:
     """Member -> the prepared transactions there."""
+    return _of_each_member(cluster, lambda session: [OpenTransaction(*row) for row in sql.rows(session, _PREPARED)])
 
-    def asked(member: str) -> list[OpenTransaction]:
+
+def _of_each_member(cluster: Cluster, asked: Callable[[sql.Session], T]) -> dict[str, T | NoAnswer]:
+    """Member -> the answer in a session of the application's."""
+
+    def ask(member: str) -> T:
         with sql.session(cluster.of_member(member), connect_timeout=REST) as session:
-            return [OpenTransaction(*row) for row in sql.rows(session, _PREPARED)]
+            return asked(session)
 
-    return ask_in_parallel(cluster.members, asked)
+    return ask_in_parallel(cluster.members, ask)
 
 
 def open_transactions(cluster: Cluster) -> dict[str, list[OpenTransaction] | NoAnswer]:

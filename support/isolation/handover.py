@@ -10,14 +10,12 @@ from support.isolation.levels import Level
 from support.isolation.transactions import Item
 from support.isolation.workloads import Items
 
-_ALL_AT_ONCE = "When 8 clients run 120 transactions each at serializable"
-
 
 class IsolationHandover(Handover):
     """Concurrent transactions."""
 
-    level: Annotated[Level, _ALL_AT_ONCE]
-    items: Annotated[Items, _ALL_AT_ONCE]
+    level: Annotated[Level, "When 8 clients run 120 transactions each at serializable"]
+    items: Annotated[Items, "Given lists, registers and sets on one server"]
 
     followed: Annotated[History, "When each endpoint is asked 100 times for what the other one has"]
 

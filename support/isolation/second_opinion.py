@@ -11,12 +11,13 @@ Source of the format: https://github.com/ligurio/elle-cli (README, "list-append"
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from support.engine.elle import Invocation, as_events
 from support.engine.finding import Finding
 from support.engine.history import Outcome
 from support.errors import ProcessFailed
@@ -32,8 +33,6 @@ MODELS = {
 """Level -> what adya and Elle call it."""
 _ENDS_WITHIN = 120.0
 """Seconds; a history of thousands of transactions takes a fraction of one."""
-_TYPES = {Outcome.OK: "ok", Outcome.FAIL: "fail", Outcome.UNKNOWN: "info"}
-_NANOSECONDS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -89,37 +88,15 @@ def agrees(ours: Finding, theirs: Opinion) -> Finding:
 
 
 def as_list_append(transactions: Sequence[Transaction]) -> str:
-    """The transactions as a JSON array of events, one a line: the beginning and the end of each, in order of time.
-
-    After an unknown outcome the client gets a new process number, because its transaction may still commit later.
-    """
-    moments = [*_events(transactions)]
-    ordered = sorted(moments, key=lambda event: (event["time"], event["type"] == "invoke"))
-    return "[" + ",\n".join(json.dumps({"index": index, **event}) for index, event in enumerate(ordered)) + "]\n"
+    """The transactions for the model "list-append": what each did with lists."""
+    return as_events(map(_invocation, transactions))
 
 
-def _events(transactions: Sequence[Transaction]) -> Iterator[dict[str, Any]]:
-    process: dict[int, int] = {}
-    fresh = 0
-    for one in sorted(transactions, key=lambda one: one.begun):
-        steps = [access for access in one.accesses if access.kind is Kind.LIST]
-        if one.client not in process:
-            process[one.client], fresh = fresh, fresh + 1
-        told = {"process": process[one.client], "f": "txn"}
-        if one.outcome is Outcome.UNKNOWN:
-            del process[one.client]
-        yield {
-            "type": "invoke",
-            **told,
-            "value": [_step(access, answered=False) for access in steps],
-            "time": round(one.begun * _NANOSECONDS),
-        }
-        yield {
-            "type": _TYPES[one.outcome],
-            **told,
-            "value": [_step(access, answered=one.outcome is Outcome.OK) for access in steps],
-            "time": round(one.ended * _NANOSECONDS),
-        }
+def _invocation(one: Transaction) -> Invocation:
+    steps = [access for access in one.accesses if access.kind is Kind.LIST]
+    asked = [_step(access, answered=False) for access in steps]
+    answered = [_step(access, answered=one.outcome is Outcome.OK) for access in steps]
+    return Invocation(one.client, "txn", asked, answered, one.outcome, one.begun, one.ended)
 
 
 def _step(access: Access, answered: bool) -> list[Any]:

@@ -10,6 +10,7 @@ from support import sql
 from support.engine.history import History, Operation, Outcome
 from support.engine.workload import Script, Task, Turn, Workload
 from support.errors import Inconclusive, NotInTime
+from support.example_app.entries import INSERT_ENTRY, READ_VALUE, WRITE_VALUE
 from support.example_app.profile import Profile
 from support.isolation.session_checks import FOLLOW, READ, WRITE_AND_READ
 from support.target.cluster import Cluster
@@ -17,30 +18,23 @@ from support.target.members import NO_ANSWER
 from support.waiting import NotYet, eventually
 
 _KEY = "version"
-_CREATE = (
-    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
-    "VALUES (%s, %s, '0'{entries.filling})"
-)
-_WHERE = " WHERE {entries.namespace} = %s AND {entries.key} = %s"
-_WRITE = "UPDATE {entries} SET {entries.value} = %s" + _WHERE
-_READ = "SELECT {entries.value} FROM {entries}" + _WHERE
 _PAUSE = 0.005  # seconds between two looks for a version that is late
 
 
 def create(where: sql.Endpoint, profile: Profile, namespace: str, key: str = _KEY) -> None:
     """Store version 0."""
-    sql.execute(where, profile.sql(_CREATE), [namespace, key])
+    sql.execute(where, profile.sql(INSERT_ENTRY), [namespace, key, "0"])
 
 
 def version(where: sql.Endpoint | sql.Session, profile: Profile, namespace: str, key: str = _KEY) -> int:
     """The version that is there; -1 where there is none."""
-    found = sql.rows(where, profile.sql(_READ), [namespace, key])
+    found = sql.rows(where, profile.sql(READ_VALUE), [namespace, key])
     return int(found[0][0]) if found else -1
 
 
 def write(where: sql.Session, profile: Profile, namespace: str, number: int, key: str = _KEY) -> None:
     """Commit a version."""
-    sql.execute(where, profile.sql(_WRITE), [str(number), namespace, key])
+    sql.execute(where, profile.sql(WRITE_VALUE), [str(number), namespace, key])
 
 
 def writing_and_reading(profile: Profile, namespace: str, times: int) -> Script:

@@ -17,6 +17,7 @@ from support.engine.history import History, Outcome
 from support.engine.workload import Client, Script, Task, Turn, Workload
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
+from support.example_app.entries import INSERT_ENTRY, READ_VALUE
 from support.example_app.profile import Profile
 from support.isolation.levels import Level
 from support.isolation.transactions import FINAL_READER, TRANSACTION, Access, Item, Kind
@@ -34,12 +35,7 @@ _WRITES = 0.5  # the share of statements that write
 _ABANDONED = 0.04  # the share of transactions that are rolled back on purpose
 _KINDS = (Kind.LIST, Kind.LIST, Kind.REGISTER, Kind.REGISTER, Kind.SET)
 
-_CREATE = (
-    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
-    "VALUES (%s, %s, %s{entries.filling})"
-)
 _WHERE = " WHERE {entries.namespace} = %s AND {entries.key} = %s"
-_READ = "SELECT {entries.value} FROM {entries}" + _WHERE
 _APPEND = "UPDATE {entries} SET {entries.value} = {entries.value} || ' ' || %s" + _WHERE
 _SET = (
     "UPDATE {entries} SET {entries.value} = 'register ' || %s || ' after ' || split_part({entries.value}, ' ', 2)"
@@ -92,7 +88,7 @@ class Items:
         with sql.session(where, autocommit=False) as session:
             for item in self.rows:
                 values = [self.namespace_of(item), _key(item), str(item[0])]
-                sql.execute(session, self.profile.sql(_CREATE), values)
+                sql.execute(session, self.profile.sql(INSERT_ENTRY), values)
             session.commit()
 
     def perform(self, session: sql.Session, access: Access) -> Access:
@@ -102,7 +98,7 @@ class Items:
             return self._set(session, access)
         place = [self.namespace_of(item), _key(item)]
         if written is None:
-            return Access(*item, saw=_numbers(item[0], sql.rows(session, self.profile.sql(_READ), place)))
+            return Access(*item, saw=_numbers(item[0], sql.rows(session, self.profile.sql(READ_VALUE), place)))
         if item[0] is Kind.LIST:
             sql.execute(session, self.profile.sql(_APPEND), [str(written), *place])
             return access
@@ -115,7 +111,7 @@ class Items:
             found = sql.rows(session, self.profile.sql(_MEMBERS), [list(self.namespaces), member])
             return Access(*access.item, saw=tuple(sorted(int(key.rpartition(" ")[2]) for (key,) in found)))
         namespace = self.namespaces[access.wrote % len(self.namespaces)]
-        sql.execute(session, self.profile.sql(_CREATE), [namespace, f"{_key(access.item)} {access.wrote}", member])
+        sql.execute(session, self.profile.sql(INSERT_ENTRY), [namespace, f"{_key(access.item)} {access.wrote}", member])
         return access
 
 

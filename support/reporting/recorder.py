@@ -72,14 +72,14 @@ class Judgement:
         words = reason or describe(error)
         return cls(verdict_of(error), words, trace_of(error), is_final(error), promises, is_unreached(error))
 
-    def and_then(self, error: BaseException, doing: str) -> "Judgement":
-        """The same with an error that came later, while `doing` something. The graver of the two counts, unless the
-        error says that nothing before it is evidence.
+    def and_then(self, error: BaseException) -> "Judgement":
+        """The same with an error of the cleanup after the scenario. The graver of the two counts, unless the error says
+        that nothing before it is evidence.
         """
         if isinstance(error, NoRoom):
             return replace(Judgement.on(error), reason=f"{describe(error)}; so this proves nothing: {self.reason}")
         failed = verdict_of(error) is Verdict.ERROR
-        later = Judgement.on(error, f"{doing} failed: {describe(error)}" if failed else "")
+        later = Judgement.on(error, f"cleaning up after the scenario failed: {describe(error)}" if failed else "")
         if not self.verdict.failed:
             return later
         both = tuple(dict.fromkeys((*self.also_broken, *later.also_broken)))
@@ -255,7 +255,7 @@ class Recorder:
         if judgement is None:
             return  # interrupted: it has no verdict
         for error in errors:
-            judgement = judgement.and_then(error, "cleaning up after the scenario")
+            judgement = judgement.and_then(error)
         self._record(_scenario(model), judgement, tuple(measures), incident, tuple(known_limits))
 
     def cleanup_failed(self, context: Any, function: Any, error: BaseException) -> None:
@@ -271,7 +271,7 @@ class Recorder:
             before = Judgement(
                 known.verdict, known.reason, known.trace, known.final, known.also_broken, known.unreached
             )
-        self._record(scenario, before.and_then(error, "cleaning up after the scenario"))
+        self._record(scenario, before.and_then(error))
 
     def feature_ended(self, model: Any) -> None:
         """after_feature: record what behave knows and no hook saw, such as a hook that failed."""

@@ -24,6 +24,7 @@ from support.waiting import NotYet, eventually
 MakeDamage = Callable[[Cluster], Fault]
 """Prepares a damage for one cluster. Nothing is changed before the damage is injected."""
 _RESET_VALUE = "SELECT reset_val FROM pg_settings WHERE name = %s"
+_READ_BY_ALL = 3.0  # seconds after which every member has read the shared configuration
 SILENCE = (*NO_ANSWER, NotAvailable, *ERRORS)
 
 
@@ -161,10 +162,10 @@ def in_own_file(name: str, value: str, shown: str) -> MakeDamage:
     return make
 
 
-def by_shared_configuration(values: Mapping[str, Any], pause: float = 3.0) -> MakeDamage:
+def by_shared_configuration(values: Mapping[str, Any]) -> MakeDamage:
     """Set keys of Patroni's shared configuration; nested ones as {"postgresql": {...}}.
 
-    Every member reads it once a second; after `pause` seconds each has.
+    Every member reads it once a second.
     """
 
     def make(cluster: Cluster) -> Damage:
@@ -174,7 +175,7 @@ def by_shared_configuration(values: Mapping[str, Any], pause: float = 3.0) -> Ma
         def check() -> None:
             for member in cluster.members:
                 found = _values_of(cluster.patroni(member).configuration(), values)
-                if found != values or time.monotonic() < done_at + pause:
+                if found != values or time.monotonic() < done_at + _READ_BY_ALL:
                     raise NotYet(f"{member} has {found}")
 
         return Damage(

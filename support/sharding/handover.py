@@ -56,7 +56,10 @@ class MoveHandover(Handover):
     before: Annotated[list[Placement], "When one worker group is drained"]
     meanwhile: Annotated[tuple[float, float], "When one worker group is drained"]
     """When shards began to be moved, and when that was over, on the monotonic clock."""
-    job: Annotated[ShardJob, "When that shard is moved to another worker group, and PostgreSQL on it is killed halfway"]
+    job: Annotated[
+        ShardJob,
+        "When that shard is moved to another worker group, and PostgreSQL on the target worker is killed halfway",
+    ]
     new_worker: Annotated[NewWorker, "When a new worker joins, and the tables are rebalanced"]
     planned: Annotated[PlannedMove, "Given two co-located tables of 8 shards, one shard with 10000 rows"]
 
@@ -65,7 +68,9 @@ class WorkerHandover(Handover):
     """Clients of worker groups."""
 
     accounts: Annotated[list[str], "Given 8 clients transferring between accounts on different worker groups"]
-    refused: Annotated[Attempt, "Then a write to worker group 1 is refused within 10 seconds, with an error that names"]
+    refused: Annotated[
+        Attempt, "Then a write to worker group 1 is refused within 10 seconds, with an error that names its node"
+    ]
 
     def __init__(self) -> None:
         self.ledgers: dict[int, Ledger] = {}

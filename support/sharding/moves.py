@@ -104,25 +104,22 @@ class ShardJob:
 
     def await_phase(self, phase: str, within: float) -> None:
         """Wait until every shard that is moving is in that phase. Raises Inconclusive when the job ends before."""
-
-        def reached() -> None:
-            if not self.runs:
-                raise Inconclusive(f"the job ended before it was seen in the phase {phase!r}: {self.error or 'done'}")
-            if {step.phase for step in self._look()} != {phase}:
-                raise NotYet(f"it is at {[str(step) for step in self.steps[-2:]]}")
-
-        eventually(reached, within=within, subject=f"the job is in the phase {phase!r}", retry_on=NO_ANSWER, pause=0.03)
+        self._await(lambda phases: phases == {phase}, f"the job is in the phase {phase!r}", within)
 
     def await_under_way(self, within: float) -> None:
         """Wait until any shard is half moved. Raises Inconclusive when the job ends before."""
+        self._await(lambda phases: not phases.isdisjoint(_UNDER_WAY), "a shard is half moved", within)
 
-        def reached() -> None:
+    def _await(self, reached: Callable[[set[str]], bool], subject: str, within: float) -> None:
+        """Wait until the phases of the shards that are moving are as wanted."""
+
+        def look() -> None:
             if not self.runs:
-                raise Inconclusive(f"the job ended before a shard was seen half moved: {self.error or 'done'}")
-            if not any(step.phase in _UNDER_WAY for step in self._look()):
+                raise Inconclusive(f"the job ended before it was seen that {subject}: {self.error or 'done'}")
+            if not reached({step.phase for step in self._look()}):
                 raise NotYet(f"it is at {[str(step) for step in self.steps[-2:]]}")
 
-        eventually(reached, within=within, subject="a shard is half moved", retry_on=NO_ANSWER, pause=0.03)
+        eventually(look, within=within, subject=subject, retry_on=NO_ANSWER, pause=0.03)
 
     def await_end(self) -> float:
         """Wait until it has ended, well or not, and record its progress meanwhile; returns the seconds that it took."""
@@ -329,15 +326,20 @@ def break_off(world: World, job: ShardJob, how: str) -> None:
     world.evidence.attach("the error of the rebalance", describe(job.error))
 
 
-VICTIMS = ("the session that moves it", "PostgreSQL on the source worker", "PostgreSQL on the target worker")
-"""What can be killed during a move, in the words of the scenarios."""
+def _killed_on(cluster: Cluster, group: int) -> tuple[Fault, str]:
+    leader = cluster.of_group(group).leader()
+    return PostgresKilled(cluster.site.hosts[leader]), leader
+
+
+_SESSION = "the session that moves it"
+_KILLS: Mapping[str, Callable[[Cluster, PlannedMove, ShardJob], tuple[Fault, str]]] = {
+    _SESSION: lambda cluster, planned, job: (SessionKilled(job.where, job.backend, _SESSION), cluster.leader()),
+    "PostgreSQL on the source worker": lambda cluster, planned, job: _killed_on(cluster, planned.source),
+    "PostgreSQL on the target worker": lambda cluster, planned, job: _killed_on(cluster, planned.target),
+}
+VICTIM = Kind.of("victim of a kill", _KILLS)
 
 
 def fault_of_move(world: World, victim: str, planned: PlannedMove, job: ShardJob) -> tuple[Fault, str]:
-    """The fault that kills `victim` during the move, and the member that it hits."""
-    cluster = world.cluster
-    if victim == "the session that moves it":
-        return SessionKilled(job.where, job.backend, victim), cluster.leader()
-    groups = {"PostgreSQL on the source worker": planned.source, "PostgreSQL on the target worker": planned.target}
-    leader = cluster.of_group(groups[victim]).leader()
-    return PostgresKilled(cluster.site.hosts[leader]), leader
+    """The fault that kills a VICTIM during the move, and the member that it hits."""
+    return _KILLS[victim](world.cluster, planned, job)

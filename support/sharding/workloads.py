@@ -12,6 +12,7 @@ from support.engine.ledger import appends
 from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
 from support.errors import Inconclusive
+from support.example_app.entries import INSERT_ENTRY
 from support.example_app.profile import Profile
 from support.sharding.checks import Account, Transfer
 from support.sharding.shards import namespace_on
@@ -39,10 +40,6 @@ TRANSFER = "transfer"
 OPENED_WITH = 1000
 LARGEST_AMOUNT = 1_000_000
 _ACCOUNT = "account"
-_INSERT = (
-    "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
-    "VALUES (%s, %s, %s{entries.filling})"
-)
 _MOVE = (
     "UPDATE {entries} SET {entries.value} = ({entries.value}::bigint + %s)::text "
     "WHERE {entries.namespace} = %s AND {entries.key} = %s"
@@ -59,7 +56,7 @@ def open_accounts(where: sql.Endpoint, profile: Profile, accounts: Iterable[str]
     """Accounts in these namespaces, each with OPENED_WITH."""
     with sql.session(where) as session:
         for account in accounts:
-            sql.execute(session, profile.sql(_INSERT), [account, _ACCOUNT, str(OPENED_WITH)])
+            sql.execute(session, profile.sql(INSERT_ENTRY), [account, _ACCOUNT, str(OPENED_WITH)])
 
 
 def start_transfers(world: World, clients: int) -> list[str]:
@@ -95,7 +92,7 @@ def transfers(profile: Profile, by_group: Sequence[Sequence[str]]) -> Script:
         def move(session: sql.Session) -> None:
             for account, change in changes:
                 sql.execute(session, profile.sql(_MOVE), [change, account, _ACCOUNT])
-                sql.execute(session, profile.sql(_INSERT), [account, name, str(change)])
+                sql.execute(session, profile.sql(INSERT_ENTRY), [account, name, str(change)])
 
         return Task(TRANSFER, name, Transfer(source, target, amount), move, transaction=True)
 

@@ -54,6 +54,7 @@ _DELAY, _NO_DELAY = "recovery_min_apply_delay", "0"
 _VERSION, _WITH_MESSAGES = "server_version_num", 140000
 """Logical messages, by which changes are followed, came with PostgreSQL 14."""
 _SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _CHECKSUMS, _DELAY)
+_NO_FAILSAFE = "there is no leader without the DCS"
 _NO_SLOTS = "a replica that was away for longer than WAL is kept has to be built anew"
 _NO_CHECKSUMS = "a page that its disk has damaged is read as if it were right"
 _SLOTS_FILL = "a replication slot that nobody reads from keeps WAL until the disk of its server is full"
@@ -205,7 +206,7 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
     if asynchronous and not expected.wants_synchronous:
         losses = accepted_losses(asynchronous, baseline.groups, expected)
         why = "; ".join(dict.fromkeys(one.why for one in losses.values()))
-        said = "as [expect] declares" if expected.synchronous is False else "and [expect] does not say otherwise"
+        said = _by_whom(expected.synchronous)
         yield "synchronous", f"Patroni's synchronous_mode is off{_in(asynchronous)}, {said}: {why}"
     barred = [
         group
@@ -216,24 +217,20 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         yield "synchronous", f"no replica{_in(barred)} may be a synchronous standby, by their tags"
     without_failsafe = [group for group, one in baseline.groups.items() if not one.failsafe]
     if without_failsafe and not expected.failsafe:
-        said = "as [expect] declares" if expected.failsafe is False else "and [expect] does not say otherwise"
-        yield (
-            "failsafe",
-            f"Patroni's failsafe_mode is off{_in(without_failsafe)}, {said}: there is no leader without the DCS",
-        )
+        said = _by_whom(expected.failsafe)
+        yield "failsafe", f"Patroni's failsafe_mode is off{_in(without_failsafe)}, {said}: {_NO_FAILSAFE}"
     slotless = [group for group, one in baseline.groups.items() if not one.slots]
     if slotless and not expected.replication_slots:
-        said = "as [expect] declares" if expected.replication_slots is False else "and [expect] does not say otherwise"
+        said = _by_whom(expected.replication_slots)
         yield "replication_slots", f"Patroni's use_slots is off{_in(slotless)}, {said}: {_NO_SLOTS}"
     if baseline.no_checksums and not expected.data_checksums:
-        said = "as [expect] declares" if expected.data_checksums is False else "and [expect] does not say otherwise"
+        said = _by_whom(expected.data_checksums)
         yield "data_checksums", f"data_checksums is off on every member, {said}: {_NO_CHECKSUMS}"
-    if expected.leader_serves_reads or (baseline.leader_serves_reads and expected.leader_serves_reads is None):
-        said = "as [expect] declares" if expected.leader_serves_reads else "and [expect] does not say otherwise"
-        yield "reads_apart", f"the read endpoint leads to the leader, too, {said}"
     if baseline.unbounded_slots and not expected.bounded_slots:
-        said = "as [expect] declares" if expected.bounded_slots is False else "and [expect] does not say otherwise"
+        said = _by_whom(expected.bounded_slots)
         yield "bounded_slots", f"max_slot_wal_keep_size is -1 on every member, {said}: {_SLOTS_FILL}"
+    if expected.leader_serves_reads or (baseline.leader_serves_reads and expected.leader_serves_reads is None):
+        yield "reads_apart", f"the read endpoint leads to the leader, too, {_by_whom(expected.leader_serves_reads)}"
     if baseline.not_logical:
         yield "logical", baseline.not_logical
     if baseline.not_copyable:
@@ -253,6 +250,11 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
             "spare_dcs",
             f"etcd has {baseline.voters} voting member{'s' if baseline.voters > 1 else ''}, none to spare",
         )
+
+
+def _by_whom(declared: bool | None) -> str:
+    """Whether what the cluster is configured for is also declared."""
+    return "and [expect] does not say otherwise" if declared is None else "as [expect] declares"
 
 
 def _of_replicas(topology: Topology, baseline: Baseline, expected: Expectations) -> Iterator[tuple[str, str]]:

@@ -19,8 +19,8 @@ from support.hosts.remote import HostAccess, RemoteSite
 from support.sql import Endpoint
 from support.target.patroni import ClusterView, PatroniApi
 from support.target.redis import client_of, primaries_of, unlink
-from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
-from support.timeouts import REST, SCAN
+from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
+from support.timeouts import SCAN
 from support.waiting import NotYet
 
 _NODE = "SELECT nodename, nodeport FROM pg_dist_node WHERE groupid = %s AND noderole = 'primary'"
@@ -224,11 +224,16 @@ class Cluster:
 
     # The cache
 
-    def redis(self, timeout: float = REST) -> redis.Redis:
-        """A direct client of Redis, past the application's cache; `timeout` is for each answer, in seconds."""
+    @property
+    def redis_address(self) -> RedisAddress:
+        """Where Redis is, and how to log in there. Raises NotAvailable where the target has none."""
         if self.topology.redis is None:
             raise NotAvailable("the target has no Redis (REDIS_HOST)")
-        return client_of(self.topology.redis, timeout)
+        return self.topology.redis
+
+    def redis(self) -> redis.Redis:
+        """A direct client of Redis, past the application's cache. Raises NotAvailable where the target has none."""
+        return client_of(self.redis_address)
 
     @property
     def statistics_page(self) -> StatisticsPage:

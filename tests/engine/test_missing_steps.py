@@ -1,11 +1,18 @@
 """A step whose Given is missing ends as an error that names one, not as a broken promise or a puzzle."""
 
-from collections.abc import Callable
+import ast
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
+from program import ROOT
 
 from support.cache.handover import CacheHandover
+from support.cli.handed_over import exchange
+from support.cli.new import TEMPLATE
+from support.cli.steps import matching, steps
 from support.engine.world import World
 from support.errors import MissingStep
 from support.failover.handover import FailoverHandover
@@ -13,6 +20,25 @@ from support.reporting.evidence import Evidence
 from support.run import Run
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, Topology
+
+
+def _sentences() -> Iterator[tuple[str, str, str]]:
+    """Where a sentence is that errors name, the handed-over value that they are about, if any, and the sentence."""
+    for file in (*ROOT.glob("support/**/*.py"), *ROOT.glob("steps/**/*.py")):
+        where, text = ".".join(file.relative_to(ROOT).with_suffix("").parts), file.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            match node:
+                case ast.ClassDef(name=name, bases=[ast.Name("Handover")]):
+                    kind = getattr(import_module(where), name)
+                    for value, hint in get_type_hints(kind, include_extras=True).items():
+                        for sentence in getattr(hint, "__metadata__", ()):
+                            yield f"{where} {value}", value, sentence
+                case ast.Call(func=ast.Name("missing"), args=[ast.Constant(str(what)), ast.Constant(str(sentence))]):
+                    yield f"{where} {what}", "", sentence
+
+
+SENTENCES = list(_sentences())
+STEPS = (*steps(), *steps(TEMPLATE / "steps"))
 
 
 @pytest.fixture
@@ -39,6 +65,14 @@ def test_what_no_step_has_provided_is_named_with_one_that_does(
 ) -> None:
     with pytest.raises(MissingStep, match=named):
         use(world)
+
+
+@pytest.mark.parametrize(("value", "sentence"), [one[1:] for one in SENTENCES], ids=[one[0] for one in SENTENCES])
+def test_a_sentence_that_is_named_is_a_step_and_provides_the_value(value: str, sentence: str) -> None:
+    keyword, _, words = sentence.partition(" ")
+    (step,) = matching(words, [one for one in STEPS if one.keyword in (keyword.lower(), "step")])
+    provided = exchange(f"{step.file}:{step.line}")
+    assert not value or value in provided.sets | {one.name for one in provided.provides}
 
 
 def test_one_client_is_not_any_of_several(world: World) -> None:

@@ -61,6 +61,6 @@ def test_a_full_disk_is_told(on_a_disk: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize("before", [Verdict.BROKEN, Verdict.INCONCLUSIVE, Verdict.ERROR])
 def test_nothing_is_broken_because_our_own_disk_is_full(before: Verdict) -> None:
     seen = Judgement(before, "clients were interrupted for 40 s", final=True)
-    judged = seen.and_then(NoRoom("0 MB are free"), "cleaning up after the scenario")
+    judged = seen.and_then(NoRoom("0 MB are free"))
     assert (judged.verdict, judged.final) == (Verdict.ERROR, False)
     assert judged.reason == "0 MB are free; so this proves nothing: clients were interrupted for 40 s"

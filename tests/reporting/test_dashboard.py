@@ -356,11 +356,11 @@ def test_the_summary_says_what_was_lost_and_what_comes_first(tmp_path: Path) -> 
     record = record_of(tmp_path / "lost", lost, ScenarioResult(READS, Verdict.BROKEN, "slow"))
     states, now = grid.states(record, LISTED), past.run_of(record)
     risk = "Data is at risk: 2 acknowledged writes lost after faults. Next: fix "
-    assert summary(record, states, now, {}) == f"{risk}FO-02, PF-01."
-    caused = summary(record, states, now, {"FO-02": ["PF-01"]})
+    assert summary(states, now, {}) == f"{risk}FO-02, PF-01."
+    caused = summary(states, now, {"FO-02": ["PF-01"]})
     assert caused == f"{risk}PF-01, then run FO-02 again (PF-01 may be the cause)."
     unclear = record_of(tmp_path / "unclear", ScenarioResult(READS, Verdict.INCONCLUSIVE, "busy"))
-    told = summary(unclear, grid.states(unclear, LISTED), past.run_of(unclear), {})
+    told = summary(grid.states(unclear, LISTED), past.run_of(unclear), {})
     assert told == "Next: run PF-01 again, not judged in this run."
 
 

@@ -83,6 +83,9 @@ def test_slots_without_a_limit() -> None:
     assert limits(unlimited, bounded_slots=True) == limits(CAREFUL_BASELINE)
     modes = dict(_modes_not_promised(Topology("db", Login("app", ""), Address("h", 1)), unlimited, Expectations()))
     assert "max_slot_wal_keep_size is -1 on every member, and [expect] does not say otherwise" in modes["bounded_slots"]
+    declared = Expectations(bounded_slots=False)
+    modes = dict(_modes_not_promised(Topology("db", Login("app", ""), Address("h", 1)), unlimited, declared))
+    assert "max_slot_wal_keep_size is -1 on every member, as [expect] declares" in modes["bounded_slots"]
 
 
 def purposes(**delays: str) -> dict[int, dict[str, Purpose]]:

@@ -75,3 +75,9 @@ def test_logins_may_find_the_tables_of_another_schema_first(cluster: Cluster) ->
     ours = cluster.with_tables_of("ours")
     assert ours.write.options["options"] == ours.of_member("b1").options["options"] == "-c search_path=ours,public"
     assert "options" not in cluster.write.options
+
+
+def test_a_target_without_a_redis_is_told_apart_from_one_that_does_not_answer(cluster: Cluster) -> None:
+    for ask in (lambda: cluster.redis_address, cluster.redis):
+        with pytest.raises(NotAvailable, match=r"the target has no Redis \(REDIS_HOST\)"):
+            ask()

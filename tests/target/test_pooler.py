@@ -227,7 +227,7 @@ def test_a_pooler_of_sessions_is_like_a_server(postgres: sql.Endpoint, tmp_path:
 def test_in_doubt_nothing_is_set(
     postgres: sql.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object], why: str
 ) -> None:
-    monkeypatch.setattr(sql, "GRACE", 0)
+    monkeypatch.setattr(sql.sessions, "GRACE", 0)
     with pgbouncer(tmp_path, free_port(), postgres, "session", **settings) as there:
         topology = discovered(there)
         assert topology.lacks["backends"] == why.format(which="write")
@@ -240,7 +240,7 @@ def test_in_doubt_nothing_is_set(
 def test_a_login_that_a_pool_lets_wait_is_given_up(
     postgres: sql.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sql, "GRACE", 0)
+    monkeypatch.setattr(sql.sessions, "GRACE", 0)
     unanswered = r"right after the login: the server gave no answer within 1 s"
     with (
         pgbouncer(tmp_path, free_port(), postgres, "session") as there,

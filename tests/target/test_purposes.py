@@ -235,7 +235,7 @@ def test_one_that_should_read_the_archive_and_streams(stack: ExitStack) -> None:
 def test_a_standby_cluster_is_refused(stack: ExitStack, followed: dict[str, object], told: str) -> None:
     leading = Member("pg1", "standby_leader", "pg1:5432", "pg1:8008", None, configuration={"standby_cluster": followed})
     at = Address("127.0.0.1", stack.enter_context(patroni(leading, [leading])))
-    (answer,) = patronis_at([at]).values()
+    (answer,) = patronis_at([at], PLAIN).values()
     assert isinstance(answer, PatroniAnswer)
     with pytest.raises(
         UsageError, match=f"cluster test is a standby cluster, .*the cluster that it follows{told} instead"

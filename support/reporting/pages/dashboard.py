@@ -102,9 +102,7 @@ def took(record: RunRecord) -> str:
     return "; ".join(parts)
 
 
-def summary(
-    record: RunRecord, states: Sequence[PromiseState], run: PastRun, causes: Mapping[str, Sequence[str]]
-) -> str:
+def summary(states: Sequence[PromiseState], run: PastRun, causes: Mapping[str, Sequence[str]]) -> str:
     """What was lost or may be, and what to do next, in a sentence or two; empty where nothing is to be done."""
     broken = [one for one in states if one.word == "broken"]
     unclear = [one.promise.id for one in states if one.word in UNCLEAR]
@@ -157,7 +155,7 @@ def context(
     times = [one.without_writes or 0.0 for one in found] + [one.limit or 0.0 for one in found]
     flaky_before = Counter(title for one in past for title in one.flaky)
     return {
-        "summary": summary(record, states, run, causes),
+        "summary": summary(states, run, causes),
         "broken": failing["broken"],
         "judged_not": failing["error"] + failing["inconclusive"],
         "troubles": record.troubles,

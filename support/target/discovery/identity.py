@@ -13,7 +13,7 @@ from support.target.discovery.addresses import POSTGRES, Reach, reach_each
 from support.target.login import salt
 from support.target.members import NoAnswer, ask_in_parallel
 from support.target.patroni import LEADER_ROLES, ClusterView, PatroniApi
-from support.target.topology import PLAIN, Address, WebAccess
+from support.target.topology import Address, WebAccess
 from support.timeouts import REST
 from support.waiting import NotYet
 
@@ -149,7 +149,7 @@ class PatroniAnswer:
         return frozenset(member.name for member in self.view.members)
 
 
-def patronis_at(addresses: Iterable[Address], access: WebAccess = PLAIN) -> dict[Address, PatroniAnswer | NoAnswer]:
+def patronis_at(addresses: Iterable[Address], access: WebAccess) -> dict[Address, PatroniAnswer | NoAnswer]:
     """The answer at each of those addresses, all asked at the same time."""
     by_name = {str(address): address for address in addresses}
     answers = ask_in_parallel(by_name, lambda name: _patroni_at(by_name[name], access))

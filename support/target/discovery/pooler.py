@@ -1,5 +1,6 @@
 """A pooler in front of an endpoint: whether sessions have backends of their own there, which are reset after them."""
 
+import enum
 from contextlib import ExitStack
 from random import Random
 
@@ -20,19 +21,32 @@ _MARK = "accept.left_by_a_session"
 """A setting that means nothing to anybody."""
 
 
-def lacking(endpoint: sql.Endpoint, which: str) -> str | None:
-    """Why sessions have no backends of their own there, to be used as they like; empty if a pooler sees to that.
+class Backends(enum.Enum):
+    """Whose backends sessions have at an endpoint."""
 
-    None without a pooler. In doubt they have none: what is set in a backend that others share stays there for them.
-    Raises TargetUnreachable where no transaction is possible, ConnectFailed or sql.Error where no session is.
+    OF_SERVER = enum.auto()
+    """Without a pooler, each has its own."""
+    OF_SESSION = enum.auto()
+    """A pooler keeps one for each session, and resets it afterwards."""
+    SHARED = enum.auto()
+    """A pooler lends them, or is not known not to: what is set there may stay for its other clients."""
+
+
+def look(endpoint: sql.Endpoint, which: str) -> tuple[Backends, str]:
+    """Whose backends sessions have there, and, where they are shared, how that is known.
+
+    In doubt they are shared. Raises TargetUnreachable where no transaction is possible, ConnectFailed or sql.Error
+    where no session is.
     """
     with sql.session(endpoint) as session:
         if session.own_backend:
-            return None
+            return Backends.OF_SERVER, ""
     if not _keep_their_backends(endpoint):
         _require_transactions(endpoint)
-        return TRANSACTIONS.format(which=which)
-    return "" if _are_reset(endpoint) else LEAVES.format(which=which)
+        return Backends.SHARED, TRANSACTIONS.format(which=which)
+    if not _are_reset(endpoint):
+        return Backends.SHARED, LEAVES.format(which=which)
+    return Backends.OF_SESSION, ""
 
 
 def _keep_their_backends(endpoint: sql.Endpoint) -> bool:

@@ -80,7 +80,7 @@ def identify(page: StatisticsPage, said: ProxySettings, known: ProxyContext) -> 
             )
     page = replace(page, write_backends=write, read_backends=read, servers=names)
     balance = said.balance or next((now.algorithms[one] for one in read if one in now.algorithms), "")
-    if why := _not_spread(page, balance, reads, known):
+    if why := _not_spread(page, balance, reads):
         lacks["spread"] = why
     return page, lacks
 
@@ -177,7 +177,7 @@ def _plain(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
 
 
-def _not_spread(page: StatisticsPage, balance: str, reads: Traffic, known: ProxyContext) -> str:
+def _not_spread(page: StatisticsPage, balance: str, reads: Traffic) -> str:
     """Why it is unknown whether all replicas serve: clients elsewhere may be sent to other replicas than we are."""
     if balance:
         return _sticky(balance) if balance.partition("(")[0] in STICKY else ""

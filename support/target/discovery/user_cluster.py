@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
 from support import libpq, sql
 from support.errors import ConnectFailed, NotAvailable, RequirementMissing, TargetUnreachable, UsageError
 from support.example_app.vectors import RUVECTOR, dialect_of
@@ -20,6 +18,7 @@ from support.target.discovery import (
     cache,
     database,
     dcs,
+    from_settings,
     logins,
     members,
     nodes,
@@ -33,7 +32,7 @@ from support.target.discovery.members import Group, SearchContext
 from support.target.members import NO_ANSWER, NoAnswer
 from support.target.patroni import STANDBY_LEADER, PatroniApi
 from support.target.tables import with_profile
-from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology, WebAccess
+from support.target.topology import Address, MemberAddress, RedisAddress, Topology, WebAccess
 from support.waiting import NotYet
 
 _NO_ADMINISTRATOR = "no superuser's login was given (ACCEPT_ADMIN_USER, ACCEPT_ADMIN_PASSWORD)"
@@ -74,10 +73,10 @@ def discover(settings: Settings) -> Topology:
         read=found_database.read[0] if found_database.read else None,
         further_read=found_database.read[1:],
         read_options=found_database.read_options,
-        administrator=_login(settings.accept_admin_user, settings.accept_admin_password),
-        patroni_login=patroni_login(settings),
+        administrator=from_settings.administrator(settings),
+        patroni_login=from_settings.patroni_login(settings),
         patroni_access=web.of_patroni(settings),
-        statistics=_statistics(settings),
+        statistics=from_settings.statistics_page(settings),
         options=found_database.options,
     )
     findings = _Findings(dict.fromkeys(user_hosts.OURS_ALONE, "the suite did not boot this cluster"))
@@ -119,10 +118,10 @@ def _look_at_poolers(topology: Topology, findings: _Findings) -> Topology:
         if which == "read" and topology.read is None:
             continue
         with suppress(sql.Error, ConnectFailed):
-            why = pooler.lacking(topology.endpoint(which, topology.application), which)
-            if why:
+            backends, why = pooler.look(topology.endpoint(which, topology.application), which)
+            if backends is pooler.Backends.SHARED:
                 findings.lacks[capability] = why
-            elif why is not None:
+            elif backends is pooler.Backends.OF_SESSION:
                 known.append(which)
     return replace(topology, session_pooling=tuple(known))
 
@@ -194,7 +193,7 @@ def _look_at_patroni(
     context: SearchContext, settings: Settings, hosts: Sequence[str], findings: _Findings
 ) -> tuple[dict[Address, str], list[PatroniAnswer]]:
     """The coordinator's group, or the only one. Returns addresses without an answer, and answers of other groups."""
-    declared = declared_patronis(settings)
+    declared = from_settings.rest_apis(settings)
     asked_at = dict.fromkeys(declared or [Address(host, settings.patroni_port) for host in hosts])
     answers = patronis_at(asked_at, context.rest)
     heard = [answer for answer in answers.values() if isinstance(answer, PatroniAnswer)]
@@ -220,19 +219,12 @@ def _look_at_patroni(
     return silent | strange, further
 
 
-def declared_patronis(settings: Settings) -> list[Address]:
-    """The REST APIs that the settings name."""
-    declared = [addresses.parsed(web.address(one), settings.patroni_port) for one in settings.patroni_hosts]
-    places = addresses.places("[members]", settings.member_addresses)
-    return declared + [place.rest for place in places.values() if place.rest]
-
-
-def patronis(settings: Settings) -> dict[Address, PatroniAnswer | NoAnswer]:
+def ask_patronis(settings: Settings) -> dict[Address, PatroniAnswer | NoAnswer]:
     """The REST APIs of the user's cluster, as far as they can be found without the database, each with its answer."""
     reached = [user_hosts.declared_access(name, said).reach for name, said in settings.accept_hosts.items()]
     hosts = [urlsplit(one).hostname or "" for one in reached if one.startswith("ssh://")]
     known = [Address(host, settings.patroni_port) for host in (*database.hosts_given(settings), *hosts) if host]
-    return patronis_at(dict.fromkeys(declared_patronis(settings) or known), web.of_patroni(settings))
+    return patronis_at(dict.fromkeys(from_settings.rest_apis(settings) or known), web.of_patroni(settings))
 
 
 def require_not_standby(groups: Sequence[Group], access: WebAccess) -> None:
@@ -421,23 +413,3 @@ def _declared(missing: object, setting: str, why: str) -> None:
     """Raises RequirementMissing if something that the user declared is missing."""
     if missing:
         raise RequirementMissing(f"{setting} declares something that does not exist: {why}")
-
-
-def _secret(value: SecretStr | None) -> str | None:
-    return value.get_secret_value() if value is not None else None
-
-
-def patroni_login(settings: Settings) -> Login | None:
-    """The login for Patroni's commands, if it requires one."""
-    return _login(settings.patroni_restapi_username, settings.patroni_restapi_password)
-
-
-def _login(user: str | None, password: SecretStr | None) -> Login | None:
-    return Login(user, _secret(password) or "") if user else None
-
-
-def _statistics(settings: Settings) -> StatisticsPage | None:
-    if settings.haproxy_stats_url is None:
-        return None
-    login = _login(settings.haproxy_stats_user, settings.haproxy_stats_password)
-    return StatisticsPage(settings.haproxy_stats_url, login, authority=web.authority_of_page(settings))

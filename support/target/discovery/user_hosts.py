@@ -147,7 +147,7 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
         left = [*facts.get("left", []), *way.left_beside()]
         cutter, network = way.cutters(facts.get("cutter", []))
     except ProcessFailed as error:
-        return Looked(name, declared, (_unreached(name, describe(error)),))
+        return Looked(name, declared, (_unreached(describe(error)),))
     units = {name: one.how.removeprefix("systemd unit ") for name, one in declared.programs.items() if one.hold}
     running = {one.service for one in table}
     known = {"patroni": unit_of_servers(table, scope), **{name: one for name, one in units.items() if one in running}}
@@ -444,7 +444,7 @@ def _no_cutter(known: bool, cutter: str, beside_us: bool = False) -> str:
     return "links cannot be cut: neither nft nor iptables can be used there (root, and apt install nftables)"
 
 
-def _unreached(name: str, why: str) -> str:
+def _unreached(why: str) -> str:
     advice = {
         "Host key verification failed": "check its key, and add it: ssh-keyscan HOST >> ~/.ssh/known_hosts",
         "Permission denied": "it rejects the key: ssh-copy-id, or ssh-add here",

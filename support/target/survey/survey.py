@@ -10,7 +10,7 @@ from support.errors import AcceptError
 from support.settings import Settings
 from support.target import citus, haproxy
 from support.target.baseline import apply_baseline
-from support.target.discovery import addresses, database, proxy, user_cluster, web
+from support.target.discovery import addresses, database, from_settings, proxy, user_cluster, web
 from support.target.discovery.identity import ServerIdentity
 from support.target.members import NO_ANSWER
 from support.target.survey import hosts, services
@@ -67,10 +67,10 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     any_listener = next(iter(found.values()))
     system = next((server.system for one in found.values() for server in one.servers if server.system), "")
     near = list(dict.fromkeys([host, *(one for listener in found.values() for one in sorted(listener.hosts))]))
-    patronis = services.patronis(near, _given_patronis(given), host, system, web.of_patroni(given))
+    patronis = services.patronis(near, from_settings.patroni_hosts(given), host, system, web.of_patroni(given))
     progress(patronis.why or f"Patroni answers at {', '.join(str(one.address) for one in patronis.answers)}")
     authority = web.authority_of_page(given)
-    page = services.statistics([host], given.haproxy_stats_url or "", _page_login(given), authority)
+    page = services.statistics([host], given.haproxy_stats_url or "", from_settings.page_login(given), authority)
     progress(page.why or f"HAProxy's statistics page is {page.page.url if page.page else ''}")
     own = {} if base.further else patronis.own  # without a proxy, the members' own addresses are the endpoints
     chosen = choose(found, Address(base.host, base.port) if named else None, own, _proxied(base, found, page))
@@ -124,17 +124,6 @@ def _where(given: Settings) -> tuple[sql.Endpoint, bool]:
     return sql.Endpoint(
         "the database", at.host, at.port, given.ruvector_db, given.ruvector_user, password, options
     ), False
-
-
-def _given_patronis(given: Settings) -> list[Address]:
-    return [addresses.parsed(web.address(one), given.patroni_port) for one in given.patroni_hosts]
-
-
-def _page_login(given: Settings) -> Login | None:
-    if not given.haproxy_stats_user:
-        return None
-    password = given.haproxy_stats_password
-    return Login(given.haproxy_stats_user, password.get_secret_value() if password else "")
 
 
 def _proxied(base: sql.Endpoint, found: Mapping[Address, Listener], page: PageFound) -> set[Address] | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
+from support.engine.limits import first_line
 from support.places import ROOT
 
 _THE_WHOLE = frozenset({"Cluster", "World", "Experiment", "Topology"})
@@ -70,10 +71,8 @@ class Module:
     def function_at(self, line: int) -> ast.FunctionDef:
         """The function whose text, decorators included, has that line."""
         for one in self.tree.body:
-            if isinstance(one, ast.FunctionDef):
-                first = min([one.lineno, *(decorator.lineno for decorator in one.decorator_list)])
-                if first <= line <= (one.end_lineno or one.lineno):
-                    return one
+            if isinstance(one, ast.FunctionDef) and first_line(one) <= line <= (one.end_lineno or one.lineno):
+                return one
         raise LookupError(f"no function at {self.path}:{line}")
 
 

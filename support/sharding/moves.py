@@ -18,6 +18,7 @@ from support.example_app.sessions import backend
 from support.faults.nemesis import Fault
 from support.faults.process import HostCrash, PostgresKilled
 from support.faults.roles import host_of
+from support.hosts.interface import SiteHost
 from support.sharding import placement_checks as checks
 from support.sharding import shards
 from support.sharding.placement_checks import Placement, of_hash
@@ -308,12 +309,16 @@ class Cancelled:
         """Nothing to heal."""
 
 
-_BREAKS: Mapping[str, Callable[[Cluster, ShardJob], Fault]] = {
-    "the rebalance is cancelled": lambda cluster, job: Cancelled(job),
-    "PostgreSQL of the coordinator is killed": lambda cluster, job: PostgresKilled(host_of(cluster, "the leader")),
-    "the host of the coordinator crashes": lambda cluster, job: HostCrash(host_of(cluster, "the leader")),
+_COORDINATOR_LOST: Mapping[str, Callable[[SiteHost], HostCrash | PostgresKilled]] = {
+    "PostgreSQL of the coordinator is killed": PostgresKilled,
+    "the host of the coordinator crashes": HostCrash,
 }
-BREAK = Kind.of("way to interrupt a rebalance", _BREAKS)
+BREAK = Kind("way to interrupt a rebalance", ("the rebalance is cancelled", *_COORDINATOR_LOST))
+
+
+def loss_of_coordinator(cluster: Cluster, how: str) -> HostCrash | PostgresKilled | None:
+    """What is lost of the coordinator, for one of BREAK; None if nothing is."""
+    return _COORDINATOR_LOST[how](host_of(cluster, "the leader")) if how in _COORDINATOR_LOST else None
 
 
 def break_off(world: World, job: ShardJob, how: str) -> None:
@@ -322,7 +327,7 @@ def break_off(world: World, job: ShardJob, how: str) -> None:
     Raises Inconclusive if it was done before.
     """
     job.await_under_way(within=STATEMENT)
-    world.experiment.inject(_BREAKS[how](world.cluster, job), world.cluster.leader())
+    world.experiment.inject(loss_of_coordinator(world.cluster, how) or Cancelled(job), world.cluster.leader())
     job.await_end()
     if job.error is None:
         raise Inconclusive("the rebalance was complete before it was interrupted")
@@ -333,11 +338,17 @@ VICTIMS = ("the session that moves it", "PostgreSQL on the source worker", "Post
 """What can be killed during a move, in the words of the scenarios."""
 
 
+def kill_in_move(cluster: Cluster, victim: str, source: int, target: int) -> PostgresKilled | None:
+    """The PostgreSQL that is `victim` of a move between these worker groups is killed; None if a session is."""
+    groups = {"PostgreSQL on the source worker": source, "PostgreSQL on the target worker": target}
+    if victim not in groups:
+        return None
+    return PostgresKilled(cluster.site.hosts[cluster.of_group(groups[victim]).leader()])
+
+
 def fault_of_move(world: World, victim: str, planned: PlannedMove, job: ShardJob) -> tuple[Fault, str]:
     """The fault that kills `victim` during the move, and the member that it hits."""
     cluster = world.cluster
-    if victim == "the session that moves it":
-        return SessionKilled(job.where, job.backend, victim), cluster.leader()
-    groups = {"PostgreSQL on the source worker": planned.source, "PostgreSQL on the target worker": planned.target}
-    leader = cluster.of_group(groups[victim]).leader()
-    return PostgresKilled(cluster.site.hosts[leader]), leader
+    if (fault := kill_in_move(cluster, victim, planned.source, planned.target)) is not None:
+        return fault, fault.host.name
+    return SessionKilled(job.where, job.backend, victim), cluster.leader()

@@ -96,10 +96,11 @@ class Definition:
 
 
 @cache
-def definitions(location: str) -> Mapping[Definition, str]:
+def definitions(location: str, closed: frozenset[Definition] = frozenset()) -> Mapping[Definition, str]:
     """The functions and classes that the function at that location (file:line) reaches, itself first.
 
-    Each with the way there: the names of those on the way, and its own. Raises LookupError if there is no function.
+    Each with the way there: the names of those on the way, and its own. `closed` are left out, with what only they
+    reach. Raises LookupError if there is no function.
     """
     path, _, line = location.rpartition(":")
     where = module(ROOT / path)
@@ -108,16 +109,18 @@ def definitions(location: str) -> Mapping[Definition, str]:
     found = dict[Definition, str]()
     while todo:
         one, way = todo.pop()
-        if one not in found:
+        if one not in found and one not in closed:
             found[one] = way
             todo += [(other, f"{way} > {other.node.name}") for other in _named_by(one)]
     return found
 
 
-def reached(location: str, places: Mapping[Place, str]) -> Mapping[str, str]:
-    """What `places` stands for -> the way there, from the function at that location (file:line)."""
+def reached(
+    location: str, places: Mapping[Place, str], closed: frozenset[Definition] = frozenset()
+) -> Mapping[str, str]:
+    """What `places` stands for -> the way there, from the function at that location (file:line); see `definitions`."""
     found: dict[str, str] = {}
-    for one, way in definitions(location).items():
+    for one, way in definitions(location, closed).items():
         for stands_for, line in _named_there(one, tuple(places.items())):
             found.setdefault(stands_for, f"{way} > {one.module.path.stem}:{line}")
     return found

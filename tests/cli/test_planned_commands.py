@@ -129,15 +129,12 @@ def rig(postgres: sql.Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("planned")
     recorded = folder / "recorded"
     recorded.mkdir()
-    with ssh_hosts(folder, *NAMES) as machines, ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+    with ssh_hosts(folder, *NAMES) as machines, ExitStack() as stack:
         for program in ("patroni", "postgres", "etcd", "haproxy"):
             shutil.copy(str(shutil.which("sleep")), folder / program)
         tap = f'f=$(mktemp {recorded}/XXXXXX); echo "# $*" > $f; tee -a $f | '
         tapped = (folder / "bin/ssh").read_text().replace("exec ", tap)
         (folder / "bin/ssh").write_text(tapped)
-        patch.chdir(folder)
-        for name in Settings.model_fields:
-            patch.delenv(name.upper(), raising=False)
         for machine in machines.values():
             machine.mark("test")
         here = f"127.0.0.1:{postgres.port}"
@@ -167,9 +164,18 @@ def rig(postgres: sql.Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Ite
             "accept_destructive": "postgres",
         }
         _spawn(machines, folder)
-        found = Rig(machines, user_cluster.discover(Settings.load(settings)), Recorder(recorded), folder)
+        found = Rig(machines, user_cluster.discover(_loaded(settings, folder)), Recorder(recorded), folder)
         found.end_all()
         yield found
+
+
+def _loaded(settings: Mapping[str, object], folder: Path) -> Settings:
+    """These alone, whatever is set here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in Settings.model_fields:
+            patch.delenv(name.upper(), raising=False)
+        return Settings.load(dict(settings))
 
 
 Case = tuple[str, dict[str, object], tuple[tuple[str, ...], ...]]
@@ -202,6 +208,15 @@ MADE_ALONE: tuple[Case, ...] = (
 """Those that need more: what they declare is done, without the step."""
 UNDONE_AT_ONCE = ("failover.fault_steps.step_proxy_restarts",)
 """Of these nothing is left on the host that could be compared."""
+
+
+VICTIMS: tuple[Case, ...] = (
+    ("failover.joint_loss_steps.step_replica_away", {}, ()),
+    ("failover.joint_loss_steps.step_lost_together", {}, ()),
+    ("failover.succession_steps.step_one_is_behind", {}, ()),
+    ("failover.succession_steps.step_lose_leaders", {}, (("how",), ("its host crashes",), ("its host freezes",))),
+    ("failover.routing_steps.step_loses_stream", {}, ()),
+)
 
 
 def _function(name: str) -> Callable[..., object]:
@@ -263,6 +278,62 @@ def test_the_hosts_get_what_the_plan_has_shown(rig: Rig, case: Case) -> None:
                 _require_undo(machine, [text for one in heard for text in one.undone_by])
     finally:
         rig.end_all()
+
+
+def test_a_plan_shows_the_victims_that_a_step_chooses_and_how(rig: Rig) -> None:
+    rig.start_all()
+    try:
+        cluster = rig.cluster(RemoteSite(rig.topology.hosts, Unkept()))
+        shown = {
+            name: [act.words for act in acts_of(_step(name, said, table), cluster)] for name, said, table in VICTIMS
+        }
+    finally:
+        rig.end_all()
+    assert shown == {
+        "failover.joint_loss_steps.step_replica_away": ["the host c crashes"],  # commits wait for b
+        "failover.joint_loss_steps.step_lost_together": ["the hosts a, b crash at once"],
+        "failover.succession_steps.step_one_is_behind": ["nothing gets from a to b (a replica chosen at random)"],
+        "failover.succession_steps.step_lose_leaders": [
+            "the host a crashes (whoever leads by then)",
+            "the host a freezes (whoever leads by then)",
+        ],
+        "failover.routing_steps.step_loses_stream": [
+            "not known beforehand: the target has no read endpoint (HAPROXY_REPLICA_PORT, RUVECTOR_READ_URL)"
+        ],
+    }
+
+
+OWN_STEPS = """
+from behave import when
+from support.faults.declared import leaves_hosts
+
+def crash(context):
+    cluster = context.world.cluster
+    cluster.site.hosts["a"].power_off()
+
+@when("an own step lets a host crash")
+def step_own_crash(context):
+    crash(context)
+
+@when("an own step reads on hosts")
+@leaves_hosts("it reads")
+def step_own_look(context):
+    crash(context)
+
+@when("an own step asks the database")
+def step_own_question(context):
+    context.world.cluster.leader()
+"""
+
+
+def test_a_step_that_declares_nothing_is_not_taken_for_harmless(rig: Rig, tmp_path: Path) -> None:
+    file = tmp_path / "own_steps.py"
+    file.write_text(OWN_STEPS)
+    cluster = rig.cluster(RemoteSite(rig.topology.hosts, Unkept()))
+    lines = [number for number, line in enumerate(OWN_STEPS.splitlines(), 1) if line.startswith("@when")]
+    crashing, reading, harmless = (list(acts_of(PlannedStep("", f"{file}:{line}", {}), cluster)) for line in lines)
+    assert [act.words.partition(":")[0] for act in crashing] == ["not known beforehand"]
+    assert reading == harmless == []
 
 
 def _require_done(machine: Machine, does: Sequence[str]) -> None:

@@ -8,8 +8,8 @@ import pytest
 from program import ROOT
 
 from support.cli.step_advice import explain, nearest_steps
-from support.cli.steps import columns_of, steps
-from support.failover.succession import LOSSES
+from support.cli.steps import columns_of, function_at, steps
+from support.failover.succession import LOSSES, let_one_lag
 from support.faults.roles import ROLE
 from support.vocabulary import QUOTED, Columns, Kind, counted, is_slip, nearest, suggestion
 
@@ -101,6 +101,12 @@ def test_the_values_of_a_kind_are_those_that_its_step_knows() -> None:
     columns = columns_of(file, first)
     assert columns is not None
     assert columns.kinds["how"].values == tuple(LOSSES)
+
+
+def test_a_function_that_a_step_file_imports_is_none_of_its_steps() -> None:
+    """It may begin at the same line of its own file."""
+    file = ROOT / "steps/failover/succession_steps.py"
+    assert function_at(file, let_one_lag.__code__.co_firstlineno) is not let_one_lag
 
 
 def test_every_parameter_of_a_step_is_a_number_or_has_a_kind() -> None:

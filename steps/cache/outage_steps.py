@@ -17,12 +17,15 @@ from support.cache.outages import (
     LOST,
     OUTAGES,
     failover_of,
+    outage,
     own_keys,
     work_through_lost_write,
     work_through_outage,
 )
 from support.engine.quiet import judged, measure
 from support.engine.world import Context
+from support.faults.declared import disturbs
+from support.faults.network import WITH_ITS_CLIENTS, partition_of_leader
 from support.vocabulary import Kind
 
 OUTAGE = Kind.of("outage of Redis", OUTAGES)
@@ -30,6 +33,7 @@ register_type(Outage=OUTAGE)
 
 
 @when("Redis {fails:Outage} for a while, and every client of the cache keeps reading and writing")
+@disturbs(outage)
 def step_redis_fails(context: Context, fails: str) -> None:
     """The clients start before the outage and stop after it."""
     world = context.world
@@ -58,6 +62,7 @@ def step_caching_resumed(context: Context, seconds: float) -> None:
 
 
 @when("a failover loses a write to an entry that every client of the cache keeps reading")
+@disturbs(partition_of_leader, others=WITH_ITS_CLIENTS)
 def step_write_lost(context: Context) -> None:
     """The leader, cut off from everything but its clients, commits the write; another member takes over without it."""
     work_through_lost_write(context.world)

@@ -11,9 +11,9 @@ from support.failover.degradation import (
     require_no_write_acknowledged,
 )
 from support.failover.handover import FailoverHandover
-from support.faults.network import OneWayCut
+from support.faults.declared import disturbs, leaves_hosts
+from support.faults.network import lost_answers
 from support.faults.patroni import strictly_synchronous
-from support.faults.roles import proxy_host
 from support.target.timing import Span
 
 
@@ -25,10 +25,11 @@ def step_strictly_synchronous(context: Context) -> None:
 
 
 @when("the leader's answers are lost on the way to its clients")
+@disturbs(lost_answers)
 def step_answers_lost(context: Context) -> None:
     """Requests reach the leader and are carried out; none of its answers gets back to the proxy."""
-    world, leader = context.world, context.world.cluster.leader()
-    world.experiment.inject(OneWayCut(world.cluster.site, leader, proxy_host(world.cluster).name), leader)
+    world, fault = context.world, lost_answers(context.world.cluster)
+    world.experiment.inject(fault, fault.source)
     await_answers_lost(world)
 
 
@@ -61,6 +62,7 @@ def step_accepted_again(context: Context, seconds: float) -> None:
 
 
 @then("once a replica is back, writes are accepted again within {seconds:g} seconds")
+@leaves_hosts("it undoes what an earlier step did")
 def step_accepted_with_a_replica(context: Context, seconds: float) -> None:
     """One of the crashed hosts is switched on; clients get through in that time from then on."""
     world = context.world

@@ -7,18 +7,9 @@ from support.engine.fencing import inject
 from support.engine.recovery import inject_until_replaced
 from support.engine.world import Context
 from support.failover.power_failure import fail_power, put_on_volatile_disks
-from support.faults.process import (
-    DataDestroyed,
-    EveryHostCrashes,
-    Freeze,
-    HostCrash,
-    PatroniFrozen,
-    PostgresHangs,
-    PostgresKilled,
-    PostmasterHangs,
-    Restart,
-)
-from support.faults.roles import ROLE, host_of, proxy_host
+from support.faults import process
+from support.faults.declared import disturbs
+from support.faults.roles import ROLE
 from support.waiting import pause
 
 register_type(Role=ROLE)
@@ -32,73 +23,83 @@ def step_healthy_cluster(context: Context) -> None:
 
 @given("the host of {role:Role} is down")
 @when("the host of {role:Role} crashes")
+@disturbs(process.crash)
 def step_host_crashes(context: Context, role: str) -> None:
     """Every process of that host is gone at once; what it wrote, flushed or not, is still there."""
-    host = host_of(context.world.cluster, role)
-    context.world.experiment.inject(HostCrash(host), host.name)
+    fault = process.crash(context.world.cluster, role)
+    context.world.experiment.inject(fault, fault.host.name)
 
 
 @when("the host of {role:Role} is down until another member leads")
+@disturbs(process.crash)
 def step_down_until_replaced(context: Context, role: str) -> None:
     """It crashes, and is switched on again when another member has taken over."""
-    host = host_of(context.world.cluster, role)
-    inject_until_replaced(context.world, HostCrash(host), host.name)
+    fault = process.crash(context.world.cluster, role)
+    inject_until_replaced(context.world, fault, fault.host.name)
 
 
 @when("the host of {role:Role} freezes")
+@disturbs(process.freeze)
 def step_host_freezes(context: Context, role: str) -> None:
     """Its programs are suspended: not dead, not answering."""
-    host = host_of(context.world.cluster, role)
-    inject(context.world, Freeze(host), host.name)
+    fault = process.freeze(context.world.cluster, role)
+    inject(context.world, fault, fault.host.name)
 
 
 @when("the host of {role:Role} freezes until another member leads")
+@disturbs(process.freeze)
 def step_frozen_until_replaced(context: Context, role: str) -> None:
     """Its programs are suspended, and resume when another member has taken over."""
-    host = host_of(context.world.cluster, role)
-    inject_until_replaced(context.world, Freeze(host), host.name)
+    fault = process.freeze(context.world.cluster, role)
+    inject_until_replaced(context.world, fault, fault.host.name)
 
 
 @when("Patroni on {role:Role} hangs until another member leads")
+@disturbs(process.hanging_patroni)
 def step_patroni_frozen_until_replaced(context: Context, role: str) -> None:
     """It is suspended, and its PostgreSQL runs on; it resumes when another member has taken over."""
-    host = host_of(context.world.cluster, role)
-    inject_until_replaced(context.world, PatroniFrozen(host), host.name)
+    fault = process.hanging_patroni(context.world.cluster, role)
+    inject_until_replaced(context.world, fault, fault.host.name)
 
 
 @when("PostgreSQL alone hangs on {role:Role}")
+@disturbs(process.hanging_postgres)
 def step_postgres_hangs(context: Context, role: str) -> None:
     """Every process of it is suspended: none is gone, and none answers. Its Patroni keeps running beside it."""
-    host = host_of(context.world.cluster, role)
-    inject(context.world, PostgresHangs(host), host.name)
+    fault = process.hanging_postgres(context.world.cluster, role)
+    inject(context.world, fault, fault.host.name)
 
 
 @when("the postmaster alone hangs on {role:Role}")
+@disturbs(process.hanging_postmaster)
 def step_postmaster_hangs(context: Context, role: str) -> None:
     """It is suspended. Sessions that are open, Patroni's own among them, go on, and no new one can be opened."""
-    host = host_of(context.world.cluster, role)
-    context.world.experiment.inject(PostmasterHangs(host), host.name)
+    fault = process.hanging_postmaster(context.world.cluster, role)
+    context.world.experiment.inject(fault, fault.host.name)
 
 
 @when("PostgreSQL alone is killed on {role:Role}")
+@disturbs(process.killed_postgres)
 def step_postgres_killed(context: Context, role: str) -> None:
     """Its Patroni keeps running beside it."""
-    host = host_of(context.world.cluster, role)
-    context.world.experiment.inject(PostgresKilled(host), host.name)
+    fault = process.killed_postgres(context.world.cluster, role)
+    context.world.experiment.inject(fault, fault.host.name)
 
 
 @when("the data directory of {role:Role} is destroyed")
+@disturbs(process.destroyed_data)
 def step_data_destroyed(context: Context, role: str) -> None:
     """Its PostgreSQL is killed and all its files are gone at once; its Patroni keeps running."""
-    host = host_of(context.world.cluster, role)
-    context.world.experiment.inject(DataDestroyed(host), host.name)
+    fault = process.destroyed_data(context.world.cluster, role)
+    context.world.experiment.inject(fault, fault.host.name)
 
 
 @when("the hosts of all replicas crash")
+@disturbs(process.crash_of_replicas)
 def step_replicas_crash(context: Context) -> None:
     """All at once, every process of each."""
-    cluster, followers = context.world.cluster, context.world.cluster.followers()
-    context.world.experiment.inject(EveryHostCrashes([cluster.site.hosts[name] for name in followers]), followers[0])
+    fault = process.crash_of_replicas(context.world.cluster)
+    context.world.experiment.inject(fault, fault.silences[0])
 
 
 @given("disks that lose what was not flushed when the power fails")
@@ -114,17 +115,19 @@ def step_power_fails(context: Context) -> None:
 
 
 @when("every host of the cluster crashes at once")
+@disturbs(process.crash_of_everything)
 def step_every_host_crashes(context: Context) -> None:
     """Every process of members, DCS, proxy and cache is killed. What they wrote, flushed or not, is still there."""
     cluster = context.world.cluster
-    context.world.experiment.inject(EveryHostCrashes(cluster.site.hosts.values()), cluster.leader())
+    context.world.experiment.inject(process.crash_of_everything(cluster), cluster.leader())
 
 
 @when("the proxy is killed and started again")
+@disturbs(process.restart_of_proxy)
 def step_proxy_restarts(context: Context) -> None:
     """All its sessions are gone at once."""
-    proxy = proxy_host(context.world.cluster)
-    context.world.experiment.inject(Restart(proxy.processes["haproxy"]), proxy.name)
+    fault = process.restart_of_proxy(context.world.cluster)
+    context.world.experiment.inject(fault, fault.process.host)
 
 
 @when("the fault is healed")

@@ -4,6 +4,7 @@ from behave import given, then, when
 
 from support.engine.world import Context
 from support.failover import joint_loss, missed_wal
+from support.faults.declared import disturbs
 from support.target.members import status_of
 from support.target.timing import Span
 
@@ -15,6 +16,7 @@ def step_little_wal(context: Context) -> None:
 
 
 @when("a replica that no commit waits for is down until the leader has removed WAL that it needs")
+@disturbs(missed_wal.AwayTooLong, member=joint_loss.spare_replica)
 def step_missed(context: Context) -> None:
     """Its host crashes. The leader writes, and switches to new segments, until it has removed the one that the replica
     would ask for next. Then the host is switched on."""

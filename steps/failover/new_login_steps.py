@@ -6,6 +6,7 @@ from support.engine.world import Context
 from support.failover import new_logins
 from support.failover.handover import FailoverHandover
 from support.failover.member_checks import all_logged_in, all_streamed_again
+from support.faults.declared import leaves_hosts
 from support.target.purposes import purposes
 
 
@@ -33,6 +34,7 @@ def step_streams_again(context: Context, seconds: float) -> None:
 
 
 @then("from every member's host, its own credentials are accepted by every other member")
+@leaves_hosts("it reads files, and logs in")
 def step_own_credentials(context: Context) -> None:
     """As the configuration file of its Patroni says: for replication, which is how it streams and how a new member is
     copied, and for pg_rewind, with the functions that pg_rewind calls."""

@@ -19,6 +19,7 @@ from support.failover.partition import (
     watch_state,
 )
 from support.faults import network
+from support.faults.declared import disturbs
 from support.faults.patroni import without_failsafe
 from support.target.leadership import lease
 
@@ -35,6 +36,7 @@ def step_without_failsafe(context: Context) -> None:
 
 
 @when("the leader is cut off from {others:Others}")
+@disturbs(network.partition_of_leader)
 def step_leader_cut_off(context: Context, others: str) -> None:
     """No packet gets from its host to theirs, nor back."""
     world = context.world
@@ -43,12 +45,14 @@ def step_leader_cut_off(context: Context, others: str) -> None:
 
 
 @when("the leader commits an entry that no other host can receive")
+@disturbs(network.partition_of_leader, others=network.ALONE)
 def step_commits_unreplicated(context: Context) -> None:
     """Cut off from all other hosts, it commits in a session that bypasses the proxy and waits for no standby."""
     context.world.handover(FailoverHandover).unreplicated = commit_unreplicated(context.world)
 
 
 @when("{part:PartOfDcs} of the DCS crashes")
+@disturbs(network.crash_in_dcs)
 def step_dcs_crashes(context: Context, part: str) -> None:
     """The hosts of some of its members are gone at once."""
     world, handover = context.world, context.world.handover(FailoverHandover)
@@ -57,6 +61,7 @@ def step_dcs_crashes(context: Context, part: str) -> None:
 
 
 @when("no packet passes {link:DcsLink}")
+@disturbs(network.broken_link_of_dcs)
 def step_dcs_link_breaks(context: Context, link: str) -> None:
     """Both still reach all other members of the DCS, and everybody else reaches both."""
     world, handover = context.world, context.world.handover(FailoverHandover)
@@ -65,6 +70,7 @@ def step_dcs_link_breaks(context: Context, link: str) -> None:
 
 
 @when("every link between the hosts {degradation:Degradation}")
+@disturbs(network.poor_links)
 def step_links_degrade(context: Context, degradation: str) -> None:
     """In both directions; the suite's own links stay as they are."""
     world = context.world

@@ -9,6 +9,7 @@ from support.engine.tables import alike, as_tabled, rows_of
 from support.engine.world import Context
 from support.failover import replication
 from support.failover.member_checks import each_through_a_slot
+from support.faults.declared import leaves_hosts
 from support.target import members, rewinding, synchronous
 from support.target.cluster import Cluster
 from support.target.members import in_each_group
@@ -103,6 +104,7 @@ def step_rewind_is_possible(context: Context) -> None:
 
 
 @then("Patroni is configured to rewind")
+@leaves_hosts("it reads files")
 def step_rewind_is_configured(context: Context) -> None:
     """use_pg_rewind is on, in each member's own configuration file, or else in the configuration that all share."""
     in_each_group(

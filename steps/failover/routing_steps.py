@@ -15,13 +15,12 @@ from support.example_app.sessions import open_as_many, open_idle
 from support.failover import member_health, routing
 from support.failover.checks import all_among, each_serves, sessions_closed_in_time, with_unlisted
 from support.failover.handover import FailoverHandover
-from support.failover.proxy_reload import reload_proxy
+from support.failover.proxy_reload import Reload, reload_proxy
 from support.failover.role_claims import require_true_claims, watch_claims
-from support.faults.network import Partition
-from support.faults.replay import ReplayStuck
+from support.faults.declared import disturbs
+from support.faults.network import cut_from_leader
 from support.target import haproxy
 from support.target.cluster import Cluster
-from support.target.failover_readiness import terms
 from support.target.members import of_the_whole
 from support.target.purposes import purposes
 from support.target.timing import Span
@@ -177,6 +176,7 @@ def step_claims_are_true(context: Context, seconds: float) -> None:
 
 
 @given("the proxy has been reloaded since")
+@disturbs(Reload)
 def step_reloaded(context: Context) -> None:
     """It has read its configuration again, without a word to the sessions that it holds; new ones are routed as before.
 
@@ -186,23 +186,25 @@ def step_reloaded(context: Context) -> None:
 
 
 @when("a replica falls further behind than is allowed")
+@disturbs(routing.stuck_replay, replica=routing.replica_in_reads)
 def step_falls_behind(context: Context) -> None:
     """It stops replaying, while the leader writes twice as much WAL as a replica may lag behind.
 
     Sessions through the read endpoint landed on it before.
     """
-    world, replica = context.world, routing.replica_in_reads(context.world)
-    world.experiment.inject(ReplayStuck(world.cluster, replica, 2 * terms(world.cluster).allowed_lag), replica)
+    cluster, replica = context.world.cluster, routing.replica_in_reads(context.world.cluster)
+    context.world.experiment.inject(routing.stuck_replay(cluster, replica), replica)
 
 
 @when("a replica loses its stream")
+@disturbs(cut_from_leader, replica=routing.replica_in_reads)
 def step_loses_stream(context: Context) -> None:
     """Nothing gets from it to the leader, nor back; both still reach everybody else.
 
     Sessions through the read endpoint landed on it before.
     """
-    cluster, replica = context.world.cluster, routing.replica_in_reads(context.world)
-    context.world.experiment.inject(Partition(cluster.site, [replica], [cluster.leader()]), replica)
+    cluster, replica = context.world.cluster, routing.replica_in_reads(context.world.cluster)
+    context.world.experiment.inject(cut_from_leader(cluster, replica), replica)
 
 
 @then("the target member leaves the read endpoint within {seconds:g} seconds")

@@ -5,9 +5,11 @@ from hamcrest import assert_that, equal_to, is_in
 
 from support.engine.recovery import require_other_leader
 from support.engine.world import Context
+from support.failover import succession
 from support.failover.handover import FailoverHandover
 from support.failover.succession import LOSSES, hold_back, let_one_lag, lose_leaders
-from support.faults.patroni import Tagged, asynchronous, paused
+from support.faults.declared import disturbs
+from support.faults.patroni import asynchronous, paused
 from support.target.timing import Span
 from support.vocabulary import Kind, columns
 
@@ -27,27 +29,35 @@ def step_paused(context: Context) -> None:
 
 
 @given("no replica receives what the leader writes")
+@disturbs(succession.cuts_of_all)
 def step_all_are_behind(context: Context) -> None:
     """What the leader sends no longer arrives anywhere; every replica lacks some WAL by now."""
-    hold_back(context.world, context.world.cluster.followers())
+    hold_back(context.world)
 
 
 @given("one replica lacks WAL that the others have received")
+@disturbs(succession.cut_of_one, "a replica chosen at random", replicas=succession.unequal_replicas)
 def step_one_is_behind(context: Context) -> None:
     """What the leader sends to it no longer arrives; it lacks some WAL by now, far less than the allowed lag."""
     context.world.handover(FailoverHandover).unequal_replicas = let_one_lag(context.world)
 
 
 @given("the other replicas are tagged nofailover")
+@disturbs(
+    succession.bars_of_others,
+    "each replica but the one that was chosen to lack WAL",
+    replicas=succession.unequal_replicas,
+)
 def step_others_are_barred(context: Context) -> None:
     """By the "nofailover" tag in their own configuration; the whole cluster knows it by now."""
     world = context.world
-    for name in world.handover(FailoverHandover).unequal_replicas.ahead:
-        world.experiment.nemesis.inject(Tagged(world.cluster, name, {"nofailover": True}))
+    for fault in succession.bars_of_others(world.cluster, world.handover(FailoverHandover).unequal_replicas):
+        world.experiment.nemesis.inject(fault)
 
 
 @when("one leader after another is lost, each replaced and back before the next")
 @columns({"how": LOSS})
+@disturbs(succession.loss_of_leader, "whoever leads by then")
 def step_lose_leaders(context: Context) -> None:
     """Unplanned, each in the way that its row names; the next one only when a replica could take over from it."""
     lose_leaders(context.world, [row["how"] for row in context.table.rows])

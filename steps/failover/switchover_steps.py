@@ -6,7 +6,15 @@ from hamcrest import assert_that, equal_to
 from support.engine.tables import rows_of
 from support.engine.world import Context
 from support.failover.handover import FailoverHandover
-from support.failover.switchover import DYING, hand_over_halfway, require_none_pending, require_refused_for
+from support.failover.switchover import (
+    DYING,
+    HalfwaySwitchover,
+    candidate_now,
+    hand_over_halfway,
+    require_none_pending,
+    require_refused_for,
+)
+from support.faults.declared import disturbs
 from support.faults.patroni import Switchover
 from support.faults.roles import ROLE, in_sandbox, member_by_role, proxy_host
 from support.faults.shutdown import ArchivingFails, SilentConsumer
@@ -79,6 +87,7 @@ def step_refused(context: Context) -> None:
 
 
 @when("{who:Dying} dies while the leader hands over")
+@disturbs(HalfwaySwitchover, candidate=candidate_now)
 def step_orchestrator_dies(context: Context, who: str) -> None:
     """By kill -9, once the DCS holds the request."""
     hand_over_halfway(context.world, who)

@@ -7,6 +7,7 @@ from behave import given, register_type, then, when
 from support.engine.finding import Finding
 from support.engine.tables import Table, alike, as_tabled, rows_of
 from support.engine.world import Context
+from support.faults.declared import disturbs, leaves_hosts
 from support.security import certificates, exposure, logins, privileges, unauthenticated
 from support.security.checks import (
     Search,
@@ -212,6 +213,7 @@ def step_decoy_logged(context: Context) -> None:
 
 
 @given("a decoy in the arguments of a program on every host")
+@disturbs(exposure.Decoys, "the decoy has another name in each run", decoy="decoy")
 def step_decoy_argument(context: Context) -> None:
     """The program does nothing, and ends with the scenario."""
     world, search = context.world, _begin_search(context)
@@ -232,12 +234,14 @@ def step_decoy_in_messages(context: Context) -> None:
 
 
 @when("the logs of all hosts are searched for every password")
+@leaves_hosts("it reads their logs")
 def step_search_logs(context: Context) -> None:
     """Everything that any program has logged since the hosts were created."""
     context.world.handover(SecurityHandover).search.look_into(exposure.logs(context.world.cluster))
 
 
 @when("the arguments of all programs on the hosts are searched for every password")
+@leaves_hosts("it lists their processes")
 def step_search_arguments(context: Context) -> None:
     """As any user on the host can list them."""
     context.world.handover(SecurityHandover).search.look_into(exposure.arguments(context.world.cluster))

@@ -13,12 +13,20 @@ from support.engine.recovery import require_within
 from support.engine.world import Context
 from support.example_app.entries import Entry, EntryStore
 from support.example_app.sessions import attempt
-from support.faults.process import HostCrash, PostgresKilled
+from support.faults.declared import disturbs
 from support.sharding.checks import both_or_neither, one_victim
 from support.sharding.handover import TransactionHandover
 from support.sharding.placement_checks import on_several_nodes, together_they_hold
-from support.sharding.shards import namespaces_over_workers, rows_on_nodes
-from support.sharding.transactions import COMMIT_WITH_DEATH, OpenTransaction, await_resolved, require_at_work
+from support.sharding.shards import first_worker, namespaces_over_workers, rows_on_nodes
+from support.sharding.transactions import (
+    COMMIT_WITH_DEATH,
+    THE_HOST,
+    OpenTransaction,
+    await_resolved,
+    death,
+    held_commits,
+    require_at_work,
+)
 from support.target import citus
 from support.target.citus import node_name
 from support.target.members import NO_ANSWER
@@ -32,7 +40,6 @@ _EACH = 5
 """Entries that the transaction stores on each of two workers."""
 
 
-THE_HOST = "the host"
 DYING = Kind("part that dies", (THE_HOST, "PostgreSQL"))
 MOMENT = Kind.of("moment of a commit", COMMIT_WITH_DEATH)
 register_type(DyingPart=DYING, Moment=MOMENT)
@@ -137,15 +144,17 @@ def step_open_on_two_workers(context: Context) -> None:
 
 
 @when("{what:DyingPart} of one of these workers dies {moment:Moment}")
+@disturbs(held_commits)
+@disturbs(death, "a worker of the transaction, such as this one", group=first_worker)
 def step_dies(context: Context, what: str, moment: str) -> None:
     """The client commits; a worker's leader dies before that, after it, or when both workers have prepared."""
     world, handover = context.world, context.world.handover(TransactionHandover)
-    group = world.cluster.of_group(next(iter(handover.transaction.groups.values())))
-    host = world.cluster.site.hosts[group.leader()]
-    death = HostCrash(host) if what == THE_HOST else PostgresKilled(host)
-    world.evidence.attach("what dies", f"{what} of {host.name}, which leads {node_name(group.group)}, {moment}")
+    group = next(iter(handover.transaction.groups.values()))
+    fault = death(world.cluster, what, group)
+    member = fault.host.name
+    world.evidence.attach("what dies", f"{what} of {member}, which leads {node_name(group)}, {moment}")
     begun = time.monotonic()
-    handover.told = COMMIT_WITH_DEATH[moment](world, handover.transaction.session, death, host.name)
+    handover.told = COMMIT_WITH_DEATH[moment](world, handover.transaction.session, fault, member)
     world.measure("the client was told after", time.monotonic() - begun, "s")
     world.evidence.attach("what the client was told of its commit", handover.told)
 

@@ -17,6 +17,7 @@ from support.engine.workload import Task, Turn, Workload
 from support.engine.world import Context, World
 from support.errors import Inconclusive, NotInTime
 from support.example_app.profile import quoted
+from support.faults.declared import disturbs
 from support.sharding import placement_checks as checks
 from support.sharding import shard_map, shards
 from support.sharding.handover import MoveHandover
@@ -28,12 +29,14 @@ from support.sharding.moves import (
     PlannedMove,
     break_off,
     fault_of_move,
+    kill_in_move,
     left_behind,
     let_take_shards,
+    loss_of_coordinator,
     make_tables,
     rebalance,
 )
-from support.sharding.shards import workers_of
+from support.sharding.shards import first_worker, second_worker, workers_of
 from support.target.citus import known_to, node_name
 from support.target.members import NO_ANSWER
 from support.target.timing import Span
@@ -232,6 +235,12 @@ def step_nothing_moves(context: Context) -> None:
 
 
 @when("that shard is moved to another worker group, and {victim:Victim} is killed halfway")
+@disturbs(
+    kill_in_move,
+    "the shard's place settles which workers move it, such as the first two",
+    source=first_worker,
+    target=second_worker,
+)
 def step_interrupt_move(context: Context, victim: str) -> None:
     """When the shard's rows are copied, and it is not yet handed over."""
     world, handover = context.world, context.world.handover(MoveHandover)
@@ -244,6 +253,7 @@ def step_interrupt_move(context: Context, victim: str) -> None:
 
 
 @when("one worker group is drained, and halfway {how:Break}")
+@disturbs(loss_of_coordinator)
 def step_interrupt_rebalance(context: Context, how: str) -> None:
     """When the rows of a shard are copied, and it is not yet handed over. The client that asked for it gets an error.
 

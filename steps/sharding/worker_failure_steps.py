@@ -14,9 +14,10 @@ from support.engine.recovery import require_ledger_intact
 from support.engine.world import Context
 from support.errors import ConnectFailed, Inconclusive
 from support.example_app.sessions import attempt
+from support.faults.declared import disturbs
 from support.faults.patroni import Switchover
-from support.faults.process import PostgresKilled
-from support.faults.roles import ROLE, host_of
+from support.faults.process import killed_postgres
+from support.faults.roles import ROLE
 from support.sharding.checks import all_or_nothing
 from support.sharding.handover import WorkerHandover
 from support.sharding.transactions import in_doubt
@@ -58,14 +59,15 @@ def step_worker_hands_over(context: Context, group: int) -> None:
 
 @when("PostgreSQL on each of these is killed, one after the other")
 @columns({"who": ROLE})
+@disturbs(killed_postgres, "whoever has the role by then", role=lambda who: who)
 def step_killed_in_turn(context: Context) -> None:
     """The next one as soon as clients get through again."""
     world, roles = context.world, [row["who"] for row in context.table.rows]
     if not roles:
         raise Inconclusive("nobody was to be killed")
     for role in roles:
-        host = host_of(world.cluster, role)
-        world.experiment.inject(PostgresKilled(host), host.name)
+        fault = killed_postgres(world.cluster, role)
+        world.experiment.inject(fault, fault.host.name)
         world.clients.await_acknowledged(50, within=world.timing.recovery)
 
 

@@ -23,8 +23,7 @@ from support.engine.recovery import require_other_leader
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.example_app.entries import EntryStore
-from support.faults.nemesis import Fault
-from support.faults.network import partition_of_leader
+from support.faults.network import WITH_ITS_CLIENTS, partition_of_leader
 from support.faults.process import Freeze, Kill, Restart
 from support.faults.roles import cache_host
 from support.hosts.interface import SiteProgram
@@ -46,10 +45,14 @@ class RestartedEmpty:
     def __str__(self) -> str:
         return f"{self._restart}, empty"
 
+    def on_hosts(self) -> None:
+        """See OnHosts."""
+        self._restart.inject()
+
     def inject(self) -> None:
         with self._cluster.redis() as client:
             client.set(_PROBE, "", ex=60)
-        self._restart.inject()
+        self.on_hosts()
 
     def require_in_effect(self) -> None:
         self._restart.require_in_effect()
@@ -77,6 +80,9 @@ class Full:
     def __str__(self) -> str:
         return "Redis is full"
 
+    def on_hosts(self) -> None:
+        """Nothing: Redis is told by its own protocol."""
+
     def inject(self) -> None:
         self._change.begin()
 
@@ -101,6 +107,9 @@ class FailedOver:
 
     def __str__(self) -> str:
         return "Redis fails over"
+
+    def on_hosts(self) -> None:
+        """Nothing: Redis is told by its own protocol."""
 
     def inject(self) -> None:
         if self._server.mode == "sentinel":
@@ -132,7 +141,8 @@ class FailedOver:
         """Nothing to heal: the server that was replaced follows the new one."""
 
 
-OUTAGES: Mapping[str, Callable[[Cluster], Fault]] = {
+_Outage = Kill | Freeze | RestartedEmpty | Full | FailedOver
+OUTAGES: Mapping[str, Callable[[Cluster], _Outage]] = {
     "is killed": lambda cluster: Kill(_server(cluster)),
     "freezes": lambda cluster: Freeze(cache_host(cluster)),
     "is restarted empty": RestartedEmpty,
@@ -140,6 +150,11 @@ OUTAGES: Mapping[str, Callable[[Cluster], Fault]] = {
     "fails over": FailedOver,
 }
 """What happens to Redis, in the words of the scenarios -> the fault."""
+
+
+def outage(cluster: Cluster, fails: str) -> _Outage:
+    """The fault of that name in OUTAGES."""
+    return OUTAGES[fails](cluster)
 
 
 def _server(cluster: Cluster) -> SiteProgram:
@@ -170,12 +185,12 @@ def work_through_outage(world: World, what: str) -> None:
         for key in own_keys(number):
             recorder.write(key, "first")
 
-    def outage() -> None:
+    def fail_and_heal() -> None:
         try:
             _await_hits(history, len(clients), monotonic(), within=VISIBLE)
         except NotInTime as error:
             raise Inconclusive(f"the cache did not cache before the outage: {error}") from error
-        world.experiment.inject(OUTAGES[what](cluster), CACHE)
+        world.experiment.inject(outage(cluster, what), CACHE)
         pause(OUTAGE)
         world.experiment.nemesis.heal()
         with suppress(NotInTime):  # judged afterwards
@@ -186,7 +201,7 @@ def work_through_outage(world: World, what: str) -> None:
     over = threading.Event()
     writing = [partial(_write, over, recorder, own_keys(number)) for number, recorder in enumerate(recorders)]
     reading = [partial(_read, over, recorder, keys) for recorder in recorders]
-    together([partial(_disturb, over, outage), *writing, *reading])
+    together([partial(_disturb, over, fail_and_heal), *writing, *reading])
 
 
 def _disturb(over: threading.Event, disturbance: Callable[[], None]) -> None:
@@ -274,7 +289,7 @@ def _commit_alone(world: World) -> None:
     experiment, leader = world.experiment, world.cluster.leader()
     with sql.session(world.cluster.of_member(leader)) as session:
         sql.execute(session, "SET synchronous_commit = local")
-        experiment.inject(partition_of_leader(world.cluster, "all but its clients"), leader)
+        experiment.inject(partition_of_leader(world.cluster, WITH_ITS_CLIENTS), leader)
         refused = sql.error_of(lambda: EntryStore(session, world.profile).update(world.namespace, KEY, LOST))
     if refused is not None:
         raise Inconclusive(f"{leader}, isolated, refused a write: {describe(refused)}")

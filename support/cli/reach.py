@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
+from support.engine.limits import first_line
 from support.places import ROOT
 
 _THE_WHOLE = frozenset({"Cluster", "World", "Experiment", "Topology"})
@@ -70,10 +71,8 @@ class Module:
     def function_at(self, line: int) -> ast.FunctionDef:
         """The function whose text, decorators included, has that line."""
         for one in self.tree.body:
-            if isinstance(one, ast.FunctionDef):
-                first = min([one.lineno, *(decorator.lineno for decorator in one.decorator_list)])
-                if first <= line <= (one.end_lineno or one.lineno):
-                    return one
+            if isinstance(one, ast.FunctionDef) and first_line(one) <= line <= (one.end_lineno or one.lineno):
+                return one
         raise LookupError(f"no function at {self.path}:{line}")
 
 
@@ -97,10 +96,11 @@ class Definition:
 
 
 @cache
-def definitions(location: str) -> Mapping[Definition, str]:
+def definitions(location: str, closed: frozenset[Definition] = frozenset()) -> Mapping[Definition, str]:
     """The functions and classes that the function at that location (file:line) reaches, itself first.
 
-    Each with the way there: the names of those on the way, and its own. Raises LookupError if there is no function.
+    Each with the way there: the names of those on the way, and its own. `closed` are left out, with what only they
+    reach. Raises LookupError if there is no function.
     """
     path, _, line = location.rpartition(":")
     where = module(ROOT / path)
@@ -109,16 +109,18 @@ def definitions(location: str) -> Mapping[Definition, str]:
     found = dict[Definition, str]()
     while todo:
         one, way = todo.pop()
-        if one not in found:
+        if one not in found and one not in closed:
             found[one] = way
             todo += [(other, f"{way} > {other.node.name}") for other in _named_by(one)]
     return found
 
 
-def reached(location: str, places: Mapping[Place, str]) -> Mapping[str, str]:
-    """What `places` stands for -> the way there, from the function at that location (file:line)."""
+def reached(
+    location: str, places: Mapping[Place, str], closed: frozenset[Definition] = frozenset()
+) -> Mapping[str, str]:
+    """What `places` stands for -> the way there, from the function at that location (file:line); see `definitions`."""
     found: dict[str, str] = {}
-    for one, way in definitions(location).items():
+    for one, way in definitions(location, closed).items():
         for stands_for, line in _named_there(one, tuple(places.items())):
             found.setdefault(stands_for, f"{way} > {one.module.path.stem}:{line}")
     return found

@@ -100,12 +100,17 @@ def matching(sentence: str, among: Sequence[Step]) -> tuple[Step, ...]:
     )
 
 
+def function_at(file: Path, line: int) -> FunctionType | None:
+    """The step function at that line, of its first decorator; None if there is none, such as one made by a function."""
+    where = _module(file)
+    own = (one for one in vars(where).values() if isinstance(one, FunctionType) and one.__module__ == where.__name__)
+    return next((one for one in own if one.__code__.co_firstlineno == line), None)
+
+
 def columns_of(file: Path, line: int) -> Columns | None:
     """The columns that the step function at that line (of its first decorator) declares for its table."""
-    for value in vars(_module(file)).values():
-        if isinstance(value, FunctionType) and value.__code__.co_firstlineno == line:
-            return getattr(value, "columns", None)
-    return None
+    columns: Columns | None = getattr(function_at(file, line), "columns", None)
+    return columns
 
 
 @cache

@@ -129,10 +129,11 @@ def _functions(file: Path) -> tuple[tuple[int, int, Limits], ...]:
     """For each function of a file the line of its first decorator, that of its def, and the limits that it looks up."""
     tree = ast.parse(file.read_text(encoding="utf-8"), str(file))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    return tuple((_first_line(node), node.lineno, tuple(_limits(node))) for node in functions)
+    return tuple((first_line(node), node.lineno, tuple(_limits(node))) for node in functions)
 
 
-def _first_line(node: ast.FunctionDef) -> int:
+def first_line(node: ast.FunctionDef) -> int:
+    """The line of a function's first decorator, or of its def: where Python, and so behave, says that it begins."""
     return min([node.lineno, *(one.lineno for one in node.decorator_list)])
 
 

@@ -12,7 +12,7 @@ from support.engine.recovery import require_accepted_again
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.failover.leader_checks import nobody_took_over
-from support.faults.process import EveryHostCrashes, HostCrash
+from support.faults.process import EveryHostCrashes, crash_of_member, crash_of_members
 from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, server
@@ -69,18 +69,26 @@ def spare_replica(cluster: Cluster) -> str:
 def without_one_replica(world: World) -> str:
     """Let a replica crash without which writes go on; returns its name."""
     away = spare_replica(world.cluster)
-    world.experiment.inject(HostCrash(world.cluster.site.hosts[away]), away)
+    world.experiment.inject(crash_of_member(world.cluster, away), away)
     return away
+
+
+def to_be_lost(cluster: Cluster) -> Lost:
+    """The leader and the standbys that have every commit now."""
+    leader, standbys = cluster.leader(), members_with_every_commit(cluster)
+    return Lost(leader, standbys, tuple(name for name in cluster.members if name not in (leader, *standbys)))
+
+
+def joint_crash(cluster: Cluster, lost: Lost) -> EveryHostCrashes:
+    """The hosts of all that are lost together crash at once."""
+    return crash_of_members(cluster, [lost.leader, *lost.standbys])
 
 
 def lose_together(world: World) -> Lost:
     """Let the hosts of the leader and of the standbys that have every commit crash at once."""
-    cluster, leader = world.cluster, world.cluster.leader()
-    standbys = members_with_every_commit(cluster)
-    left = tuple(name for name in cluster.members if name not in (leader, *standbys))
-    hosts = [cluster.site.hosts[name] for name in (leader, *standbys)]
-    world.experiment.inject(EveryHostCrashes(hosts), leader)
-    return Lost(leader, standbys, left)
+    lost = to_be_lost(world.cluster)
+    world.experiment.inject(joint_crash(world.cluster, lost), lost.leader)
+    return lost
 
 
 def switch_on(world: World, member: str) -> None:

@@ -99,6 +99,8 @@ class AwayTooLong:
     def inject(self) -> None:
         self._host.power_off()
 
+    on_hosts = inject
+
     def require_in_effect(self) -> None:
         if self._host.powered:
             raise NotYet(f"{self._host.name} is on")

@@ -12,7 +12,7 @@ from support.engine.finding import Finding
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.failover.checks import Look, nothing_changed, refused_until
-from support.faults.network import Partition
+from support.faults.network import ALONE, partition_of_leader
 from support.target import dcs
 from support.target.leadership import Lease, aspects_of_state, cluster_state
 from support.target.members import NO_ANSWER
@@ -134,10 +134,10 @@ def commit_unreplicated(world: World) -> str:
     be nothing for it to lose.
     """
     experiment, leader = world.experiment, world.cluster.leader()
-    site, namespace = world.cluster.site, world.another_namespace("unreplicated")
+    namespace = world.another_namespace("unreplicated")
     with sql.session(world.cluster.of_member(leader)) as session:
         sql.execute(session, "SET synchronous_commit = local")
-        experiment.inject(Partition(site, [leader], [host for host in site.hosts if host != leader]), leader)
+        experiment.inject(partition_of_leader(world.cluster, ALONE), leader)
         refused = sql.error_of(lambda: markers.write(session, world.profile, namespace, UNREPLICATED))
         if refused is not None or not markers.is_there(session, world.profile, namespace, UNREPLICATED):
             why = describe(refused) if refused else "it is not there"

@@ -9,6 +9,7 @@ from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.faults.roles import proxy_host
 from support.hosts.interface import Running, SiteHost
+from support.target.cluster import Cluster
 from support.target.leadership import WRITE_ROUTE, routes
 from support.target.members import NO_ANSWER
 from support.waiting import NotYet, eventually
@@ -16,14 +17,29 @@ from support.waiting import NotYet, eventually
 _PROGRAM = "haproxy"
 
 
+class Reload:
+    """The proxy reads its configuration again."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.host = proxy_host(cluster)
+
+    def __str__(self) -> str:
+        return f"HAProxy on {self.host.name} reads its configuration again"
+
+    def on_hosts(self) -> None:
+        """See OnHosts."""
+        self.host.processes[_PROGRAM].reload()
+
+
 def reload_proxy(world: World) -> None:
     """Reload the proxy, and wait until its new process routes as before.
 
     Raises Inconclusive if no process of before is left: that would have the older sessions.
     """
-    cluster, host = world.cluster, proxy_host(world.cluster)
+    cluster, reload = world.cluster, Reload(world.cluster)
+    host = reload.host
     before, wanted = haproxy_workers(host), routes(cluster)[WRITE_ROUTE]
-    host.processes[_PROGRAM].reload()
+    reload.on_hosts()
 
     def reloaded() -> None:
         if not {one.identity for one in haproxy_workers(host)} - {one.identity for one in before}:

@@ -17,8 +17,10 @@ from support.example_app.profile import Profile
 from support.failover import member_health
 from support.failover.checks import ROUNDS, out_of_reads
 from support.failover.leader_views import NO_MEMBER
+from support.faults.replay import ReplayStuck
 from support.target import haproxy
 from support.target.cluster import Cluster
+from support.target.failover_readiness import terms
 from support.target.members import NO_ANSWER, NoAnswer, Server, member_statuses, server
 from support.target.purposes import prompt_replicas
 from support.waiting import NotYet, describe, eventually
@@ -97,24 +99,29 @@ def writes(sessions: Iterable[sql.Session], profile: Profile, namespace: str) ->
     return [outcome(session, f"write {number}") for number, session in enumerate(sessions)]
 
 
-def replica_in_reads(world: World) -> str:
+def replica_in_reads(cluster: Cluster) -> str:
     """A replica on which sessions through the read endpoint land now, and which shows at once what is committed.
 
     Raises Inconclusive if there is none: then nobody could see it leave the read endpoint.
     """
 
     def met() -> str:
-        replicas = sorted(prompt_replicas(world.cluster))
-        found = _look(world, replicas)
+        replicas = sorted(prompt_replicas(cluster))
+        found = _look(cluster, replicas)
         if not (there := [name for name in replicas if found[name]]):
             raise NotYet(_landed(found))
         return there[0]
 
     try:
         subject = "sessions through the read endpoint land on a replica"
-        return eventually(met, within=world.timing.notice, subject=subject, retry_on=NO_ANSWER)
+        return eventually(met, within=cluster.topology.timing.notice, subject=subject, retry_on=NO_ANSWER)
     except NotInTime as error:
         raise Inconclusive(str(error)) from error
+
+
+def stuck_replay(cluster: Cluster, replica: str) -> ReplayStuck:
+    """This replica replays nothing, while the leader writes twice as much WAL as a replica may lag behind."""
+    return ReplayStuck(cluster, replica, 2 * terms(cluster).allowed_lag)
 
 
 def require_out_of_reads(world: World, limit: float) -> None:
@@ -143,7 +150,7 @@ def require_back_in_reads(world: World, limit: float) -> None:
     experiment = world.experiment
 
     def back() -> None:
-        found = _look(world, [], unwanted=experiment.target_member)
+        found = _look(world.cluster, [], unwanted=experiment.target_member)
         if not found[experiment.target_member]:
             raise NotYet(_landed(found))
 
@@ -154,7 +161,7 @@ def _look_without_target(world: World) -> Finding:
     target = world.experiment.target_member
     others = [name for name in member_health.serving_replicas(world.cluster) if name != target]
     try:
-        sessions: Mapping[str, int] | None = _look(world, others, unwanted=target)
+        sessions: Mapping[str, int] | None = _look(world.cluster, others, unwanted=target)
     except ConnectFailed:
         if others:
             raise
@@ -163,16 +170,16 @@ def _look_without_target(world: World) -> Finding:
     return out_of_reads(target, others, sessions, server.position if server else "")
 
 
-def _look(world: World, expected: Collection[str], unwanted: str = "") -> Counter[str]:
+def _look(cluster: Cluster, expected: Collection[str], unwanted: str = "") -> Counter[str]:
     """Member -> the sessions through the read endpoint that landed on it; all are open at once.
 
     Opens them until every expected member was met in ROUNDS, or the unwanted one was met; at most _MOST per member.
     """
     opened: list[sql.Session] = []
-    found, known = Counter[str](), _known_servers(world.cluster)
+    found, known = Counter[str](), _known_servers(cluster)
     try:
-        for _ in range(_MOST * len(world.cluster.members)):
-            opened.append(sql.connect(world.cluster.read, autocommit=True))
+        for _ in range(_MOST * len(cluster.members)):
+            opened.append(sql.connect(cluster.read, autocommit=True))
             found[known.member_of(server(opened[-1]))] += 1
             if found[unwanted] or (expected and all(found[one] >= ROUNDS for one in expected)):
                 break

@@ -1,6 +1,6 @@
 """Who takes over from a leader: replicas that have received different amounts of WAL, and leaders lost in a row."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,11 +9,12 @@ from support.engine.recovery import inject_until_replaced, require_rejoined
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.failover.checks import a_replica_may_take_over
-from support.faults.nemesis import Fault
-from support.faults.network import OneWayCut
+from support.faults.network import OneWayCut, deaf
+from support.faults.patroni import Tagged
 from support.faults.process import DataDestroyed, Freeze, HostCrash
 from support.faults.roles import host_of
 from support.hosts.interface import SiteHost
+from support.target.cluster import Cluster
 from support.target.failover_readiness import obstacles
 from support.target.members import NO_ANSWER, status_of
 from support.target.purposes import candidates, purposes
@@ -31,31 +32,58 @@ class UnequalReplicas:
     behind: str
 
 
-def let_one_lag(world: World) -> UnequalReplicas:
-    """Keep what the leader writes from one replica, chosen at random, until it lacks WAL that the others have.
+def unequal_replicas(cluster: Cluster, choose: Callable[[Sequence[str]], str]) -> UnequalReplicas:
+    """The replica that is to lack WAL, and those that are to have it.
 
     Those that may not lead, or do not stream from the leader, are left out; but not in the embedded cluster: whatever
-    its tags say, nobody meant them. Raises Inconclusive if there is only one other, or if the others do not get ahead
-    of it.
+    its tags say, nobody meant them. Raises Inconclusive if there is only one other.
     """
-    cluster = world.cluster
     able = sorted(cluster.followers()) if cluster.topology.embedded else candidates(purposes(cluster))
     if len(able) < 2:
         raise Inconclusive(f"of the replicas, only {' and '.join(able) or 'none'} may lead and streams from the leader")
-    behind = world.random.choice(able)
-    replicas = UnequalReplicas(tuple(name for name in able if name != behind), behind)
-    hold_back(world, [behind], replicas.ahead)
+    behind = choose(able)
+    return UnequalReplicas(tuple(name for name in able if name != behind), behind)
+
+
+def cut_of_one(cluster: Cluster, replicas: UnequalReplicas) -> OneWayCut:
+    """Nothing that the leader sends gets to the replica that is to lack WAL."""
+    return deaf(cluster, replicas.behind)
+
+
+def bars_of_others(cluster: Cluster, replicas: UnequalReplicas) -> Sequence[Tagged]:
+    """Those that lack nothing are tagged never to lead."""
+    return [Tagged(cluster, name, {"nofailover": True}) for name in replicas.ahead]
+
+
+def let_one_lag(world: World) -> UnequalReplicas:
+    """Keep what the leader writes from one replica, chosen at random, until it lacks WAL that the others have.
+
+    Raises Inconclusive if there is only one other, or if the others do not get ahead of it.
+    """
+    replicas = unequal_replicas(world.cluster, world.random.choice)
+    world.experiment.nemesis.inject(cut_of_one(world.cluster, replicas))
+    _write_until_they_lack(world, [replicas.behind], replicas.ahead)
     return replicas
 
 
-def hold_back(world: World, behind: Collection[str], ahead: Collection[str] = ()) -> None:
-    """Keep what the leader writes from these replicas, and write until they lack some of it.
+def cuts_of_all(cluster: Cluster) -> Sequence[OneWayCut]:
+    """Nothing that the leader sends gets to any replica."""
+    return [deaf(cluster, name) for name in cluster.followers()]
 
-    Raises Inconclusive if they receive it all the same, or if those that should be ahead do not.
+
+def hold_back(world: World) -> None:
+    """Keep what the leader writes from every replica, and write until they lack some of it.
+
+    Raises Inconclusive if they receive it all the same.
     """
+    cuts = cuts_of_all(world.cluster)
+    for cut in cuts:
+        world.experiment.nemesis.inject(cut)
+    _write_until_they_lack(world, [cut.target for cut in cuts])
+
+
+def _write_until_they_lack(world: World, behind: Collection[str], ahead: Collection[str] = ()) -> None:
     cluster, namespace = world.cluster, world.another_namespace("unequal")
-    for name in behind:
-        world.experiment.nemesis.inject(OneWayCut(cluster.site, cluster.leader(), name))
     for number in range(_WRITES):
         markers.write(cluster.write, cluster.profile, namespace, f"write {number}")
 
@@ -72,12 +100,18 @@ def hold_back(world: World, behind: Collection[str], ahead: Collection[str] = ()
         raise Inconclusive(str(error)) from error
 
 
-LOSSES: Mapping[str, Callable[[SiteHost], Fault]] = {
+_Loss = HostCrash | Freeze | DataDestroyed
+LOSSES: Mapping[str, Callable[[SiteHost], _Loss]] = {
     "its host crashes": HostCrash,
     "its host freezes": Freeze,
     "its data directory is destroyed": DataDestroyed,
 }
 """How a leader can be lost."""
+
+
+def loss_of_leader(cluster: Cluster, how: str) -> _Loss:
+    """The leader of now is lost, as LOSSES names it. Raises LookupError for an unknown loss."""
+    return LOSSES[how](host_of(cluster, "the leader"))
 
 
 def lose_leaders(world: World, losses: Iterable[str]) -> None:
@@ -98,6 +132,6 @@ def lose_leaders(world: World, losses: Iterable[str]) -> None:
     )
     for loss in losses:
         ready()
-        host = host_of(world.cluster, "the leader")
-        inject_until_replaced(world, LOSSES[loss](host), host.name)
+        fault = loss_of_leader(world.cluster, loss)
+        inject_until_replaced(world, fault, fault.host.name)
         require_rejoined(world)

@@ -66,6 +66,11 @@ class HalfwaySwitchover:
         """The leader's Patroni, with the PostgreSQL that it started."""
         return self.cluster.site.hosts[self.leader].processes["patroni"]
 
+    def on_hosts(self) -> None:
+        """See OnHosts."""
+        if self._kill is kill_member:
+            self._kill(self)
+
     def inject(self) -> None:
         """Raises TooQuick, AssertionError if Patroni refuses the request, Inconclusive if it does nothing about it."""
         command = [sys.executable, "-S", "-c", _REQUEST]
@@ -144,10 +149,15 @@ def hand_over_halfway(world: World, who: str) -> None:
     raise Inconclusive("; ".join(missed))
 
 
+def candidate_now(cluster: Cluster) -> str:
+    """A replica that may lead. Raises Inconclusive if there is none now."""
+    return member_by_role(cluster, "a replica that may lead")
+
+
 def _await_candidate(world: World) -> str:
     """A replica that may lead. After an attempt, the former leader may have to rejoin first."""
     return eventually(
-        lambda: member_by_role(world.cluster, "a replica that may lead"),
+        lambda: candidate_now(world.cluster),
         within=world.timing.rejoin,
         subject="a replica may lead",
         retry_on=(*NO_ANSWER, Inconclusive),

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from support.errors import Inconclusive
-from support.faults.nemesis import Fault
 from support.faults.process import EveryHostCrashes
 from support.faults.roles import dcs_hosts, leader_of_dcs, proxy_host
 from support.hosts.interface import Flow, Pair, Site, SiteHost
@@ -42,6 +41,8 @@ class Partition:
     def inject(self) -> None:
         self.site.network.cut_all(_both_ways(self.hosts, self.others))
 
+    on_hosts = inject
+
     def require_in_effect(self) -> None:
         self.site.network.require_cut(_both_ways(self.hosts, self.others))
 
@@ -66,6 +67,8 @@ class OneWayCut:
 
     def inject(self) -> None:
         self.site.network.cut_all([(self.source, self.target)])
+
+    on_hosts = inject
 
     def require_in_effect(self) -> None:
         self.site.network.require_cut([(self.source, self.target)], open_pairs=[(self.target, self.source)])
@@ -92,6 +95,8 @@ class PoorLinks:
     def inject(self) -> None:
         self._seen.clear()
         self.site.network.degrade(self.hosts, self.latency, self.loss)
+
+    on_hosts = inject
 
     def require_in_effect(self) -> None:
         """No datagram is faster than the latency on any way between two hosts; each way loses some, and all together
@@ -127,16 +132,17 @@ def _both_ways(hosts: Collection[str], others: Collection[str]) -> list[Pair]:
     return [pair for one, other in itertools.product(hosts, others) for pair in ((one, other), (other, one))]
 
 
+ALONE, WITH_ITS_CLIENTS = "every other host", "all but its clients"
 _FROM: Mapping[str, Callable[[Cluster], Collection[str]]] = {
-    "every other host": lambda cluster: cluster.site.hosts,
+    ALONE: lambda cluster: cluster.site.hosts,
     "the DCS": dcs_hosts,
-    "all but its clients": lambda cluster: cluster.site.hosts.keys() - {proxy_host(cluster).name},
+    WITH_ITS_CLIENTS: lambda cluster: cluster.site.hosts.keys() - {proxy_host(cluster).name},
 }
 _OF_DCS: Mapping[str, Callable[[Cluster], list[SiteHost]]] = {
     "the leading member": lambda cluster: [leader_of_dcs(cluster)],
     "a majority": lambda cluster: _majority(cluster),
 }
-_DCS_LINKS: Mapping[str, Callable[[Site, str, str], Fault]] = {
+_DCS_LINKS: Mapping[str, Callable[[Site, str, str], Partition | OneWayCut]] = {
     "between the leading member of the DCS and another one": lambda site, one, other: Partition(site, [one], [other]),
     "from the leading member of the DCS to another one": OneWayCut,
 }
@@ -158,12 +164,27 @@ def partition_of_leader(cluster: Cluster, others: str) -> Partition:
     return Partition(cluster.site, [leader], sorted({*_named(_FROM, others)(cluster)} - {leader}))
 
 
-def crash_in_dcs(cluster: Cluster, part: str) -> Fault:
+def lost_answers(cluster: Cluster) -> OneWayCut:
+    """Nothing gets from the leader to the proxy; the way back is open."""
+    return OneWayCut(cluster.site, cluster.leader(), proxy_host(cluster).name)
+
+
+def cut_from_leader(cluster: Cluster, replica: str) -> Partition:
+    """A replica cut off from the leader alone."""
+    return Partition(cluster.site, [replica], [cluster.leader()])
+
+
+def deaf(cluster: Cluster, replica: str) -> OneWayCut:
+    """Nothing that the leader sends gets to a replica; the way back is open."""
+    return OneWayCut(cluster.site, cluster.leader(), replica)
+
+
+def crash_in_dcs(cluster: Cluster, part: str) -> EveryHostCrashes:
     """The hosts of a part of the DCS crash at once: one of the keys of _OF_DCS."""
     return EveryHostCrashes(_named(_OF_DCS, part)(cluster))
 
 
-def broken_link_of_dcs(cluster: Cluster, which: str) -> Fault:
+def broken_link_of_dcs(cluster: Cluster, link: str) -> Partition | OneWayCut:
     """Nothing gets through a link of the member that leads the DCS: one of DCS_LINK. Both still reach all others.
 
     Raises Inconclusive if no other member of the DCS is up.
@@ -172,12 +193,12 @@ def broken_link_of_dcs(cluster: Cluster, which: str) -> Fault:
     others = [name for name in sorted(dcs_hosts(cluster)) if name != leading and cluster.site.hosts[name].powered]
     if not others:
         raise Inconclusive(f"{leading} is the only member of the DCS that is up")
-    return _named(_DCS_LINKS, which)(cluster.site, leading, others[-1])
+    return _named(_DCS_LINKS, link)(cluster.site, leading, others[-1])
 
 
-def poor_links(cluster: Cluster, how: str) -> PoorLinks:
+def poor_links(cluster: Cluster, degradation: str) -> PoorLinks:
     """Every link between two hosts degrades: one of the keys of _DEGRADED."""
-    return _named(_DEGRADED, how)(cluster)
+    return _named(_DEGRADED, degradation)(cluster)
 
 
 def _named(choices: Mapping[str, T], name: str) -> T:

@@ -72,10 +72,14 @@ class Tagged:
     def __str__(self) -> str:
         return f"{self._member} is tagged {', '.join(self._tags)}"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
+        """See OnHosts."""
         before = self._files.configuration().get("tags") or {}
         self._changed = True
         self._files.change_configuration({"tags": {**before, **self._tags}})
+
+    def inject(self) -> None:
+        self.on_hosts()
         reload_configuration(self._cluster, self._member)
 
     def require_in_effect(self) -> None:

@@ -1,11 +1,16 @@
-"""Faults of processes and hosts: crash, freeze, kill, restart, lost data; and how to find a server's processes."""
+"""Faults of processes and hosts: crash, freeze, kill, restart, lost data; and how to find a server's processes.
+
+The functions at the end make the faults that scenarios name by the roles of the hosts.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from support.errors import Inconclusive, ProcessFailed
+from support.faults.roles import host_of, proxy_host
 from support.hosts.interface import Running, SiteHost, SiteProgram, on_each
 from support.hosts.processes import first_of
+from support.target.cluster import Cluster
 from support.target.member_files import files_of
 from support.waiting import NotYet
 
@@ -26,6 +31,8 @@ class HostCrash:
 
     def inject(self) -> None:
         self.host.power_off()
+
+    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if self.host.powered:
@@ -51,6 +58,8 @@ class EveryHostCrashes:
 
     def inject(self) -> None:
         on_each(self._hosts, lambda host: host.power_off())
+
+    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if on := [host.name for host in self._hosts if host.powered]:
@@ -78,6 +87,8 @@ class Freeze:
     def inject(self) -> None:
         self.host.freeze()
 
+    on_hosts = inject
+
     def require_in_effect(self) -> None:
         if awake := self.host.awake():
             raise NotYet("; ".join(awake))
@@ -98,6 +109,8 @@ class Kill:
 
     def inject(self) -> None:
         self.process.kill()
+
+    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if self.process.pid is not None:
@@ -125,39 +138,41 @@ class Restart:
     """A program is killed with all its sessions (kill -9), and started again at once."""
 
     def __init__(self, process: SiteProgram) -> None:
-        self._process = process
+        self.process = process
         self._before = process.pid
 
     def __str__(self) -> str:
-        return f"{self._process.name} on {self._process.host} is killed and started again"
+        return f"{self.process.name} on {self.process.host} is killed and started again"
 
     def inject(self) -> None:
-        self._process.kill()
-        self._process.start()
+        self.process.kill()
+        self.process.start()
+
+    on_hosts = inject
 
     def require_in_effect(self) -> None:
         """A different process runs than before."""
-        now = self._process.pid
+        now = self.process.pid
         if now is None or now == self._before:
             raise NotYet(f"it runs as {now}, before as {self._before}")
 
     def heal(self) -> None:
-        self._process.start()
+        self.process.start()
 
 
 class _Suspended:
     """Some processes of a host are suspended, and resumed when it is healed."""
 
     def __init__(self, host: SiteHost) -> None:
-        self._host = host
+        self.host = host
         self._suspended: list[Running] = []
 
     def require_in_effect(self) -> None:
-        if not all(one.stopped for one in self._host.alive(self._suspended)):
+        if not all(one.stopped for one in self.host.alive(self._suspended)):
             raise NotYet("it is not suspended")
 
     def heal(self) -> None:
-        self._host.resume(self._suspended)
+        self.host.resume(self._suspended)
 
 
 class PatroniFrozen(_Suspended):
@@ -169,17 +184,19 @@ class PatroniFrozen(_Suspended):
     @property
     def silences(self) -> list[str]:
         """The hosts about whose writes nothing is to be concluded while the fault lasts: clients tell of them."""
-        return [self._host.name]
+        return [self.host.name]
 
     def __str__(self) -> str:
-        return f"the Patroni of {self._host.name} is suspended"
+        return f"the Patroni of {self.host.name} is suspended"
 
     def inject(self) -> None:
-        patroni = self._host.processes["patroni"].pid
-        self._suspended = [one for one in self._host.running() if one.pid == patroni]
+        patroni = self.host.processes["patroni"].pid
+        self._suspended = [one for one in self.host.running() if one.pid == patroni]
         if not self._suspended:
-            raise Inconclusive(f"no Patroni ran on {self._host.name}")
-        self._host.suspend(self._suspended, may_die=False)
+            raise Inconclusive(f"no Patroni ran on {self.host.name}")
+        self.host.suspend(self._suspended, may_die=False)
+
+    on_hosts = inject
 
 
 class PostgresHangs(_Suspended):
@@ -191,42 +208,46 @@ class PostgresHangs(_Suspended):
     @property
     def silences(self) -> list[str]:
         """The hosts whose PostgreSQL answers nothing, and does nothing, while the fault lasts."""
-        return [self._host.name]
+        return [self.host.name]
 
     def __str__(self) -> str:
-        return f"PostgreSQL on {self._host.name} hangs"
+        return f"PostgreSQL on {self.host.name} hangs"
 
     def inject(self) -> None:
-        if postmaster := postmaster_of(self._host):  # first: what it has begun to start is found then
+        if postmaster := postmaster_of(self.host):  # first: what it has begun to start is found then
             self._suspend([postmaster])
-            self._suspend(first_of(self._host.running(), "postgres"))
+            self._suspend(first_of(self.host.running(), "postgres"))
+
+    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if not self._suspended:
-            raise Inconclusive(f"no PostgreSQL ran on {self._host.name}")
-        if awake := [one for one in first_of(self._host.running(), "postgres") if not one.stopped and not one.over]:
+            raise Inconclusive(f"no PostgreSQL ran on {self.host.name}")
+        if awake := [one for one in first_of(self.host.running(), "postgres") if not one.stopped and not one.over]:
             self._suspend(awake)
             raise NotYet(f"not suspended: {', '.join(one.title for one in awake)}")
 
     def _suspend(self, processes: Sequence[Running]) -> None:
         self._suspended += processes  # before: they are resumed whatever happens
-        self._host.suspend(processes)
+        self.host.suspend(processes)
 
 
 class PostmasterHangs(_Suspended):
     """The postmaster of a member alone is suspended: its sessions go on, and no new one can be opened."""
 
     def __str__(self) -> str:
-        return f"the postmaster on {self._host.name} hangs"
+        return f"the postmaster on {self.host.name} hangs"
 
     def inject(self) -> None:
-        if postmaster := postmaster_of(self._host):
+        if postmaster := postmaster_of(self.host):
             self._suspended = [postmaster]
-            self._host.suspend(self._suspended)
+            self.host.suspend(self._suspended)
+
+    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if not self._suspended:
-            raise Inconclusive(f"no PostgreSQL ran on {self._host.name}")
+            raise Inconclusive(f"no PostgreSQL ran on {self.host.name}")
         super().require_in_effect()
 
 
@@ -243,6 +264,8 @@ class PostgresKilled:
     def inject(self) -> None:
         self._killed = first_of(self.host.running(), "postgres")
         self.host.kill(self._killed)
+
+    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if not self._killed:
@@ -268,6 +291,8 @@ class DataDestroyed:
     def inject(self) -> None:
         self._killed = self._files.destroy_data()
 
+    on_hosts = inject
+
     def require_in_effect(self) -> None:
         if not self._killed:
             raise Inconclusive(f"no PostgreSQL ran on {self.host.name}")
@@ -288,3 +313,63 @@ def postmaster_of(host: SiteHost) -> Running | None:
 def server_processes(host: SiteHost, kind: str) -> list[Running]:
     """The PostgreSQL processes of one kind ("startup", "walreceiver", ...) on a host, by their process titles."""
     return [one for one in host.running() if one.title.startswith("postgres:") and f" {kind}" in one.title]
+
+
+def crash(cluster: Cluster, role: str) -> HostCrash:
+    """The host of the member with that role crashes. Raises Inconclusive if none has it now, as those below do."""
+    return HostCrash(host_of(cluster, role))
+
+
+def freeze(cluster: Cluster, role: str) -> Freeze:
+    """The host of the member with that role freezes."""
+    return Freeze(host_of(cluster, role))
+
+
+def hanging_patroni(cluster: Cluster, role: str) -> PatroniFrozen:
+    """The Patroni of the member with that role is suspended."""
+    return PatroniFrozen(host_of(cluster, role))
+
+
+def hanging_postgres(cluster: Cluster, role: str) -> PostgresHangs:
+    """The PostgreSQL of the member with that role hangs."""
+    return PostgresHangs(host_of(cluster, role))
+
+
+def hanging_postmaster(cluster: Cluster, role: str) -> PostmasterHangs:
+    """The postmaster of the member with that role hangs."""
+    return PostmasterHangs(host_of(cluster, role))
+
+
+def killed_postgres(cluster: Cluster, role: str) -> PostgresKilled:
+    """The PostgreSQL of the member with that role is killed."""
+    return PostgresKilled(host_of(cluster, role))
+
+
+def destroyed_data(cluster: Cluster, role: str) -> DataDestroyed:
+    """The data of the member with that role is destroyed."""
+    return DataDestroyed(host_of(cluster, role))
+
+
+def crash_of_member(cluster: Cluster, member: str) -> HostCrash:
+    """The host of this member crashes."""
+    return HostCrash(cluster.site.hosts[member])
+
+
+def crash_of_members(cluster: Cluster, names: Collection[str]) -> EveryHostCrashes:
+    """The hosts of these members crash at once."""
+    return EveryHostCrashes([cluster.site.hosts[name] for name in names])
+
+
+def crash_of_replicas(cluster: Cluster) -> EveryHostCrashes:
+    """The hosts of all members but the leader crash at once."""
+    return crash_of_members(cluster, cluster.followers())
+
+
+def crash_of_everything(cluster: Cluster) -> EveryHostCrashes:
+    """Every host crashes at once."""
+    return EveryHostCrashes(cluster.site.hosts.values())
+
+
+def restart_of_proxy(cluster: Cluster) -> Restart:
+    """The proxy is killed, and started again at once."""
+    return Restart(proxy_host(cluster).processes["haproxy"])

@@ -29,10 +29,14 @@ class ReplayStuck:
     def __str__(self) -> str:
         return f"{self._replica} replays nothing, and gets {self._behind / _MEGABYTE:.0f} MB behind"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
+        """See OnHosts."""
         host = self._cluster.site.hosts[self._replica]
         self._stuck = server_processes(host, "startup")
         host.suspend(self._stuck)
+
+    def inject(self) -> None:
+        self.on_hosts()
         with sql.session(self._cluster.of_member(self._cluster.leader())) as session:
             for _ in range(self._behind // _MEGABYTE + 1):
                 sql.execute(session, _WRITE, [_MEGABYTE])

@@ -94,12 +94,31 @@ def log_on_every_member(cluster: Cluster, decoy: str) -> Sequence[str]:
     return cluster.everyone
 
 
+class Decoys:
+    """A program with the decoy as an argument runs on every host. It does nothing, and ends by itself."""
+
+    def __init__(self, cluster: Cluster, decoy: str) -> None:
+        self.hosts, self._decoy, self._ending = cluster.site.hosts, decoy, ExitStack()
+
+    def __str__(self) -> str:
+        return "a program that sleeps, with a decoy as its argument, runs on every host"
+
+    def on_hosts(self) -> None:
+        """See OnHosts."""
+        for host in self.hosts.values():
+            self._ending.callback(host.run_decoy(self._decoy, _DECOY_LIVES))
+
+    def end(self) -> None:
+        """End all of them before that."""
+        self._ending.close()
+
+
 def run_with_argument(cluster: Cluster, decoy: str, until: ExitStack) -> Sequence[str]:
     """Run a program with the decoy as an argument on every host, `until` that unwinds; returns the hosts."""
-    hosts = cluster.site.hosts.values()
-    for host in hosts:
-        until.callback(host.run_decoy(decoy, _DECOY_LIVES))
-    return [host.name for host in hosts]
+    decoys = Decoys(cluster, decoy)
+    until.callback(decoys.end)
+    decoys.on_hosts()
+    return list(decoys.hosts)
 
 
 def attach_to_report(run: Run, attach: Callable[[str, str], object], decoy: str) -> Sequence[str]:

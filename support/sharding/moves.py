@@ -18,6 +18,7 @@ from support.example_app.sessions import backend
 from support.faults.nemesis import Fault
 from support.faults.process import HostCrash, PostgresKilled
 from support.faults.roles import host_of
+from support.hosts.interface import SiteHost
 from support.sharding import placement_checks as checks
 from support.sharding import shards
 from support.sharding.placement_checks import Placement, of_hash
@@ -305,12 +306,16 @@ class Cancelled:
         """Nothing to heal."""
 
 
-_BREAKS: Mapping[str, Callable[[Cluster, ShardJob], Fault]] = {
-    "the rebalance is cancelled": lambda cluster, job: Cancelled(job),
-    "PostgreSQL of the coordinator is killed": lambda cluster, job: PostgresKilled(host_of(cluster, "the leader")),
-    "the host of the coordinator crashes": lambda cluster, job: HostCrash(host_of(cluster, "the leader")),
+_COORDINATOR_LOST: Mapping[str, Callable[[SiteHost], HostCrash | PostgresKilled]] = {
+    "PostgreSQL of the coordinator is killed": PostgresKilled,
+    "the host of the coordinator crashes": HostCrash,
 }
-BREAK = Kind.of("way to interrupt a rebalance", _BREAKS)
+BREAK = Kind("way to interrupt a rebalance", ("the rebalance is cancelled", *_COORDINATOR_LOST))
+
+
+def loss_of_coordinator(cluster: Cluster, how: str) -> HostCrash | PostgresKilled | None:
+    """What is lost of the coordinator, for one of BREAK; None if nothing is."""
+    return _COORDINATOR_LOST[how](host_of(cluster, "the leader")) if how in _COORDINATOR_LOST else None
 
 
 def break_off(world: World, job: ShardJob, how: str) -> None:
@@ -319,27 +324,28 @@ def break_off(world: World, job: ShardJob, how: str) -> None:
     Raises Inconclusive if it was done before.
     """
     job.await_under_way(within=STATEMENT)
-    world.experiment.inject(_BREAKS[how](world.cluster, job), world.cluster.leader())
+    world.experiment.inject(loss_of_coordinator(world.cluster, how) or Cancelled(job), world.cluster.leader())
     job.await_end()
     if job.error is None:
         raise Inconclusive("the rebalance was complete before it was interrupted")
     world.evidence.attach("the error of the rebalance", describe(job.error))
 
 
-def _killed_on(cluster: Cluster, group: int) -> tuple[Fault, str]:
-    leader = cluster.of_group(group).leader()
-    return PostgresKilled(cluster.site.hosts[leader]), leader
+_SERVERS = ("PostgreSQL on the source worker", "PostgreSQL on the target worker")
+VICTIM = Kind.of("victim of a kill", ("the session that moves it", *_SERVERS))
 
 
-_SESSION = "the session that moves it"
-_KILLS: Mapping[str, Callable[[Cluster, PlannedMove, ShardJob], tuple[Fault, str]]] = {
-    _SESSION: lambda cluster, planned, job: (SessionKilled(job.where, job.backend, _SESSION), cluster.leader()),
-    "PostgreSQL on the source worker": lambda cluster, planned, job: _killed_on(cluster, planned.source),
-    "PostgreSQL on the target worker": lambda cluster, planned, job: _killed_on(cluster, planned.target),
-}
-VICTIM = Kind.of("victim of a kill", _KILLS)
+def kill_in_move(cluster: Cluster, victim: str, source: int, target: int) -> PostgresKilled | None:
+    """The PostgreSQL that is VICTIM of a move between these worker groups is killed; None if a session is."""
+    if victim not in _SERVERS:
+        return None
+    group = dict(zip(_SERVERS, (source, target), strict=True))[victim]
+    return PostgresKilled(cluster.site.hosts[cluster.of_group(group).leader()])
 
 
 def fault_of_move(world: World, victim: str, planned: PlannedMove, job: ShardJob) -> tuple[Fault, str]:
     """The fault that kills a VICTIM during the move, and the member that it hits."""
-    return _KILLS[victim](world.cluster, planned, job)
+    cluster = world.cluster
+    if (fault := kill_in_move(cluster, victim, planned.source, planned.target)) is not None:
+        return fault, fault.host.name
+    return SessionKilled(job.where, job.backend, victim), cluster.leader()

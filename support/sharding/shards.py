@@ -16,7 +16,7 @@ from itertools import count as numbers
 
 from support import sql
 from support.engine.world import World
-from support.errors import ConnectFailed, NotAvailable
+from support.errors import ConnectFailed, Inconclusive, NotAvailable
 from support.example_app.profile import Entries, Reference, Related, columns_of, quoted
 from support.example_app.schema import copies
 from support.run import new_id
@@ -227,6 +227,23 @@ def workers_of(cluster: Cluster) -> list[str]:
     if not (found := citus.expected_workers(cluster)):
         raise NotAvailable("the cluster has no worker group: all shards are on the coordinator")
     return found
+
+
+def first_worker(cluster: Cluster) -> int:
+    """The first worker group. Raises Inconclusive if there is none."""
+    return _worker(cluster, 0)
+
+
+def second_worker(cluster: Cluster) -> int:
+    """The second worker group. Raises Inconclusive if there is none."""
+    return _worker(cluster, 1)
+
+
+def _worker(cluster: Cluster, number: int) -> int:
+    found = [group.group for group in cluster.groups if group.group]
+    if len(found) <= number:
+        raise Inconclusive(f"there are {len(found)} worker groups")
+    return found[number]
 
 
 def own_copies(world: World, parts: Sequence[Entries | Related], count: int) -> Cluster:

@@ -6,7 +6,7 @@ are told to commit. A prepared transaction whose worker has not been told the en
 Source: https://docs.citusdata.com/en/v13.0/develop/api_guc.html (two-phase commit)
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from support.engine.world import World
 from support.errors import Inconclusive
 from support.example_app.sessions import backend
 from support.faults.nemesis import Fault, Nemesis
-from support.faults.process import server_processes
+from support.faults.process import HostCrash, PostgresKilled, server_processes
 from support.hosts.interface import Running, SiteHost
 from support.target.citus import node_leaders
 from support.target.cluster import Cluster
@@ -117,6 +117,8 @@ class CommitHeld:
             self._held.append((host, receivers))
             host.suspend(receivers)
 
+    on_hosts = inject
+
     def require_in_effect(self) -> None:
         if not any(receivers for _, receivers in self._held):
             raise Inconclusive("commits on the coordinator wait for no standby")
@@ -139,8 +141,20 @@ class OpenTransaction:
     """Namespace -> the worker group that holds its rows."""
 
 
+THE_HOST, BETWEEN = "the host", "between prepare and commit"
 _TOLD = 60.0
 """Seconds until the client must have an answer: the coordinator first has to notice that a host is gone."""
+
+
+def held_commits(cluster: Cluster, moment: str) -> Sequence[CommitHeld]:
+    """What holds the transaction's commit, for a death at that moment of it."""
+    return [CommitHeld(cluster)] if moment == BETWEEN else []
+
+
+def death(cluster: Cluster, what: str, group: int) -> HostCrash | PostgresKilled:
+    """THE_HOST of a worker group's leader crashes, or else its PostgreSQL is killed."""
+    host = cluster.site.hosts[cluster.of_group(group).leader()]
+    return HostCrash(host) if what == THE_HOST else PostgresKilled(host)
 
 
 def _before(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
@@ -151,7 +165,8 @@ def _before(world: World, session: sql.Session, death: Fault, target_member: str
 def _between(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
     pid, client = backend(session), ThreadPoolExecutor(1)
     with Nemesis() as holding:
-        holding.inject(CommitHeld(world.cluster))
+        for fault in held_commits(world.cluster, BETWEEN):
+            holding.inject(fault)
         told = client.submit(_commit, session)
         client.shutdown(wait=False)
         await_prepared(world.cluster, pid, nodes=2, within=VISIBLE)
@@ -169,7 +184,7 @@ def _after(world: World, session: sql.Session, death: Fault, target_member: str)
 
 COMMIT_WITH_DEATH: Mapping[str, Callable[[World, sql.Session, Fault, str], Outcome]] = {
     "before its commit": _before,
-    "between prepare and commit": _between,
+    BETWEEN: _between,
     "after its commit": _after,
 }
 """Moment of the death -> commit the session's transaction with that fault at that moment; what the client is told."""

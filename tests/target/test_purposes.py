@@ -298,11 +298,9 @@ WHATEVER_THEY_ARE_FOR = {
     "joint_loss.py": "each is lost, or left",
     "succession.py": "those of the embedded cluster are for everything",
     "recovery.py": "each replicates again, as it is meant to",
-    "host_commands.py": "what would be done to a host is listed",
     "postgres.py": "a sabotage",
     "patroni.py": "a sabotage",
-    "fault_steps.py": "each crashes",
-    "succession_steps.py": "nothing reaches any of them",
+    "process.py": "each crashes",
     "routing_steps.py": "sessions may be on any of them",
     "transaction_steps.py": "what was rolled back is on none of them",
 }

@@ -38,7 +38,7 @@ from support.waiting import NotYet, describe, eventually, pause
 _PROBE = "accept-probe"  # a key in Redis
 
 
-class RestartedEmpty:
+class RestartedEmpty(Fault):
     """Redis is killed and restarted at once, and has lost all its data."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -66,7 +66,7 @@ class RestartedEmpty:
         self._restart.heal()
 
 
-class Full:
+class Full(Fault):
     """Redis has reached its memory limit and must not evict: it serves what it has, and refuses every write."""
 
     _SETTINGS: Mapping[str, str] = {"maxmemory-policy": "noeviction", "maxmemory": "1"}
@@ -93,7 +93,7 @@ class Full:
         self._change.end()
 
 
-class FailedOver:
+class FailedOver(Fault):
     """Redis is told to fail over: a replica takes over from each server that takes writes."""
 
     def __init__(self, cluster: Cluster) -> None:

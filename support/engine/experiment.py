@@ -14,7 +14,6 @@ from support.engine.watch import LONGEST_SILENCE, Watch
 from support.engine.world import missing
 from support.errors import NotInTime, UnhealthyCluster
 from support.faults.nemesis import Fault, InjectedFault, Nemesis
-from support.faults.process import Freeze
 from support.hosts.interface import Log, LogName, of_each_log
 from support.target.cluster import Cluster
 from support.target.health import await_all, is_healthy
@@ -65,11 +64,11 @@ class Experiment:
     def inject(self, fault: Fault, target_member: str) -> InjectedFault:
         """Inject a fault that hits `target_member`."""
         self._target_member, self.redundant_at = target_member, None
-        self.planned = bool(getattr(fault, "planned", False))
+        self.planned = fault.planned
         injected_fault = self.nemesis.inject(fault)
-        if isinstance(fault, Freeze) or getattr(fault, "unaware", False):
+        if fault.unaware:
             self._frozen.append((target_member, injected_fault))
-        self._silenced += [(name, injected_fault) for name in getattr(fault, "silences", ())]
+        self._silenced += [(name, injected_fault) for name in fault.silences]
         return injected_fault
 
     @property

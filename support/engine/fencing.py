@@ -28,7 +28,6 @@ from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive
 from support.expectations import AcceptedLoss
 from support.faults.nemesis import Fault, InjectedFault
-from support.faults.process import Freeze
 from support.target.members import NO_ANSWER
 from support.waiting import eventually, pause
 
@@ -92,8 +91,7 @@ def inject(world: World, fault: Fault, target_member: str) -> InjectedFault:
     asynchronous and the leader was replaced, what a failover may lose may be missing. What the former leader
     acknowledged after that, until it had time to learn, is a known limit.
     """
-    keeps_from_knowing = isinstance(fault, Freeze) or getattr(fault, "unaware", False)
-    leads = keeps_from_knowing and target_member in {group.leader() for group in world.cluster.groups}
+    leads = fault.unaware and target_member in {group.leader() for group in world.cluster.groups}
     if not leads:
         return world.experiment.inject(fault, target_member)
     namespace = world.another_namespace("frozen")

@@ -15,7 +15,7 @@ from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime, ProcessFailed
 from support.failover.checks import NO_SPACE, refused_for_lack_of_space
-from support.faults.nemesis import Nemesis
+from support.faults.nemesis import Fault, Nemesis
 from support.faults.patroni import Switchover, Tagged
 from support.faults.roles import host_of, in_sandbox, member_by_role
 from support.hosts import Host, Process
@@ -35,7 +35,7 @@ shutil.copytree(sys.argv[1], sys.argv[2], symlinks=True, dirs_exist_ok=True, ign
 _FULL = "No space left on device"
 
 
-class SmallDisk:
+class SmallDisk(Fault):
     """A member's data is on a small disk of its own, with little free space; its WAL stays on the original disk.
 
     Servers are commonly built like this, because a PostgreSQL that cannot write its WAL has to stop at once.
@@ -93,7 +93,7 @@ class SmallDisk:
         self.host.run([sys.executable, "-S", "-c", _COPY, str(source), str(target)])
 
 
-class DiskFull:
+class DiskFull(Fault):
     """All the free space on the small disk of a member is used up."""
 
     def __init__(self, host: Host) -> None:

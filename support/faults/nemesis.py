@@ -1,9 +1,10 @@
 """Injects faults, makes sure that they are in effect, and heals them whatever happens in between."""
 
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
 
 from support.errors import Inconclusive, NotInTime
 from support.target.members import NO_ANSWER
@@ -12,18 +13,47 @@ from support.timeouts import EFFECT
 from support.waiting import eventually
 
 
-class Fault(Protocol):
-    """One disturbance and the way to heal it."""
+class Fault(ABC):
+    """One disturbance, the way to heal it, and what it means for those who judge the cluster meanwhile."""
 
+    @property
+    def planned(self) -> bool:
+        """Whether the leader stops in order, after everything that it acknowledged has reached its successor."""
+        return False
+
+    @property
+    def unaware(self) -> bool:
+        """Whether the target member cannot know, until the fault is healed and for a moment after that, that another
+        one leads."""
+        return False
+
+    @property
+    def silences(self) -> Collection[str]:
+        """The hosts about whose writes nothing is to be concluded while the fault lasts: most answer nothing, and do
+        nothing."""
+        return ()
+
+    @property
+    def builds_up(self) -> bool:
+        """Whether it exists only after it has been prepared for some time, and not from the moment that it begins."""
+        return False
+
+    @abstractmethod
     def __str__(self) -> str:
         """What happens, in the users' words: "the host of pg1 crashes"."""
 
+    def prepare(self) -> None:  # noqa: B027 - most faults need no preparation
+        """What has to be done first, and disturbs nobody: the time that it takes is not the cluster's."""
+
+    @abstractmethod
     def inject(self) -> None:
         """Begin the disturbance."""
 
+    @abstractmethod
     def require_in_effect(self) -> None:
         """Raises NotYet while the effect cannot be observed."""
 
+    @abstractmethod
     def heal(self) -> None:
         """Undo it. Harmless if it was already undone or never injected."""
 
@@ -40,7 +70,7 @@ class InjectedFault:
     healed: float | None = None
     """When its healing was complete."""
     builds_up: bool = False
-    """Whether it exists only after it has been prepared for some time, and not from the moment that it was begun."""
+    """See Fault."""
 
     @property
     def counts_from(self) -> float:
@@ -58,13 +88,10 @@ class Nemesis:
         self.injected_faults: list[InjectedFault] = []
 
     def inject(self, fault: Fault) -> InjectedFault:
-        """Register how the fault is healed, then inject it. Raises Inconclusive if it does not take effect.
-
-        A fault with a method `prepare` has it called before it begins: what that takes is not the cluster's time.
-        """
-        getattr(fault, "prepare", lambda: None)()
+        """Register how the fault is healed, then inject it. Raises Inconclusive if it does not take effect."""
+        fault.prepare()
         begun = time.monotonic()
-        injected_fault = InjectedFault(str(fault), begun, begun, builds_up=getattr(fault, "builds_up", False))
+        injected_fault = InjectedFault(str(fault), begun, begun, builds_up=fault.builds_up)
         self._heals.callback(self._heal, fault, injected_fault)
         fault.inject()
         try:

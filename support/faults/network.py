@@ -25,7 +25,7 @@ LATENCY_SHOWN_BY = 5
 
 
 @dataclass(frozen=True)
-class Partition:
+class Partition(Fault):
     """No packet gets from one group of hosts to the other, nor back. The suite's own clients reach both."""
 
     site: Site
@@ -36,7 +36,7 @@ class Partition:
         return f"{', '.join(self.hosts)} cut off from {', '.join(self.others)}"
 
     def prepare(self) -> None:
-        """See Nemesis."""
+        """See Fault."""
         self.site.network.prepare(_both_ways(self.hosts, self.others))
 
     def inject(self) -> None:
@@ -50,7 +50,7 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class OneWayCut:
+class OneWayCut(Fault):
     """No packet gets from one host to another; the way back is open."""
 
     site: Site
@@ -61,7 +61,7 @@ class OneWayCut:
         return f"nothing gets from {self.source} to {self.target}"
 
     def prepare(self) -> None:
-        """See Nemesis."""
+        """See Fault."""
         self.site.network.prepare([(self.source, self.target)])
 
     def inject(self) -> None:
@@ -75,7 +75,7 @@ class OneWayCut:
 
 
 @dataclass(frozen=True)
-class PoorLinks:
+class PoorLinks(Fault):
     """Every packet between any two of these hosts takes longer, or is lost with a probability (0 to 1)."""
 
     site: Site

@@ -95,7 +95,7 @@ def await_resolved(cluster: Cluster, within: float, since: float) -> None:
     eventually(resolved, within=within, subject=subject, retry_on=NO_ANSWER, since=since)
 
 
-class CommitHeld:
+class CommitHeld(Fault):
     """A fault that holds the coordinator's commits between the two phases.
 
     The WAL receivers of every synchronous standby of the coordinator are frozen. Its commit waits for a standby after

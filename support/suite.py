@@ -288,7 +288,7 @@ def _part(model: Any, lines: Collection[int]) -> Any:
 
 def _picture(world: World, experiment: Experiment) -> None:
     """Attach the timeline and keep what the faults cost, however the experiment ended."""
-    faults, samples = experiment.nemesis.injected_faults, experiment.watch.samples
+    faults, samples = experiment.injected_faults, experiment.watch.samples
     begun, cluster = timeline.at_epoch(experiment.begun), world.cluster
     try:
         events = events_since(cluster, begun, time.time())

@@ -185,7 +185,7 @@ def work_through_outage(world: World, what: str) -> None:
             raise Inconclusive(f"the cache did not cache before the outage: {error}") from error
         world.experiment.inject(OUTAGES[what](cluster), CACHE)
         pause(OUTAGE)
-        world.experiment.nemesis.heal()
+        world.experiment.heal()
         with suppress(NotInTime):  # judged afterwards
             _await_hits(history, len(clients), world.experiment.healing_since, world.time_for("caching", NOTICE))
         pause(VISIBLE / 5)  # what is served once all is well belongs to the history too

@@ -59,7 +59,7 @@ def require_refusing_until_healed(world: World) -> None:
     if fault.healing is None:
         with suppress(NotInTime):  # judged below: silence is not a refusal
             eventually(refuses, within=world.timing.recovery, subject=f"{target_member} answers before the healing")
-        experiment.nemesis.heal()
+        experiment.heal()
     refused_until(experiment.watch.samples, target_member, fault.begun, experiment.healing_since).require()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from support.engine.world import World
 from support.errors import ProcessFailed
-from support.faults.nemesis import Fault, Nemesis
+from support.faults.nemesis import Fault
 from support.faults.process import EveryHostCrashes
 from support.hosts import Host
 from support.hosts.interface import on_each
@@ -101,8 +101,7 @@ class PowerFailure(Fault):
 
 def put_on_volatile_disks(world: World) -> None:
     """Put the data of every host on a disk with a volatile cache until the scenario ends."""
-    preparing = world.cleanup.enter_context(Nemesis(world.timing.effect))
-    preparing.inject(VolatileDisks(world.cluster))
+    world.experiment.prepare(VolatileDisks(world.cluster), until_end=True)
     await_all(world.cluster, world.timing.recovery)
 
 

@@ -55,7 +55,7 @@ def hold_back(world: World, behind: Collection[str], ahead: Collection[str] = ()
     """
     cluster, namespace = world.cluster, world.another_namespace("unequal")
     for name in behind:
-        world.experiment.nemesis.inject(OneWayCut(cluster.site, cluster.leader(), name))
+        world.experiment.prepare(OneWayCut(cluster.site, cluster.leader(), name))
     for number in range(_WRITES):
         markers.write(cluster.write, cluster.profile, namespace, f"write {number}")
 

@@ -37,7 +37,7 @@ _OUTCOMES = {
 }
 _LATE = 0.5  # seconds an answer may take before its moment is its end
 _BIN = 0.5  # seconds of operations in one bar
-_FAULT, _HEAL = "#d1495b", "#3a6ea5"
+_FAULT, _HEAL, _PREPARATION = "#d1495b", "#3a6ea5", "#8a8a8a"
 _MOST_EVENTS = 250
 _WORDS: dict[bool | None, Literal["writes", "reads", "silent"]] = {True: "writes", False: "reads", None: "silent"}
 _OF_LOSS = {"acknowledged": "acknowledged writes", "lost": "lost writes", "unanswered": "unknown writes"}
@@ -145,27 +145,28 @@ def incident_of(
     redundant_at: float | None,
     planned: bool,
 ) -> Incident | None:
-    """What the faults cost, in figures; None if there was none.
+    """What the faults cost that took effect, in figures; None if none did. What prepared the cluster for them cost them
+    nothing.
 
     `groups`: the members that share one leader, for each group of them; in a sharded cluster the coordinator's first.
 
     `redundant_at`: when every member was seen to be healthy again, with all faults healed; monotonic clock. The figures
     about lost writes are those that the scenario has measured.
     """
-    if not injected_faults:
+    faults = [one for one in _faults(injected_faults) if one.took_effect is not None]
+    if not faults:
         return None
-    since = min(one.begun for one in injected_faults)
+    since, words = faults[0].begun, faults[0].words
     gap = longest_gap(history, APPEND, since) if history is not None and _acknowledged(history, since) else None
-    words = injected_faults[0].words
     hit = next((one for one in groups if any(_names(words, member) for member in one)), groups[0] if groups else ())
     changes = [at for at in takeovers(one for one in samples if one.member in hit) if at > since]
     counts = {name: [one.value for one in measures if one.name.startswith(of)] for name, of in _OF_LOSS.items()}
     reach = [one.value for one in measures if one.name.startswith(LOST_REACH_BACK)]
-    healing = [one.healing for one in injected_faults if one.healing is not None]
+    healing = [one.healing for one in faults if one.healing is not None]
     limits = [one.limit for one in measures if one.name.endswith("were interrupted for") and one.limit is not None]
     return Incident(
         kind=kind_of(words, _roles(samples, groups, since)),
-        fault="; then ".join(one.words for one in injected_faults),
+        fault="; then ".join(one.words for one in faults),
         at=at_epoch(since),
         without_writes=gap.seconds if gap else None,
         new_leader_after=changes[0] - since if changes else None,
@@ -238,13 +239,20 @@ def _acknowledged(history: History, before: float) -> bool:
 
 def _zero(samples: Sequence[WriterSample], injected_faults: Sequence[InjectedFault]) -> float:
     """The first fault, or the first look if there was none; on the monotonic clock."""
-    return min([one.begun for one in injected_faults] or [one.begun for one in samples] or [time.monotonic()])
+    begun = [one.begun for one in _faults(injected_faults)] or [one.begun for one in samples]
+    return min(begun, default=time.monotonic())
+
+
+def _faults(injected_faults: Iterable[InjectedFault]) -> list[InjectedFault]:
+    """Without what prepared the cluster for them."""
+    return [one for one in injected_faults if not one.preparation]
 
 
 def _span(fault: InjectedFault, zero: float) -> FaultSpan:
     healing = None if fault.healing is None else _rounded(fault.healing - zero)
     healed = None if fault.healed is None else _rounded(fault.healed - zero)
-    return FaultSpan(fault.words, _rounded(fault.begun - zero), _rounded(fault.in_effect_since - zero), healing, healed)
+    in_effect = None if fault.took_effect is None else _rounded(fault.took_effect - zero)
+    return FaultSpan(fault.words, _rounded(fault.begun - zero), in_effect, healing, healed, fault.preparation)
 
 
 def _rates(operations: Iterable[Operation], zero: float) -> Rates:
@@ -282,9 +290,8 @@ def _known_from(look: WriterSample) -> float:
 
 def _gap(operations: Sequence[Operation], injected_faults: Sequence[InjectedFault]) -> Gap | None:
     """The longest time without any acknowledged operation, from the first fault on."""
-    if not injected_faults:
-        return None
-    return longest_gap(History(operations), None, min(one.begun for one in injected_faults))
+    faults = _faults(injected_faults)
+    return longest_gap(History(operations), None, faults[0].begun) if faults else None
 
 
 def _draw_members(panel: "Axes", found: Sequence[Period], zero: float) -> None:
@@ -322,19 +329,25 @@ def _draw_gap(panel: "Axes", gap: Gap | None, zero: float) -> None:
 
 
 def _draw_faults(panel: "Axes", injected_faults: Sequence[InjectedFault], zero: float, *, named: bool) -> None:
-    """The beginning of each fault, when it was seen in effect, and its healing."""
-    for number, one in enumerate(injected_faults):
+    """The beginning of each fault, when it was seen in effect, and its healing; of what prepared it, the beginning."""
+    prepared = [one for one in injected_faults if one.preparation]
+    for number, one in enumerate(prepared):
+        label = "a preparation" if named and number == 0 else None
+        panel.axvline(one.begun - zero, color=_PREPARATION, linewidth=1, label=label)
+    for number, one in enumerate(_faults(injected_faults)):
         first = named and number == 0
         panel.axvline(one.begun - zero, color=_FAULT, linewidth=1.5, label="the fault begins" if first else None)
         label = "it is in effect" if first else None
-        panel.axvline(one.in_effect_since - zero, color=_FAULT, linewidth=1.5, linestyle=":", label=label)
+        if one.took_effect is not None:
+            panel.axvline(one.took_effect - zero, color=_FAULT, linewidth=1.5, linestyle=":", label=label)
         if one.healing is not None:
             label = "it is healed" if first else None
             panel.axvline(one.healing - zero, color=_HEAL, linewidth=1.5, linestyle="--", label=label)
 
 
 def _name(figure: "Figure", panels: Sequence["Axes"], title: str, injected_faults: Sequence[InjectedFault]) -> None:
-    faults = "; then ".join(one.words for one in injected_faults) or "no fault"
+    found = _faults(injected_faults)
+    faults = "; then ".join(one.words for one in found) or "no fault"
     figure.suptitle(f"{title}: {faults}" if title else faults, wrap=True)
-    since = {0: "the first look", 1: "the fault began"}.get(len(injected_faults), "the first fault began")
+    since = {0: "the first look", 1: "the fault began"}.get(len(found), "the first fault began")
     panels[-1].set_xlabel(f"seconds since {since}")

@@ -60,17 +60,34 @@ class Fault(ABC):
 
 @dataclass
 class InjectedFault:
-    """What became of a fault, and when; seconds on the monotonic clock."""
+    """What became of a fault, and when; seconds on the monotonic clock.
+
+    It is there from before the fault begins: one that fails halfway has disturbed the cluster, too.
+    """
 
     words: str
     begun: float
-    in_effect_since: float
+    took_effect: float | None = None
+    """When it was first seen in effect; None if it never was."""
     healing: float | None = None
     """When its healing began; None while it lasts."""
     healed: float | None = None
     """When its healing was complete."""
     builds_up: bool = False
     """See Fault."""
+    preparation: bool = False
+    """It brings the cluster into the state in which a fault is to hit it, and is not the fault under test."""
+    unaware: str = ""
+    """The member that cannot know meanwhile that another one leads; empty if there is none."""
+    silences: Collection[str] = ()
+    """See Fault."""
+
+    @property
+    def in_effect_since(self) -> float:
+        """When it was first seen in effect. Raises Inconclusive if it never was."""
+        if self.took_effect is None:
+            raise Inconclusive(f"{self.words}: it was never seen in effect")
+        return self.took_effect
 
     @property
     def counts_from(self) -> float:
@@ -87,11 +104,21 @@ class Nemesis:
         self._heals = ExitStack()
         self.injected_faults: list[InjectedFault] = []
 
-    def inject(self, fault: Fault) -> InjectedFault:
-        """Register how the fault is healed, then inject it. Raises Inconclusive if it does not take effect."""
+    def inject(self, fault: Fault, target_member: str = "", *, preparation: bool = False) -> InjectedFault:
+        """Note the fault, register how it is healed, then inject it. Raises Inconclusive if it does not take effect.
+
+        `target_member` is the member or host that it hits, if it hits one.
+        """
         fault.prepare()
-        begun = time.monotonic()
-        injected_fault = InjectedFault(str(fault), begun, begun, builds_up=fault.builds_up)
+        injected_fault = InjectedFault(
+            str(fault),
+            time.monotonic(),
+            builds_up=fault.builds_up,
+            preparation=preparation,
+            unaware=target_member if fault.unaware else "",
+            silences=tuple(fault.silences),
+        )
+        self.injected_faults.append(injected_fault)
         self._heals.callback(self._heal, fault, injected_fault)
         fault.inject()
         try:
@@ -104,8 +131,7 @@ class Nemesis:
             )
         except NotInTime as error:
             raise Inconclusive(f"the fault did not take effect: {error}") from error
-        injected_fault.in_effect_since = time.monotonic()
-        self.injected_faults.append(injected_fault)
+        injected_fault.took_effect = time.monotonic()
         return injected_fault
 
     def heal(self) -> None:

@@ -33,9 +33,12 @@ class FaultSpan:
 
     words: str
     begun: float
-    in_effect: float
+    in_effect: float | None
+    """None if it was never seen in effect."""
     healing: float | None = None
     healed: float | None = None
+    preparation: bool = False
+    """It brought the cluster into the state in which the fault hit it."""
 
 
 @dataclass(frozen=True)

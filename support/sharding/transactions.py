@@ -18,7 +18,7 @@ from support.engine.workload import outcome_of
 from support.engine.world import World
 from support.errors import Inconclusive
 from support.example_app.sessions import backend
-from support.faults.nemesis import Fault, Nemesis
+from support.faults.nemesis import Fault
 from support.faults.process import server_processes
 from support.hosts.interface import Running, SiteHost
 from support.target.citus import node_leaders
@@ -150,8 +150,7 @@ def _before(world: World, session: sql.Session, death: Fault, target_member: str
 
 def _between(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
     pid, client = backend(session), ThreadPoolExecutor(1)
-    with Nemesis() as holding:
-        holding.inject(CommitHeld(world.cluster))
+    with world.experiment.prepared(CommitHeld(world.cluster)):
         told = client.submit(_commit, session)
         client.shutdown(wait=False)
         await_prepared(world.cluster, pid, nodes=2, within=VISIBLE)

@@ -17,7 +17,7 @@ from support.reporting.evidence import Evidence, Redactor
 from support.reporting.scenario import Measure
 from support.reporting.timeline import timeline_of
 
-FAULT = InjectedFault("the host pg1 crashes", begun=110.0, in_effect_since=110.2, healing=125.0, healed=126.0)
+FAULT = InjectedFault("the host pg1 crashes", begun=110.0, took_effect=110.2, healing=125.0, healed=126.0)
 
 
 def looks(member: str, begun: float, *answers: bool | None) -> list[WriterSample]:
@@ -140,7 +140,7 @@ def test_a_fault_of_a_worker_group_is_about_its_own_leader() -> None:
         *looks("w1", 98, True, True),
         *looks("w2", 98, *[False] * 20, True),
     ]
-    crash = InjectedFault("the host w1 crashes", begun=100.0, in_effect_since=100.2, healing=None, healed=None)
+    crash = InjectedFault("the host w1 crashes", begun=100.0, took_effect=100.2, healing=None, healed=None)
     found = timeline.incident_of(
         samples, None, [crash], [], groups=[["pg1", "pg2"], ["w1", "w2"]], redundant_at=None, planned=False
     )
@@ -183,6 +183,43 @@ def test_what_a_fault_cost_is_taken_from_what_was_seen() -> None:
     assert silent is not None
     assert (silent.without_writes, silent.lost, silent.new_leader_after) == (None, None, None)
     assert timeline.incident_of(samples, history, [], [], groups=[], redundant_at=None, planned=False) is None
+
+
+PREPARED = [
+    InjectedFault("nothing gets from pg1 to pg2", 80.0, 80.2, healing=131.0, healed=131.1, preparation=True),
+    InjectedFault("the host pg1 crashes", 100.0, 100.2, healing=130.0, healed=130.5),
+]
+
+
+def test_what_a_preparation_takes_is_not_charged_to_the_fault() -> None:
+    samples = [*looks("pg1", 78, *[True] * 22), *looks("pg2", 78, *[False] * 32, True)]
+    history = History([operation(79.0), operation(99.0), operation(111.0)])
+    found = timeline.incident_of(
+        samples, history, PREPARED, [], groups=[["pg1", "pg2"]], redundant_at=140.0, planned=False
+    )
+    assert found is not None
+    assert (found.kind, found.fault) == ("the host of the leader crashes", "the host pg1 crashes")
+    assert found.at == pytest.approx(timeline.at_epoch(100.0), abs=0.5)
+    assert (found.without_writes, found.new_leader_after) == (pytest.approx(12.0), pytest.approx(10.1))
+    assert (found.redundant_after, found.redundant_after_repair) == (40.0, 10.0)
+    only = timeline.incident_of(samples, history, PREPARED[:1], [], groups=[], redundant_at=None, planned=False)
+    assert only is None, "no fault came after it"
+
+
+def test_a_fault_that_was_never_in_effect_is_shown_and_costs_nothing() -> None:
+    halfway = InjectedFault("the host pg1 freezes", 100.0, healing=105.0, healed=105.5)
+    assert timeline.incident_of(SAMPLES, HISTORY, [halfway], [], groups=[], redundant_at=None, planned=False) is None
+    (span,) = timeline.timeline_of("FO-01", SAMPLES, HISTORY, [halfway]).faults
+    assert (span.begun, span.in_effect, span.healing) == (0.0, None, 5.0)
+    assert picture("FO-01", SAMPLES, HISTORY, [halfway]).startswith(b"\x89PNG")
+
+
+def test_second_zero_is_the_fault_and_not_what_prepared_it(attached: dict[str, str | bytes]) -> None:
+    timeline.attach(Evidence(), "FO-07", SAMPLES, HISTORY, PREPARED)
+    found = timeline_of(attached["what happened, as data"])
+    assert found is not None
+    assert [(one.begun, one.preparation) for one in found.faults] == [(-20.0, True), (0.0, False)]
+    assert "what happened" in attached
 
 
 def test_the_data_say_what_the_picture_says(attached: dict[str, str | bytes]) -> None:

@@ -221,11 +221,13 @@ def _picture(scenario: Scenario, result: ScenarioResult | None, attachments: Seq
     timeline = timeline_of(data.file.read_bytes()) if data else None
     if timeline is None or not timeline.periods:
         return None
-    faults = "; then ".join(one.words for one in timeline.faults) or "no fault"
+    faults = "; then ".join(one.words for one in timeline.faults if not one.preparation) or "no fault"
+    prepared = "; then ".join(one.words for one in timeline.faults if one.preparation)
     return Picture(
         anchor=scenario.key[:KEY],
         title=scenario.title,
-        fault=result.incident.fault if result and result.incident else faults,
+        fault=(result.incident.fault if result and result.incident else faults)
+        + (f" (prepared: {prepared})" if prepared else ""),
         scenario=scenario.key[:KEY],
         json=timeline.json.replace("<", "\\u003c"),
         png=next((one.href for one in attachments if one.name == PICTURE), ""),
@@ -238,7 +240,7 @@ def _lines(result: ScenarioResult | None, picture: Picture | None, attachments: 
     if result is None:
         return
     since, until = result.began - 1, result.began + result.seconds + _AFTER
-    if picture is not None and picture.timeline.faults:
+    if picture is not None and any(not one.preparation for one in picture.timeline.faults):
         timeline = picture.timeline
         since = timeline.zero - _BEFORE
         until = timeline.zero + (timeline.gap[1] if timeline.gap else timeline.ended) + _AFTER

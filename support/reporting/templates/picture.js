@@ -60,10 +60,15 @@
     }
 
     spans() {
-      for (const one of this.data.faults) {
+      for (const one of this.data.faults.filter((each) => each.preparation)) {
+        this.line(one.begun, "var(--quiet)", "");
+        node("text", { x: this.x(one.begun) + 4, y: 13, class: "quiet" }, this.inside, `prepared: ${one.words}`);
+      }
+      for (const one of this.data.faults.filter((each) => !each.preparation)) {
         const end = one.healed ?? one.healing ?? this.data.ended;
         this.rect(one.begun, end, TOP - 6, this.bottom - TOP + 6, "var(--fault)", { opacity: 0.08 });
-        this.line(one.begun, "var(--fault)", ""); this.line(one.in_effect, "var(--fault)", "2 3");
+        this.line(one.begun, "var(--fault)", "");
+        if (one.in_effect !== null) this.line(one.in_effect, "var(--fault)", "2 3");
         if (one.healing !== null) this.line(one.healing, "var(--heal)", "6 4");
         node("text", { x: this.x(one.begun) + 4, y: 13, fill: "var(--fault)" }, this.inside, one.words).style.fill = "var(--fault)";
       }

@@ -19,6 +19,7 @@ from support.cache.clients import LONG, Recorder, recorders_of, together
 from support.cache.handover import CacheHandover
 from support.cache.workloads import KEY
 from support.engine.history import History, Outcome
+from support.engine.isolated_leader import commit_alone
 from support.engine.recovery import require_other_leader
 from support.engine.world import World
 from support.errors import Inconclusive, NotAvailable, NotInTime
@@ -252,8 +253,14 @@ def work_through_lost_write(world: World) -> None:
     world.history = history
     clients[0].repository.write(world.namespace, KEY, KEPT)
 
+    def write(session: sql.Session) -> None:
+        EntryStore(session, world.profile).update(world.namespace, KEY, LOST)
+
+    def is_there(session: sql.Session) -> bool:
+        return [one.value for one in EntryStore(session, world.profile).find(world.namespace, KEY)] == [LOST]
+
     def failover() -> None:
-        _commit_alone(world)
+        commit_alone(world, partition_of_leader(world.cluster, "all but its clients"), write, is_there)
         clients[0].repository.invalidate(world.namespace, KEY)  # so that the next miss loads and caches the write
         _await_served(history, LOST, len(clients), since=0.0, within=VISIBLE)
         require_other_leader(world)
@@ -275,17 +282,6 @@ def failover_of(world: World) -> Handoff:
     if not own:
         raise Inconclusive(f"{experiment.target_member} was never seen to accept writes")
     return Handoff(max(one.ended for one in own), world.handover(CacheHandover).new_leader_since)
-
-
-def _commit_alone(world: World) -> None:
-    """Isolate the leader, and write to it. Raises Inconclusive when it refuses the write."""
-    experiment, leader = world.experiment, world.cluster.leader()
-    with sql.session(world.cluster.of_member(leader)) as session:
-        sql.execute(session, "SET synchronous_commit = local")
-        experiment.inject(partition_of_leader(world.cluster, "all but its clients"), leader)
-        refused = sql.error_of(lambda: EntryStore(session, world.profile).update(world.namespace, KEY, LOST))
-    if refused is not None:
-        raise Inconclusive(f"{leader}, isolated, refused a write: {describe(refused)}")
 
 
 def _await_served(history: History, value: str, clients: int, since: float, within: float) -> None:

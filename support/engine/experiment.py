@@ -22,7 +22,7 @@ from support.engine.finding import Finding, listed
 from support.engine.watch import LONGEST_SILENCE, Watch
 from support.engine.world import World, missing
 from support.errors import NotInTime, UnhealthyCluster
-from support.faults.nemesis import Fault, InjectedFault, Nemesis
+from support.faults.nemesis import Fault, InjectedFault, Nemesis, without_preparations
 from support.hosts.interface import Log, LogName, of_each_log
 from support.target.cluster import Cluster
 from support.target.health import await_all, is_healthy
@@ -125,7 +125,7 @@ class Experiment:
     @property
     def faults(self) -> Sequence[InjectedFault]:
         """All faults in the order in which they began, without what prepared the cluster for them."""
-        return tuple(one for one in self.injected_faults if not one.preparation)
+        return without_preparations(self.injected_faults)
 
     @property
     def injected_faults(self) -> Sequence[InjectedFault]:

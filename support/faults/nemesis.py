@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -93,6 +93,11 @@ class InjectedFault:
     def counts_from(self) -> float:
         """When the time began in which the cluster had to react: nobody can react to what does not exist yet."""
         return self.in_effect_since if self.builds_up else self.begun
+
+
+def without_preparations(injected_faults: Iterable[InjectedFault]) -> list[InjectedFault]:
+    """The faults under test, without what prepared the cluster for them."""
+    return [one for one in injected_faults if not one.preparation]
 
 
 class Nemesis:

@@ -215,7 +215,7 @@
 
   function begin(place) {
     if (place.picture) return place.picture;
-    const data = JSON.parse(document.getElementById(place.dataset.timeline).textContent);
+    const data = JSON.parse(document.getElementById(place.dataset.record).textContent);
     const picture = place.picture = new Picture(place, data);
     const tools = Object.assign(document.createElement("div"), { className: "tools small" });
     tools.append(button("+", "zoom in", () => picture.scale(0.6)), button("−", "zoom out", () => picture.scale(1.6)),
@@ -245,7 +245,7 @@
   }
 
   /* Those that are hidden are drawn when they are shown: only then is there a width to draw them in. */
-  function drawShown() { document.querySelectorAll(".picture[data-timeline]").forEach((place) => { if (place.offsetParent !== null) begin(place); }); }
+  function drawShown() { document.querySelectorAll(".picture[data-record]").forEach((place) => { if (place.offsetParent !== null) begin(place); }); }
   window.drawPicture = begin;
   document.addEventListener("toggle", drawShown, true);
   drawShown();

@@ -15,11 +15,13 @@ from support import libpq, sql
 from support.embedded.encrypted import encrypted_cluster
 from support.engine import limits
 from support.engine.experiment import Experiment
+from support.engine.fault_picture import attach
+from support.engine.fault_record import at_epoch
+from support.engine.incident import incident_of
 from support.engine.time_spent import measure_time_spent
 from support.engine.world import World
 from support.errors import AcceptError, ConnectFailed, NoRoom, NotInTime, UnhealthyCluster, UsageError
 from support.example_app import schema
-from support.failover import timeline
 from support.hosts import reentry_argv
 from support.hosts.remote import RemoteSite
 from support.hosts.room import run_out
@@ -287,17 +289,17 @@ def _part(model: Any, lines: Collection[int]) -> Any:
 
 
 def _picture(world: World, experiment: Experiment) -> None:
-    """Attach the timeline and keep what the faults cost, however the experiment ended."""
-    faults, samples = experiment.nemesis.injected_faults, experiment.watch.samples
-    begun, cluster = timeline.at_epoch(experiment.begun), world.cluster
+    """Attach what happened, and keep what the faults cost, however the experiment ended."""
+    faults, samples = experiment.injected_faults, experiment.watch.samples
+    begun, cluster = at_epoch(experiment.begun), world.cluster
     try:
         events = events_since(cluster, begun, time.time())
     except Exception as error:  # a missing picture is no reason to call the scenario an error
         world.evidence.attach("notable lines of logs", f"could not be read: {describe(error)}")
         events = []
     groups = [one.members for one in cluster.groups]
-    timeline.attach(world.evidence, ", ".join(world.ids), samples, world.recorded, faults, events, groups)
-    world.evidence.incident = timeline.incident_of(
+    attach(world.evidence, ", ".join(world.ids), samples, world.recorded, faults, events, groups)
+    world.evidence.incident = incident_of(
         samples,
         world.recorded,
         faults,

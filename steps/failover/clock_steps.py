@@ -2,7 +2,6 @@
 
 from behave import given, register_type, then, when
 
-from support.engine import fencing
 from support.engine.world import Context
 from support.failover.handover import FailoverHandover
 from support.failover.partition import require_unchanged, state_before_the_fault, watch_state
@@ -25,7 +24,7 @@ def step_clock_jumps(context: Context, jump: str) -> None:
     """From one moment to the next."""
     world, handover = context.world, context.world.handover(FailoverHandover)
     handover.lease, handover.state_before_the_fault = lease(world.cluster), state_before_the_fault(world)
-    fencing.inject(world, clock.ClockJumps(handover.clock, jump), world.cluster.leader())
+    world.experiment.inject(clock.ClockJumps(handover.clock, jump), world.cluster.leader())
 
 
 @then("the leader stays for {seconds:g} seconds")

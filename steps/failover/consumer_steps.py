@@ -15,7 +15,7 @@ def step_consumer(context: Context) -> None:
     """
     world = context.world
     slot = MaintainedSlot(world.cluster, world.run.id)
-    world.experiment.nemesis.inject(slot)
+    world.experiment.prepare(slot)
     world.handover(FailoverHandover).consumer = start_consumer(world, slot)
 
 

@@ -20,8 +20,7 @@ from support.target.timing import Span
 @given("commits wait for a standby even when there is none")
 def step_strictly_synchronous(context: Context) -> None:
     """Patroni's synchronous_mode_strict is on until the scenario ends."""
-    world = context.world
-    world.experiment.inject(strictly_synchronous(world.cluster), world.cluster.leader())
+    context.world.experiment.prepare(strictly_synchronous(context.world.cluster))
 
 
 @when("the leader's answers are lost on the way to its clients")
@@ -58,7 +57,7 @@ def step_each_applied_once(context: Context) -> None:
 def step_accepted_again(context: Context, seconds: float) -> None:
     """Clients get through to a leader, in that time from the healing on."""
     world = context.world
-    require_accepted_again(world, world.experiment.nemesis.heal, world.limit(seconds, "return", Span.RETURN))
+    require_accepted_again(world, world.experiment.heal, world.limit(seconds, "return", Span.RETURN))
 
 
 @then("once a replica is back, writes are accepted again within {seconds:g} seconds")

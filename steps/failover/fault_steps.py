@@ -3,7 +3,6 @@
 from behave import given, register_type, when
 
 from support.engine.experiment import Experiment
-from support.engine.fencing import inject
 from support.engine.recovery import inject_until_replaced
 from support.engine.world import Context
 from support.failover.power_failure import fail_power, put_on_volatile_disks
@@ -18,7 +17,7 @@ register_type(Role=ROLE)
 @given("a healthy cluster")
 def step_healthy_cluster(context: Context) -> None:
     """All members run and stream, both endpoints route, the cache answers; from now on every member is watched."""
-    context.world.fault_run = Experiment(context.world.cluster)
+    context.world.fault_run = Experiment.begin(context.world)
 
 
 @given("the host of {role:Role} is down")
@@ -43,7 +42,7 @@ def step_down_until_replaced(context: Context, role: str) -> None:
 def step_host_freezes(context: Context, role: str) -> None:
     """Its programs are suspended: not dead, not answering."""
     fault = process.freeze(context.world.cluster, role)
-    inject(context.world, fault, fault.host.name)
+    context.world.experiment.inject(fault, fault.host.name)
 
 
 @when("the host of {role:Role} freezes until another member leads")
@@ -67,7 +66,7 @@ def step_patroni_frozen_until_replaced(context: Context, role: str) -> None:
 def step_postgres_hangs(context: Context, role: str) -> None:
     """Every process of it is suspended: none is gone, and none answers. Its Patroni keeps running beside it."""
     fault = process.hanging_postgres(context.world.cluster, role)
-    inject(context.world, fault, fault.host.name)
+    context.world.experiment.inject(fault, fault.host.name)
 
 
 @when("the postmaster alone hangs on {role:Role}")
@@ -133,7 +132,7 @@ def step_proxy_restarts(context: Context) -> None:
 @when("the fault is healed")
 def step_healed(context: Context) -> None:
     """Crashed hosts are switched on, frozen ones resume, cut links are restored."""
-    context.world.experiment.nemesis.heal()
+    context.world.experiment.heal()
 
 
 @when("{seconds:g} seconds pass")

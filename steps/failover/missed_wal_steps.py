@@ -12,7 +12,7 @@ from support.target.timing import Span
 @given("members that keep little WAL")
 def step_little_wal(context: Context) -> None:
     """By the shared configuration, until the scenario ends."""
-    context.world.experiment.nemesis.inject(missed_wal.LittleWalKept(context.world.cluster))
+    context.world.experiment.prepare(missed_wal.LittleWalKept(context.world.cluster))
 
 
 @when("a replica that no commit waits for is down until the leader has removed WAL that it needs")

@@ -31,8 +31,7 @@ register_type(
 @given("failsafe mode is off")
 def step_without_failsafe(context: Context) -> None:
     """Patroni's failsafe_mode is off until the scenario ends: no leader may go on without the DCS."""
-    world = context.world
-    world.experiment.inject(without_failsafe(world.cluster), world.cluster.leader())
+    context.world.experiment.prepare(without_failsafe(context.world.cluster))
 
 
 @when("the leader is cut off from {others:Others}")
@@ -140,7 +139,7 @@ def step_unchanged(context: Context) -> None:
 def step_unchanged_when_healed(context: Context, seconds: float) -> None:
     """The same member leads on the same timeline, and both endpoints lead where they led before the fault."""
     world = context.world
-    world.experiment.nemesis.heal()
+    world.experiment.heal()
     require_unchanged(world, world.handover(FailoverHandover).state_before_the_fault, watch_state(world, seconds))
 
 

@@ -216,7 +216,7 @@ def step_leaves_reads(context: Context, seconds: float) -> None:
 @then("once the fault is healed, it is back in the read endpoint within {seconds:g} seconds")
 def step_back_in_reads(context: Context, seconds: float) -> None:
     """New sessions there land on it again, in that time from the healing on."""
-    context.world.experiment.nemesis.heal()
+    context.world.experiment.heal()
     routing.require_back_in_reads(context.world, context.world.limit(seconds, "return", Span.READ_ROUTING))
 
 

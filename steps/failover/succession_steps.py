@@ -19,13 +19,13 @@ LOSS = Kind.of("way to lose a leader", LOSSES)
 @given("commits wait for no standby")
 def step_asynchronous(context: Context) -> None:
     """Synchronous replication is off until the scenario ends: any replica may then take over."""
-    context.world.experiment.nemesis.inject(asynchronous(context.world.cluster))
+    context.world.experiment.prepare(asynchronous(context.world.cluster))
 
 
 @given("failover is paused")
 def step_paused(context: Context) -> None:
     """Patroni is in maintenance mode until the scenario ends."""
-    context.world.experiment.nemesis.inject(paused(context.world.cluster))
+    context.world.experiment.prepare(paused(context.world.cluster))
 
 
 @given("no replica receives what the leader writes")
@@ -52,7 +52,7 @@ def step_others_are_barred(context: Context) -> None:
     """By the "nofailover" tag in their own configuration; the whole cluster knows it by now."""
     world = context.world
     for fault in succession.bars_of_others(world.cluster, world.handover(FailoverHandover).unequal_replicas):
-        world.experiment.nemesis.inject(fault)
+        world.experiment.prepare(fault)
 
 
 @when("one leader after another is lost, each replaced and back before the next")

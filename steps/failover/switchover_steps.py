@@ -32,17 +32,14 @@ register_type(Candidate=CANDIDATE, Dying=DYING_ONE)
 @given("the command that archives WAL fails on every member")
 def step_archiving_fails(context: Context) -> None:
     """It takes 20 seconds to fail, and is tried again and again, until the scenario ends."""
-    world = context.world
-    world.experiment.inject(ArchivingFails(world.cluster), world.cluster.leader())
+    context.world.experiment.prepare(ArchivingFails(context.world.cluster))
 
 
 @given("a consumer of the leader's stream that does not answer")
 def step_silent_consumer(context: Context) -> None:
     """A program on the proxy's host that receives WAL; it is suspended until the scenario ends."""
-    world = context.world
-    world.experiment.inject(
-        SilentConsumer(world.cluster, in_sandbox(proxy_host(world.cluster))), world.cluster.leader()
-    )
+    cluster = context.world.cluster
+    context.world.experiment.prepare(SilentConsumer(cluster, in_sandbox(proxy_host(cluster))))
 
 
 @when("the leader is asked to hand over to {candidate:Candidate}")

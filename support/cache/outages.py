@@ -19,10 +19,12 @@ from support.cache.clients import LONG, Recorder, recorders_of, together
 from support.cache.handover import CacheHandover
 from support.cache.workloads import KEY
 from support.engine.history import History, Outcome
+from support.engine.isolated_leader import commit_alone
 from support.engine.recovery import require_other_leader
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.example_app.entries import EntryStore
+from support.faults.nemesis import Fault
 from support.faults.network import WITH_ITS_CLIENTS, partition_of_leader
 from support.faults.process import Freeze, Kill, Restart
 from support.faults.roles import cache_host
@@ -36,7 +38,7 @@ from support.waiting import NotYet, describe, eventually, pause
 _PROBE = "accept-probe"  # a key in Redis
 
 
-class RestartedEmpty:
+class RestartedEmpty(Fault):
     """Redis is killed and restarted at once, and has lost all its data."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -68,7 +70,7 @@ class RestartedEmpty:
         self._restart.heal()
 
 
-class Full:
+class Full(Fault):
     """Redis has reached its memory limit and must not evict: it serves what it has, and refuses every write."""
 
     _SETTINGS: Mapping[str, str] = {"maxmemory-policy": "noeviction", "maxmemory": "1"}
@@ -98,7 +100,7 @@ class Full:
         self._change.end()
 
 
-class FailedOver:
+class FailedOver(Fault):
     """Redis is told to fail over: a replica takes over from each server that takes writes."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -192,7 +194,7 @@ def work_through_outage(world: World, what: str) -> None:
             raise Inconclusive(f"the cache did not cache before the outage: {error}") from error
         world.experiment.inject(outage(cluster, what), CACHE)
         pause(OUTAGE)
-        world.experiment.nemesis.heal()
+        world.experiment.heal()
         with suppress(NotInTime):  # judged afterwards
             _await_hits(history, len(clients), world.experiment.healing_since, world.time_for("caching", NOTICE))
         pause(VISIBLE / 5)  # what is served once all is well belongs to the history too
@@ -259,8 +261,14 @@ def work_through_lost_write(world: World) -> None:
     world.history = history
     clients[0].repository.write(world.namespace, KEY, KEPT)
 
+    def write(session: sql.Session) -> None:
+        EntryStore(session, world.profile).update(world.namespace, KEY, LOST)
+
+    def is_there(session: sql.Session) -> bool:
+        return [one.value for one in EntryStore(session, world.profile).find(world.namespace, KEY)] == [LOST]
+
     def failover() -> None:
-        _commit_alone(world)
+        commit_alone(world, partition_of_leader(world.cluster, WITH_ITS_CLIENTS), write, is_there)
         clients[0].repository.invalidate(world.namespace, KEY)  # so that the next miss loads and caches the write
         _await_served(history, LOST, len(clients), since=0.0, within=VISIBLE)
         require_other_leader(world)
@@ -282,17 +290,6 @@ def failover_of(world: World) -> Handoff:
     if not own:
         raise Inconclusive(f"{experiment.target_member} was never seen to accept writes")
     return Handoff(max(one.ended for one in own), world.handover(CacheHandover).new_leader_since)
-
-
-def _commit_alone(world: World) -> None:
-    """Isolate the leader, and write to it. Raises Inconclusive when it refuses the write."""
-    experiment, leader = world.experiment, world.cluster.leader()
-    with sql.session(world.cluster.of_member(leader)) as session:
-        sql.execute(session, "SET synchronous_commit = local")
-        experiment.inject(partition_of_leader(world.cluster, WITH_ITS_CLIENTS), leader)
-        refused = sql.error_of(lambda: EntryStore(session, world.profile).update(world.namespace, KEY, LOST))
-    if refused is not None:
-        raise Inconclusive(f"{leader}, isolated, refused a write: {describe(refused)}")
 
 
 def _await_served(history: History, value: str, clients: int, since: float, within: float) -> None:

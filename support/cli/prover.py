@@ -17,7 +17,7 @@ from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.trust import NOT_TRIED, HealthyRun, Heard, Proof
 from support.run import begin_run
 from support.sabotage.catalogue import PART_OF
-from support.sabotage.damage import SILENCE
+from support.sabotage.damage import SILENCE, Damage
 from support.sabotage.sabotage import Notice, Sabotage
 from support.target.cluster import Cluster
 from support.target.health import await_all
@@ -220,7 +220,7 @@ def _require_undone(damage: Fault) -> None:
             return
         raise NotYet("it is still in effect")
 
-    if not getattr(damage, "passes_when_undone", False):
+    if not (isinstance(damage, Damage) and damage.passes_when_undone):
         eventually(gone, within=EFFECT_WITHIN, subject=f"it is undone: {damage}")
 
 

@@ -6,27 +6,27 @@ healed, every group must stream on one timeline again, and no log may hold a PAN
 
 import math
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
-from support.engine.checks.writers import Coverage, FrozenPeriod, SilentPeriod, at_most_one_writer, without_frozen
+from support.engine.checks.writers import (
+    THAW_GRACE,
+    Coverage,
+    FrozenPeriod,
+    SilentPeriod,
+    at_most_one_writer,
+    without_frozen,
+)
+from support.engine.fencing import start_clients
 from support.engine.finding import Finding, listed
 from support.engine.watch import LONGEST_SILENCE, Watch
-from support.engine.world import missing
+from support.engine.world import World, missing
 from support.errors import NotInTime, UnhealthyCluster
-from support.faults.nemesis import Fault, InjectedFault, Nemesis
-from support.faults.process import Freeze
+from support.faults.nemesis import Fault, InjectedFault, Nemesis, without_preparations
 from support.hosts.interface import Log, LogName, of_each_log
 from support.target.cluster import Cluster
 from support.target.health import await_all, is_healthy
 
-THAW_GRACE = 5.0
-"""Seconds that a thawed leader has to learn that it was replaced: until it asks the DCS, it cannot know.
-
-Until then it accepts transactions. With synchronous replication it cannot acknowledge them, because no standby follows
-it any more; clients of its own prove that none was acknowledged and lost (support/engine/fencing.py). With asynchronous
-replication it acknowledges them in vain: then the same clients find out how many, and that is a known limit. The excuse
-ends with its first refusal.
-"""
 ONE_WRITER = "SB-01"
 """The promise that at no time more than one member accepts writes."""
 BUG = "report it as a BUG"
@@ -36,15 +36,14 @@ ALARMS = ("PANIC:", BUG, "TRAP: failed Assert")
 class Experiment:
     """From a healthy cluster to a healthy cluster. `target_member` is the member or host that the last fault hit."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        """Wait until the cluster is healthy, and start watching. Raises UnhealthyCluster if it does not become so."""
-        self.begun = time.monotonic()
-        self._recovery = cluster.topology.timing.recovery
-        try:
-            await_all(cluster, self._recovery)
-        except NotInTime as error:
-            raise UnhealthyCluster(f"the cluster was unhealthy before any fault was injected: {error}") from error
-        self.cluster, self.nemesis = cluster, Nemesis(cluster.topology.timing.effect)
+    def __init__(self, world: World, begun: float, leader: str, watch: Watch, marks: Mapping[LogName, str]) -> None:
+        """Of a cluster that is healthy; `begin` makes sure of that. `marks`: where each log ends now."""
+        self.cluster, self.begun, self.watch = world.cluster, begun, watch
+        self._world = world
+        self._recovery = world.timing.recovery
+        self._running = ExitStack()
+        self._nemeses: list[Nemesis] = []
+        self._nemesis, self._until_end = self._new_nemesis(), self._new_nemesis()
         self._target_member = ""
         self.planned = False
         """The last fault was an orderly switchover: it must not lose anything, even if replication is asynchronous."""
@@ -52,25 +51,62 @@ class Experiment:
         self.redundant_at: float | None = None
         """When every member was first seen to be healthy again, with all faults healed; monotonic clock."""
         self._watched_until: float | None = None
-        self.leaders = [cluster.leader()]
+        self.leaders = [leader]
         """The leader when the experiment began, and each new one that a step has seen since."""
         self.expected_alarms: list[str] = []
         """Words that mark an alarm as a consequence of the injected fault; any other alarm breaks the scenario."""
-        self._frozen: list[tuple[str, InjectedFault]] = []
-        self._silenced: list[tuple[str, InjectedFault]] = []
-        self._marks = self._of_each_log(lambda name, log: log.end())
-        self.watch = Watch({name: cluster.of_member(name) for group in cluster.groups for name in group.members})
-        self.watch.__enter__()
+        self._marks = marks
+
+    @classmethod
+    def begin(cls, world: World) -> "Experiment":
+        """Wait until the cluster is healthy, and watch it from then on, until the experiment is concluded.
+
+        Raises UnhealthyCluster if it does not become so.
+        """
+        cluster, begun = world.cluster, time.monotonic()
+        try:
+            await_all(cluster, world.timing.recovery)
+        except NotInTime as error:
+            raise UnhealthyCluster(f"the cluster was unhealthy before any fault was injected: {error}") from error
+        leader, marks = cluster.leader(), _of_each_log(cluster, lambda name, log: log.end())
+        watch = Watch({name: cluster.of_member(name) for group in cluster.groups for name in group.members})
+        experiment = cls(world, begun, leader, watch, marks)
+        experiment._running.enter_context(watch)
+        return experiment
+
+    def prepare(self, fault: Fault, *, until_end: bool = False) -> InjectedFault:
+        """Bring the cluster into the state in which a fault is to hit it; the figures begin with that fault.
+
+        It is healed with the faults; `until_end`: only when the scenario has ended and its clients have stopped.
+        Raises Inconclusive if it does not take effect.
+        """
+        nemesis = self._until_end if until_end else self._nemesis
+        return nemesis.inject(fault, preparation=True)
+
+    @contextmanager
+    def prepared(self, fault: Fault) -> Iterator[None]:
+        """The same for as long as a `with` block lasts."""
+        with self._new_nemesis() as own:
+            own.inject(fault, preparation=True)
+            yield
 
     def inject(self, fault: Fault, target_member: str) -> InjectedFault:
-        """Inject a fault that hits `target_member`."""
-        self._target_member, self.redundant_at = target_member, None
-        self.planned = bool(getattr(fault, "planned", False))
-        injected_fault = self.nemesis.inject(fault)
-        if isinstance(fault, Freeze) or getattr(fault, "unaware", False):
-            self._frozen.append((target_member, injected_fault))
-        self._silenced += [(name, injected_fault) for name in getattr(fault, "silences", ())]
+        """Inject a fault that hits `target_member`. Raises Inconclusive if it does not take effect.
+
+        If it keeps a leader from knowing that it was replaced, clients of that leader's own find out whether anything
+        that it acknowledges is lost (support/engine/fencing.py).
+        """
+        self._target_member, self.redundant_at, self.planned = target_member, None, fault.planned
+        leads = fault.unaware and target_member in {group.leader() for group in self.cluster.groups}
+        judge_at_the_end = start_clients(self._world, target_member) if leads else None
+        injected_fault = self._nemesis.inject(fault, target_member)
+        if judge_at_the_end is not None:
+            judge_at_the_end(injected_fault)
         return injected_fault
+
+    def heal(self) -> None:
+        """Heal every fault, the last one first. Harmless if that has been done."""
+        self._nemesis.heal()
 
     @property
     def target_member(self) -> str:
@@ -82,14 +118,28 @@ class Experiment:
     @property
     def injected_fault(self) -> InjectedFault:
         """The last fault. Raises MissingStep if there was none."""
-        if not self.nemesis.injected_faults:
+        if not self.faults:
             raise missing("a fault", "When the host of the leader crashes")
-        return self.nemesis.injected_faults[-1]
+        return self.faults[-1]
+
+    @property
+    def faults(self) -> Sequence[InjectedFault]:
+        """All faults in the order in which they began, without what prepared the cluster for them."""
+        return without_preparations(self.injected_faults)
+
+    @property
+    def injected_faults(self) -> Sequence[InjectedFault]:
+        """All faults and preparations in the order in which they began."""
+        return sorted((one for nemesis in self._nemeses for one in nemesis.injected_faults), key=lambda one: one.begun)
 
     @property
     def frozen(self) -> Sequence[tuple[str, InjectedFault]]:
         """The members that a fault kept from knowing what happened, each with that fault."""
-        return tuple(self._frozen)
+        return tuple((one.unaware, one) for one in self.injected_faults if one.unaware)
+
+    @property
+    def _silenced(self) -> Sequence[tuple[str, InjectedFault]]:
+        return tuple((name, one) for one in self.injected_faults for name in one.silences)
 
     @property
     def silenced(self) -> frozenset[str]:
@@ -105,24 +155,25 @@ class Experiment:
 
     def look_for_redundancy(self) -> None:
         """Note the moment if no fault lasts and every member is healthy; a fault that comes later makes it void."""
-        lasting = any(one.healed is None for one in self.nemesis.injected_faults)
+        lasting = any(one.healed is None for one in self._nemesis.injected_faults)
         if self.redundant_at is None and not lasting and is_healthy(self.cluster):
             self.redundant_at = time.monotonic()
 
     def conclude(self) -> None:
-        """Heal every fault, wait until the cluster is healthy again, and require what must always hold.
+        """Heal everything, wait until the cluster is healthy again, and require what must always hold.
 
         Raises PromiseBroken for two writers, which is worse than a cluster that stays unhealthy and may explain it.
         """
         try:
-            self.nemesis.heal()
+            with self._until_end:
+                self.heal()
             steady = self.redundant_at is not None and is_healthy(self.cluster)
             self.recovered_in = await_all(self.cluster, self._recovery)
             if not steady:
                 self.redundant_at = time.monotonic()
         finally:
             self._watched_until = time.monotonic()
-            self.watch.__exit__()
+            self._running.close()
             self._require_one_writer()
             found = self.alarms
             Finding(not found, f"in the logs: {listed(found)}" if found else "no alarm in the logs").require()
@@ -132,7 +183,7 @@ class Experiment:
     def coverage(self) -> Coverage | None:
         """When every member must have been seen: since the first fault, unless it was off or frozen. None without a
         fault."""
-        faults = self.nemesis.injected_faults
+        faults = self.faults
         excused = [
             SilentPeriod(name, one.begun, math.inf if one.healed is None else one.healed)
             for name, one in self._silenced
@@ -140,7 +191,7 @@ class Experiment:
         # What it said in that time is left out, so nothing can be missed in it either.
         excused += [
             SilentPeriod(name, one.begun, one.healing + THAW_GRACE)
-            for name, one in self._frozen
+            for name, one in self.frozen
             if one.healing is not None
         ]
         longest = self.cluster.topology.timing.wait(LONGEST_SILENCE)
@@ -151,7 +202,7 @@ class Experiment:
         """Raises Inconclusive where a group's writers are unknown, if that is asked for (`undecided`)."""
         frozen = [
             FrozenPeriod(name, one.begun, one.healing + THAW_GRACE)
-            for name, one in self._frozen
+            for name, one in self.frozen
             if one.healing is not None
         ]
         samples = without_frozen(self.watch.samples, frozen)
@@ -163,13 +214,18 @@ class Experiment:
     @property
     def alarms(self) -> list[str]:
         """The unexpected lines in the servers' logs, since the experiment began, that report what must never happen."""
-        written = self._of_each_log(lambda name, log: log.since(self._marks.get(name, "")))
+        written = _of_each_log(self.cluster, lambda name, log: log.since(self._marks.get(name, "")))
         found = {name: alarms_in(text, self.expected_alarms) for name, text in written.items()}
         return [f"{host}: {line}" for (host, _), lines in found.items() for line in lines]
 
-    def _of_each_log(self, read: Callable[[LogName, Log], str]) -> dict[LogName, str]:
-        """What `read` finds in each log that can be read; nothing where the suite does not reach the hosts."""
-        return of_each_log(self.cluster.site, read) if self.cluster.topology.reaches_hosts else {}
+    def _new_nemesis(self) -> Nemesis:
+        self._nemeses.append(Nemesis(self._world.timing.effect))
+        return self._nemeses[-1]
+
+
+def _of_each_log(cluster: Cluster, read: Callable[[LogName, Log], str]) -> dict[LogName, str]:
+    """What `read` finds in each log that can be read; nothing where the suite does not reach the hosts."""
+    return of_each_log(cluster.site, read) if cluster.topology.reaches_hosts else {}
 
 
 def alarms_in(log: str, expected: Collection[str] = ()) -> list[str]:

@@ -13,22 +13,20 @@ Source: https://patroni.readthedocs.io/en/latest/watchdog.html (Patroni may be p
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from support import sql
 from support.engine.checks.durability import acknowledged_in_vain, lost_since, no_acknowledged_write_lost, without
-from support.engine.checks.writers import learned, taken_over
-from support.engine.experiment import THAW_GRACE
+from support.engine.checks.writers import THAW_GRACE, learned, taken_over
 from support.engine.history import History, Operation
 from support.engine.ledger import appends, measure_ledger, read_back, size_of
 from support.engine.workload import Workload
 from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive
 from support.expectations import AcceptedLoss
-from support.faults.nemesis import Fault, InjectedFault
-from support.faults.process import Freeze
+from support.faults.nemesis import InjectedFault
 from support.target.members import NO_ANSWER
 from support.waiting import eventually, pause
 
@@ -84,35 +82,33 @@ def report_in_vain(world: World, replaced: Replaced, vain: Sequence[Operation], 
         )
 
 
-def inject(world: World, fault: Fault, target_member: str) -> InjectedFault:
-    """Inject a fault that hits `target_member`.
+def start_clients(world: World, leader: str) -> Callable[[InjectedFault], None]:
+    """Start clients in direct sessions of a leader that is about to freeze: each appends to a ledger of their own.
 
-    If it freezes a leader, clients in direct sessions append to a ledger of their own until the scenario ends. Then the
-    leader is thawed, if it was not before, and every entry that was acknowledged must be there. Where replication is
-    asynchronous and the leader was replaced, what a failover may lose may be missing. What the former leader
-    acknowledged after that, until it had time to learn, is a known limit.
+    Call what is returned with the freeze once it is in effect. When the scenario ends, the leader is thawed, if it was
+    not before, and every entry that was acknowledged must be there. Where replication is asynchronous and the leader
+    was replaced, what a failover may lose may be missing. What the former leader acknowledged after that, until it had
+    time to learn, is a known limit.
     """
-    keeps_from_knowing = isinstance(fault, Freeze) or getattr(fault, "unaware", False)
-    leads = keeps_from_knowing and target_member in {group.leader() for group in world.cluster.groups}
-    if not leads:
-        return world.experiment.inject(fault, target_member)
     namespace = world.another_namespace("frozen")
     workload = Workload(
-        world.cluster.of_member(target_member),
+        world.cluster.of_member(leader),
         appends(world.profile, namespace),
         clients=_CLIENTS,
         patience=world.timing.rejoin,  # longer than any freeze
     )
     world.cleanup.enter_context(workload)
     workload.await_acknowledged(10 * _CLIENTS, within=world.timing.notice)
-    injected_fault = world.experiment.inject(fault, target_member)
-    world.cleanup.callback(_require_nothing_lost, world, workload, namespace, injected_fault)
-    return injected_fault
+
+    def judge_at_the_end(freeze: InjectedFault) -> None:
+        world.cleanup.callback(_require_nothing_lost, world, workload, namespace, freeze)
+
+    return judge_at_the_end
 
 
 def _require_nothing_lost(world: World, workload: Workload, namespace: str, freeze: InjectedFault) -> None:
     """Judged when the scenario ends, with writes tried for as long as the thawed leader is forgiven to accept any."""
-    world.experiment.nemesis.heal()
+    world.experiment.heal()
     if freeze.healing is None:
         raise Inconclusive(f"{freeze.words}: it was not healed")
     pause(max(0.0, freeze.healing + THAW_GRACE - time.monotonic()))

@@ -54,7 +54,6 @@ class WriterSample:
     begun: float
     ended: float
     writable: bool | None
-    timeline: int | None = None
     closed: bool = False
     """It let nobody in, and said so: no server listens there, or it is starting or stopping. That is an answer, too: it
     takes no write now."""

@@ -148,7 +148,7 @@ def end_watches(world: World, workload: Workload) -> None:
     """Heal the faults, and watch the clients until no second outage can follow. Harmless where that has been done."""
     watches = [one for one in world.handover(InterruptionHandover).watches if one.interruption.workload is workload]
     if any(not one.closed for one in watches):
-        world.experiment.nemesis.heal()
+        world.experiment.heal()
     for one in watches:
         one.close()
 

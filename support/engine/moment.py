@@ -15,7 +15,7 @@ def moment_of(world: World) -> Moment | None:
     experiment, history = world.fault_run, world.workload.history if world.workload is not None else world.recorded
     if experiment is None and history is None:
         return None
-    lasting = [one for one in experiment.nemesis.injected_faults if one.healed is None] if experiment else []
+    lasting = [one for one in experiment.faults if one.healed is None] if experiment else []
     return Moment(
         members=experiment.watch.latest if experiment else {},
         writes=acknowledged_lately(history) if history is not None else None,

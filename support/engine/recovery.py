@@ -10,9 +10,14 @@ from functools import partial
 
 from support.engine import markers
 from support.engine.checks.durability import each_write_once, kept, lost_writes, no_acknowledged_write_lost
-from support.engine.checks.writers import acknowledged_no_write, last_accepted, last_acknowledged, learned_in_time
-from support.engine.experiment import THAW_GRACE
-from support.engine.fencing import Replaced, inject, lost_in_failover, replaced_leaders, report_in_vain
+from support.engine.checks.writers import (
+    THAW_GRACE,
+    acknowledged_no_write,
+    last_accepted,
+    last_acknowledged,
+    learned_in_time,
+)
+from support.engine.fencing import Replaced, lost_in_failover, replaced_leaders, report_in_vain
 from support.engine.finding import Finding
 from support.engine.history import History, Operation
 from support.engine.interruption import end_watches, require_interruptions_kept
@@ -44,9 +49,9 @@ def require_other_leader(world: World, limit: float | None = None) -> None:
 
 def inject_until_replaced(world: World, fault: Fault, target_member: str) -> None:
     """Inject a fault into the leader, and heal it when another member leads."""
-    inject(world, fault, target_member)
+    world.experiment.inject(fault, target_member)
     require_other_leader(world)
-    world.experiment.nemesis.heal()
+    world.experiment.heal()
 
 
 def require_rejoined(world: World, limit: float | None = None) -> None:

@@ -22,7 +22,7 @@ def measure_time_spent(world: World, experiment: Experiment) -> None:
     changes = takeovers(sample for sample in experiment.watch.samples if sample.member in members)
     if not changes or experiment.recovered_in is None:
         return
-    terms, faults = lease(world.cluster), [one.begun for one in experiment.nemesis.injected_faults]
+    terms, faults = lease(world.cluster), [one.begun for one in experiment.faults]
     waited = waited_for_lock(changes, faults, least=terms.least_left, most=terms.surely_gone)
     world.measure(LOCK, waited, "s")
 

@@ -15,7 +15,7 @@ from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime, ProcessFailed
 from support.failover.checks import NO_SPACE, refused_for_lack_of_space
-from support.faults.nemesis import Nemesis
+from support.faults.nemesis import Fault
 from support.faults.patroni import Switchover, Tagged
 from support.faults.roles import host_of, in_sandbox, member_by_role
 from support.hosts import Host, Process
@@ -35,7 +35,7 @@ shutil.copytree(sys.argv[1], sys.argv[2], symlinks=True, dirs_exist_ok=True, ign
 _FULL = "No space left on device"
 
 
-class SmallDisk:
+class SmallDisk(Fault):
     """A member's data is on a small disk of its own, with little free space; its WAL stays on the original disk.
 
     Servers are commonly built like this, because a PostgreSQL that cannot write its WAL has to stop at once.
@@ -93,7 +93,7 @@ class SmallDisk:
         self.host.run([sys.executable, "-S", "-c", _COPY, str(source), str(target)])
 
 
-class DiskFull:
+class DiskFull(Fault):
     """All the free space on the small disk of a member is used up."""
 
     def __init__(self, host: Host) -> None:
@@ -128,10 +128,10 @@ _DOWN_FOR = 3.0
 def lead_from_small_disk(world: World) -> None:
     """Give a replica that may lead a small disk until the scenario ends, and switch over to it."""
     cluster, host = world.cluster, in_sandbox(host_of(world.cluster, _SUCCESSOR))
-    preparing = world.cleanup.enter_context(Nemesis())
+    prepare = partial(world.experiment.prepare, until_end=True)
     for other in set(cluster.followers()) - {host.name}:
-        preparing.inject(Tagged(cluster, other, {"nosync": True}))  # so that it becomes the standby again afterwards
-    preparing.inject(SmallDisk(host))
+        prepare(Tagged(cluster, other, {"nosync": True}))  # so that it becomes the standby again afterwards
+    prepare(SmallDisk(host))
     await_streaming(cluster, host.name, world.timing.rejoin)
 
     def may_lead() -> None:
@@ -141,7 +141,7 @@ def lead_from_small_disk(world: World) -> None:
     # Inconclusive is raised while no replica may lead, for a moment.
     eventually(may_lead, within=world.timing.notice, subject=f"{host.name} may lead", retry_on=(Inconclusive,))
     switchover = Switchover(cluster, host.name)
-    preparing.inject(switchover)
+    prepare(switchover)
     await_other_leader(cluster, switchover.leader, world.timing.notice)
     # When it chooses a standby, Patroni writes the configuration of PostgreSQL, which is on that disk, once more.
     chosen = partial(member_by_role, cluster, _SUCCESSOR)
@@ -189,7 +189,7 @@ def require_refused_for_space(world: World) -> None:
 def require_accepted_after_space(world: World, limit: float) -> None:
     """Free the space; clients get through within `limit` seconds of that."""
     experiment = world.experiment
-    experiment.nemesis.heal()
+    experiment.heal()
     world.clients.await_acknowledged(10, within=limit)
     history = world.clients.history
     taken = [one.ended for one in history.of(action=APPEND, outcome=Outcome.OK) if one.begun > experiment.healing_since]

@@ -59,7 +59,7 @@ def require_new_sessions_again(world: World, limit: float) -> None:
 
 def require_new_sessions_once_healed(world: World, limit: float) -> None:
     """Heal the fault; a new session at the write endpoint reaches a leader within `limit` seconds from then on."""
-    world.experiment.nemesis.heal()
+    world.experiment.heal()
     since = time.monotonic()
     tried = _try_until_reached(world.cluster.write, since, limit)
     finding = new_sessions_again(tried, since, limit, "the fault was healed")

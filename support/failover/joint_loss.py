@@ -69,7 +69,7 @@ def spare_replica(cluster: Cluster) -> str:
 def without_one_replica(world: World) -> str:
     """Let a replica crash without which writes go on; returns its name."""
     away = spare_replica(world.cluster)
-    world.experiment.inject(crash_of_member(world.cluster, away), away)
+    world.experiment.prepare(crash_of_member(world.cluster, away))
     return away
 
 

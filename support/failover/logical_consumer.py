@@ -17,6 +17,7 @@ from support.engine.workload import Task, Turn, Workload
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.failover.consumer_checks import CHANGE, Received, no_change_missing, repeats
+from support.faults.nemesis import Fault
 from support.run import new_id
 from support.target.cluster import Cluster
 from support.target.health import await_all
@@ -36,7 +37,7 @@ _READ = """
 _SLOTS = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = %s"
 
 
-class MaintainedSlot:
+class MaintainedSlot(Fault):
     """A fault, because it changes the cluster for a while: Patroni is to keep a logical slot through a failover."""
 
     def __init__(self, cluster: Cluster, run: str) -> None:

@@ -13,6 +13,7 @@ from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import Inconclusive, NotAvailable, NotInTime
 from support.failover.retention_checks import MissedWal, back_or_known_to_be_out
+from support.faults.nemesis import Fault
 from support.target.cluster import Cluster
 from support.target.failover_readiness import obstacles
 from support.target.leadership import READ_ROUTE, routes
@@ -46,7 +47,7 @@ def least_wal(segment: int) -> dict[str, int]:
     }
 
 
-class LittleWalKept:
+class LittleWalKept(Fault):
     """A fault: members keep no more WAL than a checkpoint needs, and a replication slot keeps little more."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -81,7 +82,7 @@ def _require_nobody_at_risk(cluster: Cluster, leader: sql.Endpoint | sql.Session
         raise Inconclusive(at_risk_now)
 
 
-class AwayTooLong:
+class AwayTooLong(Fault):
     """The host of a replica crashes. If WAL that the replica needs is gone when it is back, the replica is rebuilt."""
 
     def __init__(self, cluster: Cluster, member: str) -> None:
@@ -90,7 +91,7 @@ class AwayTooLong:
 
     @property
     def silences(self) -> list[str]:
-        """The hosts that answer nothing, and do nothing, while the fault lasts."""
+        """See Fault."""
         return [self._host.name]
 
     def __str__(self) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from support import sql
 from support.engine import markers
 from support.engine.checks.writers import last_accepted, stopped_in_time
 from support.engine.finding import Finding
+from support.engine.isolated_leader import commit_alone
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.failover.checks import Look, nothing_changed, refused_until
@@ -16,7 +16,7 @@ from support.faults.network import ALONE, partition_of_leader
 from support.target import dcs
 from support.target.leadership import Lease, aspects_of_state, cluster_state
 from support.target.members import NO_ANSWER
-from support.waiting import NotYet, describe, eventually, throughout
+from support.waiting import NotYet, eventually, throughout
 
 _PAUSE = 0.5  # seconds between two looks at the cluster's state
 
@@ -59,7 +59,7 @@ def require_refusing_until_healed(world: World) -> None:
     if fault.healing is None:
         with suppress(NotInTime):  # judged below: silence is not a refusal
             eventually(refuses, within=world.timing.recovery, subject=f"{target_member} answers before the healing")
-        experiment.nemesis.heal()
+        experiment.heal()
     refused_until(experiment.watch.samples, target_member, fault.begun, experiment.healing_since).require()
 
 
@@ -133,13 +133,11 @@ def commit_unreplicated(world: World) -> str:
     The suite's own clients still reach the leader. Raises Inconclusive if it did not take the entry: then there would
     be nothing for it to lose.
     """
-    experiment, leader = world.experiment, world.cluster.leader()
     namespace = world.another_namespace("unreplicated")
-    with sql.session(world.cluster.of_member(leader)) as session:
-        sql.execute(session, "SET synchronous_commit = local")
-        experiment.inject(partition_of_leader(world.cluster, ALONE), leader)
-        refused = sql.error_of(lambda: markers.write(session, world.profile, namespace, UNREPLICATED))
-        if refused is not None or not markers.is_there(session, world.profile, namespace, UNREPLICATED):
-            why = describe(refused) if refused else "it is not there"
-            raise Inconclusive(f"{leader}, cut off, did not accept an entry: {why}")
+    commit_alone(
+        world,
+        partition_of_leader(world.cluster, ALONE),
+        lambda session: markers.write(session, world.profile, namespace, UNREPLICATED),
+        lambda session: markers.is_there(session, world.profile, namespace, UNREPLICATED),
+    )
     return namespace

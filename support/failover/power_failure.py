@@ -9,7 +9,7 @@ from pathlib import Path
 
 from support.engine.world import World
 from support.errors import ProcessFailed
-from support.faults.nemesis import Nemesis
+from support.faults.nemesis import Fault
 from support.faults.process import EveryHostCrashes
 from support.hosts import Host
 from support.hosts.interface import on_each
@@ -25,7 +25,7 @@ _PLACE, _APPEND = 'printf %s "$1" > "$0" && sync "$0"', 'printf %s "$1" >> "$0"'
 _FILE_SYSTEM = ["stat", "--file-system", "--format=%T"]
 
 
-class VolatileDisks:
+class VolatileDisks(Fault):
     """The data of each of these hosts is on a disk with a volatile cache; they are restarted for that, all at once.
 
     Each disk gets a file whose second half is never synced. Whether the disk then loses it is seen, not assumed.
@@ -63,7 +63,7 @@ class VolatileDisks:
         on_each(self.hosts, Host.power_on)
 
 
-class PowerFailure:
+class PowerFailure(Fault):
     """All hosts lose their power at once, and their volatile disks what was not synced."""
 
     def __init__(self, hosts: Sequence[Host], volatile: Sequence[Host]) -> None:
@@ -71,6 +71,11 @@ class PowerFailure:
         self._crash, self._volatile = EveryHostCrashes(hosts), volatile
         self.lost: Mapping[str, Lost] = {}
         """What each of them lost, by its name."""
+
+    @property
+    def silences(self) -> list[str]:
+        """See Fault."""
+        return self._crash.silences
 
     def __str__(self) -> str:
         return f"the power fails everywhere; {', '.join(host.name for host in self._volatile)} lose what was not synced"
@@ -96,8 +101,7 @@ class PowerFailure:
 
 def put_on_volatile_disks(world: World) -> None:
     """Put the data of every host on a disk with a volatile cache until the scenario ends."""
-    preparing = world.cleanup.enter_context(Nemesis(world.timing.effect))
-    preparing.inject(VolatileDisks(world.cluster))
+    world.experiment.prepare(VolatileDisks(world.cluster), until_end=True)
     await_all(world.cluster, world.timing.recovery)
 
 

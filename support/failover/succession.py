@@ -61,7 +61,7 @@ def let_one_lag(world: World) -> UnequalReplicas:
     Raises Inconclusive if there is only one other, or if the others do not get ahead of it.
     """
     replicas = unequal_replicas(world.cluster, world.random.choice)
-    world.experiment.nemesis.inject(cut_of_one(world.cluster, replicas))
+    world.experiment.prepare(cut_of_one(world.cluster, replicas))
     _write_until_they_lack(world, [replicas.behind], replicas.ahead)
     return replicas
 
@@ -78,7 +78,7 @@ def hold_back(world: World) -> None:
     """
     cuts = cuts_of_all(world.cluster)
     for cut in cuts:
-        world.experiment.nemesis.inject(cut)
+        world.experiment.prepare(cut)
     _write_until_they_lack(world, [cut.target for cut in cuts])
 
 

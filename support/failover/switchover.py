@@ -11,6 +11,7 @@ from dataclasses import asdict
 from support.engine.finding import Finding
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
+from support.faults.nemesis import Fault
 from support.faults.roles import member_by_role
 from support.hosts.interface import SiteProgram
 from support.target import dcs
@@ -42,7 +43,7 @@ class TooQuick(Exception):
     """The switchover was over before anybody could be killed in its middle."""
 
 
-class HalfwaySwitchover:
+class HalfwaySwitchover(Fault):
     """A switchover during which `who`, one of DYING, dies as soon as the DCS holds the request.
 
     The request comes from a process of its own, so that there is a client to kill.

@@ -19,7 +19,6 @@ from support.failover.checks import Look, nothing_changed
 from support.failover.leader_checks import Renewal, lock_ran_out, lock_renewed_in_time
 from support.failover.partition import watch_state
 from support.faults.clock import OwnClock
-from support.faults.nemesis import Nemesis
 from support.target import dcs
 from support.target.health import await_all
 from support.target.leadership import Lease, only_members
@@ -35,7 +34,7 @@ def with_own_clock(world: World) -> OwnClock:
     Raises Inconclusive if the cluster is not healthy after that.
     """
     clock = OwnClock(world.cluster, world.cluster.leader())
-    world.cleanup.enter_context(Nemesis(world.timing.effect)).inject(clock)
+    world.experiment.prepare(clock, until_end=True)
     try:
         await_all(world.cluster, world.timing.recovery)
     except NotInTime as error:

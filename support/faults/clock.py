@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from support.errors import Inconclusive
+from support.faults.nemesis import Fault
 from support.hosts import Host
 from support.target.cluster import Cluster
 from support.vocabulary import Kind
@@ -25,7 +26,7 @@ _NEEDED = ("PGPASSFILE",)
 """Environment variables that a member's Patroni may need beside the usual ones."""
 
 
-class OwnClock:
+class OwnClock(Fault):
     """A fault, because it changes the cluster for a while: the Patroni of a member has a clock that can be set.
 
     Patroni is exchanged; its PostgreSQL keeps running meanwhile.
@@ -89,7 +90,7 @@ class OwnClock:
         program.start()
 
 
-class ClockJumps:
+class ClockJumps(Fault):
     """The clock of a member's Patroni is wrong from one moment to the next."""
 
     def __init__(self, clock: OwnClock, jump: str) -> None:
@@ -97,8 +98,7 @@ class ClockJumps:
 
     @property
     def unaware(self) -> bool:
-        """Whether the member cannot know, until the fault is healed, that another one leads: its Patroni may sleep for
-        as long as its clock was set back."""
+        """See Fault: its Patroni may sleep for as long as its clock was set back."""
         return JUMPS[self._jump] < 0
 
     def __str__(self) -> str:

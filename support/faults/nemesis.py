@@ -1,9 +1,10 @@
 """Injects faults, makes sure that they are in effect, and heals them whatever happens in between."""
 
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
 
 from support.errors import Inconclusive, NotInTime
 from support.target.members import NO_ANSWER
@@ -12,40 +13,91 @@ from support.timeouts import EFFECT
 from support.waiting import eventually
 
 
-class Fault(Protocol):
-    """One disturbance and the way to heal it."""
+class Fault(ABC):
+    """One disturbance, the way to heal it, and what it means for those who judge the cluster meanwhile."""
 
+    @property
+    def planned(self) -> bool:
+        """Whether the leader stops in order, after everything that it acknowledged has reached its successor."""
+        return False
+
+    @property
+    def unaware(self) -> bool:
+        """Whether the target member cannot know, until the fault is healed and for a moment after that, that another
+        one leads."""
+        return False
+
+    @property
+    def silences(self) -> Collection[str]:
+        """The hosts about whose writes nothing is to be concluded while the fault lasts: most answer nothing, and do
+        nothing."""
+        return ()
+
+    @property
+    def builds_up(self) -> bool:
+        """Whether it exists only after it has been prepared for some time, and not from the moment that it begins."""
+        return False
+
+    @abstractmethod
     def __str__(self) -> str:
         """What happens, in the users' words: "the host of pg1 crashes"."""
 
+    def prepare(self) -> None:  # noqa: B027 - most faults need no preparation
+        """What has to be done first, and disturbs nobody: the time that it takes is not the cluster's."""
+
+    @abstractmethod
     def inject(self) -> None:
         """Begin the disturbance."""
 
+    @abstractmethod
     def require_in_effect(self) -> None:
         """Raises NotYet while the effect cannot be observed."""
 
+    @abstractmethod
     def heal(self) -> None:
         """Undo it. Harmless if it was already undone or never injected."""
 
 
 @dataclass
 class InjectedFault:
-    """What became of a fault, and when; seconds on the monotonic clock."""
+    """What became of a fault, and when; seconds on the monotonic clock.
+
+    It is there from before the fault begins: one that fails halfway has disturbed the cluster, too.
+    """
 
     words: str
     begun: float
-    in_effect_since: float
+    took_effect: float | None = None
+    """When it was first seen in effect; None if it never was."""
     healing: float | None = None
     """When its healing began; None while it lasts."""
     healed: float | None = None
     """When its healing was complete."""
     builds_up: bool = False
-    """Whether it exists only after it has been prepared for some time, and not from the moment that it was begun."""
+    """See Fault."""
+    preparation: bool = False
+    """It brings the cluster into the state in which a fault is to hit it, and is not the fault under test."""
+    unaware: str = ""
+    """The member that cannot know meanwhile that another one leads; empty if there is none."""
+    silences: Collection[str] = ()
+    """See Fault."""
+
+    @property
+    def in_effect_since(self) -> float:
+        """When it was first seen in effect. Raises Inconclusive if it never was."""
+        if self.took_effect is None:
+            raise Inconclusive(f"{self.words}: it was never seen in effect")
+        return self.took_effect
 
     @property
     def counts_from(self) -> float:
         """When the time began in which the cluster had to react: nobody can react to what does not exist yet."""
         return self.in_effect_since if self.builds_up else self.begun
+
+
+def without_preparations(injected_faults: Iterable[InjectedFault]) -> list[InjectedFault]:
+    """The faults under test, without what prepared the cluster for them."""
+    return [one for one in injected_faults if not one.preparation]
 
 
 class Nemesis:
@@ -57,14 +109,21 @@ class Nemesis:
         self._heals = ExitStack()
         self.injected_faults: list[InjectedFault] = []
 
-    def inject(self, fault: Fault) -> InjectedFault:
-        """Register how the fault is healed, then inject it. Raises Inconclusive if it does not take effect.
+    def inject(self, fault: Fault, target_member: str = "", *, preparation: bool = False) -> InjectedFault:
+        """Note the fault, register how it is healed, then inject it. Raises Inconclusive if it does not take effect.
 
-        A fault with a method `prepare` has it called before it begins: what that takes is not the cluster's time.
+        `target_member` is the member or host that it hits, if it hits one.
         """
-        getattr(fault, "prepare", lambda: None)()
-        begun = time.monotonic()
-        injected_fault = InjectedFault(str(fault), begun, begun, builds_up=getattr(fault, "builds_up", False))
+        fault.prepare()
+        injected_fault = InjectedFault(
+            str(fault),
+            time.monotonic(),
+            builds_up=fault.builds_up,
+            preparation=preparation,
+            unaware=target_member if fault.unaware else "",
+            silences=tuple(fault.silences),
+        )
+        self.injected_faults.append(injected_fault)
         self._heals.callback(self._heal, fault, injected_fault)
         fault.inject()
         try:
@@ -77,8 +136,7 @@ class Nemesis:
             )
         except NotInTime as error:
             raise Inconclusive(f"the fault did not take effect: {error}") from error
-        injected_fault.in_effect_since = time.monotonic()
-        self.injected_faults.append(injected_fault)
+        injected_fault.took_effect = time.monotonic()
         return injected_fault
 
     def heal(self) -> None:

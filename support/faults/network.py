@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from support.errors import Inconclusive
+from support.faults.nemesis import Fault
 from support.faults.process import EveryHostCrashes
 from support.faults.roles import dcs_hosts, leader_of_dcs, proxy_host
 from support.hosts.interface import Flow, Pair, Site, SiteHost
@@ -24,7 +25,7 @@ LATENCY_SHOWN_BY = 5
 
 
 @dataclass(frozen=True)
-class Partition:
+class Partition(Fault):
     """No packet gets from one group of hosts to the other, nor back. The suite's own clients reach both."""
 
     site: Site
@@ -35,7 +36,7 @@ class Partition:
         return f"{', '.join(self.hosts)} cut off from {', '.join(self.others)}"
 
     def prepare(self) -> None:
-        """See Nemesis."""
+        """See Fault."""
         self.site.network.prepare(_both_ways(self.hosts, self.others))
 
     def inject(self) -> None:
@@ -51,7 +52,7 @@ class Partition:
 
 
 @dataclass(frozen=True)
-class OneWayCut:
+class OneWayCut(Fault):
     """No packet gets from one host to another; the way back is open."""
 
     site: Site
@@ -62,7 +63,7 @@ class OneWayCut:
         return f"nothing gets from {self.source} to {self.target}"
 
     def prepare(self) -> None:
-        """See Nemesis."""
+        """See Fault."""
         self.site.network.prepare([(self.source, self.target)])
 
     def inject(self) -> None:
@@ -78,7 +79,7 @@ class OneWayCut:
 
 
 @dataclass(frozen=True)
-class PoorLinks:
+class PoorLinks(Fault):
     """Every packet between any two of these hosts takes longer, or is lost with a probability (0 to 1)."""
 
     site: Site

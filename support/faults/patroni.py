@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 
+from support.faults.nemesis import Fault
 from support.target.cluster import Cluster
 from support.target.member_files import files_of
 from support.target.patroni_commands import Reply, reload_configuration, switch_over
@@ -18,7 +19,7 @@ from support.target.temporary_configuration import TemporaryConfiguration
 from support.waiting import NotYet
 
 
-class Reconfigured:
+class Reconfigured(Fault):
     """Some keys of the configuration that all members share have different values."""
 
     def __init__(
@@ -61,7 +62,7 @@ def paused(cluster: Cluster) -> Reconfigured:
     return Reconfigured(cluster, "failover is paused", {"pause": True}, effect)
 
 
-class Tagged:
+class Tagged(Fault):
     """A member has additional tags, set in its own configuration file."""
 
     def __init__(self, cluster: Cluster, member: str, tags: Mapping[str, Any]) -> None:
@@ -119,11 +120,10 @@ def _mode(cluster: Cluster, words: str, values: dict[str, bool]) -> Reconfigured
     return Reconfigured(cluster, words, values, effect)
 
 
-class Switchover:
+class Switchover(Fault):
     """A switchover: the leader hands over to the candidate, or to the replica that Patroni chooses."""
 
     planned = True
-    """The leader stops in order, after everything that it acknowledged has reached its successor."""
 
     def __init__(self, cluster: Cluster, candidate: str | None = None) -> None:
         self._cluster = cluster

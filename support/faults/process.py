@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from support.errors import Inconclusive, ProcessFailed
+from support.faults.nemesis import Fault
 from support.faults.roles import host_of, proxy_host
 from support.hosts.interface import Running, SiteHost, SiteProgram, on_each
 from support.hosts.processes import first_of
@@ -16,14 +17,14 @@ from support.waiting import NotYet
 
 
 @dataclass(frozen=True)
-class HostCrash:
+class HostCrash(Fault):
     """Every process of the host is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
 
     host: SiteHost
 
     @property
     def silences(self) -> list[str]:
-        """The hosts that answer nothing, and do nothing, while the fault lasts."""
+        """See Fault."""
         return [self.host.name]
 
     def __str__(self) -> str:
@@ -42,7 +43,7 @@ class HostCrash:
         self.host.power_on()
 
 
-class EveryHostCrashes:
+class EveryHostCrashes(Fault):
     """Every process of all hosts is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
 
     def __init__(self, hosts: Collection[SiteHost]) -> None:
@@ -50,7 +51,7 @@ class EveryHostCrashes:
 
     @property
     def silences(self) -> list[str]:
-        """The hosts that answer nothing, and do nothing, while the fault lasts."""
+        """See Fault."""
         return [host.name for host in self._hosts]
 
     def __str__(self) -> str:
@@ -71,14 +72,15 @@ class EveryHostCrashes:
 
 
 @dataclass(frozen=True)
-class Freeze:
+class Freeze(Fault):
     """The host's programs are suspended: not dead, not answering, as in a long pause of a virtual machine."""
 
+    unaware = True
     host: SiteHost
 
     @property
     def silences(self) -> list[str]:
-        """The hosts that answer nothing, and do nothing, while the fault lasts."""
+        """See Fault."""
         return [self.host.name]
 
     def __str__(self) -> str:
@@ -98,7 +100,7 @@ class Freeze:
 
 
 @dataclass
-class Kill:
+class Kill(Fault):
     """A program and all that it started are killed at once (kill -9); its host stays up."""
 
     process: SiteProgram
@@ -134,7 +136,7 @@ class Kill:
             return False
 
 
-class Restart:
+class Restart(Fault):
     """A program is killed with all its sessions (kill -9), and started again at once."""
 
     def __init__(self, process: SiteProgram) -> None:
@@ -160,7 +162,7 @@ class Restart:
         self.process.start()
 
 
-class _Suspended:
+class _Suspended(Fault):
     """Some processes of a host are suspended, and resumed when it is healed."""
 
     def __init__(self, host: SiteHost) -> None:
@@ -179,11 +181,10 @@ class PatroniFrozen(_Suspended):
     """Patroni alone is suspended on a member; its PostgreSQL runs on, and knows nothing of what happens meanwhile."""
 
     unaware = True
-    """Until it is healed, and for a moment after that, the member cannot know that another one leads."""
 
     @property
     def silences(self) -> list[str]:
-        """The hosts about whose writes nothing is to be concluded while the fault lasts: clients tell of them."""
+        """See Fault: it answers and takes writes, and clients tell of them."""
         return [self.host.name]
 
     def __str__(self) -> str:
@@ -203,11 +204,10 @@ class PostgresHangs(_Suspended):
     """PostgreSQL alone hangs on a member: every process of it is suspended, none is gone; its Patroni runs on."""
 
     unaware = True
-    """Until it is healed, and for a moment after that, the member cannot know that another one leads."""
 
     @property
     def silences(self) -> list[str]:
-        """The hosts whose PostgreSQL answers nothing, and does nothing, while the fault lasts."""
+        """See Fault."""
         return [self.host.name]
 
     def __str__(self) -> str:
@@ -251,7 +251,7 @@ class PostmasterHangs(_Suspended):
         super().require_in_effect()
 
 
-class PostgresKilled:
+class PostgresKilled(Fault):
     """PostgreSQL alone is killed on a member, with all its backends; its Patroni keeps running."""
 
     def __init__(self, host: SiteHost) -> None:
@@ -277,7 +277,7 @@ class PostgresKilled:
         """Nothing to do: Patroni starts PostgreSQL again; that is the promise under test."""
 
 
-class DataDestroyed:
+class DataDestroyed(Fault):
     """A member's PostgreSQL is killed and its data directory is gone; its Patroni keeps running."""
 
     def __init__(self, host: SiteHost) -> None:

@@ -2,6 +2,7 @@
 
 from support import sql
 from support.errors import Inconclusive
+from support.faults.nemesis import Fault
 from support.faults.process import server_processes
 from support.hosts.interface import Running
 from support.target.cluster import Cluster
@@ -13,7 +14,7 @@ _WRITE = "SELECT pg_logical_emit_message(false, 'accept', repeat('x', %s))"
 _BEHIND = "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"
 
 
-class ReplayStuck:
+class ReplayStuck(Fault):
     """A replica's replay process is suspended, and the leader has written `behind` bytes of WAL since.
 
     pg_wal_replay_pause() would not do: Patroni resumes a paused replay at once.

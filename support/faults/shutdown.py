@@ -10,6 +10,7 @@ import yaml
 
 from support import sql
 from support.errors import Inconclusive
+from support.faults.nemesis import Fault
 from support.hosts import Host, Process
 from support.hosts.interface import Running
 from support.target.cluster import Cluster
@@ -27,7 +28,7 @@ CONSUMER = "accept_consumer"
 _PASSWORDS, _RECEIVED = "consumer.pgpass", "received"
 
 
-class ArchivingFails:
+class ArchivingFails(Fault):
     """The command that archives WAL takes 20 seconds on every member, and then fails, again and again."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -60,7 +61,7 @@ class ArchivingFails:
         return self._cluster.administration_of(self._cluster.leader())
 
 
-class SilentConsumer:
+class SilentConsumer(Fault):
     """A consumer of the leader's stream stands still, and its connection has no timeout.
 
     It runs on another host. PostgreSQL does not end before it has sent all its WAL to every consumer.

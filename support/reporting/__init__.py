@@ -24,9 +24,9 @@ results, renders the report and returns the exit status.
     scenario              a scenario, its verdict, its figures       allure_results   Allure's results, corrected
     promises, on_call     the list of promises, what to do about one rendering, pages the pages of the report
     recorder, journal     written while the suite runs               summary          Markdown for CI servers
-    timeline, log_events  what happened around a fault               past, chance     earlier runs; change or chance
+    fault_record          what happened around a fault               past, chance     earlier runs; change or chance
     terminal              progress, and the table at the end         junit, metrics   for CI servers, for Prometheus
     evidence              attachments; passwords masked              merging          several runs as one
     tally                 verdicts counted as promises               trust            what `accept prove` found
-    installing            the renderer, when it is first needed
+    installing            the renderer, when it is first needed      log_events       notable lines of logs
 """

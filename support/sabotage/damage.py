@@ -29,7 +29,7 @@ SILENCE = (*NO_ANSWER, NotAvailable, *ERRORS)
 
 
 @dataclass(frozen=True)
-class Damage:
+class Damage(Fault):
     """A change to the cluster: how it is made, how it is checked, how it is undone."""
 
     description: str

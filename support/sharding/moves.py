@@ -265,7 +265,7 @@ class PlannedMove:
         return ShardJob(where, _MOVE, [self.shard, self.source, self.target])
 
 
-class SessionKilled:
+class SessionKilled(Fault):
     """A fault: the server's process of one session is terminated in the middle of its work."""
 
     def __init__(self, where: sql.Endpoint, backend: int, words: str) -> None:
@@ -286,7 +286,7 @@ class SessionKilled:
         """Nothing to heal: clients open another session."""
 
 
-class Cancelled:
+class Cancelled(Fault):
     """A fault: the statement of one session is cancelled, as its client or an administrator would do it."""
 
     def __init__(self, job: ShardJob) -> None:

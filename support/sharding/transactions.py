@@ -18,7 +18,7 @@ from support.engine.workload import outcome_of
 from support.engine.world import World
 from support.errors import Inconclusive
 from support.example_app.sessions import backend
-from support.faults.nemesis import Fault, Nemesis
+from support.faults.nemesis import Fault
 from support.faults.process import HostCrash, PostgresKilled, server_processes
 from support.hosts.interface import Running, SiteHost
 from support.target.citus import node_leaders
@@ -95,7 +95,7 @@ def await_resolved(cluster: Cluster, within: float, since: float) -> None:
     eventually(resolved, within=within, subject=subject, retry_on=NO_ANSWER, since=since)
 
 
-class CommitHeld:
+class CommitHeld(Fault):
     """A fault that holds the coordinator's commits between the two phases.
 
     The WAL receivers of every synchronous standby of the coordinator are frozen. Its commit waits for a standby after
@@ -164,9 +164,8 @@ def _before(world: World, session: sql.Session, death: Fault, target_member: str
 
 def _between(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
     pid, client = backend(session), ThreadPoolExecutor(1)
-    with Nemesis() as holding:
-        for fault in held_commits(world.cluster, BETWEEN):
-            holding.inject(fault)
+    (held,) = held_commits(world.cluster, BETWEEN)
+    with world.experiment.prepared(held):
         told = client.submit(_commit, session)
         client.shutdown(wait=False)
         await_prepared(world.cluster, pid, nodes=2, within=VISIBLE)

@@ -8,14 +8,14 @@ from conftest import free_port
 
 from support import sql
 from support.errors import Inconclusive
-from support.faults.nemesis import Nemesis
+from support.faults.nemesis import Fault, Nemesis
 from support.target.redis import client_of
 from support.target.topology import Address, RedisAddress
 from support.waiting import NotYet
 
 
 @dataclass
-class Noted:
+class Noted(Fault):
     """A fault that records what happens to it."""
 
     name: str

@@ -10,6 +10,7 @@ from journals import READS, WRITES, record_of
 
 from support.errors import NotAvailable, ProcessFailed
 from support.reporting import past, trust
+from support.reporting.fault_record import NAME, Event, FaultRecord, MemberState, Rates
 from support.reporting.journal import Journal, RunRecord, read
 from support.reporting.pages import costs, grid, printing, trends
 from support.reporting.pages.dashboard import about, answer, summary, took
@@ -18,7 +19,6 @@ from support.reporting.pages.site import DASHBOARD, SCENARIOS, Knowledge, write_
 from support.reporting.past import Figure, PastRun
 from support.reporting.promises import Promise
 from support.reporting.scenario import Incident, Measure, Scenario, ScenarioResult, Verdict
-from support.reporting.timeline import NAME, Event, Period, Rates, Timeline
 
 LISTED = {
     "FO-02": Promise("FO-02", "failover", "No acknowledged write is lost.", "blocker"),
@@ -303,12 +303,12 @@ def test_the_page_for_qa_stays_small_whatever_is_attached(tmp_path: Path) -> Non
         Scenario(f"features/failover/{n % 9}.feature", f"F{n % 9}", f"Scenario {n}", tags=("id.FO-02",))
         for n in range(250)
     ]
-    periods = tuple(Period(f"pg{n % 3}", "writes", float(n), n + 1.0) for n in range(60))
+    periods = tuple(MemberState(f"pg{n % 3}", "writes", float(n), n + 1.0) for n in range(60))
     slices = tuple((n / 2, 1000 + n) for n in range(120))
     events = tuple(
         Event(float(n), "pg1", f"INFO: line {n} of a log that says more than one expects") for n in range(150)
     )
-    data = Timeline("FO-02", 1.0, 60.0, periods, (), Rates(0.5, slices, slices, slices), (0.0, 20.0), events).json
+    data = FaultRecord("FO-02", 1.0, 60.0, periods, (), Rates(0.5, slices, slices, slices), (0.0, 20.0), events).json
     for number, one in enumerate(scenarios):
         attached = [("log of pg1", "log"), ("SQL and its plan", "sql"), *([(NAME, "data")] if number < 70 else [])]
         for name, kind in attached:

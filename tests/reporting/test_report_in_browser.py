@@ -17,29 +17,32 @@ from program import ROOT
 from support.errors import NotAvailable
 from support.reporting import past
 from support.reporting.comparison import Side, compare
+from support.reporting.fault_record import NAME, Event, FaultRecord, FaultSpan, MemberState, Rates
 from support.reporting.journal import Journal, read
 from support.reporting.pages.printing import browser
 from support.reporting.pages.site import Knowledge, write_comparison, write_pages
 from support.reporting.scenario import Incident, Measure, Scenario, ScenarioResult, Verdict
-from support.reporting.timeline import NAME, Event, FaultSpan, Period, Rates, Timeline
 
 WANTED = ROOT / "tests" / "browser"
 CRASH = Incident("the host of the leader crashes", "the host pg1 crashes", 1000.0, 21.5, 20.0, 4.0, 900, 2, 3, 30.0)
 LINE = "promoted self to leader by acquiring session lock"
 
 
-def timeline(promise: str, *groups: tuple[str, ...]) -> Timeline:
-    return Timeline(
+def recorded(promise: str, *groups: tuple[str, ...]) -> FaultRecord:
+    return FaultRecord(
         promise,
         zero=1000.0,
         ended=30.0,
         periods=(
-            Period("pg1", "writes", -3.0, 0.0),
-            Period("pg1", "silent", 0.0, 30.0),
-            Period("pg2", "reads", -3.0, 20.0),
-            Period("pg2", "writes", 20.0, 30.0),
+            MemberState("pg1", "writes", -3.0, 0.0),
+            MemberState("pg1", "silent", 0.0, 30.0),
+            MemberState("pg2", "reads", -3.0, 20.0),
+            MemberState("pg2", "writes", 20.0, 30.0),
         ),
-        faults=(FaultSpan("the host pg1 crashes", 0.0, 0.2, 22.0, 22.5),),
+        faults=(
+            FaultSpan("pg3 is tagged nofailover", -2.0, -1.5, 22.5, 22.6, preparation=True),
+            FaultSpan("the host pg1 crashes", 0.0, 0.2, 22.0, 22.5),
+        ),
         rates=Rates(0.5, ((-1.0, 400), (20.5, 300)), ((1.0, 4),), ((0.5, 3),)),
         gap=(0.0, 21.5),
         events=(Event(1.0, "pg2", LINE),),
@@ -72,10 +75,10 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     journal.record(ScenarioResult(READS, Verdict.PASSED, "", 40.0, 1040.0, measures, incident=replace(CRASH, lost=0)))
     journal.end(at=1090.0)
     log = f"1970-01-01 00:16:41,000 INFO: {LINE}\n1970-01-01 00:16:42,000 INFO: no action. I am a replica\n"
-    data = timeline("FO-02").json
+    data = recorded("FO-02").json
     left_by(WRITES, folder, "failed", **{"data.json": data, "view.txt": "pg2: leader, running", "log.txt": log})
     groups = ("c1", "c2"), ("pg1",), ("pg2",)
-    left_by(READS, folder, "passed", **{"data.json": timeline("PF-01", *groups).json})
+    left_by(READS, folder, "passed", **{"data.json": recorded("PF-01", *groups).json})
     record = read(journal.path)
     run = past.run_of(record)
     before = [replace(run, began=float(number), promises={"FO-02": "passed"}) for number in range(8)]
@@ -113,6 +116,7 @@ def test_the_answer_and_a_promise_are_there(seen: dict[str, Any]) -> None:
 def test_a_failover_is_drawn_and_explains_itself_where_the_mouse_is(seen: dict[str, Any]) -> None:
     assert seen["bars"] > 10
     assert {"pg1", "pg2", "nothing for 21.5 s", "peak 800", "load ends"} <= set(seen["words"])
+    assert {"prepared: pg3 is tagged nofailover", "the host pg1 crashes"} <= set(seen["words"])
     assert "1.00 s after the fault" in seen["tip"]
     assert "pg1 no answer, pg2 read-only" in seen["tip"]
     assert f"pg2: {LINE}" in seen["tip"]
@@ -128,6 +132,7 @@ def test_the_evidence_of_a_failure_is_one_click_away(seen: dict[str, Any]) -> No
     places = [failure.find(words) for words in order]
     assert -1 not in places, failure
     assert places == sorted(places), "in the order of reading"
+    assert "(prepared: pg3 is tagged nofailover)" in failure
     assert "no action" not in failure
     assert seen["failurePicture"] > 10
     assert seen["copied"] in ("copied", "selected: press Ctrl-C")

@@ -10,6 +10,15 @@ from dataclasses import dataclass, replace
 from support.engine.finding import Finding, explained, listed
 from support.engine.history import History, Outcome, WriterSample
 
+THAW_GRACE = 5.0
+"""Seconds that a thawed leader has to learn that it was replaced: until it asks the DCS, it cannot know.
+
+Until then it accepts transactions. With synchronous replication it cannot acknowledge them, because no standby follows
+it any more; clients of its own prove that none was acknowledged and lost (support/engine/fencing.py). With asynchronous
+replication it acknowledges them in vain: then the same clients find out how many, and that is a known limit. The excuse
+ends with its first refusal.
+"""
+
 
 @dataclass(frozen=True)
 class SilentPeriod:

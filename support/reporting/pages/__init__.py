@@ -5,7 +5,7 @@ dashboard    for management: are the promises kept, what did it cost, how fast, 
 scenarios    for QA: failures first, each with its evidence; then every scenario
 on_call      for the on-call engineer: what a broken promise means, its usual causes, what to look at first
 comparison   two runs, or two sets of runs, side by side
-grid, costs, trends, run_timeline    parts of these pages
+grid, costs, trends, run_picture    parts of these pages
 """
 
 POLICY = (

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from support.reporting.journal import RunRecord
-from support.reporting.pages import costs, run_timeline, trends
+from support.reporting.pages import costs, run_picture, trends
 from support.reporting.pages.costs import numbered
 from support.reporting.pages.glance import UNCLEAR, confidence, glance
 from support.reporting.pages.grid import (
@@ -192,7 +192,7 @@ def context(
         "not_run": NOT_RUN,
         "required": {one.scenario.promise: True for one in record.required_and_missing},
         "pictures": _worst_first(pictures, record)[:MOST_PICTURES],
-        "run_picture": run_timeline.picture(record),
+        "run_picture": run_picture.picture(record),
         "figures": run.figures,
         "facts": record.facts,
     }

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support.reporting.fault_record import NAME as RECORD
+from support.reporting.fault_record import PICTURE, FaultRecord, fault_record_of
 from support.reporting.journal import RunRecord
 from support.reporting.log_events import notable
 from support.reporting.pages.wording import first_write
 from support.reporting.past import KEY, PastRun
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 from support.reporting.tally import in_order
-from support.reporting.timeline import NAME as TIMELINE
-from support.reporting.timeline import PICTURE, Timeline, timeline_of
 
 ATTACHMENTS = "attachments"
 """The folder beside the pages."""
@@ -86,7 +86,7 @@ class Picture:
     json: str
     png: str
     """Where the same is as a picture; empty if it is not."""
-    timeline: Timeline
+    record: FaultRecord
 
 
 @dataclass(frozen=True)
@@ -217,19 +217,19 @@ def _attached(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _picture(scenario: Scenario, result: ScenarioResult | None, attachments: Sequence[Attachment]) -> Picture | None:
-    data = next((one for one in attachments if one.name == TIMELINE), None)
-    timeline = timeline_of(data.file.read_bytes()) if data else None
-    if timeline is None or not timeline.periods:
+    data = next((one for one in attachments if one.name == RECORD), None)
+    record = fault_record_of(data.file.read_bytes()) if data else None
+    if record is None or not record.periods:
         return None
-    faults = "; then ".join(one.words for one in timeline.faults) or "no fault"
+    fault = result.incident.fault if result and result.incident else record.words or "no fault"
     return Picture(
         anchor=scenario.key[:KEY],
         title=scenario.title,
-        fault=result.incident.fault if result and result.incident else faults,
+        fault=fault + (f" (prepared: {record.prepared})" if record.prepared else ""),
         scenario=scenario.key[:KEY],
-        json=timeline.json.replace("<", "\\u003c"),
+        json=record.json.replace("<", "\\u003c"),
         png=next((one.href for one in attachments if one.name == PICTURE), ""),
-        timeline=timeline,
+        record=record,
     )
 
 
@@ -238,17 +238,17 @@ def _lines(result: ScenarioResult | None, picture: Picture | None, attachments: 
     if result is None:
         return
     since, until = result.began - 1, result.began + result.seconds + _AFTER
-    if picture is not None and picture.timeline.faults:
-        timeline = picture.timeline
-        since = timeline.zero - _BEFORE
-        until = timeline.zero + (timeline.gap[1] if timeline.gap else timeline.ended) + _AFTER
+    if picture is not None and picture.record.words:
+        record = picture.record
+        since = record.zero - _BEFORE
+        until = record.zero + (record.gap[1] if record.gap else record.ended) + _AFTER
     found: list[tuple[float, str, str]] = []
     for one in attachments:
         if one.name.startswith(_LOG):
             lines = one.file.read_text(encoding="utf-8", errors="replace").splitlines()
             host = one.name.removeprefix(_LOG)
             found += [(at, host, words) for at, words in notable(lines, since, until)]
-    zero = picture.timeline.zero if picture is not None else result.began
+    zero = picture.record.zero if picture is not None else result.began
     found.sort()
     left_out = len(found) - MOST_LINES
     yield from (f"{at - zero:8.2f} s  {host:<9} {words}" for at, host, words in found[:MOST_LINES])

@@ -60,10 +60,15 @@
     }
 
     spans() {
-      for (const one of this.data.faults) {
+      for (const one of this.data.faults.filter((each) => each.preparation)) {
+        this.line(one.begun, "var(--quiet)", "");
+        node("text", { x: this.x(one.begun) + 4, y: 13, class: "quiet" }, this.inside, `prepared: ${one.words}`);
+      }
+      for (const one of this.data.faults.filter((each) => !each.preparation)) {
         const end = one.healed ?? one.healing ?? this.data.ended;
         this.rect(one.begun, end, TOP - 6, this.bottom - TOP + 6, "var(--fault)", { opacity: 0.08 });
-        this.line(one.begun, "var(--fault)", ""); this.line(one.in_effect, "var(--fault)", "2 3");
+        this.line(one.begun, "var(--fault)", "");
+        if (one.in_effect !== null) this.line(one.in_effect, "var(--fault)", "2 3");
         if (one.healing !== null) this.line(one.healing, "var(--heal)", "6 4");
         node("text", { x: this.x(one.begun) + 4, y: 13, fill: "var(--fault)" }, this.inside, one.words).style.fill = "var(--fault)";
       }
@@ -210,7 +215,7 @@
 
   function begin(place) {
     if (place.picture) return place.picture;
-    const data = JSON.parse(document.getElementById(place.dataset.timeline).textContent);
+    const data = JSON.parse(document.getElementById(place.dataset.record).textContent);
     const picture = place.picture = new Picture(place, data);
     const tools = Object.assign(document.createElement("div"), { className: "tools small" });
     tools.append(button("+", "zoom in", () => picture.scale(0.6)), button("−", "zoom out", () => picture.scale(1.6)),
@@ -240,7 +245,7 @@
   }
 
   /* Those that are hidden are drawn when they are shown: only then is there a width to draw them in. */
-  function drawShown() { document.querySelectorAll(".picture[data-timeline]").forEach((place) => { if (place.offsetParent !== null) begin(place); }); }
+  function drawShown() { document.querySelectorAll(".picture[data-record]").forEach((place) => { if (place.offsetParent !== null) begin(place); }); }
   window.drawPicture = begin;
   document.addEventListener("toggle", drawShown, true);
   drawShown();

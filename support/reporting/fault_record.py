@@ -3,7 +3,7 @@
 Times are seconds since the first fault began, which is second 0; without a fault, since the first look at a member.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -17,7 +17,7 @@ PICTURE = "what happened"
 
 
 @dataclass(frozen=True)
-class Period:
+class MemberState:
     """A time in which a member was in one state at every look."""
 
     member: str
@@ -33,9 +33,12 @@ class FaultSpan:
 
     words: str
     begun: float
-    in_effect: float
+    in_effect: float | None
+    """None if it was never seen in effect."""
     healing: float | None = None
     healed: float | None = None
+    preparation: bool = False
+    """It brought the cluster into the state in which the fault hit it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Rates:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class FaultRecord:
     """One scenario that broke the cluster."""
 
     promise: str
@@ -67,8 +70,9 @@ class Timeline:
     """Second 0, in seconds since the epoch."""
     ended: float
     """The last second that was watched; the first one is that of the earliest period."""
-    periods: tuple[Period, ...] = ()
+    periods: tuple[MemberState, ...] = ()
     faults: tuple[FaultSpan, ...] = ()
+    """With what prepared the cluster for them."""
     rates: Rates | None = None
     gap: tuple[float, float] | None = None
     """The longest time without an acknowledged operation since the first fault."""
@@ -76,17 +80,28 @@ class Timeline:
     groups: tuple[tuple[str, ...], ...] = ()
     """The members that share one leader, for each group of them; none: all do."""
     format: Literal["accept timeline 1"] = "accept timeline 1"
+    """As it was called at first: reports of older runs are opened, too."""
+
+    @property
+    def words(self) -> str:
+        """The faults in the order in which they began, in words; empty if there was none."""
+        return "; then ".join(one.words for one in self.faults if not one.preparation)
+
+    @property
+    def prepared(self) -> str:
+        """The same of what prepared the cluster for them."""
+        return "; then ".join(one.words for one in self.faults if one.preparation)
 
     @property
     def json(self) -> str:
         return _ADAPTER.dump_json(self).decode()
 
 
-_ADAPTER = TypeAdapter(Timeline)
+_ADAPTER = TypeAdapter(FaultRecord)
 
 
-def timeline_of(text: str | bytes) -> Timeline | None:
-    """Read what `Timeline.json` returned; None for anything else, such as what another version wrote."""
+def fault_record_of(text: str | bytes) -> FaultRecord | None:
+    """Read what `FaultRecord.json` returned; None for anything else, such as what another version wrote."""
     try:
         return _ADAPTER.validate_json(text)
     except ValidationError:
@@ -101,11 +116,6 @@ def thinned(events: Iterable[Event], most: int) -> tuple[Event, ...]:
         by_words = groupby(sorted(ordered, key=lambda one: (one.host, one.words, one.at)), key=_said)
         ordered = sorted((next(same) for _, same in by_words), key=lambda one: one.at)
     return tuple(ordered[:most])
-
-
-def leading(periods: Sequence[Period]) -> list[Period]:
-    """Who took writes, in the order of time."""
-    return sorted((one for one in periods if one.state == "writes"), key=lambda one: one.begun)
 
 
 def _said(event: Event) -> tuple[str, str]:

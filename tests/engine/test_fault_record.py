@@ -1,4 +1,4 @@
-"""The picture of a fault: what it is drawn from, that it is drawn, and that a failure to draw it is reported."""
+"""What is recorded of a fault: the states of members, a picture, the same as data, and what it cost."""
 
 import gzip
 import json
@@ -9,15 +9,17 @@ import allure_commons
 import pytest
 from PIL import Image
 
+from support.engine import fault_picture
+from support.engine.fault_picture import attach, picture
+from support.engine.fault_record import at_epoch, record_of, states_of
 from support.engine.history import History, Operation, Outcome, WriterSample
-from support.failover import timeline
-from support.failover.timeline import Period, periods, picture
+from support.engine.incident import incident_of, kind_of
 from support.faults.nemesis import InjectedFault
 from support.reporting.evidence import Evidence, Redactor
+from support.reporting.fault_record import MemberState, fault_record_of
 from support.reporting.scenario import Measure
-from support.reporting.timeline import timeline_of
 
-FAULT = InjectedFault("the host pg1 crashes", begun=110.0, in_effect_since=110.2, healing=125.0, healed=126.0)
+FAULT = InjectedFault("the host pg1 crashes", begun=110.0, took_effect=110.2, healing=125.0, healed=126.0)
 
 
 def looks(member: str, begun: float, *answers: bool | None) -> list[WriterSample]:
@@ -52,24 +54,24 @@ def attached() -> Iterator[dict[str, str | bytes]]:
 
 
 def test_looks_that_found_the_same_are_one_period_until_the_next_look() -> None:
-    assert periods(looks("pg1", 0, True, True, None, False)) == [
-        Period("pg1", True, 0, 2),
-        Period("pg1", None, 2, 3),
-        Period("pg1", False, 3, 3.1),
+    assert states_of(looks("pg1", 0, True, True, None, False)) == [
+        MemberState("pg1", "writes", 0, 2),
+        MemberState("pg1", "silent", 2, 3),
+        MemberState("pg1", "reads", 3, 3.1),
     ]
 
 
 def test_an_answer_that_came_late_counts_from_its_end() -> None:
     thawed = WriterSample("pg1", 2.0, 22.0, True)
-    assert periods([*looks("pg1", 0, None, None), thawed]) == [
-        Period("pg1", None, 0, 22.0),
-        Period("pg1", True, 22.0, 22.0),
+    assert states_of([*looks("pg1", 0, None, None), thawed]) == [
+        MemberState("pg1", "silent", 0, 22.0),
+        MemberState("pg1", "writes", 22.0, 22.0),
     ]
 
 
 def test_the_looks_at_one_member_do_not_end_the_period_of_another() -> None:
     mixed = [*looks("pg2", 0.5, False, False), *looks("pg1", 0, True, True)]
-    assert [(one.member, one.begun, one.ended) for one in periods(mixed)] == [("pg1", 0, 1.1), ("pg2", 0.5, 1.6)]
+    assert [(one.member, one.begun, one.ended) for one in states_of(mixed)] == [("pg1", 0, 1.1), ("pg2", 0.5, 1.6)]
 
 
 @pytest.mark.parametrize("history", [None, History(), HISTORY], ids=["none", "empty", "some"])
@@ -92,7 +94,7 @@ def test_a_scenario_that_ended_before_the_first_look_has_one_too() -> None:
 
 def test_what_clients_did_is_attached_as_json_lines_without_passwords(attached: dict[str, str | bytes]) -> None:
     history = History([operation(106.0, value="secret-of-app")])
-    timeline.attach(Evidence(Redactor(["secret-of-app"])), "FO-01", SAMPLES, history, [FAULT])
+    attach(Evidence(Redactor(["secret-of-app"])), "FO-01", SAMPLES, history, [FAULT])
     packed = attached["what clients did"]
     assert isinstance(packed, bytes)
     (line,) = gzip.decompress(packed).decode().splitlines()
@@ -107,8 +109,8 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
     def broken(*_: object) -> bytes:
         raise MemoryError("no room for a figure")
 
-    monkeypatch.setattr(timeline, "picture", broken)
-    timeline.attach(Evidence(), "FO-01", SAMPLES, HISTORY, [FAULT])
+    monkeypatch.setattr(fault_picture, "picture", broken)
+    attach(Evidence(), "FO-01", SAMPLES, HISTORY, [FAULT])
     assert attached == {"what happened could not be drawn": "MemoryError: no room for a figure"}
 
 
@@ -130,7 +132,7 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
 )
 def test_a_kind_of_fault_bears_no_names(words: str, kind: str) -> None:
     roles = {"pg1": "the leader", "pg2": "a replica", "pg10": "a replica"}
-    assert timeline.kind_of(words, roles) == kind
+    assert kind_of(words, roles) == kind
 
 
 def test_a_fault_of_a_worker_group_is_about_its_own_leader() -> None:
@@ -140,8 +142,8 @@ def test_a_fault_of_a_worker_group_is_about_its_own_leader() -> None:
         *looks("w1", 98, True, True),
         *looks("w2", 98, *[False] * 20, True),
     ]
-    crash = InjectedFault("the host w1 crashes", begun=100.0, in_effect_since=100.2, healing=None, healed=None)
-    found = timeline.incident_of(
+    crash = InjectedFault("the host w1 crashes", begun=100.0, took_effect=100.2, healing=None, healed=None)
+    found = incident_of(
         samples, None, [crash], [], groups=[["pg1", "pg2"], ["w1", "w2"]], redundant_at=None, planned=False
     )
     assert found is not None
@@ -169,9 +171,7 @@ def test_what_a_fault_cost_is_taken_from_what_was_seen() -> None:
         Measure("lost writes on the leader that was frozen", 5, "", 0),
         Measure("oldest lost write, acknowledged before the fault by", 2.5, "s"),
     ]
-    found = timeline.incident_of(
-        samples, history, [FAULT], measures, groups=[["pg1", "pg2"]], redundant_at=140.0, planned=False
-    )
+    found = incident_of(samples, history, [FAULT], measures, groups=[["pg1", "pg2"]], redundant_at=140.0, planned=False)
     assert found is not None
     assert found.kind == "the host of the leader crashes"
     assert found.without_writes == pytest.approx(119.0 - 99.9)
@@ -179,19 +179,66 @@ def test_what_a_fault_cost_is_taken_from_what_was_seen() -> None:
     assert (found.acknowledged, found.lost, found.unanswered, found.limit) == (10, 5, 1, 30.0)
     assert (found.redundant_after, found.redundant_after_repair) == (140.0 - FAULT.begun, 140.0 - FAULT.healing)
     assert (found.refused, found.lost_reach_back) == (1, 2.5)
-    silent = timeline.incident_of(samples, None, [FAULT], [], groups=[["pg1"]], redundant_at=None, planned=True)
+    silent = incident_of(samples, None, [FAULT], [], groups=[["pg1"]], redundant_at=None, planned=True)
     assert silent is not None
     assert (silent.without_writes, silent.lost, silent.new_leader_after) == (None, None, None)
-    assert timeline.incident_of(samples, history, [], [], groups=[], redundant_at=None, planned=False) is None
+    assert incident_of(samples, history, [], [], groups=[], redundant_at=None, planned=False) is None
+
+
+PREPARED = [
+    InjectedFault("nothing gets from pg1 to pg2", 80.0, 80.2, healing=131.0, healed=131.1, preparation=True),
+    InjectedFault("the host pg1 crashes", 100.0, 100.2, healing=130.0, healed=130.5),
+]
+
+
+def test_what_a_preparation_takes_is_not_charged_to_the_fault() -> None:
+    samples = [*looks("pg1", 78, *[True] * 22), *looks("pg2", 78, *[False] * 32, True)]
+    history = History([operation(79.0), operation(99.0), operation(111.0)])
+    found = incident_of(samples, history, PREPARED, [], groups=[["pg1", "pg2"]], redundant_at=140.0, planned=False)
+    assert found is not None
+    assert (found.kind, found.fault) == ("the host of the leader crashes", "the host pg1 crashes")
+    assert found.at == pytest.approx(at_epoch(100.0), abs=0.5)
+    assert (found.without_writes, found.new_leader_after) == (pytest.approx(12.0), pytest.approx(10.1))
+    assert (found.redundant_after, found.redundant_after_repair) == (40.0, 10.0)
+    only = incident_of(samples, history, PREPARED[:1], [], groups=[], redundant_at=None, planned=False)
+    assert only is None, "no fault came after it"
+
+
+def test_a_fault_that_was_never_in_effect_is_shown_and_costs_nothing() -> None:
+    halfway = InjectedFault("the host pg1 freezes", 100.0, healing=105.0, healed=105.5)
+    assert incident_of(SAMPLES, HISTORY, [halfway], [], groups=[], redundant_at=None, planned=False) is None
+    (span,) = record_of("FO-01", SAMPLES, HISTORY, [halfway]).faults
+    assert (span.begun, span.in_effect, span.healing) == (0.0, None, 5.0)
+    assert picture("FO-01", SAMPLES, HISTORY, [halfway]).startswith(b"\x89PNG")
+
+
+def test_second_zero_is_the_fault_and_not_what_prepared_it(attached: dict[str, str | bytes]) -> None:
+    attach(Evidence(), "FO-07", SAMPLES, HISTORY, PREPARED)
+    found = fault_record_of(attached["what happened, as data"])
+    assert found is not None
+    assert [(one.begun, one.preparation) for one in found.faults] == [(-20.0, True), (0.0, False)]
+    assert "what happened" in attached
 
 
 def test_the_data_say_what_the_picture_says(attached: dict[str, str | bytes]) -> None:
-    timeline.attach(
-        Evidence(), "FO-01", SAMPLES, HISTORY, [FAULT], [(timeline.at_epoch(FAULT.begun + 1), "pg2", "promoted")]
-    )
-    found = timeline_of(attached["what happened, as data"])
+    attach(Evidence(), "FO-01", SAMPLES, HISTORY, [FAULT], [(at_epoch(FAULT.begun + 1), "pg2", "promoted")])
+    found = fault_record_of(attached["what happened, as data"])
     assert found is not None
     assert {one.state for one in found.periods} <= {"writes", "reads", "silent"}
     assert found.faults[0].begun == 0.0
     assert [(round(one.at, 1), one.host, one.words) for one in found.events] == [(1.0, "pg2", "promoted")]
-    assert timeline_of("{}") is None
+    assert fault_record_of("{}") is None
+
+
+def test_what_an_older_run_recorded_can_be_read() -> None:
+    """As version 1 wrote it: without preparations, and under its first name."""
+    older = (
+        '{"promise":"FO-01","zero":1764500000.0,"ended":60.0,"periods":[{"member":"pg1","state":"writes","begun":-8.0,'
+        '"ended":0.1}],"faults":[{"words":"the host pg1 crashes","begun":0.0,"in_effect":0.2,"healing":30.0,'
+        '"healed":31.0}],"rates":null,"gap":[0.0,20.0],"events":[],"groups":[["pg1","pg2"]],'
+        '"format":"accept timeline 1"}'
+    )
+    found = fault_record_of(older)
+    assert found is not None
+    assert (found.words, found.prepared, found.faults[0].in_effect) == ("the host pg1 crashes", "", 0.2)
+    assert fault_record_of(older.replace("timeline 1", "timeline 9")) is None

@@ -1,0 +1,112 @@
+"""What a fault cost the clients of the cluster, in figures: the report calls it an incident."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from support.engine.checks.availability import longest_gap
+from support.engine.fault_record import at_epoch
+from support.engine.history import History, Outcome, WriterSample
+from support.engine.ledger import APPEND, LOST_REACH_BACK
+from support.engine.time_spent import takeovers
+from support.faults.nemesis import InjectedFault, without_preparations
+from support.reporting.scenario import Incident, Measure
+
+_OF_LOSS = {"acknowledged": "acknowledged writes", "lost": "lost writes", "unanswered": "unknown writes"}
+"""The names of the figures behind an incident; one such figure for each ledger of a scenario."""
+
+
+def incident_of(
+    samples: Sequence[WriterSample],
+    history: History | None,
+    injected_faults: Sequence[InjectedFault],
+    measures: Sequence[Measure],
+    *,
+    groups: Sequence[Collection[str]],
+    redundant_at: float | None,
+    planned: bool,
+) -> Incident | None:
+    """What the faults cost that took effect, in figures; None if none did. What prepared the cluster for them cost them
+    nothing.
+
+    `groups`: the members that share one leader, for each group of them; in a sharded cluster the coordinator's first.
+
+    `redundant_at`: when every member was seen to be healthy again, with all faults healed; monotonic clock. The figures
+    about lost writes are those that the scenario has measured.
+    """
+    faults = [one for one in without_preparations(injected_faults) if one.took_effect is not None]
+    if not faults:
+        return None
+    since, words = faults[0].begun, faults[0].words
+    gap = longest_gap(history, APPEND, since) if history is not None and _acknowledged(history, since) else None
+    hit = next((one for one in groups if any(_names(words, member) for member in one)), groups[0] if groups else ())
+    changes = [at for at in takeovers(one for one in samples if one.member in hit) if at > since]
+    counts = {name: [one.value for one in measures if one.name.startswith(of)] for name, of in _OF_LOSS.items()}
+    reach = [one.value for one in measures if one.name.startswith(LOST_REACH_BACK)]
+    healing = [one.healing for one in faults if one.healing is not None]
+    limits = [one.limit for one in measures if one.name.endswith("were interrupted for") and one.limit is not None]
+    return Incident(
+        kind=kind_of(words, _roles(samples, groups, since)),
+        fault="; then ".join(one.words for one in faults),
+        at=at_epoch(since),
+        without_writes=gap.seconds if gap else None,
+        new_leader_after=changes[0] - since if changes else None,
+        redundant_after=redundant_at - since if redundant_at is not None else None,
+        redundant_after_repair=redundant_at - max(healing) if redundant_at is not None and healing else None,
+        refused=_refused(history, since),
+        lost_reach_back=max(reach, default=None),
+        limit=max(limits, default=None),
+        planned=planned,
+        **{name: int(sum(found)) if found else None for name, found in counts.items()},
+    )
+
+
+def kind_of(words: str, roles: Mapping[str, str]) -> str:
+    """A fault without the names of members and hosts: "the host pg1 crashes" -> "the host of the leader crashes".
+
+    `roles`: member -> its role, such as "the leader".
+    """
+    for member, role in sorted(roles.items(), key=lambda one: len(one[0]), reverse=True):
+        name = re.escape(member)
+        words = re.sub(rf"\bhost {name}\b", f"host of {role}", words)
+        words = re.sub(rf"\b{name}\b", role, words)
+    words = re.sub(r"\b(etcd)\d+\b", r"\1", words)
+    words = re.sub(r"(?<=cut off from )(?:[\w-]+(?: [\w-]+)?, )+[\w -]+", _each_once, words)
+    words = re.sub(r"\b(?:a replica, )+a replica\b", "replicas", words)
+    return re.sub(r"\bhosts (?=the leader|a replica|replicas)", "hosts of ", words)
+
+
+def _refused(history: History | None, since: float) -> int | None:
+    """Writes that ended with an error since then; None if no client wrote."""
+    if history is None or not history.of(action=APPEND):
+        return None
+    return sum(one.begun >= since for one in history.of(action=APPEND, outcome=Outcome.FAIL))
+
+
+def _names(words: str, member: str) -> bool:
+    return re.search(rf"\b{re.escape(member)}\b", words) is not None
+
+
+def _roles(samples: Sequence[WriterSample], groups: Sequence[Collection[str]], moment: float) -> dict[str, str]:
+    """The role of each member that was looked at, before that moment."""
+    found = {one.member: "a replica" for one in samples}
+    for number, members in enumerate(groups):
+        leader, of = _leader_at(samples, members, moment), " of a worker group" if number else ""
+        found |= {one: f"{'the leader' if one == leader else 'a replica'}{of}" for one in members}
+    return found
+
+
+def _each_once(listed: re.Match[str]) -> str:
+    """A list of parts in one order, each named once."""
+    parts = listed[0].split(", ")
+    once = {"replicas" if part == "a replica" and parts.count(part) > 1 else part for part in parts}
+    return ", ".join(sorted(once))
+
+
+def _leader_at(samples: Iterable[WriterSample], members: Collection[str], moment: float) -> str:
+    """Who took writes last before that moment; empty if nobody was seen to."""
+    writing = [one for one in samples if one.writable and one.ended <= moment and one.member in members]
+    return max(writing, key=lambda one: one.ended).member if writing else ""
+
+
+def _acknowledged(history: History, before: float) -> bool:
+    return any(one.ended <= before for one in history.of(action=APPEND, outcome=Outcome.OK))

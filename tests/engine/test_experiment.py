@@ -1,0 +1,114 @@
+"""The frame of a fault run: what a preparation is, what a fault that fails halfway leaves, and what is healed when."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from conftest import free_port
+
+from support.engine import experiment as experiment_module
+from support.engine.experiment import Experiment
+from support.engine.watch import Watch
+from support.engine.world import World
+from support.errors import Inconclusive, MissingStep, NotInTime
+from support.faults.nemesis import Fault, InjectedFault
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, Topology
+
+
+@dataclass
+class Noted(Fault):
+    """A fault that records what happens to it; one that does not know who leads, and says nothing meanwhile."""
+
+    name: str
+    notes: list[str] = field(default_factory=list)
+    fails: bool = False
+    unaware = True
+    silences = ("pg1",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def inject(self) -> None:
+        self.notes.append(f"inject {self.name}")
+        if self.fails:
+            raise OSError("half of it is frozen")
+
+    def require_in_effect(self) -> None: ...
+
+    def heal(self) -> None:
+        self.notes.append(f"heal {self.name}")
+
+
+@pytest.fixture
+def experiment() -> Experiment:
+    """Of a cluster of which nothing is up."""
+    cluster = Cluster(Topology("d", Login("jo", "x"), Address("127.0.0.1", free_port())))
+    world = cast(World, SimpleNamespace(cluster=cluster, timing=cluster.topology.timing))
+    vars(cluster)["groups"] = ()  # nobody leads, so no fault needs clients of a leader
+    return Experiment(world, 0.0, "pg1", Watch({}), {})
+
+
+def test_a_preparation_is_no_fault_and_is_healed_with_the_faults(experiment: Experiment) -> None:
+    notes: list[str] = []
+    prepared = experiment.prepare(Noted("cut", notes))
+    with pytest.raises(MissingStep, match="a fault"):
+        _ = experiment.injected_fault
+    assert experiment.coverage is None
+    crash = experiment.inject(Noted("crash", notes), "pg1")
+    assert (experiment.injected_fault, list(experiment.faults)) == (crash, [crash])
+    assert list(experiment.injected_faults) == [prepared, crash]
+    assert experiment.coverage is not None
+    assert experiment.coverage.begun == crash.begun
+    experiment.heal()
+    experiment.heal()
+    assert notes == ["inject cut", "inject crash", "heal crash", "heal cut"]
+
+
+def test_a_preparation_can_last_until_the_end_or_for_a_block(experiment: Experiment) -> None:
+    notes: list[str] = []
+    disk = experiment.prepare(Noted("disk", notes), until_end=True)
+    with experiment.prepared(Noted("hold", notes)):
+        experiment.inject(Noted("crash", notes), "pg1")
+    experiment.heal()
+    assert notes == ["inject disk", "inject hold", "inject crash", "heal hold", "heal crash"]
+    assert [one.preparation for one in experiment.injected_faults] == [True, True, False]
+    assert disk.healed is None
+    experiment._recovery = 0.1
+    with pytest.raises(NotInTime):
+        experiment.conclude()
+    assert notes[-1] == "heal disk"
+
+
+def test_a_fault_that_fails_halfway_is_there_and_excuses_its_target(experiment: Experiment) -> None:
+    with pytest.raises(OSError, match="half of it"):
+        experiment.inject(Noted("freeze", fails=True), "pg1")
+    ((member, freeze),) = experiment.frozen
+    assert (member, freeze.words, freeze.healing) == ("pg1", "freeze", None)
+    assert experiment.silenced == {"pg1"}
+    with pytest.raises(Inconclusive, match="never seen in effect"):
+        _ = freeze.in_effect_since
+    experiment.heal()
+    assert freeze.healing is not None
+    assert experiment.coverage is not None
+    assert {one.member for one in experiment.coverage.excused} == {"pg1"}
+
+
+@pytest.mark.parametrize(("target", "unaware", "expected"), [("pg1", True, 1), ("pg1", False, 0), ("pg2", True, 0)])
+def test_a_leader_that_freezes_gets_clients_of_its_own_whoever_injects_it(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch, target: str, unaware: bool, expected: int
+) -> None:
+    begun, judged = list[str](), list[InjectedFault]()
+
+    def start_clients(world: World, leader: str) -> Callable[[InjectedFault], None]:
+        begun.append(leader)
+        return judged.append
+
+    monkeypatch.setattr(experiment_module, "start_clients", start_clients)
+    vars(experiment.cluster)["groups"] = (SimpleNamespace(leader=lambda: "pg1"),)
+    fault = Noted("freeze")
+    monkeypatch.setattr(Noted, "unaware", unaware)
+    injected = experiment.inject(fault, target)
+    assert (begun, judged) == ([target] * expected, [injected] * expected)

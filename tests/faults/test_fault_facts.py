@@ -1,0 +1,64 @@
+"""What faults say about themselves, by which the experiment judges the cluster meanwhile."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import pytest
+
+from support.failover.power_failure import PowerFailure
+from support.faults.clock import ClockJumps, OwnClock
+from support.faults.nemesis import Fault
+from support.faults.process import (
+    EveryHostCrashes,
+    Freeze,
+    HostCrash,
+    PatroniFrozen,
+    PostgresHangs,
+    PostmasterHangs,
+)
+from support.hosts import Host
+from support.hosts.interface import SiteHost
+
+
+@dataclass
+class Named:
+    """A host, as far as a fault that is not injected needs it."""
+
+    name: str
+
+
+ONE, TWO = (cast(SiteHost, Named(name)) for name in ("pg1", "pg2"))
+OWN = cast(Host, ONE)
+CLOCK = cast(OwnClock, None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "unaware", "silences"),
+    [
+        (HostCrash(ONE), False, ["pg1"]),
+        (EveryHostCrashes([ONE, TWO]), False, ["pg1", "pg2"]),
+        (PowerFailure([OWN], []), False, ["pg1"]),
+        (Freeze(ONE), True, ["pg1"]),
+        (PatroniFrozen(ONE), True, ["pg1"]),
+        (PostgresHangs(ONE), True, ["pg1"]),
+        (PostmasterHangs(ONE), False, []),
+        (ClockJumps(CLOCK, "two hours back"), True, []),
+        (ClockJumps(CLOCK, "two hours ahead"), False, []),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, Fault) else "",
+)
+def test_who_does_not_know_and_who_is_silent(fault: Fault, unaware: bool, silences: list[str]) -> None:
+    assert (fault.unaware, [*fault.silences]) == (unaware, silences)
+
+
+def test_a_fault_without_its_parts_cannot_be_made() -> None:
+    class Healless(Fault):
+        def __str__(self) -> str:
+            return "nobody can undo it"
+
+        def inject(self) -> None: ...
+
+        def require_in_effect(self) -> None: ...
+
+    with pytest.raises(TypeError, match="heal"):
+        Healless()  # type: ignore[abstract]

@@ -140,8 +140,9 @@ def _write_places(settings: Settings) -> list[tuple[str, int]]:
     if (settings.haproxy_host or settings.haproxy_replica_host) and not (
         settings.haproxy_primary_port or settings.haproxy_replica_port
     ):
+        said = "HAPROXY_HOST" if settings.haproxy_host else "HAPROXY_REPLICA_HOST"
         raise UsageError(
-            "HAPROXY_HOST says on which host HAProxy listens; give its ports, too: HAPROXY_PRIMARY_PORT, "
+            f"{said} says on which host HAProxy listens; give its ports, too: HAPROXY_PRIMARY_PORT, "
             "HAPROXY_REPLICA_PORT"
         )
     direct = _direct(settings)

@@ -11,7 +11,7 @@ from support.errors import AcceptError
 from support.settings import Settings
 from support.target import citus
 from support.target.baseline import apply_baseline
-from support.target.discovery import addresses, database, proxy, user_cluster, web
+from support.target.discovery import addresses, cache, database, proxy, user_cluster, web
 from support.target.discovery.identity import ServerIdentity
 from support.target.members import NO_ANSWER
 from support.target.survey import hosts, services
@@ -229,6 +229,8 @@ def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: Page
     """The settings of the endpoints: what the user said, completed by what was found."""
     kept = {name for name in given.model_fields_set if name.startswith(_KEPT) and name not in _NOT_KEPT}
     kept |= {name for name in DECLARED & given.model_fields_set if getattr(given, name) != _BY_DEFAULT[name].default}
+    if cache.ambient_and_unusable(given):
+        kept -= {"redis_url"}
     settings = {name: getattr(given, name) for name in sorted(kept)}
     settings |= {"ruvector_db": base.database, "ruvector_user": base.user}
     if page.page is not None:

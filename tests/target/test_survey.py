@@ -19,6 +19,8 @@ from conftest import free_port
 from etcd_servers import await_healthy, ensemble, put
 from patronis import Member, patroni
 from pydantic import SecretStr
+from servers import BINDIR
+from servers import postgres as throw_away_postgres
 
 from support import sql
 from support.embedded.certificates import Authority
@@ -172,6 +174,11 @@ def test_the_group_is_asked_for_in_every_session(postgres: sql.Endpoint) -> None
     assert endpoints.look(postgres, Address(postgres.host, postgres.port)).groups == set()
 
 
+def test_a_pooler_that_shares_statements_is_named_where_nothing_takes_writes() -> None:
+    with pytest.raises(TargetUnreachable, match=r"the primary and standbys in turn.*Pgpool-II.*what is behind it"):
+        choose(dict([listener(5432, 0, 1)]), None, {})
+
+
 def test_where_nothing_takes_writes_what_was_met_is_told() -> None:
     with pytest.raises(TargetUnreachable, match=r"db:5433 leads to a standby.*name the write endpoint"):
         choose(dict([listener(5433, 1)]), None, {})
@@ -209,6 +216,16 @@ def test_a_cluster_is_surveyed_from_its_address(postgres: sql.Endpoint) -> None:
     assert "set RUVECTOR_PASSWORD in the environment" in without
 
 
+def test_the_redis_url_of_another_program_is_not_written(
+    postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis+sentinel://s1/main")
+    said = {"ruvector_host": "127.0.0.1", "ruvector_port": postgres.port, "ruvector_password": postgres.password}
+    found = survey(Settings.load(said), "", lambda line: None)
+    assert "redis_url" not in found.settings
+    assert "set REDIS_SENTINELS" in found.topology.lacks["redis"]
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [
@@ -241,6 +258,18 @@ def test_without_a_port_the_usual_ones_are_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(endpoints, "USUAL", (postgres.port,))
     with pytest.raises(TargetUnreachable, match="RUVECTOR_PASSWORD"):
         endpoints.listeners(there, named=False)
+
+
+def test_a_server_that_asks_for_the_password_itself_needs_a_named_port(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As with LDAP and PAM; the method `password` asks like that."""
+    (tmp_path / "hba").write_text("host all all all password\n")
+    with throw_away_postgres(tmp_path, free_port(), BINDIR, f"hba_file={tmp_path}/hba") as there:
+        monkeypatch.setattr(endpoints, "USUAL", (there.port,))
+        with pytest.raises(TargetUnreachable, match=r"as with LDAP and PAM.*named: give host:port.*verify-full"):
+            endpoints.listeners(there, named=False)
+        assert endpoints.listeners(there, named=True)
 
 
 TOPOLOGY = Topology("app", Login("app", ""), Address("lb", 5000), scope="staging")

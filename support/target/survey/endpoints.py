@@ -144,7 +144,14 @@ def choose(
         write = next((at for at in _sorted(ours, order) if found[at].writes), None)
     if write is None:
         met = ", ".join(f"{at} leads to {one.leads_to}" for at, one in found.items())
-        raise TargetUnreachable(f"no address there takes writes ({met}): name the write endpoint, or the leader")
+        mixed = any(len(one.in_recovery) > 1 for one in found.values())
+        shared = (
+            "; a pooler that shares statements among servers (Pgpool-II, PgCat with a query parser) cannot be tested: "
+            "name what is behind it"
+        )
+        raise TargetUnreachable(
+            f"no address there takes writes ({met}): name the write endpoint, or the leader{shared if mixed else ''}"
+        )
     usual = (write.port + 1, *_READS)
     system = found[write].systems
     reads = [at for at in behind if found[at].reads and at != write]

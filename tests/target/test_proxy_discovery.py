@@ -52,6 +52,9 @@ backend postgres_replica_backend
     option httpchk GET {reads}
     server one 127.0.0.1:{a} check port {api_a}
     server two 127.0.0.1:{b} check port {api_b}
+backend whoever_leads
+    option httpchk GET /leader
+    server pgrw1 127.0.0.1:{a} check port {api_a}
 backend all_nodes
     option httpchk GET /health
     server one 127.0.0.1:{a} check port {api_a}
@@ -331,6 +334,17 @@ def test_what_the_settings_say_counts(pair: tuple[sql.Endpoint, sql.Endpoint], t
         ):
             with pytest.raises(UsageError, match=words):
                 proxy.identify(there.page, wrong, there.known)
+
+
+def test_a_server_that_may_be_another_member_after_a_failover_is_not_judged(
+    pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path
+) -> None:
+    with running(pair, tmp_path) as there:
+        said = ProxySettings(write=("whoever_leads",), read=("postgres_replica_backend",))
+        _, lacks = proxy.identify(there.page, said, there.known)
+        assert lacks["pools"].startswith("which member the servers of whoever_leads are changes with the leader")
+        _, lacks = proxy.identify(there.page, replace(said, servers={"whoever_leads/pgrw1": "a"}), there.known)
+        assert "pools" not in lacks
 
 
 def test_the_page_of_another_proxy_tells_nothing(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:

@@ -216,6 +216,25 @@ def test_a_cluster_is_surveyed_from_its_address(postgres: sql.Endpoint) -> None:
     assert "set RUVECTOR_PASSWORD in the environment" in without
 
 
+def test_patroni_is_that_of_the_database_to_which_writes_go(
+    postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another database on that host may be met first."""
+    with throw_away_postgres(tmp_path, free_port()) as ours, ExitStack() as stack:
+        monkeypatch.setattr(endpoints, "USUAL", (postgres.port, ours.port))
+        monkeypatch.setattr(endpoints, "WRITES", (ours.port, postgres.port))
+        member = Member("a", "leader", f"10.0.0.1:{ours.port}", "127.0.0.1:1", ours)
+        at = f"127.0.0.1:{stack.enter_context(patroni(member, [member]))}"
+        said = {"ruvector_host": "127.0.0.1", "ruvector_password": ours.password, "patroni_hosts": [at]}
+        found = survey(Settings.load(said), "", lambda line: None)
+    assert found.endpoints.write.address.port == ours.port
+    assert [one.name for one in found.patronis.answers] == ["a"]
+    written = text(found, {}, "today", secrets=True)
+    assert (
+        f"127.0.0.1:{postgres.port} accepts the login as well, and leads to the primary of another database" in written
+    )
+
+
 def test_the_redis_url_of_another_program_is_not_written(
     postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

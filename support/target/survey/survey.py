@@ -66,8 +66,9 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     host = base.host if not libpq.is_socket(base.host) else database.LOCAL
     found = listeners(base, named)
     progress(f"the database answers at {', '.join(f'{at} ({one.leads_to})' for at, one in found.items())}")
-    any_listener = next(iter(found.values()))
-    system = next((server.system for one in found.values() for server in one.servers if server.system), "")
+    named_at = Address(base.host, base.port) if named else None
+    likely = choose(found, named_at, {}).write
+    system = next(iter(likely.systems), "")
     near = list(dict.fromkeys([host, *(one for listener in found.values() for one in sorted(listener.hosts))]))
     patronis = services.patronis(near, _given_patronis(given), host, system, web.of_patroni(given))
     progress(patronis.why or f"Patroni answers at {', '.join(str(one.address) for one in patronis.answers)}")
@@ -79,13 +80,13 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     page, proxied = _own_page(base, found, pages, bool(given.haproxy_stats_url))
     progress(page.why or f"HAProxy's statistics page is {page.page.url if page.page else ''}")
     own = {} if base.further else patronis.own  # without a proxy, the members' own addresses are the endpoints
-    chosen = choose(found, Address(base.host, base.port) if named else None, own, proxied)
+    chosen = choose(found, named_at, own, proxied)
     if base.further or given.ruvector_read_url:  # which says where reads go
         chosen = replace(chosen, read=None)
     if given.haproxy_replica_port and not given.ruvector_read_url:
         at = Address(_plain(given.haproxy_replica_host) or host, given.haproxy_replica_port)
         chosen = replace(chosen, read=found.get(at) or look(base, at))
-    scope = next((one.scope for one in patronis.answers), "") or any_listener.scope
+    scope = next((one.scope for one in patronis.answers), "") or likely.scope
     progress(f"writes go to {chosen.write.address}" + (f", reads to {chosen.read.address}" if chosen.read else ""))
     etcd = _etcd(given, pattern, host, patronis, _bare_topology(given, chosen, scope))
     progress(etcd.why or f"etcd answers at {', '.join(map(str, etcd.addresses))}")

@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     ruvector_options: Addresses = Field(default_factory=dict)
     """Further parameters of libpq, such as target_session_attrs."""
     redis_url: SecretStr | None = None
-    """redis:// or rediss://; it names no cluster to test by itself, as many programs have that variable."""
+    """redis://, rediss://, or valkey likewise; it names no cluster by itself, as many programs have that variable."""
     redis_host: str | None = None
     """A host; or nodes of a Redis Cluster, separated by commas."""
     redis_port: Port = 6379
@@ -262,6 +262,12 @@ class Settings(BaseSettings):
         """[expect], already validated by `load`."""
         declared = {"redis_mode": "cluster"} if self.redis_cluster else {}
         return Expectations.parse({**declared, **self.accept_expect})
+
+    @property
+    def redis_url_is_ambient(self) -> bool:
+        """Whether REDIS_URL is said by the environment alone, where it may be another program's."""
+        said = self.redis_url.get_secret_value() if self.redis_url else ""
+        return bool(said) and os.environ.get("REDIS_URL") == said
 
     @property
     def external(self) -> bool:

@@ -58,7 +58,7 @@ def of_place(place: str) -> Mapping[str, Any]:
 
 def redis_of_place(place: str) -> Mapping[str, Any]:
     """The settings that `host`, `host:port` or the URL of a Redis stands for. Raises UsageError for anything else."""
-    if place.startswith(("redis://", "rediss://")):
+    if place.startswith(("redis://", "rediss://", "valkey://", "valkeys://")):
         return {"redis_url": place}
     host, port = _split_place(place, "cache.example.org:6379")
     return {"redis_host": host} | ({"redis_port": port} if port else {})

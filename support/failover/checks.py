@@ -191,6 +191,7 @@ def all_among(found: Sequence[str], allowed: Collection[str]) -> Finding:
 
 NO_SERVER = "no server"
 """The position of a member that the proxy does not list."""
+_RESERVE = "backup"  # the position of a backup server that is up, while another server gets the sessions
 
 
 def with_unlisted(
@@ -200,12 +201,15 @@ def with_unlisted(
 
     A server that is not there gets no sessions. That is as good as "down" where no reads are expected, and as good as
     anything for a member that never leads: whoever configured the proxy left it out. Of a member that may lead, writes
-    would have no way to it: then it is NO_SERVER.
+    would have no way to it: then it is NO_SERVER. A server for reads that is kept in reserve gets none, either: that is
+    as good as anything, too.
     """
     found = {name: dict(row) for name, row in observed.items()}
     for name, row in expected.items():
         shown = found.setdefault(name, {})
         for end, wanted in row.items():
+            if end != "write" and shown.get(end) == _RESERVE:
+                shown[end] = wanted.split(" or ")[0]
             fine = name not in may_lead or (end != "write" and "down" in wanted.split(" or "))
             shown.setdefault(end, wanted.split(" or ")[0] if fine else NO_SERVER)
     return found

@@ -94,12 +94,13 @@ def serving_through_proxy(cluster: Cluster) -> tuple[list[str], dict[str, haprox
     """The replicas that should serve reads through the proxy; what the proxy says of each member; its strange servers.
 
     Those are not known to be a member. If there are none, members that never lead, and that the proxy does not list,
-    are left out of it on purpose.
+    are left out of it on purpose; and so are those that it keeps in reserve.
     """
     held, known = haproxy.read_servers(cluster.topology), purposes(cluster)
     strange = held.keys() - {member.name for member in (*cluster.topology.members, *cluster.topology.absent)}
     told = {name: server for name, server in held.items() if name not in strange}
-    serving = serving_replicas(cluster)
+    reserve = {name for name, server in told.items() if server.position == haproxy.RESERVE}
+    serving = [name for name in serving_replicas(cluster) if name not in reserve]
     return [name for name in serving if not held or strange or name in told or known[name].may_lead], told, strange
 
 

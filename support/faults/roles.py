@@ -103,9 +103,7 @@ def proxy_host(cluster: Cluster) -> SiteHost:
 
 def cache_host(cluster: Cluster) -> SiteHost:
     """The host of the cache: of the Redis that takes writes now."""
-    if cluster.topology.redis is None:
-        raise NotAvailable("the target has no Redis (REDIS_HOST)")
-    return _at(_running_program(cluster, "redis"), primary_of(cluster.topology.redis).address.host)
+    return _at(_running_program(cluster, "redis"), primary_of(cluster.redis_address).address.host)
 
 
 def _running_program(cluster: Cluster, *programs: str) -> list[SiteHost]:

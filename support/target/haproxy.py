@@ -17,7 +17,8 @@ from support.target.topology import Login, StatisticsPage, Topology
 from support.timeouts import REST
 from support.waiting import NotYet
 
-SUMMARIES = frozenset({"FRONTEND", "BACKEND"})
+_SERVER = "2"
+"""The type of a row about a server; others are about a proxy as a whole, or about one of its listeners."""
 
 VISITORS: Mapping[str, Callable[[Login], Login | None]] = {
     "no credentials": lambda owner: None,
@@ -26,6 +27,9 @@ VISITORS: Mapping[str, Callable[[Login], Login | None]] = {
     "the user, right password": lambda owner: owner,
 }
 """Visitor of the statistics page -> the credentials that the visitor sends, derived from the right ones."""
+
+RESERVE = "backup"
+"""The position of a backup server that is up, and gets no sessions as long as another server does."""
 
 _RECEPTIONS = {requests.codes.ok: "served", requests.codes.unauthorized: "refused"}
 
@@ -46,11 +50,15 @@ class ServerRow:
     """Sessions since HAProxy started."""
     address: str = ""
     """host:port; shown to administrators, and with `stats show-legends`."""
+    in_reserve: bool = False
+    """It is a backup server, and gets no sessions: another server of the proxy is up, and is none."""
 
     @property
     def position(self) -> str:
-        """Whether new sessions are sent there: "up" or "down", or HAProxy's word for a state that was forced."""
+        """Whether new sessions are sent there: "up" or "down", RESERVE, or HAProxy's word for a forced state."""
         first = self.status.partition(" ")[0].lower()
+        if self.in_reserve and first in ("up", "no"):  # as in "no check"
+            return RESERVE
         return first if first in ("up", "down") else self.status.lower()
 
 
@@ -93,8 +101,10 @@ def receptions(page: StatisticsPage, visitors: Iterable[str]) -> dict[str, dict[
 def parsed(text: str) -> Statistics:
     """The statistics in a page in CSV form."""
     rows = list(csv.DictReader(io.StringIO(text.removeprefix("# "))))
+    servers = [row for row in rows if row["type"] == _SERVER]
+    active = {row["pxname"] for row in servers if not _is_backup(row) and _serves(row)}
     return Statistics(
-        tuple(_server_row(row) for row in rows if row["svname"] not in SUMMARIES),
+        tuple(_server_row(row, _is_backup(row) and row["pxname"] in active) for row in servers),
         {row["pxname"]: row["algo"] for row in rows if row["svname"] == "BACKEND" and row.get("algo")},
     )
 
@@ -139,7 +149,7 @@ def read_servers(topology: Topology) -> dict[str, ReadServer]:
     found = {}
     for row in now.servers:
         if row.proxy in page.read_backends:
-            name, algorithm = page.servers.get(row.server, row.server), now.algorithms.get(row.proxy, "")
+            name, algorithm = page.member(row.proxy, row.server), now.algorithms.get(row.proxy, "")
             if name not in found or row.position == "up":
                 found[name] = ReadServer(row.position, row.served, algorithm)
     return found
@@ -157,7 +167,7 @@ def _pool(
     strange: dict[str, str] = {}
     for row in rows:
         if row.proxy == backend:
-            name = page.servers.get(row.server, row.server)
+            name = page.member(row.proxy, row.server)
             (known if name in members else strange)[name] = row.position
     for member in members:
         if member not in known:
@@ -178,7 +188,15 @@ def _together(backends: Iterable[str], positions: Sequence[str]) -> str:
     return ", ".join(f"{position} in {backend}" for backend, position in zip(backends, positions, strict=True))
 
 
-def _server_row(row: Mapping[str, str]) -> ServerRow:
+def _is_backup(row: Mapping[str, str]) -> bool:
+    return row.get("bck") == "1"
+
+
+def _serves(row: Mapping[str, str]) -> bool:
+    return row["status"].startswith("UP") or row["status"] == "no check"
+
+
+def _server_row(row: Mapping[str, str], in_reserve: bool) -> ServerRow:
     check = "/".join(filter(None, (row.get("check_status"), row.get("check_code"))))
     return ServerRow(
         proxy=row["pxname"],
@@ -188,6 +206,7 @@ def _server_row(row: Mapping[str, str]) -> ServerRow:
         sessions=int(row["scur"] or 0),
         served=int(row.get("stot") or 0),
         address=row.get("addr") or "",
+        in_reserve=in_reserve,
     )
 
 

@@ -82,10 +82,10 @@ def role_told(name: str, status: Mapping[str, Any]) -> str:
 
 
 def routes(cluster: Cluster) -> dict[str, tuple[str, ...]]:
-    """WRITE_ROUTE and READ_ROUTE -> the servers that get new sessions now. Raises NotYet without a statistics page."""
+    """WRITE_ROUTE and READ_ROUTE -> the servers that get new sessions now. Raises NotYet if no statistics tell."""
     page = cluster.topology.statistics
-    if page is None:
-        raise NotYet("no statistics page is known")
+    if page is None or "pools" in cluster.topology.lacks:
+        raise NotYet(cluster.topology.lacks.get("pools", "no statistics page is known"))
     positions = haproxy.positions(page, cluster.members)
     return {
         route: tuple(sorted(name for name, ends in positions.items() if ends.get(end) == "up"))

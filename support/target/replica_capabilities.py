@@ -6,6 +6,7 @@ They are decided for every leader that there can be: a failover must not change 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from support.target.haproxy import RESERVE
 from support.target.patroni_configuration import PatroniConfiguration
 from support.target.purposes import Purpose, candidates
 from support.target.reads import Reads
@@ -95,11 +96,12 @@ def _prompt(known: Purposes) -> list[str]:
 
 
 def _serving(known: Purposes, reads: Reads) -> list[str]:
-    """A member that never leads may be left out of the proxy."""
+    """A member that never leads may be left out of the proxy, or be kept in reserve there."""
+    positions = {name for name, position in reads.positions.items() if position != RESERVE}
     return [
         name
         for name, one in known.items()
-        if one.serves_at_once and (one.may_lead or not reads.listed or name in reads.positions)
+        if one.serves_at_once and (one.may_lead or not reads.listed or name in positions)
     ]
 
 

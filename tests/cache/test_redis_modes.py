@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 import redis
@@ -262,10 +263,34 @@ def test_users_and_databases(tmp_path: Path, database: Topology) -> None:
             assert "secret" not in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://h:port", "127.0.0.1:6379"])
-def test_a_wrong_url(url: str) -> None:
-    with pytest.raises(UsageError, match="REDIS_URL should be like"):
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.0.1", ""),
+        ("redis://h:port", ""),
+        ("127.0.0.1:6379", ""),
+        ("redis+sentinel://:hush@s1:26379,s2:26379/mymaster/0", "REDIS_SENTINELS and REDIS_SERVICE"),
+        ("redis-sentinel://:hush@s1/mymaster", "REDIS_SENTINELS and REDIS_SERVICE"),
+        ("unix:///run/redis.sock", "a Unix socket"),
+        ("redis://:hush@n1:6379,n2:6379", "belong in REDIS_HOST"),
+    ],
+)
+def test_a_wrong_url(url: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=f"REDIS_URL should be like.*{words}") as refused:
         found(redis_url=url)
+    assert "hush" not in str(refused.value)
+    # The variable of another program is no error, and does not get in the way of what the user says.
+    monkeypatch.setenv("REDIS_URL", url)
+    assert cache.find(Settings.load({}), "database.invalid") is None
+    assert re.search(f"no Redis was named.*REDIS_URL should be like.*{words}", cache.why_none(Settings.load({})))
+    with pytest.raises(RequirementMissing, match=r"no Redis answers at 127\.0\.0\.1:1 "):
+        found(redis_host="127.0.0.1", redis_port=1)
+
+
+def test_a_url_of_valkey(tmp_path: Path) -> None:
+    with with_users(tmp_path, "user app on >secret ~* &* +@all", "user default off") as port:
+        valkey, same = (found(redis_url=f"{scheme}://app:secret@127.0.0.1:{port}/3") for scheme in ("valkey", "redis"))
+    assert valkey == same
 
 
 def test_tls(tmp_path: Path) -> None:
@@ -286,8 +311,15 @@ def test_tls(tmp_path: Path) -> None:
         server = found(redis_url=at, **right, **own)
         with client_of(server) as client:
             assert client.ping()
+        in_the_url = {
+            "ssl_ca_certs": right["redis_cafile"],
+            "ssl_certfile": own["redis_certfile"],
+            "ssl_keyfile": own["redis_keyfile"],
+        }
+        assert found(redis_url=f"{at}?{urlencode(in_the_url)}") == server
         for said, words in (
-            ({"redis_cafile": str(other.certificate), **own}, "its certificate was rejected: check REDIS_CAFILE"),
+            ({"redis_url": f"{at}?ssl_cert_reqs=none", **own}, r"check REDIS_CAFILE; the suite verifies it, whatever"),
+            ({"redis_cafile": str(other.certificate), **own}, "its certificate was rejected: check REDIS_CAFILE$"),
             (right, "set REDIS_CERTFILE and REDIS_KEYFILE"),
             (right | strange, "check REDIS_CERTFILE and REDIS_KEYFILE"),
             ({"redis_cafile": f"{tmp_path}/nothing.pem"}, "check REDIS_CAFILE"),

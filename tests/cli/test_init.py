@@ -86,7 +86,7 @@ def test_what_is_no_address_is_told(place: str) -> None:
 
 def test_the_url_of_a_redis_keeps_its_login() -> None:
     assert targets.redis_of_place("cache:6380") == {"redis_host": "cache", "redis_port": 6380}
-    for url in ("redis://:hush@cache:6380/2", "rediss://app:hush@cache"):
+    for url in ("redis://:hush@cache:6380/2", "rediss://app:hush@cache", "valkey://cache", "valkeys://cache"):
         assert targets.redis_of_place(url) == {"redis_url": url}
     for place in (":hush@cache", "app:hush@cache:6380", "app:hush@cache:many"):
         with pytest.raises(UsageError, match="write it like cache") as refused:

@@ -371,6 +371,10 @@ class TestServersThatAreNotThere:
             ("a late replica", {"write": "down"}, True, True),
             ("the leader", {"write": "up"}, True, True),
             ("the leader", {"read": "down"}, True, False),
+            ("the leader", {"write": "up", "read": "backup"}, True, True),  # kept in reserve, it gets none
+            ("a replica", {"write": "down", "read": "backup"}, True, True),
+            ("an excluded replica", {"write": "down", "read": "backup"}, True, True),
+            ("a replica", {"write": "backup", "read": "up"}, False, False),
         ],
     )
     def test_they_get_no_sessions(self, role: str, shown: dict[str, str], may_lead: bool, holds: bool) -> None:

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from support.failover.checks import each_serves
 from support.failover.member_health import serving_through_proxy
 from support.target import haproxy
 from support.target.cluster import Cluster
+from support.target.leadership import routes
 from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 from support.waiting import NotYet, eventually
 
@@ -37,6 +38,10 @@ listen write
 listen read
     bind 127.0.0.1:{read}
     server m1 127.0.0.1:{page}
+listen reserve
+    bind 127.0.0.1:{reserve}
+    server m1 127.0.0.1:{page}
+    server m4 127.0.0.1:{page} backup
 listen statistics
     bind 127.0.0.1:{page}
     mode http
@@ -50,7 +55,7 @@ listen statistics
 @boots
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StatisticsPage]:
     """The statistics page of a HAProxy with servers in every position."""
-    ports = {name: free_port() for name in ("write", "read", "page", "nobody")}
+    ports = {name: free_port() for name in ("write", "read", "reserve", "page", "nobody")}
     file: Path = tmp_path_factory.mktemp("haproxy") / "haproxy.cfg"
     file.write_text(CONFIGURATION.format(**ports))
     proxy = subprocess.Popen(["haproxy", "-db", "-f", file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -85,27 +90,46 @@ def test_a_server_that_is_no_member_is_told_where_it_is_up(page: StatisticsPage)
     assert haproxy.positions(page, ["pg1", "pg2"]) == {"m1": {"write": "up"}}
 
 
+@contextmanager
+def behind(page: StatisticsPage, **tags: bool) -> Iterator[Cluster]:
+    """A leader pg1 and a replica pg2, with these tags."""
+    members = [
+        Member("pg1", "leader", own="127.0.0.1:1", api="127.0.0.1:1", beside=None),
+        Member("pg2", "replica", own="127.0.0.1:2", api="127.0.0.1:2", beside=None, tags=tags),
+    ]
+    with ExitStack() as opened:
+        rests = {one.name: opened.enter_context(patroni(one, members)) for one in members}
+        yield Cluster(
+            Topology(
+                database="d",
+                application=Login("jo", "x"),
+                write=Address("127.0.0.1", 1),
+                members=tuple(
+                    MemberAddress(name, Address("127.0.0.1", 1), Address("127.0.0.1", port))
+                    for name, port in rests.items()
+                ),
+                statistics=page,
+            )
+        )
+
+
+def test_a_replica_in_reserve_is_left_out_of_reads_on_purpose(page: StatisticsPage) -> None:
+    kept = replace(page, read_backends=("reserve",), servers={"m1": "pg1", "m4": "pg2"})
+    assert haproxy.positions(kept, ["pg1", "pg2"])["pg2"] == {"read": "backup"}
+    with behind(kept) as cluster:
+        assert serving_through_proxy(cluster)[0] == []
+        unknown = Cluster(replace(cluster.topology, lacks={"pools": "whose servers these are is not known"}))
+        with pytest.raises(NotYet, match="whose servers"):
+            routes(unknown)
+
+
 @pytest.mark.parametrize("which", [{}, {"m1": "pg1"}])
 def test_a_member_is_left_out_of_reads_on_purpose_if_no_server_can_be_it(
     page: StatisticsPage, which: dict[str, str]
 ) -> None:
     """One that never leads: as long as a server is not known to be another member, it may be this one."""
-    members = [
-        Member("pg1", "leader", own="127.0.0.1:1", api="127.0.0.1:1", beside=None),
-        Member("pg2", "replica", own="127.0.0.1:2", api="127.0.0.1:2", beside=None, tags={"nofailover": True}),
-    ]
-    with ExitStack() as opened:
-        rests = {one.name: opened.enter_context(patroni(one, members)) for one in members}
-        topology = Topology(
-            database="d",
-            application=Login("jo", "x"),
-            write=Address("127.0.0.1", 1),
-            members=tuple(
-                MemberAddress(name, Address("127.0.0.1", 1), Address("127.0.0.1", port)) for name, port in rests.items()
-            ),
-            statistics=replace(page, read_backends=("read",), servers=which),
-        )
-        serving, held, strange = serving_through_proxy(Cluster(topology))
+    with behind(replace(page, read_backends=("read",), servers=which), nofailover=True) as cluster:
+        serving, held, strange = serving_through_proxy(cluster)
     assert (serving, [*held], strange) == (([], ["pg1"], set()) if which else (["pg2"], [], {"m1"}))
     assert each_serves(["pg2"], serving, held, strange).holds is (None if which else True)
     assert each_serves(["pg1"], serving, held, strange).holds is None

@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -52,6 +52,9 @@ backend postgres_replica_backend
     option httpchk GET {reads}
     server one 127.0.0.1:{a} check port {api_a}
     server two 127.0.0.1:{b} check port {api_b}
+backend whoever_leads
+    option httpchk GET /leader
+    server pgrw1 127.0.0.1:{a} check port {api_a}
 backend all_nodes
     option httpchk GET /health
     server one 127.0.0.1:{a} check port {api_a}
@@ -73,7 +76,7 @@ def shown(name: str) -> haproxy.Statistics:
     ],
 )
 def test_what_the_state_of_servers_tells(page: str, names: str, writes: list[str], reads: list[str]) -> None:
-    known = {f"{names}-{number}": f"pg{number}" for number in (1, 2, 3)}
+    known = StatisticsPage("", servers={f"{names}-{number}": f"pg{number}" for number in (1, 2, 3)})
     assert proxy.backends_by_state(shown(page).servers, known, "pg2") == (writes, reads)
 
 
@@ -85,18 +88,120 @@ def test_the_algorithm_is_shown_with_legends_only() -> None:
 def test_servers_are_told_by_their_address() -> None:
     ports = {"pg1": 5435, "pg2": 5433, "pg3": 5434}
     places = {name: {Address("127.0.0.1", port), Address(name, 5432)} for name, port in ports.items()}
-    found = proxy.members_of_servers(shown("apart_leastconn_legends").servers, places)
-    assert found == {"coordinator-1": "pg1", "coordinator-2": "pg2", "coordinator-3": "pg3"}
-    assert proxy.members_of_servers(shown("source").servers, places) == {}
-
-
-def test_servers_are_told_by_a_name_that_holds_one_members_name() -> None:
-    rows = [haproxy.ServerRow("read", name, "UP", "", 0) for name in ("db_patroni-1", "patroni2.local", "x", "pg-10")]
-    members = ("patroni_1", "patroni-2", "pg1", "pg10")
-    assert proxy.members_of_servers(rows, dict.fromkeys(members, ())) == {
-        "db_patroni-1": "patroni_1",
-        "patroni2.local": "patroni-2",
+    found = proxy.members_of_servers(shown("apart_leastconn_legends").servers, places, {})
+    assert {key: found[key] for key in found if key.startswith("postgres_primary_backend/")} == {
+        f"postgres_primary_backend/coordinator-{number}": f"pg{number}" for number in (1, 2, 3)
     }
+    assert proxy.members_of_servers(shown("source").servers, places, {}) == {}
+
+
+def test_a_pooler_beside_a_member_is_told_by_the_host() -> None:
+    rows = [row("read", name, address=at) for name, at in (("a", "10.0.0.1:6432"), ("b", "10.0.0.2:6432"))]
+    places = {"pg1": [Address("10.0.0.1", 5432)], "pg2": [Address("10.0.0.2", 5432)]}
+    assert proxy.members_of_servers(rows, places, {}) == {"read/a": "pg1", "read/b": "pg2"}
+    of_one_host = {name: [Address("10.0.0.1", port)] for name, port in (("pg1", 5433), ("pg2", 5434))}
+    assert proxy.members_of_servers(rows, of_one_host, {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("server", "members", "member"),
+    [
+        ("db_patroni-1", ["patroni_1", "patroni-2"], "patroni_1"),
+        ("patroni2.local", ["patroni_1", "patroni-2"], "patroni-2"),
+        ("x", ["x1", "y1"], ""),
+        ("pg-10", ["pg1", "pg10"], "pg10"),
+        ("node11-pgb", ["node1", "node11"], "node11"),
+        ("node1_5432", ["node1", "node15"], "node1"),
+        ("replica-east-1", ["replica", "replica-east"], "replica-east"),
+        ("pg1", ["demo-pg1", "demo-pg11"], "demo-pg1"),
+        ("replica", ["a", "b"], ""),
+        ("a", ["a", "b"], "a"),
+        ("1", ["pg-primary-1", "pg-replica-2"], ""),
+        ("primary", ["pg-primary-1", "pg-replica-2"], ""),
+        ("primary1", ["pg-primary-1", "pg-replica-2"], ""),
+        ("primary", ["primary", "standby"], "primary"),
+    ],
+)
+def test_servers_are_told_by_a_name_that_holds_one_members_name(server: str, members: list[str], member: str) -> None:
+    assert proxy.member_named(server, members) == member
+
+
+def test_rows_about_listeners_are_no_servers() -> None:
+    """As with `option socket-stats`."""
+    assert {one.server for one in shown("backup_socket_stats").servers} == {"db1", "db2", "db3", "db4"}
+
+
+def test_a_backup_server_is_in_reserve_while_another_is_up() -> None:
+    found = {f"{one.proxy}/{one.server}": one.position for one in shown("backup_socket_stats").servers}
+    assert {key: position for key, position in found.items() if position != "down"} == {
+        "pg-primary/db1": "up",
+        "pg-replica/db1": "backup",
+        "pg-replica/db2": "up",
+        "pg-replica/db3": "up",
+        "pg-replica/db4": "backup",
+        "pg-offline/db3": "up",  # the others are down
+    }
+    page = StatisticsPage("")
+    assert proxy.backends_by_state(shown("backup_socket_stats").servers, page, "db1") == (
+        ["pg-primary"],
+        ["pg-replica", "pg-offline"],
+    )
+
+
+def row(backend: str, server: str, status: str = "UP", address: str = "") -> haproxy.ServerRow:
+    return haproxy.ServerRow(backend, server, status, "", 0, address=address)
+
+
+THREE: Mapping[str, Collection[Address]] = {f"db{last}": [Address(f"127.0.1.{last}", 25432)] for last in (1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "write", "read", "found"),
+    [
+        (shown("consul").servers, "postgres-rw", "postgres-ro", ["postgres-rw", "postgres-ro"]),
+        (shown("consul_legends").servers, "postgres-rw", "postgres-ro", ["postgres-rw", "postgres-ro"]),
+        ([row("w", "s1"), row("w", "s2", "DOWN"), row("w", "s3", "DOWN"), row("r", "s2")], "w", "r", []),
+        ([row("w", "vip"), row("r", "s1"), row("r", "s2")], "w", "r", ["w"]),  # who leads has that address
+        ([row("w", "pgbouncer", "no check"), row("r", "db2")], "w", "r", ["w"]),
+        ([row("w", "db1"), row("r", "db2"), row("r", "db3")], "w", "r", []),  # writes have no way to the others
+        # a member whose name cannot be resolved, among others that are always the same
+        ([row("w", "s1"), row("w", "s2", "DOWN"), row("w", "s3", "MAINT (resolution)")], "w", "r", []),
+        ([row("w", "s1", "DOWN")], "w", "r", []),
+    ],
+)
+def test_servers_that_are_one_member_and_then_another(
+    rows: Sequence[haproxy.ServerRow], write: str, read: str, found: list[str]
+) -> None:
+    named = {one for one in rows if proxy.member_named(one.server, THREE)}
+    assert proxy._taking_turns(rows, named, (write,), (read,), len(THREE)) == found
+
+
+@pytest.mark.parametrize(
+    ("told", "servers"),
+    [
+        ({"w/s1": "db1", "r/s2": "db2"}, {"s1": "db1", "s2": "db2"}),
+        ({"w/s1": "db1", "r/s1": "db2"}, {"w/s1": "db1", "r/s1": "db2"}),  # one name, two members
+        ({"w/s1": "db1", "w/s2": "db2", "r/s2": "db3"}, {"w/s1": "db1", "w/s2": "db2", "r/s2": "db3"}),
+        ({"w/s1": "db1", "r/s2": "db1"}, {"w/s1": "db1", "r/s2": "db1"}),  # one member would be two servers
+    ],
+)
+def test_a_name_means_the_same_member_in_every_backend_unless_that_cannot_be(
+    told: dict[str, str], servers: dict[str, str]
+) -> None:
+    rows = [row(backend, server) for backend in "wr" for server in ("s1", "s2")]
+    assert proxy._names(rows, told, THREE, ()) == servers
+    assert proxy._names(rows, told, THREE, {"s1", "s2"}) in ({}, {k: m for k, m in servers.items() if "/" not in k})
+
+
+def test_a_server_with_the_name_of_another_member_is_nobody() -> None:
+    """As with `server-template db 3`, whose servers have the names of members by chance."""
+    rows = [row("w", name, "UP" if name == "db1" else "DOWN") for name in THREE]
+    observed = {"w/db1": "db2"}
+    assert proxy._by_name(rows, THREE, observed) == {}
+    names = proxy._names(rows, observed, THREE, ())
+    assert names == {"db1": "db2", "w/db2": "w/db2", "w/db3": "w/db3"}
+    assert StatisticsPage("", servers=names).member("w", "db1") == "db2"
+    assert proxy._by_name(rows, THREE, {"w/db1": "db1"}) == {f"w/{name}": name for name in THREE}
 
 
 @dataclass(frozen=True)
@@ -218,13 +323,28 @@ def test_what_the_settings_say_counts(pair: tuple[sql.Endpoint, sql.Endpoint], t
         page, _ = proxy.identify(there.page, said, there.known)
         assert (page.write_backends, page.read_backends) == (said.write, said.read)
         assert page.servers["one"] == "b"
+        of_one = replace(said, servers={"all_nodes/one": "b"})
+        assert proxy.identify(there.page, of_one, there.known)[0].member("all_nodes", "one") == "b"
         for wrong, words in (
             (ProxySettings(write=("primary",)), "HAPROXY_WRITE_BACKEND names primary"),
             (ProxySettings(read=("primary",)), "HAPROXY_READ_BACKEND names primary"),
             (ProxySettings(servers={"three": "a"}), "HAPROXY_SERVERS names three"),
+            (ProxySettings(servers={"nodes/one": "a"}), "HAPROXY_SERVERS names nodes/one"),
+            (ProxySettings(write=("all_nodes/one",)), "HAPROXY_WRITE_BACKEND names all_nodes/one"),
         ):
             with pytest.raises(UsageError, match=words):
                 proxy.identify(there.page, wrong, there.known)
+
+
+def test_a_server_that_may_be_another_member_after_a_failover_is_not_judged(
+    pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path
+) -> None:
+    with running(pair, tmp_path) as there:
+        said = ProxySettings(write=("whoever_leads",), read=("postgres_replica_backend",))
+        _, lacks = proxy.identify(there.page, said, there.known)
+        assert lacks["pools"].startswith("which member the servers of whoever_leads are changes with the leader")
+        _, lacks = proxy.identify(there.page, replace(said, servers={"whoever_leads/pgrw1": "a"}), there.known)
+        assert "pools" not in lacks
 
 
 def test_the_page_of_another_proxy_tells_nothing(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:
@@ -232,6 +352,17 @@ def test_the_page_of_another_proxy_tells_nothing(pair: tuple[sql.Endpoint, sql.E
         past = replace(there.known, write=pair[0], read=pair[1], leader="b")
         _, lacks = proxy.identify(there.page, ProxySettings(), past)
         assert "HAPROXY_READ_BACKEND" in lacks["pools"] or "HAPROXY_WRITE_BACKEND" in lacks["pools"]
+        assert "does not show our sessions" in lacks["spread"]
+
+
+def test_without_a_read_endpoint_no_backend_is_behind_it(
+    pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path
+) -> None:
+    with running(pair, tmp_path) as there:
+        said = ProxySettings(servers={"pgrw1": "a"})  # or else two backends may be for reads
+        page, lacks = proxy.identify(there.page, said, replace(there.known, read=None))
+        assert (page.write_backends, page.read_backends, lacks) == (("postgres_primary_backend",), (), {})
+        assert haproxy.positions(page, ["a", "b"]) == {"a": {"write": "up"}}
 
 
 def test_what_is_no_statistics_page(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:

@@ -148,6 +148,7 @@ def test_a_member_that_never_leads_may_be_left_out_of_the_proxy() -> None:
     barred = known(pg2={"nofailover": True}, pg3={"noloadbalance": True})
     assert "serving_replicas" in lacks(barred, reads=Reads({"pg1": "up"}, listed=True))
     assert "serving_replicas" not in lacks(barred, reads=Reads({"pg1": "up", "pg2": "down"}, listed=True))
+    assert "serving_replicas" in lacks(barred, reads=Reads({"pg1": "up", "pg2": "backup"}, listed=True))
     assert "serving_replicas" not in lacks(barred, reads=Reads({"pg1": "up"}))
 
 

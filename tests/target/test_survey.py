@@ -7,6 +7,7 @@ import threading
 import tomllib
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +19,8 @@ from conftest import free_port
 from etcd_servers import await_healthy, ensemble, put
 from patronis import Member, patroni
 from pydantic import SecretStr
+from servers import BINDIR
+from servers import postgres as throw_away_postgres
 
 from support import sql
 from support.embedded.certificates import Authority
@@ -25,7 +28,7 @@ from support.errors import TargetUnreachable, UsageError
 from support.settings import Settings
 from support.target.discovery.identity import ServerIdentity
 from support.target.survey import endpoints, hosts, services
-from support.target.survey.endpoints import Listener, choose
+from support.target.survey.endpoints import Listener, choose, worker_primaries
 from support.target.survey.hosts import Wanted, check_pattern, etcd_in, propose
 from support.target.survey.survey import Survey, survey
 from support.target.survey.target_file import Line, _further, _settings, bare, text, toml
@@ -87,6 +90,95 @@ def test_the_endpoints_are_told_from_members(
     assert (chosen.read.address.port if chosen.read else None) == read
 
 
+def citus(port: int, group: int, *servers: int) -> tuple[Address, Listener]:
+    """A port that leads to these servers of a group, of which 0 is its primary."""
+    at, one = listener(port, *servers)
+    of_group = frozenset(ServerIdentity(server.started, str(group)) for server in one.servers)
+    return at, replace(one, servers=of_group, groups=frozenset({group}))
+
+
+@pytest.mark.parametrize(
+    ("found", "named", "write", "read"),
+    [
+        ([citus(5000, 0, 0), citus(5001, 1, 0), citus(5002, 1, 1, 2)], None, 5000, None),
+        ([citus(5432, 0, 0), citus(5000, 1, 0), citus(5001, 1, 1)], None, 5432, None),
+        ([citus(5432, 0, 0), citus(5433, 0, 1), citus(5000, 1, 0), citus(5001, 1, 1)], None, 5432, 5433),
+        ([citus(5432, 0, 0), citus(5000, 1, 0), citus(5001, 1, 1)], 5000, 5000, 5001),
+        ([citus(5000, 1, 0), citus(5001, 1, 1)], None, 5000, 5001),  # there is nothing else
+    ],
+)
+def test_worker_groups_are_no_endpoints(
+    found: list[tuple[Address, Listener]], named: int | None, write: int, read: int | None
+) -> None:
+    chosen = choose(dict(found), Address("db", named) if named else None, {})
+    assert (chosen.write.address.port, chosen.read.address.port if chosen.read else None) == (write, read)
+
+
+def test_reads_are_of_the_same_database_system() -> None:
+    foreign = [(at, replace(one, servers=of_another(one))) for at, one in (listener(5000, 0), listener(5001, 1, 2))]
+    chosen = choose(dict([listener(5432, 0), *foreign]), Address("db", 5432), {})
+    assert (chosen.write.address.port, chosen.read) == (5432, None)
+    unknown = [(at, replace(one, servers=of_another(one, ""))) for at, one in (listener(5432, 0), listener(5433, 1, 2))]
+    assert choose(dict([*unknown, *foreign]), Address("db", 5432), {}).read == dict(unknown)[Address("db", 5433)]
+    own = choose(dict([*foreign, listener(5432, 0), listener(5433, 1)]), Address("db", 5432), {}).read
+    assert own is not None
+    assert own.address.port == 5433
+
+
+def of_another(one: Listener, system: str = "8") -> frozenset[ServerIdentity]:
+    return frozenset(ServerIdentity(server.started, system) for server in one.servers)
+
+
+PIGSTY = [(5433, 0), (5434, 1, 2), (5436, 0), (5438, 1, 2)]
+"""HAProxy's ports on each of the members' hosts, and the servers to which they lead."""
+
+
+@pytest.mark.parametrize(
+    ("ports", "write", "read"),
+    [
+        ([(5432, 0), (6432, 0), *PIGSTY], 5433, 5434),  # on the leader's host
+        ([(5432, 1), (6432, 1), *PIGSTY], 5433, 5434),  # on a replica's
+        ([(5432, 0), (6432, 0), (5433, 0), (5434, 1), (5436, 0), (5438, 1)], 5433, 5434),  # of two members
+        ([(5432, 0), (6432, 0), (5000, 0), (5001, 1, 2)], 5000, 5001),
+        ([(5432, 0), (6432, 0)], 6432, None),
+    ],
+)
+def test_the_proxy_on_a_members_host_is_preferred_to_its_pooler(
+    ports: list[tuple[int, ...]], write: int, read: int | None
+) -> None:
+    found = dict(listener(port, *servers, host="10.0.0.1") for port, *servers in ports)
+    chosen = choose(found, None, {"a": Address("10.0.0.1", 5432), "b": Address("10.0.0.2", 5432)})
+    assert (chosen.write.address.port, chosen.read.address.port if chosen.read else None) == (write, read)
+
+
+def test_a_port_that_leads_to_several_worker_groups_is_no_worker() -> None:
+    at, one = citus(5001, 1, 0)
+    both = replace(one, groups=frozenset({1, 2}), servers=one.servers | of_another(listener(1, 1)[1]))
+    balanced = dict([citus(5000, 0, 0), (at, both), citus(5002, 2, 0), citus(5003, 1, 0, 1)])
+    assert worker_primaries(balanced) == (Address("db", 5002),)
+    assert both.leads_to == "several groups of Citus (1, 2)"
+    assert balanced[Address("db", 5002)].leads_to == "the primary of worker group 2"
+    assert choose(balanced, None, {}).write.address.port == 5000
+
+
+def test_the_group_is_asked_for_in_every_session(postgres: sql.Endpoint) -> None:
+    """A balanced port leads to another worker each time; here, one answers like another each time."""
+    sql.execute(postgres, "CREATE SEQUENCE another")
+    sql.execute(postgres, "CREATE VIEW pg_dist_local_group AS SELECT nextval('another') AS groupid")
+    try:
+        found = endpoints.look(postgres, Address(postgres.host, postgres.port))
+    finally:
+        sql.execute(postgres, "DROP VIEW pg_dist_local_group")
+        sql.execute(postgres, "DROP SEQUENCE another")
+    assert found.groups == {1, 2, 3}
+    assert endpoints.look(postgres, Address(postgres.host, postgres.port)).groups == set()
+
+
+def test_a_pooler_that_shares_statements_is_named_where_nothing_takes_writes() -> None:
+    with pytest.raises(TargetUnreachable, match=r"the primary and standbys in turn.*Pgpool-II.*what is behind it"):
+        choose(dict([listener(5432, 0, 1)]), None, {})
+
+
 def test_where_nothing_takes_writes_what_was_met_is_told() -> None:
     with pytest.raises(TargetUnreachable, match=r"db:5433 leads to a standby.*name the write endpoint"):
         choose(dict([listener(5433, 1)]), None, {})
@@ -124,6 +216,35 @@ def test_a_cluster_is_surveyed_from_its_address(postgres: sql.Endpoint) -> None:
     assert "set RUVECTOR_PASSWORD in the environment" in without
 
 
+def test_patroni_is_that_of_the_database_to_which_writes_go(
+    postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another database on that host may be met first."""
+    with throw_away_postgres(tmp_path, free_port()) as ours, ExitStack() as stack:
+        monkeypatch.setattr(endpoints, "USUAL", (postgres.port, ours.port))
+        monkeypatch.setattr(endpoints, "WRITES", (ours.port, postgres.port))
+        member = Member("a", "leader", f"10.0.0.1:{ours.port}", "127.0.0.1:1", ours)
+        at = f"127.0.0.1:{stack.enter_context(patroni(member, [member]))}"
+        said = {"ruvector_host": "127.0.0.1", "ruvector_password": ours.password, "patroni_hosts": [at]}
+        found = survey(Settings.load(said), "", lambda line: None)
+    assert found.endpoints.write.address.port == ours.port
+    assert [one.name for one in found.patronis.answers] == ["a"]
+    written = text(found, {}, "today", secrets=True)
+    assert (
+        f"127.0.0.1:{postgres.port} accepts the login as well, and leads to the primary of another database" in written
+    )
+
+
+def test_the_redis_url_of_another_program_is_not_written(
+    postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis+sentinel://s1/main")
+    said = {"ruvector_host": "127.0.0.1", "ruvector_port": postgres.port, "ruvector_password": postgres.password}
+    found = survey(Settings.load(said), "", lambda line: None)
+    assert "redis_url" not in found.settings
+    assert "set REDIS_SENTINELS" in found.topology.lacks["redis"]
+
+
 @pytest.mark.parametrize(
     ("said", "words"),
     [
@@ -156,6 +277,18 @@ def test_without_a_port_the_usual_ones_are_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(endpoints, "USUAL", (postgres.port,))
     with pytest.raises(TargetUnreachable, match="RUVECTOR_PASSWORD"):
         endpoints.listeners(there, named=False)
+
+
+def test_a_server_that_asks_for_the_password_itself_needs_a_named_port(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As with LDAP and PAM; the method `password` asks like that."""
+    (tmp_path / "hba").write_text("host all all all password\n")
+    with throw_away_postgres(tmp_path, free_port(), BINDIR, f"hba_file={tmp_path}/hba") as there:
+        monkeypatch.setattr(endpoints, "USUAL", (there.port,))
+        with pytest.raises(TargetUnreachable, match=r"as with LDAP and PAM.*named: give host:port.*verify-full"):
+            endpoints.listeners(there, named=False)
+        assert endpoints.listeners(there, named=True)
 
 
 TOPOLOGY = Topology("app", Login("app", ""), Address("lb", 5000), scope="staging")

@@ -31,6 +31,7 @@ from support.waiting import describe
 
 NAMING = frozenset({"redis_url", "redis_host", "redis_port", "redis_password", "redis_sentinels"})
 PORT, SENTINEL_PORT = 6379, 26379
+_SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
 
 # What a failed attempt says -> what the user should check. The first match counts.
 _ADVICE = {
@@ -57,7 +58,7 @@ def find(settings: Settings, host: str) -> RedisAddress | None:
 
     Raises RequirementMissing if it does not answer, UsageError if the settings contradict one another.
     """
-    if not settings.model_fields_set & NAMING:
+    if not settings.model_fields_set & NAMING or ambient_and_unusable(settings):
         return None
     server = _named(settings, host)
     called = ",".join(map(str, server.addresses))
@@ -85,9 +86,25 @@ def find(settings: Settings, host: str) -> RedisAddress | None:
         at = f"the master of {called}" if server.mode == "sentinel" else called
         raise _missing(
             "REDIS_HOST",
-            f"no Redis answers at {at} ({why}): {_advice(why.lower(), server)}",
+            f"no Redis answers at {at} ({why}): {_advice(why.lower(), server)}{_unverified(settings, why)}",
         ) from None
     return server
+
+
+def why_none(settings: Settings) -> str:
+    """Why there is no Redis to look at, where `find` finds none."""
+    if unusable := ambient_and_unusable(settings):
+        return f"no Redis was named (REDIS_HOST): {unusable}"
+    return "no Redis was named (REDIS_HOST)"
+
+
+def ambient_and_unusable(settings: Settings) -> str:
+    """Why nothing can be made of REDIS_URL, where only the environment says it, and nothing else names a Redis.
+
+    Many programs use a variable of that name, and some of them their own kinds of URL.
+    """
+    others = settings.model_fields_set & (NAMING - {"redis_url"})
+    return _unusable(settings) if settings.redis_url_is_ambient and not others else ""
 
 
 PERMISSIONS = ("cache_state", "cache_keys", "cache_settings")
@@ -203,6 +220,12 @@ def _advice(said: str, server: RedisAddress) -> str:
     return next((advice for sign, advice in _ADVICE.items() if sign in said), "check REDIS_HOST and REDIS_PORT")
 
 
+def _unverified(settings: Settings, why: str) -> str:
+    """A hint that the application may not mind a certificate that the suite rejects."""
+    lax = settings.redis_url is not None and _parts(settings).get("ssl_cert_reqs", "required") != "required"
+    return "; the suite verifies it, whatever REDIS_URL says (ssl_cert_reqs)" if lax and "verify" in why.lower() else ""
+
+
 def _mode(client: redis.Redis) -> str:
     """The mode of the server; empty where it may not be asked."""
     try:
@@ -216,7 +239,11 @@ def _named(settings: Settings, host: str) -> RedisAddress:
     """The Redis as the settings say it."""
     url = _parts(settings)
     user, password = settings.redis_user or url.get("username"), _secret(settings.redis_password) or url.get("password")
-    files = (settings.redis_cafile, settings.redis_certfile, settings.redis_keyfile)
+    files = (
+        settings.redis_cafile or url.get("ssl_ca_certs"),
+        settings.redis_certfile or url.get("ssl_certfile"),
+        settings.redis_keyfile or url.get("ssl_keyfile"),
+    )
     encrypted = settings.redis_tls or url.get("tls", False) or any(files)
     port = settings.redis_port if "redis_port" in settings.model_fields_set else url.get("port", settings.redis_port)
     hosts = (settings.redis_host or url.get("host") or host).split(",")
@@ -254,15 +281,33 @@ def _parts(settings: Settings) -> dict[str, Any]:
     """The parts of REDIS_URL, as redis-py parses it."""
     if settings.redis_url is None:
         return {}
-    url = settings.redis_url.get_secret_value()
+    if why := _unusable(settings):
+        if settings.redis_url_is_ambient:  # what names the Redis says the rest, too
+            return {}
+        raise UsageError(why)
+    scheme, rest = settings.redis_url.get_secret_value().split("://", 1)
+    scheme = _SCHEMES[scheme.lower()]
+    return dict(redis.connection.parse_url(f"{scheme}://{rest}")) | {"tls": scheme == "rediss"}
+
+
+def _unusable(settings: Settings) -> str:
+    """Why nothing can be made of REDIS_URL, and what to set instead; empty if something can. Never quotes it."""
+    url = settings.redis_url.get_secret_value() if settings.redis_url else ""
+    if not url:
+        return ""
+    usual = "REDIS_URL should be like redis://user:password@host:6379/0, or rediss:// for TLS"
+    scheme, _, rest = url.partition("://")
+    if "sentinel" in scheme.lower():
+        return f"{usual}; behind Sentinel, set REDIS_SENTINELS and REDIS_SERVICE"
+    if scheme.lower() == "unix":
+        return f"{usual}; a Unix socket cannot be used"
     try:
-        scheme = urlsplit(url).scheme
-        if scheme not in ("redis", "rediss"):
-            raise ValueError
-        found: dict[str, Any] = dict(redis.connection.parse_url(url))
-    except ValueError:
-        raise UsageError("REDIS_URL should be like redis://user:password@host:6379/0, or rediss:// for TLS") from None
-    return found | {"tls": scheme == "rediss"}
+        if "," in urlsplit(url).netloc.rpartition("@")[2]:
+            return f"{usual}; several hosts, nodes of a Redis Cluster, belong in REDIS_HOST"
+        redis.connection.parse_url(f"{_SCHEMES[scheme.lower()]}://{rest}")
+    except (ValueError, KeyError):
+        return usual
+    return ""
 
 
 def _require_master(server: RedisAddress, called: str) -> None:

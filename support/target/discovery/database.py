@@ -17,6 +17,10 @@ from support.target.topology import Address, Login
 
 # What libpq says -> what the user should check. The first match counts.
 _ADVICE = {
+    "requested a cleartext password": (
+        "it asks for the password itself (as with LDAP and PAM), which is sent to a port only that was named: give "
+        "host:port, best with RUVECTOR_SSLMODE=verify-full"
+    ),
     "authentication failed": "the password or the role is wrong: check RUVECTOR_USER and RUVECTOR_PASSWORD",
     "no password supplied": "the server asks for a password: set RUVECTOR_PASSWORD",
     "session is read-only": "none of the hosts takes writes: name the leader's host, too",
@@ -140,8 +144,9 @@ def _write_places(settings: Settings) -> list[tuple[str, int]]:
     if (settings.haproxy_host or settings.haproxy_replica_host) and not (
         settings.haproxy_primary_port or settings.haproxy_replica_port
     ):
+        said = "HAPROXY_HOST" if settings.haproxy_host else "HAPROXY_REPLICA_HOST"
         raise UsageError(
-            "HAPROXY_HOST says on which host HAProxy listens; give its ports, too: HAPROXY_PRIMARY_PORT, "
+            f"{said} says on which host HAProxy listens; give its ports, too: HAPROXY_PRIMARY_PORT, "
             "HAPROXY_REPLICA_PORT"
         )
     direct = _direct(settings)

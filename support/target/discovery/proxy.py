@@ -3,6 +3,7 @@
 Found by observation: sessions are opened through an endpoint, and the statistics show where they go.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from support import sql
 from support.errors import ConnectFailed, UsageError
 from support.target import haproxy
-from support.target.discovery.addresses import parsed, same_address
+from support.target.discovery.addresses import names_of, parsed, same_address
 from support.target.discovery.identity import ServerIdentity, server_at
 from support.target.haproxy import ServerRow
 from support.target.topology import Address, StatisticsPage
@@ -42,6 +43,7 @@ class ProxySettings:
     write: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     servers: Mapping[str, str] = field(default_factory=dict)
+    """Server, or `backend/server` -> member."""
     balance: str = ""
 
 
@@ -52,9 +54,11 @@ class Traffic:
     backends: tuple[str, ...]
     """The backends that served one more session each time that one was opened."""
     servers: Mapping[str, str]
-    """HAProxy's name of a server -> the member that it certainly is."""
+    """`backend/server` -> the member that it certainly is."""
     members: frozenset[str] = frozenset()
     """The members that served the sessions."""
+    unseen: bool = False
+    """A session that a member served was in no backend: the page is another proxy's, or a pooler is in between."""
 
 
 def identify(page: StatisticsPage, said: ProxySettings, known: ProxyContext) -> tuple[StatisticsPage, dict[str, str]]:
@@ -65,11 +69,13 @@ def identify(page: StatisticsPage, said: ProxySettings, known: ProxyContext) -> 
     now = haproxy.statistics(page)
     _require_shown(page, said, now.servers)
     writes, reads = _follow(page, known.write, known), _follow(page, known.read, known)
-    names = {**members_of_servers(now.servers, known.places), **writes.servers, **reads.servers, **said.servers}
-    names = {server: member for server, member in names.items() if server != member}
-    leading, following = backends_by_state(now.servers, names, known.leader)
+    observed = {**writes.servers, **reads.servers}
+    by_name = _by_name(now.servers, known.places, observed)
+    told = {**members_of_servers(now.servers, known.places, by_name), **observed}
+    names = {**_names(now.servers, told, known.places, said.servers), **said.servers}
+    leading, following = backends_by_state(now.servers, replace(page, servers=names), known.leader)
     write = said.write or _one(writes.backends, leading)
-    read = said.read or _one(reads.backends, following)
+    read = said.read or (_one(reads.backends, following) if known.read else ())
     lacks = {}
     shown = ", ".join(sorted({row.proxy for row in now.servers})) or "none"
     for setting, backends, end in (("HAPROXY_WRITE_BACKEND", write, "write"), ("HAPROXY_READ_BACKEND", read, "read")):
@@ -78,6 +84,12 @@ def identify(page: StatisticsPage, said: ProxySettings, known: ProxyContext) -> 
                 f"cannot tell which backend of {page.url} is behind the {end} endpoint: its sessions are not all in "
                 f"one of {shown}; name the backend in {setting}"
             )
+    named = {row for row in now.servers if _key(row) in by_name or {row.server, _key(row)} & said.servers.keys()}
+    if taking_turns := _taking_turns(now.servers, named, write, read, len(known.places)):
+        lacks["pools"] = (
+            f"which member the servers of {' and '.join(taking_turns)} are changes with the leader: it seems that a "
+            "name in the DNS, or an address that moves, leads there; if it does not, name them in HAPROXY_SERVERS"
+        )
     page = replace(page, write_backends=write, read_backends=read, servers=names)
     balance = said.balance or next((now.algorithms[one] for one in read if one in now.algorithms), "")
     if why := _not_spread(page, balance, reads):
@@ -108,8 +120,8 @@ def follow(page: StatisticsPage, endpoint: sql.Endpoint, members: Mapping[Server
     Other clients connect meanwhile: only several sessions show which backend served each of ours.
     """
     always: set[str] = set()
-    seen: dict[str, set[str]] = defaultdict(set)
-    served_by = set()
+    seen: dict[tuple[str, str], set[str]] = defaultdict(set)
+    served_by, unseen = set(), False
     for number in range(MOST_SESSIONS):
         if number >= SESSIONS and len(always) < 2:
             break
@@ -118,13 +130,18 @@ def follow(page: StatisticsPage, endpoint: sql.Endpoint, members: Mapping[Server
         served_by.add(member)
         more = {place: count - before.get(place, 0) for place, count in _served(haproxy.servers(page)).items()}
         risen = {proxy for (proxy, _), count in more.items() if count > 0}
+        unseen = unseen or (bool(member) and not risen)
         always = always & risen if number else risen
         for backend in risen:
             changed = {server: count for (proxy, server), count in more.items() if proxy == backend and count > 0}
             if member and list(changed.values()) == [1]:
-                seen[next(iter(changed))].add(member)
-    told = {server: next(iter(found)) for server, found in seen.items() if len(found) == 1}
-    return Traffic(tuple(sorted(always)), told, frozenset(served_by - {""}))
+                seen[backend, next(iter(changed))].add(member)
+    told = {
+        f"{backend}/{server}": next(iter(found))
+        for (backend, server), found in seen.items()
+        if len(found) == 1 and backend in always
+    }
+    return Traffic(tuple(sorted(always)), told, frozenset(served_by - {""}), unseen)
 
 
 def _serving_member(endpoint: sql.Endpoint, members: Mapping[ServerIdentity, str]) -> str:
@@ -135,54 +152,161 @@ def _serving_member(endpoint: sql.Endpoint, members: Mapping[ServerIdentity, str
         return ""
 
 
-def backends_by_state(rows: Iterable[ServerRow], names: Mapping[str, str], leader: str) -> tuple[list[str], list[str]]:
+def backends_by_state(rows: Iterable[ServerRow], page: StatisticsPage, leader: str) -> tuple[list[str], list[str]]:
     """The backends where only the leader is up, and those where only others are up.
 
-    `names` is server -> member, where a server is not named like its member.
+    `page` has the names of servers that are not named like their members.
     """
     up: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         if row.position == "up":
-            up[row.proxy].add(names.get(row.server, row.server))
+            up[row.proxy].add(page.member(row.proxy, row.server))
     writes = [backend for backend, members in up.items() if members == {leader}]
     reads = [backend for backend, members in up.items() if leader not in members]
     return writes, reads
 
 
-def members_of_servers(rows: Iterable[ServerRow], places: Mapping[str, Collection[Address]]) -> dict[str, str]:
-    """HAProxy's name of a server -> the member that it is, as far as its address or its name shows.
+def members_of_servers(
+    rows: Iterable[ServerRow], places: Mapping[str, Collection[Address]], by_name: Mapping[str, str]
+) -> dict[str, str]:
+    """`backend/server` -> the member that it is, as far as its address or its name shows.
 
-    `places` is member -> the addresses of its PostgreSQL.
+    `places` is member -> the addresses of its PostgreSQL; `by_name` is what names show (`member_named`). A pooler
+    beside a member has the member's host, and a port of its own.
     """
     found: dict[str, str] = {}
-    names = list(places)
     for row in rows:
-        if row.server in names or row.server in found:
-            continue
-        at = parsed(row.address, 0) if row.address else None
-        by_address = [name for name in names if at and any(same_address(at, place) for place in places[name])]
-        by_name = [name for name in names if _plain(name) in _plain(row.server) or _plain(row.server) in _plain(name)]
-        for likely in (by_address, by_name):
-            if len(likely) == 1:
-                found[row.server] = likely[0]
-                break
+        key, at = _key(row), parsed(row.address, 0) if row.address else None
+        exact = [name for name in places if at and any(same_address(at, place) for place in places[name])]
+        beside = [
+            name for name in places if at and any(names_of(at.host) & names_of(place.host) for place in places[name])
+        ]
+        named = by_name.get(key, "")
+        likely = next((one[0] for one in (exact, beside) if len(one) == 1), named)
+        if member := named if named == row.server else likely:
+            found[key] = member
     return found
+
+
+def member_named(server: str, names: Collection[str]) -> str:
+    """The member of that name, or the only one that the name of the server tells; empty if it tells none.
+
+    Either name may be a part of the other: `db-pg1-pgbouncer` or `pg1.example.org` for pg1, `pg1` for demo-pg1. A word
+    for a role is no name: what is called primary may be any member by and by.
+    """
+    if server in names:
+        return server
+    parts_of_server = [name for name in names if _contains(server, name)]
+    longest = max(map(len, parts_of_server), default=0)
+    likely = [name for name in parts_of_server if len(name) == longest]
+    if not likely and not _tells_a_role(server):
+        likely = [name for name in names if _contains(name, server)]
+    return likely[0] if len(likely) == 1 else ""
+
+
+def _contains(whole: str, part: str) -> bool:
+    """Whether a name has the other in it, whatever separates the words of either; numbers are not taken apart."""
+    words = _WORDS.findall(part.lower())
+    if not words:
+        return False
+    short = sum(map(len, words)) < _TELLING
+    before = r"(?<![a-z0-9])" if short else r"(?<!\d)" if words[0].isdigit() else ""
+    after = r"(?![a-z0-9])" if short else r"(?!\d)" if words[-1].isdigit() else ""
+    return re.search(before + "[^a-z0-9]*".join(words) + after, whole.lower()) is not None
+
+
+def _tells_a_role(server: str) -> bool:
+    """Whether the name of a server says nothing of one member: what servers are for, or a number."""
+    words = {word for word in _WORDS.findall(server.lower()) if not word.isdigit()}
+    return words <= _ROLES or sum(map(len, _WORDS.findall(server.lower()))) < _TELLING
+
+
+_WORDS = re.compile(r"[a-z]+|\d+")
+_TELLING = 3  # a name that has fewer characters than this may be a part of another by chance
+_ROLES = frozenset(
+    "primary replica replicas master slave leader follower standby read reads write writes ro rw".split()
+)
+
+
+def _by_name(
+    rows: Iterable[ServerRow], places: Mapping[str, Collection[Address]], observed: Mapping[str, str]
+) -> dict[str, str]:
+    """`backend/server` -> the member that its name tells. If sessions show that one name is wrong, none is believed."""
+    found = {_key(row): member for row in rows if (member := member_named(row.server, places))}
+    return {} if any(found.get(key, member) != member for key, member in observed.items()) else found
+
+
+def _names(
+    rows: Sequence[ServerRow], told: Mapping[str, str], members: Collection[str], said: Collection[str]
+) -> dict[str, str]:
+    """The names of servers that are not those of their members, as in StatisticsPage, without those `said` to be.
+
+    The same name means the same member in every backend, unless that would make it two members, or one member two
+    servers of a backend. A server that has the name of a member, but may be another, is nobody.
+    """
+    everywhere: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if (member := told.get(_key(row))) is not None:
+            everywhere[row.server].add(member)
+    one_each = all(len(found) == 1 for found in everywhere.values())
+    if one_each and all(_key(row) in told or not _taken(row, rows, everywhere[row.server], told) for row in rows):
+        names = {server: found.pop() for server, found in everywhere.items() if found}
+    else:
+        names = dict(told)
+    for row in rows:
+        if row.server in members and not names.keys() & {row.server, _key(row)}:
+            names[_key(row)] = _key(row)
+    other = {key: member for key, member in names.items() if key.rpartition("/")[2] != member}
+    return {key: member for key, member in other.items() if key.rpartition("/")[2] not in said}
+
+
+def _taken(row: ServerRow, rows: Iterable[ServerRow], members: Collection[str], told: Mapping[str, str]) -> bool:
+    """Whether another server of the same backend is known to be that member."""
+    return any(one.proxy == row.proxy and one != row and told.get(_key(one)) in members for one in rows)
+
+
+def _taking_turns(
+    rows: Sequence[ServerRow],
+    named: Collection[ServerRow],
+    write: Collection[str],
+    read: Collection[str],
+    members: int,
+) -> list[str]:
+    """The backends whose servers are now one member and now another, by the looks of it.
+
+    Every server that has an address is up, and there are fewer of them than members; no name tells a member. In a
+    backend for reads there also is one without an address: members that a proxy leaves out of reads are no sign.
+    """
+    found = []
+    for backend in dict.fromkeys((*write, *read)):
+        own = [row for row in rows if row.proxy == backend]
+        placed = [row for row in own if not row.status.startswith(_WITHOUT_ADDRESS)]
+        all_up = bool(placed) and all(row.position == "up" or row.status == "no check" for row in placed)
+        few = len(placed) < members and (backend in write or len(placed) < len(own))
+        if all_up and few and not any(row in named for row in own):
+            found.append(backend)
+    return found
+
+
+_WITHOUT_ADDRESS = "MAINT (resolution)"
 
 
 def _served(rows: Iterable[ServerRow]) -> dict[tuple[str, str], int]:
     return {(row.proxy, row.server): row.served for row in rows}
 
 
-def _plain(name: str) -> str:
-    return "".join(character for character in name.lower() if character.isalnum())
+def _key(row: ServerRow) -> str:
+    return f"{row.proxy}/{row.server}"
 
 
 def _not_spread(page: StatisticsPage, balance: str, reads: Traffic) -> str:
     """Why it is unknown whether all replicas serve: clients elsewhere may be sent to other replicas than we are."""
+    if reads.unseen:
+        return f"{page.url} does not show our sessions: it is another HAProxy's, or a pooler is in between"
     if balance:
         return _sticky(balance) if balance.partition("(")[0] in STICKY else ""
     rows = [row for row in haproxy.servers(page) if row.proxy in page.read_backends and row.position == "up"]
-    idle = {page.servers.get(row.server, row.server) for row in rows if not row.served}
+    idle = {page.member(row.proxy, row.server) for row in rows if not row.served}
     if len(reads.members) != 1 or not idle:
         return ""
     return (
@@ -209,13 +333,15 @@ def _one(followed: tuple[str, ...], likely: Sequence[str]) -> tuple[str, ...]:
 
 
 def _require_shown(page: StatisticsPage, said: ProxySettings, rows: Iterable[ServerRow]) -> None:
-    backends, shown = {row.proxy for row in rows}, {row.server for row in rows}
+    servers = list(rows)
+    backends, shown = {row.proxy for row in servers}, {row.server for row in servers}
+    pairs = {_key(row) for row in servers}
     for setting, names, there in (
         ("HAPROXY_WRITE_BACKEND", said.write, backends),
         ("HAPROXY_READ_BACKEND", said.read, backends),
         ("HAPROXY_SERVERS", said.servers, shown),
     ):
-        if strange := [name for name in names if name not in there]:
+        if strange := [name for name in names if name not in there | (pairs if there is shown else set())]:
             raise UsageError(
                 f"{setting} names {', '.join(strange)}, which {page.url} does not show: it has "
                 f"{', '.join(sorted(there)) or 'none'}"

@@ -152,7 +152,7 @@ def _look_at_database(topology: Topology, findings: _Findings, settings: Setting
 def _look_at_redis(settings: Settings, host: str, findings: _Findings) -> None:
     findings.redis = cache.find(settings, host)
     if findings.redis is None:
-        findings.lacks |= dict.fromkeys(("redis", *cache.PERMISSIONS), "no Redis was named (REDIS_HOST)")
+        findings.lacks |= dict.fromkeys(("redis", *cache.PERMISSIONS), cache.why_none(settings))
         return
     if findings.redis.mode == "cluster":
         findings.lacks["one_redis"] = "the nodes of a Redis Cluster answer for themselves"

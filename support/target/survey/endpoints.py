@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from support import libpq, sql
-from support.errors import TargetUnreachable
-from support.target.discovery.addresses import POSTGRES, Reach, reach, reach_each, same_address
+from support.errors import ConnectFailed, TargetUnreachable
+from support.target.discovery.addresses import POSTGRES, Reach, names_of, reach, reach_each, same_address
 from support.target.discovery.database import advice
 from support.target.discovery.identity import ServerIdentity, server_of
 from support.target.members import NoAnswer, ask_in_parallel
@@ -14,6 +14,10 @@ from support.timeouts import REST
 
 WRITES = (5000, POSTGRES, 6432, 5500)
 """The usual ports of a write endpoint, the likeliest first: those of HAProxy, PostgreSQL, PgBouncer, Traefik."""
+_BESIDE_A_MEMBER = (5000, POSTGRES, 5433, 5436, 5500, 6432)
+"""The same on a member's host: HAProxy's there (5433 and 5436 are Pigsty's); PgBouncer's leads to that member only."""
+_READS = (5001, 5433, 5434)
+"""The usual ports of a read endpoint, beside the one that follows on that of the write endpoint."""
 USUAL = (*WRITES, 5001, 5002, *range(POSTGRES + 1, POSTGRES + 18))
 """Every port that is tried: those, HAProxy's for reads, and those at which containers are published by custom."""
 _LOOKS = 3  # sessions through each port: a proxy shares them among its servers
@@ -34,18 +38,30 @@ class Listener:
     """Their own addresses, as they see them."""
     scope: str = ""
     """PostgreSQL's cluster_name, which Patroni sets to its scope."""
-    group: int | None = None
-    """Its Citus group; None without Citus."""
+    groups: frozenset[int] = frozenset()
+    """Their Citus groups; none without Citus."""
     tls: bool = False
     """The session was encrypted."""
 
     @property
     def leads_to(self) -> str:
         """For people."""
-        return {
-            frozenset({False}): "the primary",
-            frozenset({True}): "a standby" if len(self.servers) == 1 else f"{len(self.servers)} standbys",
-        }.get(self.in_recovery, "the primary and standbys in turn")
+        if len(self.groups) > 1:
+            return f"several groups of Citus ({', '.join(map(str, sorted(self.groups)))})"
+        of_group = f" of worker group {next(iter(self.groups))}" if self.of_workers else ""
+        standbys = "a standby" if len(self.servers) == 1 else f"{len(self.servers)} standbys"
+        told = {frozenset({False}): "the primary", frozenset({True}): standbys}
+        return told.get(self.in_recovery, "the primary and standbys in turn") + of_group
+
+    @property
+    def of_workers(self) -> bool:
+        """Whether it leads to a server of a worker group of Citus; maybe to others, too."""
+        return bool(self.groups - {0})
+
+    @property
+    def systems(self) -> frozenset[str]:
+        """The system identifiers of the servers, as far as they are known: those of one cluster have the same."""
+        return frozenset(one.system for one in self.servers if one.system)
 
     @property
     def writes(self) -> bool:
@@ -112,19 +128,35 @@ def choose(
 
     `named` is the address that the user gave with its port; `own` is member -> its address by Patroni; `proxied` are
     the listeners that HAProxy's statistics show as its own, None where nobody could look. Raises TargetUnreachable if
-    nothing takes writes.
+    nothing takes writes. Worker groups of Citus are left out where there is anything else, and so are reads of another
+    database system.
     """
     direct = {at for at in found if any(same_address(at, one) for one in own.values())}
-    behind = [at for at in found if at not in direct and (proxied is None or at in proxied)]
-    writes = _sorted([at for at in behind if found[at].writes], WRITES)
+    of_workers = named is not None and found[named].of_workers
+    ours = [at for at in found if found[at].of_workers == of_workers] or list(found)
+    behind = [at for at in ours if at not in direct and (proxied is None or at in proxied)]
+    hosts = {at.host for at in found}
+    on_a_member = any(names_of(host) & names_of(one.host) for host in hosts for one in own.values())
+    order = _BESIDE_A_MEMBER if on_a_member else WRITES
+    writes = _sorted([at for at in behind if found[at].writes], order)
     write = named if named and found[named].writes else next(iter(writes), None)
     if write is None:
-        write = next((at for at in _sorted(found, WRITES) if found[at].writes), None)
+        write = next((at for at in _sorted(ours, order) if found[at].writes), None)
     if write is None:
         met = ", ".join(f"{at} leads to {one.leads_to}" for at, one in found.items())
-        raise TargetUnreachable(f"no address there takes writes ({met}): name the write endpoint, or the leader")
-    usual = (write.port + 1, 5001, 5433)
-    reads = _sorted([at for at in behind if found[at].reads and at != write], usual)
+        mixed = any(len(one.in_recovery) > 1 for one in found.values())
+        shared = (
+            "; a pooler that shares statements among servers (Pgpool-II, PgCat with a query parser) cannot be tested: "
+            "name what is behind it"
+        )
+        raise TargetUnreachable(
+            f"no address there takes writes ({met}): name the write endpoint, or the leader{shared if mixed else ''}"
+        )
+    usual = (write.port + 1, *_READS)
+    system = found[write].systems
+    reads = [at for at in behind if found[at].reads and at != write]
+    reads = [at for at in reads if not (system and found[at].systems) or found[at].systems == system]
+    reads = _sorted(reads, usual)
     reads.sort(key=lambda at: len(found[at].servers) == 1)  # a port that leads to several is certainly a proxy's
     read = next((at for at in reads if proxied is not None or at.port in usual or len(found[at].servers) > 1), None)
     known = proxied is not None or (write in direct and read is None)
@@ -132,27 +164,44 @@ def choose(
     return Endpoints(found[write], found[read] if read else None, guess)
 
 
+def worker_primaries(found: Mapping[Address, Listener]) -> tuple[Address, ...]:
+    """Where the primary of a worker group of Citus is published. A port that leads to several servers is a proxy's."""
+    alone = [at for at, one in found.items() if len(one.servers) == 1 and len(one.groups) == 1]
+    return tuple(at for at in alone if found[at].of_workers and found[at].writes)
+
+
+def look(base: sql.Endpoint, address: Address) -> Listener:
+    """What answers at the address that the user gave for reads. Raises TargetUnreachable, with what to change."""
+    try:
+        return _look(base, address)
+    except (ConnectFailed, sql.Error) as error:
+        told = "check HAPROXY_REPLICA_HOST and HAPROXY_REPLICA_PORT (--read)"
+        raise TargetUnreachable(f"{error}: {told}, or: {advice(str(error))}") from None
+
+
 def _look(base: sql.Endpoint, address: Address) -> Listener:
     where = base.at(f"the database at {address}", address.host, address.port)
-    servers, recovery, hosts = set(), set(), set()
-    scope, group, tls = "", None, False
+    servers, recovery, hosts, groups = set(), set(), set(), set[int]()
+    scope, tls = "", False
     for number in range(_LOOKS):
         with sql.session(where, connect_timeout=REST, statement_timeout=REST) as session:
             in_recovery, host, scope = sql.rows(session, _STATE)[0]
             servers.add(server_of(session))
             recovery.add(bool(in_recovery))
             hosts.add(str(host))
+            groups |= _group(session)
             if number == 0:
                 tls = bool(session.info.ssl_in_use)
-                group = _group(session)
-    return Listener(address, frozenset(servers), frozenset(recovery), frozenset(hosts - {""}), str(scope), group, tls)
+    sets = frozenset(servers), frozenset(recovery), frozenset(hosts - {""})
+    return Listener(address, *sets, str(scope), frozenset(groups), tls)
 
 
-def _group(session: sql.Session) -> int | None:
+def _group(session: sql.Session) -> set[int]:
+    """Empty where Citus is not installed."""
     try:
-        return int(sql.value(session, _GROUP))
+        return {int(sql.value(session, _GROUP))}
     except (sql.Error, IndexError):
-        return None
+        return set()
 
 
 def _sorted(addresses: Collection[Address], first: Collection[int]) -> list[Address]:

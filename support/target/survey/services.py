@@ -23,8 +23,10 @@ from support.waiting import NotYet
 PATRONI, ETCD = 8008, 2379
 _PUBLISHED_PATRONIS = range(PATRONI, PATRONI + 10)
 _PUBLISHED_ETCDS = (ETCD, 2381, 2382, 2383, 2389, 12379, 22379, 32379)
-_PAGES = (7000, 8404, 1936, 9000, 8080, 8100, 8888)
-_PATHS = ("", "/stats", "/haproxy?stats", "/haproxy/stats")
+_PAGES = (7000, 8404, 1936, 9000, 8080, 8100, 8888, 9101)
+_PATHS = ("", "/stats", "/haproxy?stats", "/haproxy/stats", "/admin?stats")
+_REFUSAL = "You need a valid user and password to access this content"
+"""What HAProxy says to a visitor without a login."""
 _REDIS = (6379, 6380)
 
 
@@ -57,11 +59,15 @@ class Etcd:
 
 @dataclass(frozen=True)
 class PageFound:
-    """HAProxy's statistics page."""
+    """HAProxy's statistics page, or several of which one may be it."""
 
-    page: StatisticsPage | None = None
+    pages: tuple[StatisticsPage, ...] = ()
     why: str = ""
-    """Why there is none, with what was tried; empty if there is."""
+    """Why there is none, with what was tried; or what is wrong with the only one. Empty if nothing is."""
+
+    @property
+    def page(self) -> StatisticsPage | None:
+        return self.pages[0] if self.pages else None
 
 
 def patronis(
@@ -168,32 +174,52 @@ def _has_keys(address: Address, topology: Topology) -> bool:
 
 
 def statistics(hosts: Collection[str], given: str, login: Login | None, authority: str = "") -> PageFound:
-    """HAProxy's statistics page: the one given, else at the usual places of these hosts."""
+    """HAProxy's statistics page: the one given, else at the usual places of these hosts, one for each address.
+
+    What listens there may be anything: only a page that HAProxy guards is sent the login.
+    """
     if given:
-        pages = [StatisticsPage(given, login, authority=authority)]
-    else:
-        places = [Address(host, port) for host in hosts for port in _PAGES]
-        listening = [at for at, answer in reach_each(places).items() if answer is Reach.OPEN]
-        pages = [StatisticsPage(f"http://{at}{path}", login) for at in listening for path in _PATHS]
-    by_url = {page.url: page for page in pages}
-    answers = ask_in_parallel(by_url, lambda url: haproxy.statistics(by_url[url]))
-    for url, answer in answers.items():
-        if not isinstance(answer, NoAnswer) and answer.servers:
-            return PageFound(by_url[url])
+        return _given_page(StatisticsPage(given, login, authority=authority))
+    places = [Address(host, port) for host in hosts for port in _PAGES]
+    listening = [at for at, answer in reach_each(places).items() if answer is Reach.OPEN]
+    where = {f"http://{at}{path}": at for at in listening for path in _PATHS}
+    answers = ask_in_parallel(where, lambda url: haproxy.statistics(StatisticsPage(url)))
     guarded = [url for url, one in answers.items() if isinstance(one, NoAnswer) and "401" in one.why and _is_page(url)]
+    if login:
+        answers |= ask_in_parallel(guarded, lambda url: haproxy.statistics(StatisticsPage(url, login)))
+    served = [url for url, one in answers.items() if not isinstance(one, NoAnswer) and one.servers]
+    if pages := {where[url]: StatisticsPage(url, login) for url in reversed(served)}:
+        return PageFound(tuple(pages[at] for at in listening if at in pages))
     if guarded:
-        return PageFound(None, f"{guarded[0]} asks for a login: set HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD")
-    if given:
-        return PageFound(None, f"{given}: {next(iter(answers.values()))}")
-    ports = ", ".join(map(str, _PAGES))
-    return PageFound(None, f"none of the ports {ports} of {', '.join(hosts)} serves one")
+        return PageFound((), _guarded(guarded[0], login))
+    why = f"none of the ports {', '.join(map(str, _PAGES))} of {', '.join(hosts)} serves one"
+    if encrypted := [at for at in listening if speaks_tls(at)]:
+        why += f"; {_listed(encrypted)} speaks TLS: if that is it, give its URL with --statistics https://..."
+    return PageFound((), why)
+
+
+def _given_page(page: StatisticsPage) -> PageFound:
+    answer = ask_in_parallel([page.url], lambda url: haproxy.statistics(page))[page.url]
+    if not isinstance(answer, NoAnswer):
+        return PageFound((page,)) if answer.servers else PageFound((), f"{page.url} shows no servers")
+    if "401" in answer.why:
+        return PageFound((), _guarded(page.url, page.login))
+    at = urlsplit(page.url)
+    encrypted = at.scheme == "http" and at.hostname and speaks_tls(Address(at.hostname, at.port or 80))
+    return PageFound((), f"{page.url}: {'it speaks TLS: write https://' if encrypted else answer}")
+
+
+def _guarded(url: str, login: Login | None) -> str:
+    refused = f"refuses {login.user}: check" if login else "asks for a login: set"
+    return f"{url} {refused} HAPROXY_STATS_USER and HAPROXY_STATS_PASSWORD"
 
 
 def _is_page(url: str) -> bool:
-    """Whether it asks for a login in the name of HAProxy: any web server may answer 401."""
+    """Whether HAProxy asks for a login there: any web server may answer 401."""
     with suppress(requests.RequestException):
-        challenge = requests.get(url, timeout=REST, allow_redirects=False).headers.get("WWW-Authenticate", "")
-        return "haproxy" in challenge.lower() or "statistics" in challenge.lower()
+        answer = requests.get(url, timeout=REST, allow_redirects=False)
+        challenge = answer.headers.get("WWW-Authenticate", "").lower()
+        return _REFUSAL in answer.text or "haproxy" in challenge or "statistics" in challenge
     return False
 
 

@@ -1,6 +1,7 @@
 """The survey itself: from an address and a login to the settings of a target file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,16 +9,16 @@ from urllib.parse import urlsplit
 from support import libpq, sql
 from support.errors import AcceptError
 from support.settings import Settings
-from support.target import citus, haproxy
+from support.target import citus
 from support.target.baseline import apply_baseline
-from support.target.discovery import addresses, database, from_settings, proxy, user_cluster, web
+from support.target.discovery import addresses, cache, database, from_settings, proxy, user_cluster, web
 from support.target.discovery.identity import ServerIdentity
 from support.target.members import NO_ANSWER
 from support.target.survey import hosts, services
-from support.target.survey.endpoints import Endpoints, Listener, choose, listeners
+from support.target.survey.endpoints import Endpoints, Listener, choose, listeners, look, worker_primaries
 from support.target.survey.hosts import Proposal, Wanted
 from support.target.survey.services import Etcd, PageFound, Patronis
-from support.target.topology import Address, Login, Topology, WebAccess
+from support.target.topology import Address, Login, StatisticsPage, Topology, WebAccess
 from support.waiting import NotYet
 
 Progress = Callable[[str], object]
@@ -35,6 +36,7 @@ class Survey:
     patronis: Patronis
     etcd: Etcd
     statistics: PageFound
+    """At every address where it shows our sessions."""
     workers: tuple[Address, ...]
     """Published Citus workers, where their own addresses cannot be reached from here."""
     redis_near: tuple[Address, ...]
@@ -64,19 +66,27 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     host = base.host if not libpq.is_socket(base.host) else database.LOCAL
     found = listeners(base, named)
     progress(f"the database answers at {', '.join(f'{at} ({one.leads_to})' for at, one in found.items())}")
-    any_listener = next(iter(found.values()))
-    system = next((server.system for one in found.values() for server in one.servers if server.system), "")
+    named_at = Address(base.host, base.port) if named else None
+    likely = choose(found, named_at, {}).write
+    system = next(iter(likely.systems), "")
     near = list(dict.fromkeys([host, *(one for listener in found.values() for one in sorted(listener.hosts))]))
     patronis = services.patronis(near, from_settings.patroni_hosts(given), host, system, web.of_patroni(given))
     progress(patronis.why or f"Patroni answers at {', '.join(str(one.address) for one in patronis.answers)}")
     authority = web.authority_of_page(given)
-    page = services.statistics([host], given.haproxy_stats_url or "", from_settings.page_login(given), authority)
+    beside = [*near, *(at.host for at in patronis.own.values()), *(one.address.host for one in patronis.answers)]
+    pages = services.statistics(
+        list(dict.fromkeys(beside)), given.haproxy_stats_url or "", from_settings.page_login(given), authority
+    )
+    page, proxied = _own_page(base, found, pages, bool(given.haproxy_stats_url))
     progress(page.why or f"HAProxy's statistics page is {page.page.url if page.page else ''}")
     own = {} if base.further else patronis.own  # without a proxy, the members' own addresses are the endpoints
-    chosen = choose(found, Address(base.host, base.port) if named else None, own, _proxied(base, found, page))
+    chosen = choose(found, named_at, own, proxied)
     if base.further or given.ruvector_read_url:  # which says where reads go
         chosen = replace(chosen, read=None)
-    scope = next((one.scope for one in patronis.answers), "") or any_listener.scope
+    if given.haproxy_replica_port and not given.ruvector_read_url:
+        at = Address(_plain(given.haproxy_replica_host) or host, given.haproxy_replica_port)
+        chosen = replace(chosen, read=found.get(at) or look(base, at))
+    scope = next((one.scope for one in patronis.answers), "") or likely.scope
     progress(f"writes go to {chosen.write.address}" + (f", reads to {chosen.read.address}" if chosen.read else ""))
     etcd = _etcd(given, pattern, host, patronis, _bare_topology(given, chosen, scope))
     progress(etcd.why or f"etcd answers at {', '.join(map(str, etcd.addresses))}")
@@ -84,6 +94,8 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     workers = _published_workers(base.at("the write endpoint", at.host, at.port), found)
     settings = _settings(given, base, chosen, page) | _of_components(patronis, etcd, workers, web.of_patroni(given))
     topology, limits, notes = _examined(settings)
+    if given.haproxy_replica_host and not given.haproxy_replica_port:
+        notes += ("HAPROXY_REPLICA_HOST is left out: without HAPROXY_REPLICA_PORT, it names no read endpoint",)
     one = Survey(
         given=given,
         endpoints=chosen,
@@ -126,19 +138,40 @@ def _where(given: Settings) -> tuple[sql.Endpoint, bool]:
     ), False
 
 
-def _proxied(base: sql.Endpoint, found: Mapping[Address, Listener], page: PageFound) -> set[Address] | None:
-    """The ports through which a session shows in HAProxy's statistics; None if there are none to look at."""
-    if page.page is None:
-        return None
+def _own_page(
+    base: sql.Endpoint, found: Mapping[Address, Listener], pages: PageFound, given: bool
+) -> tuple[PageFound, set[Address] | None]:
+    """The pages in which sessions of ours show, and the ports through which they do; None without such a page.
+
+    They are one HAProxy's, on each of its addresses. Any other may be somebody else's, and counts only if the user gave
+    it.
+    """
+    ours, proxied = list[StatisticsPage](), set[Address]()
+    for page in pages.pages:
+        if seen := _proxied(base, proxied or found, page):
+            ours, proxied = [*ours, page], proxied or seen
+    if ours:
+        return PageFound(tuple(ours)), proxied
+    if not pages.pages:
+        return pages, None
+    urls = " and ".join(page.url for page in pages.pages)
+    foreign = "shows none of our sessions: it is another HAProxy's, or a pooler is in between"
+    advice = "" if given else "; if it is the right one, name it with --statistics"
+    return PageFound(pages.pages[:1] if given else (), f"{urls} {foreign}{advice}"), None
+
+
+def _proxied(base: sql.Endpoint, found: Collection[Address], page: StatisticsPage) -> set[Address]:
+    """The ports through which a session shows in the statistics."""
     seen, nobody = set(), dict[ServerIdentity, str]()
-    try:
-        haproxy.servers(page.page)
+    with suppress(NotYet, *NO_ANSWER):
         for at in found:
-            if proxy.follow(page.page, base.at(base.name, at.host, at.port), nobody).backends:
+            if proxy.follow(page, base.at(base.name, at.host, at.port), nobody).backends:
                 seen.add(at)
-    except (NotYet, *NO_ANSWER):
-        return None
     return seen
+
+
+def _plain(host: str | None) -> str:
+    return (host or "").strip("[]")
 
 
 def _bare_topology(given: Settings, chosen: Endpoints, scope: str) -> Topology:
@@ -162,8 +195,15 @@ def _etcd(given: Settings, pattern: str, host: str, patronis: Patronis, topology
     return services.etcd(members, (), host, topology)  # Patroni's own addresses may work inside of its network only
 
 
+def page_host(found: Survey) -> str:
+    """The host of HAProxy where its page was met at another address than the endpoint's, which may be a virtual one."""
+    hosts = [urlsplit(page.url).hostname or "" for page in found.statistics.pages]
+    endpoints = [one.address.host for one in (found.endpoints.write, found.endpoints.read) if one]
+    return next((host for host in hosts if not any(services.same_machine(host, one) for one in endpoints)), "")
+
+
 def _published_workers(write: sql.Endpoint, found: Mapping[Address, Listener]) -> tuple[Address, ...]:
-    if not any(one.group is not None for one in found.values()):
+    if not any(one.groups for one in found.values()):
         return ()
     try:
         nodes = [node.address for node in citus.known_to(write) if node.group]
@@ -172,26 +212,30 @@ def _published_workers(write: sql.Endpoint, found: Mapping[Address, Listener]) -
     reached = addresses.reach_each(nodes)
     if all(answer is addresses.Reach.OPEN for answer in reached.values()):
         return ()
-    return tuple(at for at, one in found.items() if one.group and one.writes)
+    return worker_primaries(found)
 
 
 def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: PageFound) -> dict[str, Any]:
     """The settings of the endpoints: what the user said, completed by what was found."""
     kept = {name for name in given.model_fields_set if name.startswith(_KEPT) and name not in _NOT_KEPT}
     kept |= {name for name in DECLARED & given.model_fields_set if getattr(given, name) != _BY_DEFAULT[name].default}
+    if cache.ambient_and_unusable(given):
+        kept -= {"redis_url"}
     settings = {name: getattr(given, name) for name in sorted(kept)}
     settings |= {"ruvector_db": base.database, "ruvector_user": base.user}
     if page.page is not None:
         settings["haproxy_stats_url"] = page.page.url
-    at = chosen.write.address
+    at, read = chosen.write.address, chosen.read.address if chosen.read else None
+    if read is not None:
+        settings["haproxy_replica_port"] = read.port
+        if read.host != at.host:
+            settings["haproxy_replica_host"] = _told(Address(read.host, 0), 0)
     if base.further:
         places = (at, *(Address(*one) for one in base.further))
         options = {name: value for name, value in base.options.items() if not name.startswith("ssl")}
         return settings | {"ruvector_host": ",".join(map(str, places)), "ruvector_options": options}
-    settings["ruvector_host"] = f"[{at.host}]" if ":" in at.host else at.host
-    if chosen.read is None:
-        return settings | {"ruvector_port": at.port}
-    return settings | {"haproxy_primary_port": at.port, "haproxy_replica_port": chosen.read.address.port}
+    settings["ruvector_host"] = _told(Address(at.host, 0), 0)
+    return settings | {"ruvector_port" if read is None else "haproxy_primary_port": at.port}
 
 
 def _of_components(patronis: Patronis, etcd: Etcd, workers: tuple[Address, ...], access: WebAccess) -> dict[str, Any]:
@@ -211,8 +255,8 @@ DECLARED = frozenset("accept_dcs accept_nodes accept_schema accept_own_schema ac
 """And what it takes over of the tables of a target file: the discovery examines the cluster by them, too."""
 _BY_DEFAULT = Settings.model_fields
 _NOT_KEPT = frozenset(
-    "ruvector_url ruvector_host ruvector_port patroni_port haproxy_host haproxy_primary_port haproxy_replica_port "
-    "citus_coordinator".split()
+    "ruvector_url ruvector_host ruvector_port patroni_port haproxy_host haproxy_replica_host "
+    "haproxy_primary_port haproxy_replica_port citus_coordinator".split()
 )
 
 
@@ -243,8 +287,7 @@ def _wanted(found: Survey) -> list[Wanted]:
     ]
     wanted += [Wanted(name, host, "etcd", container) for name, host in sorted(found.etcd.names.items())]
     if found.endpoints.read is not None:
-        page = found.statistics.page
-        proxy_host = (urlsplit(page.url).hostname if page else None) or found.endpoints.read.address.host
+        proxy_host = page_host(found) or found.endpoints.read.address.host
         wanted.append(Wanted("haproxy", proxy_host, "haproxy", container))
     if found.topology.redis is not None:
         wanted.append(Wanted("redis", found.topology.redis.address.host, "redis", container))

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from support.settings import Settings
 from support.target.discovery.user_hosts import MARK
 from support.target.survey.hosts import ADDRESS, NAME
-from support.target.survey.survey import DECLARED, Survey
+from support.target.survey.survey import DECLARED, Survey, page_host
 from support.target.timing import Span
 from support.target.topology import MemberAddress
 
@@ -155,7 +155,9 @@ def _database(found: Survey, secrets: bool) -> Iterator[Line]:
     known = {at for one in found.topology.members for at in (one.postgres, found.patronis.own.get(one.name))}
     for other in found.others:
         if other.address not in known:
-            yield Line(comment=f"{other.address} accepts the login as well, and leads to {other.leads_to}.")
+            foreign = not other.of_workers and bool(other.systems and write.systems) and other.systems != write.systems
+            of_another = " of another database system" if foreign else ""
+            yield Line(comment=f"{other.address} accepts the login as well, and leads to {other.leads_to}{of_another}.")
     lacks = found.topology.lacks
     yield Line(comment=f"Vectors: {lacks['vector']}" if "vector" in lacks else f"Vectors: {_extension(found)}")
     if "application_schema" in lacks:
@@ -181,7 +183,8 @@ def _proxy(found: Survey, secrets: bool) -> Iterator[Line]:
             "haproxy_primary_port": f"leads to {_leads_to(found)}",
             "haproxy_replica_port": f"leads to {read.leads_to}",
         }
-        yield from _settings(found, ("haproxy_primary_port", "haproxy_replica_port"), secrets, comments)
+        endpoints = ("haproxy_primary_port", "haproxy_replica_host", "haproxy_replica_port")
+        yield from _settings(found, endpoints, secrets, comments)
     elif "ruvector_read_url" not in found.settings:
         yield Line(comment="No port was found that leads to standbys only. If HAProxy has a port for reads:")
         yield Line("haproxy_primary_port", 5000, used=False)
@@ -195,6 +198,8 @@ def _proxy(found: Survey, secrets: bool) -> Iterator[Line]:
     backends = f"backend for writes: {writes}, for reads: {reads}"
     names = ("haproxy_stats_url", "haproxy_stats_user", "haproxy_stats_password", "haproxy_balance")
     yield from _settings(found, names, secrets, {"haproxy_stats_url": backends})
+    if found.statistics.why:
+        yield Line(comment=found.statistics.why)
     if "pools" in found.topology.lacks:
         yield Line(comment=found.topology.lacks["pools"])
 
@@ -348,6 +353,8 @@ def _hosts(found: Survey) -> Iterator[Line]:
             comment=f"Other ways: docker://{NAME}, podman://{NAME}, local:, or a command with {{}} in it. To have"
         )
         yield Line(comment=f"these lines tried and filled in: ./accept init --hosts ssh://root@{ADDRESS}")
+    if any(one.name == "haproxy" for one in found.hosts) and not page_host(found):
+        yield Line(comment="If HAProxy's address is a virtual one (keepalived), give that of a machine instead.")
     yield Line(table="hosts", used=any(one.works for one in found.hosts))
     for one in found.hosts:
         yield Line(bare(one.name), one.reach, one.words, used=one.works)

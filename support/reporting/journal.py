@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,11 +68,15 @@ class Journal:
         self._write("result", **_RESULT.dump_python(result, mode="json"))
 
     def rerun(self, results: Sequence[ScenarioResult]) -> None:
-        """These will run once more. Their next verdict counts; the earlier one is kept."""
+        """These will run once more. Their next verdict counts, if it is one; the earlier one is kept.
+
+        What was broken stays so unless the rerun judged it anew: being inconclusive, skipped or an error says nothing.
+        """
         self._write("rerun", keys=[result.scenario.key for result in results])
 
     def alone(self, results: Sequence[ScenarioResult]) -> None:
-        """These will run once more, alone on the machine. Their next verdict counts; the earlier one is kept.
+        """These will run once more, alone on the machine. Their next verdict counts, unless they are then skipped; the
+        earlier one is kept.
 
         Unlike those that are rerun they are not flaky: what is slow beside other clusters says little about any of
         them.
@@ -266,8 +270,18 @@ class _Replay:
         result = _RESULT.validate_python(event)
         key = result.scenario.key
         known = self._results.pop(key, result)
-        self._results[key] = known if known.final and not result.final else result
+        self._results[key] = known if known.final and not result.final else self._judged_again(result)
         self._left_out.pop(key, None)
+
+    def _judged_again(self, result: ScenarioResult) -> ScenarioResult:
+        """The result that holds: that of a rerun, or the one before it if the rerun saw less than that did."""
+        key, again = result.scenario.key, "on the rerun"
+        before = self._earlier.get(key)
+        if before is None and result.verdict is Verdict.SKIPPED:
+            before, again = self._crowded.get(key), "alone"
+        if before is None or not before.verdict.failed or not _says_less(result.verdict, before.verdict):
+            return result
+        return replace(before, reason=f"{before.reason}\nand {again}: {result.verdict}: {result.seen}")
 
     def _so_far(self, event: _Event) -> dict[str, ScenarioResult]:
         """The results of the event's scenarios, which will run once more."""
@@ -304,6 +318,11 @@ class _Replay:
             selection=self._selection,
             ended=self._ended,
         )
+
+
+def _says_less(again: Verdict, before: Verdict) -> bool:
+    """Whether the verdict of a rerun is no reason to give up the failure before it."""
+    return again is Verdict.SKIPPED or (before is Verdict.BROKEN and again not in (Verdict.PASSED, Verdict.BROKEN))
 
 
 def _capabilities(begins: Sequence[_Event]) -> dict[str, str]:

@@ -192,7 +192,7 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
 def _at_first(record: RunRecord, result: ScenarioResult) -> str:
     """How a scenario that failed on the rerun as well had failed before, if that differs."""
     first = record.earlier.get(result.scenario.key)
-    if first is None or (first.verdict, first.reason) == (result.verdict, result.reason):
+    if first is None or (first.verdict is result.verdict and result.reason.startswith(first.reason)):
         return ""
     return f" (on the rerun; {first.verdict} at first: {first.reason_in_a_line})"
 

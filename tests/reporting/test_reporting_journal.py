@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -114,6 +114,56 @@ def test_a_wrong_result_is_never_replaced_by_a_better_one(tmp_path: Path) -> Non
     journal.record(ScenarioResult(one, PASSED))
     assert read(journal.path).results == (lost,)
     assert exit_status(read(journal.path)) == 1
+
+
+@pytest.mark.parametrize("verdict", [NOTHING, ERROR, NOT])
+def test_a_rerun_without_a_verdict_does_not_clear_what_was_broken(tmp_path: Path, verdict: Verdict) -> None:
+    late = ScenarioResult(scenario(1), BROKEN, "it did not recover", unreached=True)
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1), scenario(2)])
+    journal.record(ScenarioResult(scenario(2), PASSED))
+    journal.record(late)
+    journal.rerun([late])
+    journal.record(ScenarioResult(scenario(1), verdict, f"{verdict}: unhealthy before"))
+    journal.end()
+    record = read(journal.path)
+    [broken] = record.failing
+    assert (broken.verdict, exit_status(record)) == (BROKEN, 1)
+    assert broken.reason_in_a_line == f"it did not recover and on the rerun: {verdict}: unhealthy before"
+    assert record.earlier == {late.scenario.key: late}
+    journal.record(ScenarioResult(scenario(1), ERROR, "it did not close"))  # behave corrects itself
+    assert read(journal.path).verdict_on(late.scenario.key) is BROKEN
+
+
+@pytest.mark.parametrize(
+    ("before", "again"), [(BROKEN, PASSED), (BROKEN, BROKEN), (NOTHING, ERROR), (ERROR, NOTHING), (NOTHING, PASSED)]
+)
+def test_a_rerun_that_says_as_much_counts(tmp_path: Path, before: Verdict, again: Verdict) -> None:
+    first, second = ScenarioResult(scenario(1), before, "first"), ScenarioResult(scenario(1), again, "second")
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1)])
+    journal.record(first)
+    journal.rerun([first])
+    journal.record(second)
+    assert read(journal.path).results == (second,)
+
+
+@pytest.mark.parametrize("before", [BROKEN, NOTHING, ERROR])
+@pytest.mark.parametrize("event", [Journal.rerun, Journal.alone])
+def test_a_failure_is_not_excused_by_a_capability_that_was_lost_before_the_rerun(
+    tmp_path: Path, before: Verdict, event: Callable[[Journal, Sequence[ScenarioResult]], None]
+) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1), scenario(2)])
+    journal.record(ScenarioResult(scenario(2), PASSED))
+    failed = ScenarioResult(scenario(1), before, "a reason")
+    journal.record(failed)
+    event(journal, [failed])
+    journal.record(ScenarioResult(scenario(1), NOT, "no host can be reached"))
+    journal.end()
+    record = read(journal.path)
+    assert (record.verdict_on(failed.scenario.key), exit_status(record)) == (before, 1)
+    assert "skipped: no host can be reached" in record.failing[0].reason
 
 
 def test_what_ran_again_alone_counts_as_it_ended_then_and_is_not_flaky(tmp_path: Path) -> None:

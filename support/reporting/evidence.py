@@ -4,7 +4,7 @@ No password stays in any of it."""
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -29,6 +29,7 @@ LONGEST = 400
 """Lines. The end of a log is worth more than its beginning."""
 _READ = 512 * 1024  # bytes at the end of the file
 _EARLIER = 1.0  # seconds; the stamps are whole seconds
+_WORDS_OF_PAGES = ("format", "state")  # of a timeline
 MASK = "••••••"
 
 SHORTEST = 4
@@ -47,6 +48,24 @@ class Redactor:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text
+
+    def mask_json(self, document: str, but: Collection[str] = ()) -> str:
+        """The same for a JSON document, which stays one: only its strings are masked, and no number or name.
+
+        `but` has the names of values that stay as they are. Raises ValueError if it is no JSON document.
+        """
+        if self.mask(document) == document:
+            return document
+        return json.dumps(self._masked(json.loads(document), frozenset(but)), ensure_ascii=False)
+
+    def _masked(self, value: Any, but: frozenset[str]) -> Any:
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, list):
+            return [self._masked(one, but) for one in value]
+        if isinstance(value, dict):
+            return {name: one if name in but else self._masked(one, but) for name, one in value.items()}
+        return value
 
     def mask_bytes(self, content: bytes) -> bytes:
         """The same for the content of any file."""
@@ -95,17 +114,24 @@ class Evidence:
 
     def attach_json(self, name: str, facts: Any) -> None:
         """Attach facts as JSON."""
-        text = self._redactor.mask(json.dumps(facts, indent=2, default=str))
-        allure.attach(text, name=name, attachment_type=allure.attachment_type.JSON)
+        masked = json.loads(self._redactor.mask_json(json.dumps(facts, default=str)))
+        allure.attach(json.dumps(masked, indent=2), name=name, attachment_type=allure.attachment_type.JSON)
 
     def attach_data(self, name: str, document: str) -> None:
         """Attach a JSON document as it is, for the pages of the report."""
-        allure.attach(self._redactor.mask(document), name=name, attachment_type=allure.attachment_type.JSON)
+        masked = self._redactor.mask_json(document, but=_WORDS_OF_PAGES)
+        allure.attach(masked, name=name, attachment_type=allure.attachment_type.JSON)
 
     def attach_lines(self, name: str, text: str, extension: str = "jsonl") -> None:
         """Attach lines of JSON, compressed: there can be megabytes of them."""
-        packed = gzip.compress(self._redactor.mask(text).encode())
+        packed = gzip.compress("\n".join(map(self._masked_line, text.split("\n"))).encode())
         allure.attach(packed, name=name, attachment_type="application/gzip", extension=f"{extension}.gz")
+
+    def _masked_line(self, line: str) -> str:
+        try:
+            return self._redactor.mask_json(line)
+        except ValueError:  # no JSON, and so nothing that has to stay it
+            return self._redactor.mask(line)
 
     def attach_picture(self, name: str, png: bytes) -> None:
         allure.attach(png, name=name, attachment_type=allure.attachment_type.PNG)

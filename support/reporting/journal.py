@@ -2,8 +2,9 @@
 come from it.
 
 JSON lines, appended one by one, so that kill -9 loses nothing that was written, and so that several processes can write
-the journal of one run. A reader ignores a last line that is incomplete."""
+the journal of one run. A reader ignores lines that are incomplete."""
 
+import errno
 import json
 import os
 import time
@@ -116,10 +117,14 @@ class Journal:
             self.end()
 
     def _write(self, event: str, **facts: Any) -> None:
-        line = json.dumps({"event": event, **facts}) + "\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        line = json.dumps({"event": event, **facts}).encode() + b"\n"
+        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, line.encode())
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                line = b"\n" + line  # the line before is incomplete, and must not spoil this one
+            if (written := os.write(descriptor, line)) < len(line):
+                raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes could be written", str(self.path))
         finally:
             os.close(descriptor)
 
@@ -361,8 +366,15 @@ def exit_status(record: RunRecord) -> int:
 def _events(path: Path) -> Iterator[_Event]:
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
+    for line in path.read_bytes().split(b"\n"):
+        if (event := event_of(line)) is not None:
+            yield event
+
+
+def event_of(line: bytes) -> Mapping[str, Any] | None:
+    """What a line of a journal says; None if it is incomplete."""
+    try:
+        event: Mapping[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return event

@@ -7,13 +7,13 @@ target, can hide what one of them found. A run whose target lacks what a scenari
 the capability was required there.
 """
 
-import json
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from support.reporting.allure_results import raw_results
 from support.reporting.journal import Journal, RunRecord, Trouble, read
 from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.tally import WORST_FIRST
@@ -113,8 +113,8 @@ def collect(parts: Sequence[Part], results: Path) -> None:
         for pattern in ("*-container.json", "*-attachment*"):
             for path in part.results.glob(pattern):
                 shutil.copy(path, results)
-        for path in part.results.glob("*-result.json"):
-            if chosen.get(_key(path)) is part:
+        for path, result in raw_results(part.results):
+            if chosen.get(str(result.get("historyId"))) is part:
                 shutil.copy(path, results)
 
 
@@ -179,11 +179,3 @@ def _troubles(part: Part) -> Iterator[Trouble]:
     if part.record.interrupted:
         missing, all_of_it = len(part.record.without_verdict), len(part.record.selected)
         yield Trouble(f"{part.name}: it was stopped; {missing} of {counted(all_of_it, 'scenario')} without a verdict")
-
-
-def _key(path: Path) -> str:
-    """The key of a result's scenario; empty where the file is incomplete."""
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8")).get("historyId"))
-    except (ValueError, AttributeError):
-        return ""

@@ -4,7 +4,6 @@ On a terminal a view of a few lines moves (see live.py); elsewhere (a CI log) ea
 starts and one when it ends. What matters most is printed last: there it is still visible on a screen, and at the end
 of a truncated log."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from support.reporting import obstacles
-from support.reporting.journal import RunRecord
+from support.reporting.journal import RunRecord, event_of
 from support.reporting.live import LiveView
 from support.reporting.past import ALLURE_HISTORY, durations
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
@@ -134,8 +133,9 @@ class Follower:
             added = lines.read()
         whole = added[: added.rfind(b"\n") + 1]
         self._read += len(whole)
-        for line in whole.splitlines():
-            self._show(json.loads(line))
+        for line in whole.split(b"\n"):
+            if (event := event_of(line)) is not None:
+                self._show(event)
 
     def close(self) -> None:
         """Show what is left, and restore the terminal."""
@@ -143,7 +143,7 @@ class Follower:
         if self._progress is not None:
             self._progress.close()
 
-    def _show(self, event: dict[str, Any]) -> None:
+    def _show(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "begin" and self._progress is None:
             self._scenarios = {one.key: one for one in _SCENARIOS.validate_python(event["scenarios"])}
             self._progress = Progress(

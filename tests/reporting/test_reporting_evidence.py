@@ -1,11 +1,13 @@
 """The evidence of a failure, read from a real database, and the masking of passwords in it."""
 
+import gzip
 import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import allure_commons
@@ -17,6 +19,7 @@ from support import sql
 from support.errors import Inconclusive, NotInTime
 from support.hosts.processes import LogFile
 from support.reporting.evidence import LONGEST, MASK, SHORTEST, Evidence, Redactor, collect, written_since
+from support.reporting.timeline import Period, Timeline, timeline_of
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 
@@ -195,6 +198,30 @@ def test_a_secret_is_masked_in_every_form(text: str) -> None:
     assert MASK in masked
     assert "ss/w" not in masked
     assert "ss%2Fw" not in masked
+
+
+def test_json_stays_json(attached: dict[str, str]) -> None:
+    """Whatever the password is: here it is in numbers, in names and in values."""
+    evidence, moment = Evidence(Redactor(["1234"])), 1700012345.1234
+    evidence.attach_json("facts", {"1234": ["it is 1234", moment, None]})
+    assert json.loads(attached["facts"]) == {"1234": [f"it is {MASK}", moment, None]}
+    [period] = (Period("db1234", "writes", 1234.0, 1234.5),)
+    evidence.attach_data("timeline", Timeline("FO-01", moment, 9.0, (period,)).json)
+    assert timeline_of(attached["timeline"]) == Timeline("FO-01", moment, 9.0, (replace(period, member=f"db{MASK}"),))
+    Evidence(Redactor(["writes"])).attach_data("timeline", Timeline("FO-01", moment, 9.0, (period,)).json)
+    assert timeline_of(attached["timeline"]) == Timeline("FO-01", moment, 9.0, (period,))
+
+
+def test_lines_of_json_stay_such(attached: dict[str, str]) -> None:
+    lines = ['{"at": 1234.5, "by": "1234"}', '{"at": 2.0}', "1234, and no JSON", ""]
+    Evidence(Redactor(["1234"])).attach_lines("lines", "\n".join(lines))
+    packed: Any = attached["lines"]
+    assert gzip.decompress(packed).decode().split("\n") == [
+        f'{{"at": 1234.5, "by": "{MASK}"}}',
+        '{"at": 2.0}',
+        f"{MASK}, and no JSON",
+        "",
+    ]
 
 
 def test_a_secret_that_holds_another_is_masked_whole() -> None:

@@ -1,6 +1,7 @@
 """The journal: what survives a kill, and the exit status that it comes to."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from small_suites import ROOT
 from support.reporting.journal import Journal, RunRecord, exit_status, read
 from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
 from support.reporting.tally import counts_line, tally, unfinished
+from support.reporting.terminal import Follower
 
 PASSED, BROKEN, ERROR, NOTHING, NOT = (
     Verdict.PASSED,
@@ -257,6 +259,35 @@ def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:
     record = read(journal.path)
     assert [result.scenario.name for result in record.results] == ["scenario 1"]
     assert exit_status(record) == 130
+
+
+def test_a_line_that_was_cut_off_does_not_spoil_the_next_one(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1)])
+    with journal.path.open("a") as file:
+        file.write('{"event": "started", "key": "ab')
+    journal.record(ScenarioResult(scenario(1), BROKEN, "lost", final=True))
+    journal.end()
+    assert exit_status(read(journal.path)) == 1
+    follower = Follower(journal.path)
+    follower.look()
+    follower.close()
+
+
+def test_an_event_of_which_a_part_was_written_is_an_error(tmp_path: Path) -> None:
+    """As when the disk gets full."""
+    journal = Journal(tmp_path / "journal.jsonl")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        with pytest.raises(OSError, match="bytes could be written"):
+            journal.trouble("x" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    journal.trouble("the disk is full")
+    assert [one.message for one in read(journal.path).troubles] == ["the disk is full"]
 
 
 def test_a_verdict_of_another_version_is_no_verdict_and_is_reported(tmp_path: Path) -> None:

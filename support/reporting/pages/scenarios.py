@@ -4,7 +4,6 @@ Only what is read first is on the page itself: a picture, the cluster's state, n
 its plan. Whole logs and histories are files beside it, so that the page stays small.
 """
 
-import json
 import re
 import shlex
 import shutil
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support.reporting.allure_results import raw_results, started
 from support.reporting.journal import RunRecord
 from support.reporting.log_events import notable
 from support.reporting.pages.wording import first_write
@@ -155,8 +155,7 @@ def command(scenario: Scenario, options: str = "") -> str:
 def _raw_results(results: Path) -> dict[str, list[dict[str, Any]]]:
     """Allure's results of each scenario, by key; the first try first."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    every = (json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*-result.json"))
-    for one in sorted(every, key=lambda result: int(result.get("start") or 0)):
+    for one in sorted((result for _, result in raw_results(results)), key=started):
         found[str(one.get("historyId"))].append(one)
     return found
 

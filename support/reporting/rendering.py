@@ -104,6 +104,18 @@ def conclude(
     return status
 
 
+def conclude_failure(journal: Path, results: Path, output: Path, redactor: Redactor, knowledge: Knowledge) -> None:
+    """Write the pages and JUnit's file of a run that could not begin, in place of those of the run before.
+
+    It is no run on record, and Allure has nothing to show. Raises OSError.
+    """
+    record = read(journal)
+    junit.write(record, output / JUNIT)
+    settle(results, record, redactor)
+    (output / ALLURE).unlink(missing_ok=True)
+    site.write_pages(record, results, output, NAME, knowledge, past.read(HISTORY.with_name(past.PAST)))
+
+
 def render(
     results: Path,
     record: RunRecord,

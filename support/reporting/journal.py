@@ -211,6 +211,16 @@ class RunRecord:
         return tuple(one for one in self.of(Verdict.PASSED) if one.scenario.key in self.earlier)
 
     @property
+    def disturbed(self) -> bool:
+        """Whether a scenario began that disturbs its cluster, however it ended; it may have injected faults."""
+        return any(
+            "destructive" in one.tags
+            and (one.key in self.started or one.key in self.by_key)
+            and self.verdict_on(one.key) is not Verdict.SKIPPED
+            for one in self.selected
+        )
+
+    @property
     def required_and_missing(self) -> tuple[ScenarioResult, ...]:
         """What was skipped although the user required a capability that it is tagged with."""
         return tuple(one for one in self.of(Verdict.SKIPPED) if self.required.intersection(one.scenario.tags))

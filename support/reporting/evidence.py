@@ -4,7 +4,7 @@ No password stays in any of it."""
 
 import gzip
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -16,8 +16,8 @@ import allure
 
 from support import sql
 from support.errors import AcceptError, NotAvailable
-from support.hosts.interface import Log, SiteHost, of_each_log
-from support.reporting.log_events import moment_of, notable
+from support.hosts.interface import Clock, Log, LogName, SiteHost, of_each_log
+from support.reporting.log_events import HERE, moment_of, notable, told
 from support.reporting.scenario import Incident, Measure
 from support.sql import sent_since
 from support.target import citus, haproxy
@@ -27,6 +27,7 @@ from support.waiting import describe
 
 LONGEST = 400
 """Lines. The end of a log is worth more than its beginning."""
+_LATEST = 10  # lines of a log that are shown if none is of the time asked for
 _READ = 512 * 1024  # bytes at the end of the file
 _EARLIER = 1.0  # seconds; the stamps are whole seconds
 _WORDS_OF_PAGES = ("format", "state")  # of a timeline
@@ -168,11 +169,13 @@ def events_since(cluster: Cluster, since: float, until: float) -> list[tuple[flo
     """
     if not cluster.topology.reaches_hosts:
         return []
-    found = of_each_log(
-        cluster.site,
-        lambda name, log: list(notable(written_since(log, since).splitlines(), since, until)),
-        skip=(AcceptError,),
-    )
+    hosts = cluster.site.hosts
+
+    def read(name: LogName, log: Log) -> list[tuple[float, str]]:
+        clock = hosts[name[0]].clock
+        return list(notable(written_since(log, since, clock).splitlines(), since, until, clock))
+
+    found = of_each_log(cluster.site, read, skip=(AcceptError,))
     return [(moment, host, words) for (host, _), lines in found.items() for moment, words in lines]
 
 
@@ -188,7 +191,8 @@ def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
 
 
 def _logs(host: SiteHost, since: float) -> str:
-    return "\n\n".join(f"{name}\n{written_since(log, since)}" for name, log in sorted(host.logs().items()))
+    clock, logs = host.clock, sorted(host.logs().items())
+    return told(clock) + "\n\n".join(f"{name}\n{written_since(log, since, clock)}" for name, log in logs)
 
 
 def _patroni(cluster: Cluster) -> str:
@@ -284,26 +288,28 @@ def _plan(cluster: Cluster, statement: str) -> str:
         return f"no plan: {describe(refused)}"
 
 
-def written_since(log: Log, moment: float) -> str:
+def written_since(log: Log, moment: float, clock: Clock = HERE) -> str:
     """The lines of a log written since `moment` (seconds since the epoch); its last lines where none has a date.
 
-    A line without a date belongs to the one above it.
+    A line without a date belongs to the one above it. `clock` is that of the log's host.
     """
     try:
         lines = log.last(_READ).splitlines()
     except OSError as error:
         return f"(cannot be read: {error.strerror})"
-    window = _window(lines, moment - _EARLIER)
+    window, note = _window(lines, moment - _EARLIER, clock), ""
     if not window:
-        return "(nothing was written during the scenario)"
-    left_out = f"(the first {len(window) - LONGEST} lines are left out)\n" if len(window) > LONGEST else ""
-    return left_out + "\n".join(window[-LONGEST:])
+        if not lines:
+            return "(it is empty)"
+        window, note = lines[-_LATEST:], "(no line is dated in the time of the scenario; these are the last ones)\n"
+    elif len(window) > LONGEST:
+        note = f"(the first {len(window) - LONGEST} lines are left out)\n"
+    return note + "\n".join(window[-LONGEST:])
 
 
-def _window(lines: Iterable[str], moment: float) -> list[str]:
-    lines = list(lines)
+def _window(lines: Sequence[str], moment: float, clock: Clock) -> Sequence[str]:
     for number, line in enumerate(lines):
-        stamp = moment_of(line)
+        stamp = moment_of(line, clock)
         if stamp is not None and stamp >= moment:
             return lines[number:]
-    return [] if any(moment_of(line) is not None for line in lines) else lines
+    return [] if any(moment_of(line, clock) is not None for line in lines) else lines

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from support import sql
 from support.errors import Inconclusive, NotInTime
+from support.hosts.interface import Clock
 from support.hosts.processes import LogFile
 from support.reporting.evidence import LONGEST, MASK, SHORTEST, Evidence, Redactor, collect, written_since
 from support.reporting.timeline import Period, Timeline, timeline_of
@@ -163,8 +164,20 @@ def test_a_log_is_cut_to_the_time_of_the_scenario(tmp_path: Path, form: str, mon
 
 def test_a_log_in_which_nothing_happened_says_so(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
-    log.write_text(f"{stamp(1000)} LOG: long ago\n")
-    assert written_since(LogFile(log), time.time()) == "(nothing was written during the scenario)"
+    log.write_text("".join(f"{stamp(1000)} LOG: long ago {number}\n" for number in range(90)))
+    first, *lines = written_since(LogFile(log), time.time()).splitlines()
+    assert first == "(no line is dated in the time of the scenario; these are the last ones)"
+    assert lines[-1].endswith("long ago 89"), "its clock may be wrong"
+    assert len(lines) < 20
+    log.write_text("")
+    assert written_since(LogFile(log), time.time()) == "(it is empty)"
+
+
+def test_a_log_of_a_host_in_another_time_zone_is_cut_by_its_clock(tmp_path: Path) -> None:
+    now, log = time.time(), tmp_path / "a.log"
+    there = Clock(-18000.0 + datetime.now().astimezone().utcoffset().total_seconds())  # type: ignore[union-attr]
+    log.write_text(f"{stamp(now - 18060)} LOG: before\n{stamp(now - 18000)} PANIC: within\n")
+    assert written_since(LogFile(log), now, there) == f"{stamp(now - 18000)} PANIC: within"
 
 
 def test_a_long_log_keeps_its_end(tmp_path: Path) -> None:

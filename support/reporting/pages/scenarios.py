@@ -15,7 +15,7 @@ from typing import Any
 
 from support.reporting.allure_results import raw_results, started
 from support.reporting.journal import RunRecord
-from support.reporting.log_events import notable
+from support.reporting.log_events import clock_of, notable
 from support.reporting.pages.wording import first_write
 from support.reporting.past import KEY, PastRun
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
@@ -244,9 +244,9 @@ def _lines(result: ScenarioResult | None, picture: Picture | None, attachments: 
     found: list[tuple[float, str, str]] = []
     for one in attachments:
         if one.name.startswith(_LOG):
-            lines = one.file.read_text(encoding="utf-8", errors="replace").splitlines()
+            text = one.file.read_text(encoding="utf-8", errors="replace")
             host = one.name.removeprefix(_LOG)
-            found += [(at, host, words) for at, words in notable(lines, since, until)]
+            found += [(at, host, words) for at, words in notable(text.splitlines(), since, until, clock_of(text))]
     zero = picture.timeline.zero if picture is not None else result.began
     found.sort()
     left_out = len(found) - MOST_LINES

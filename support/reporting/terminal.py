@@ -6,6 +6,7 @@ of a truncated log."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,10 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
         why = f"passed on the rerun; {earlier.verdict} at first: {earlier.reason_in_a_line}"
         yield _entry("flaky", _WARNING, result.scenario.title, why)
     for key, crowded in record.crowded.items():
-        why = f"{record.verdict_on(key)} when it ran alone; beside other clusters: {crowded.reason_in_a_line}"
+        now = record.by_key.get(key)
+        again = now is not None and replace(now, reason=crowded.reason) != crowded
+        alone = f"{record.verdict_on(key)} when it ran alone" if again else "it was to be judged alone, and was not"
+        why = f"{alone}; beside other clusters: {crowded.reason_in_a_line}"
         yield _entry("judged alone", _WARNING, crowded.scenario.title, why)
     for trouble in record.troubles:
         yield _entry("the run", STYLES[Verdict.ERROR], "", " ".join(trouble.message.split()))

@@ -8,7 +8,7 @@ import errno
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -110,11 +110,13 @@ class Journal:
         """The run is over. `interrupted`: its user stopped it."""
         self._write("end", at=_now(at), interrupted=interrupted)
 
-    def close(self) -> None:
-        """All processes of the run have ended: mark those that could not do so themselves as over."""
+    def close(self) -> int:
+        """All processes of the run have ended: mark those that could not do so themselves as over, and count them."""
         events = [one["event"] for one in _events(self.path)]
-        for _ in range(events.count("begin") - events.count("end")):
+        crashed = events.count("begin") - events.count("end")
+        for _ in range(crashed):
             self.end()
+        return crashed
 
     def _write(self, event: str, **facts: Any) -> None:
         line = json.dumps({"event": event, **facts}).encode() + b"\n"
@@ -326,7 +328,7 @@ class _Replay:
             earlier=self._earlier,
             crowded=self._crowded,
             left_out=self._left_out,
-            capabilities=_capabilities(self._begins),
+            capabilities=capabilities(one.get("capabilities", {}) for one in self._begins),
             lost=tuple(first.get("lost", ())),
             fail_on_flaky=any(one.get("fail_on_flaky", False) for one in self._begins),
             options=self._options,
@@ -340,11 +342,11 @@ def _says_less(again: Verdict, before: Verdict) -> bool:
     return again is Verdict.SKIPPED or (before is Verdict.BROKEN and again not in (Verdict.PASSED, Verdict.BROKEN))
 
 
-def _capabilities(begins: Sequence[_Event]) -> dict[str, str]:
-    """Those of all clusters of a run: what one of them has is there."""
+def capabilities(each: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Those of several clusters, see `RunRecord`: what one of them has is there."""
     found: dict[str, str] = {}
-    for begin in begins:
-        for name, why in begin.get("capabilities", {}).items():
+    for one in each:
+        for name, why in one.items():
             found[name] = why and found.get(name, why)
     return found
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from support.reporting.allure_results import raw_results
-from support.reporting.journal import Journal, RunRecord, Trouble, read
+from support.reporting.journal import Journal, RunRecord, Trouble, capabilities, read
 from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.tally import WORST_FIRST
 from support.vocabulary import counted
@@ -53,7 +53,7 @@ def merged(parts: Sequence[Part]) -> RunRecord:
     return RunRecord(
         selected=tuple(selected.values()),
         results=tuple(_result(key, part, parts) for key, part in chosen.items() if key in part.record.by_key),
-        started={key: at for record in records for key, at in record.started.items()},
+        started={key: part.record.started[key] for key, part in chosen.items() if key in part.record.started},
         facts=_facts(parts),
         required=frozenset(one for record in records if record.required_and_missing for one in record.required),
         known_limits=tuple(dict.fromkeys(one for record in records for one in record.known_limits)),
@@ -62,7 +62,7 @@ def merged(parts: Sequence[Part]) -> RunRecord:
         began=min((record.began for record in records if record.began), default=0.0),
         left_out={key: part.record.left_out[key] for key, part in chosen.items() if key in part.record.left_out},
         lost=tuple(sorted({name for record in records for name in record.lost})),
-        capabilities={name: why for record in records for name, why in record.capabilities.items()},
+        capabilities=capabilities(record.capabilities for record in records),
         fail_on_flaky=any(record.fail_on_flaky for record in records),
         earlier={key: part.record.earlier[key] for key, part in chosen.items() if key in part.record.earlier},
         crowded={key: part.record.crowded[key] for key, part in chosen.items() if key in part.record.crowded},

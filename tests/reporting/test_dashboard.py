@@ -337,6 +337,14 @@ def test_printing_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monke
         printing.print_page(tmp_path / "a.html", tmp_path / "a.pdf")
 
 
+def test_an_earlier_run_is_read_whatever_its_titles_hold(tmp_path: Path) -> None:
+    """What ends a line for Python may be part of a title."""
+    odd = replace(READS, name="a line\u2028and another\x85one")
+    earlier = past.run_of(record_of(tmp_path, ScenarioResult(odd, Verdict.PASSED, measures=(P95,))))
+    past.write(tmp_path / "past", [earlier])
+    assert past.read(tmp_path / "past") == (earlier,)
+
+
 DISTURBING = replace(WRITES, tags=(*WRITES.tags, "destructive"))
 
 

@@ -40,6 +40,13 @@ _OPTIONS_OF_TARGET = (
     *("--target", "--like", "--ports", "--members", "--workers", "--worker-members", "--etcd", "--dcs"),
     *("--sandbox", "--pg-bindir", "--postgres", "--vector"),
 )
+OTHER_OPTIONS = (
+    *("--features", "--require", "--seed", "--repeat", "--jobs", "--share-of", "--metrics", "--pushgateway"),
+    "--pipeline",
+)
+"""Further options of `accept run` that have a value."""
+OTHER_FLAGS = ("--keep", "--coverage", "--watch", "--plan", "--commands", "--shuffle", "--rerun", "--fail-on-flaky")
+"""Its further options without one. From the first unknown option on, all other words are for behave."""
 JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last reported run. It lies among the results, so that they are all another machine needs."""
 
@@ -87,15 +94,17 @@ def options_of_target(arguments: Sequence[str]) -> str:
 
 def selection_of(arguments: Sequence[str]) -> str:
     """The suites, feature files, tags and names among the arguments of `accept run`, as a shell reads them."""
-    words, kept = list(arguments), list[str]()
+    words, kept, of_behave = list(arguments), list[str](), False
     while words:
         word = words.pop(0)
         name, equals, _ = word.partition("=")
         if name in _SELECTING and (equals or words):
             kept.append(shlex.quote(word) if equals else f"{name} {shlex.quote(words.pop(0))}")
-        elif name in _OPTIONS_OF_TARGET and not equals:
-            del words[:1]
-        elif word in SUITES or re.search(r"\.feature(:\d+)*$", word):
+        elif name in (*_OPTIONS_OF_TARGET, *OTHER_OPTIONS):
+            del words[: 0 if equals else 1]
+        elif name.startswith("-"):
+            of_behave = of_behave or name not in (*_FLAGS_OF_TARGET, *OTHER_FLAGS)
+        elif not of_behave and (word in SUITES or re.search(r"\.feature(:\d+)*$", word)):
             kept.append(shlex.quote(word))
     return " ".join(kept)
 

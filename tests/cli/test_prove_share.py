@@ -1,13 +1,14 @@
 """The order of work on one cluster: every sabotage once, and healthy runs of the destructive scenarios among them."""
 
 import fcntl
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from support.cli import prove, prove_share
+from support.cli import behave_process, prove, prove_share
 from support.cli.behave_process import Planned
 from support.cli.prove import ProveOptions
 from support.cli.prove_share import PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
@@ -201,6 +202,18 @@ def test_a_healthy_run_that_never_took_place_is_no_run_without_false_alarms(
     count = len(SCENARIOS)
     found = prover.run_healthy([replace(one, tags=one.tags - {"destructive"}) for one in SCENARIOS])
     assert found.alarms == (f"the run: {count} of {count} scenarios did not begin",)
+
+
+def test_a_run_of_a_proof_leaves_no_folder_and_no_open_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proof has hundreds of them."""
+    monkeypatch.setattr("support.run.RUNS", tmp_path / "runs")
+    monkeypatch.setattr(behave_process, "run", lambda *_: 0)
+    prover = Prover(Topology("d", Login("jo", "x"), Address("127.0.0.1", 1)), SCENARIOS, tmp_path / "log")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        assert prover._run(SCENARIOS).selected == ()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_a_second_proof_in_the_same_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,30 +102,12 @@ def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
         return _run_share(options, options.claims, chosen, scenarios)
     if CITUS in options.required and options.cluster is None:
         provide_citus(options.settings, Progress())
-    with _only_proof():
-        return _prove(options, arguments, chosen, scenarios)
-
-
-@contextmanager
-def _only_proof() -> Iterator[None]:
-    """Raises UsageError if another proof is going on in the same folder: both note what they find in one file."""
-    STATE.mkdir(parents=True, exist_ok=True)
-    with (STATE / "prove.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError("another proof is going on here: wait for its end, or use another folder") from None
-        yield
-
-
-def _prove(
-    options: ProveOptions, arguments: Sequence[str], chosen: Sequence[Sabotage], scenarios: Sequence[Planned]
-) -> int:
     begun = time.monotonic()
-    TRUST.unlink(missing_ok=True)
-    LOG.unlink(missing_ok=True)
     claims = (STATE / f"claims-{new_id()}").absolute()
     with ExitStack() as cleanup:
+        cleanup.enter_context(_only_proof())
+        TRUST.unlink(missing_ok=True)
+        LOG.unlink(missing_ok=True)
         cleanup.callback(shutil.rmtree, claims, ignore_errors=True)
         (claims / ALONE).mkdir(parents=True)
         note(TRUST, "plan", Trust(planned=tuple(one.name for one in chosen)))
@@ -144,6 +126,18 @@ def _prove(
             conclude(TRUST, time.monotonic() - begun)
             raise
         return conclude(TRUST, time.monotonic() - begun) or ended
+
+
+@contextmanager
+def _only_proof() -> Iterator[None]:
+    """Raises UsageError if another proof is going on in the same folder: both note what they find in one file."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    with (STATE / "prove.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError("another proof is going on here: wait for its end, or use another folder") from None
+        yield
 
 
 def _every_scenario() -> tuple[Planned, ...]:

@@ -89,6 +89,19 @@ class Run:
     def _handed_over(self) -> Path:
         return self.directory / "handed-over"
 
+    def note_unfit(self, why: str) -> None:
+        """Note that the cluster is no longer fit for faults, or that it is again (an empty text): for the rerun."""
+        self._unfit.write_text(why, encoding="utf-8")
+
+    @property
+    def unfit(self) -> str:
+        """Why the cluster was no longer fit for faults when the scenarios before had ended; empty if it was."""
+        return self._unfit.read_text(encoding="utf-8") if self._unfit.exists() else ""
+
+    @property
+    def _unfit(self) -> Path:
+        return self.directory / "unfit"
+
     def save(self) -> None:
         self.file.touch(mode=0o600)
         self.file.write_bytes(_ADAPTER.dump_json(self, indent=2))

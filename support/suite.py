@@ -34,6 +34,7 @@ from support.target.baseline import apply_baseline
 from support.target.capabilities import TLS, capabilities_of, lacking, lost_since_last_run, why_missing
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
+from support.target.health import await_all
 from support.target.stored import Notes, parts_of
 from support.target.topology import Topology
 from support.timeouts import RECOVERY
@@ -55,8 +56,6 @@ class Suite:
         self.run, self.settings = run, settings
         self._work = SharedWork(run.work) if run.work and run.picking else None
         self._known: dict[str, Any] = {}
-        self.unfit = ""
-        """Why the cluster is no longer fit for further faults; empty as long as it is."""
         self._handed_over: list[str] = []
         self._cleanup = ExitStack()
         own = settings.accept_own_schema and not topology.embedded
@@ -69,6 +68,8 @@ class Suite:
             topology, settings.expectations, settings.accept_timeout_multiplier
         )
         self.cluster = Cluster(self.topology)
+        self.unfit = run.unfit and _still_unfit(self.cluster, run.unfit)
+        """Why the cluster is no longer fit for further faults; empty as long as it is."""
         self._local = tables.local_tables(self.cluster, run.id, self._cleanup)
         self.redactor = Redactor(self.topology.secrets)
         self.capabilities = {one.name: "" if one.present else one.detail for one in capabilities_of(self.topology)}
@@ -246,6 +247,8 @@ class Suite:
         given_up = bool(self.unfit) and self.run.replaceable
         if given_up:
             self.run.hand_over(self._handed_over)
+        else:
+            self.run.note_unfit(self.unfit)
         with self._cleanup as last:
             last.callback(self.cluster.forget_cached, self.run.namespace)
             if "schema" not in self.topology.lacks and not given_up:
@@ -263,6 +266,18 @@ class Suite:
                 f"rows with a namespace like '{self.run.namespace}%' may be left in the database, and will be removed "
                 f"by the next run: {describe(error)}"
             ) from error
+
+
+def _still_unfit(cluster: Cluster, why: str) -> str:
+    """Why a cluster that was unfit when earlier scenarios of the run ended still is; empty if it has recovered."""
+    kept_in = cluster.topology.sandbox
+    if kept_in is not None and (full := run_out(kept_in)):
+        return full
+    try:
+        await_all(cluster, cluster.topology.timing.recovery)
+    except (NotInTime, AcceptError):
+        return why
+    return ""
 
 
 def _ids(tags: Iterable[str]) -> tuple[str, ...]:

@@ -5,12 +5,15 @@ process ends, however it ends.
 """
 
 import fcntl
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from pydantic import TypeAdapter
+
+_LONGEST_NAME, _END = 200, 30  # bytes of a file's name, of which there can be 255; characters of a longer one
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,10 @@ class WorkQueue:
         return self._folder(name).exists()
 
     def _folder(self, name: str) -> Path:
-        return self.directory / name.replace("/", "-")
+        plain = name.replace("/", "-")
+        if len(plain.encode()) > _LONGEST_NAME:
+            plain = f"{hashlib.sha256(name.encode()).hexdigest()}-{plain[-_END:]}"
+        return self.directory / plain
 
 
 @dataclass(frozen=True)

@@ -104,3 +104,10 @@ def _require_another_stays(shared: SharedWork) -> None:
     with shared.attendance() as late:
         if late.stay():
             raise NotYet("nobody stays yet")
+
+
+def test_a_long_path_is_taken_as_well(tmp_path: Path) -> None:
+    """The name of a file has at most 255 bytes."""
+    queue, names = WorkQueue(tmp_path), [f"/{'a long folder/' * 30}{name}.feature:3" for name in ("é", "b")]
+    assert [queue.take(one) for one in (*names, *names)] == [True, True, False, False]
+    assert [queue.taken(one) for one in (*names, f"{names[0]}0")] == [True, True, False]

@@ -215,9 +215,21 @@ def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, places:
         status = behave_process.run(target.inside(behave), variables, heals_within=heals_within)
     except KeyboardInterrupt:
         return False
-    if run.work is not None and (status < 0 or status > 128):
+    killed = status < 0 or status > 128
+    if run.work is not None and killed:
         raise ProcessFailed(f"behave was killed, with status {status}; another job does what it left")
+    if run.work is None and (Journal(run.journal).close() or killed):
+        _tell_of_a_crash(run, status, killed, target.outlives)
     return True
+
+
+def _tell_of_a_crash(run: Run, status: int, killed: bool, outlives: bool) -> None:
+    """behave has ended before its run was over, and nobody asked it to: that is no interruption, but a trouble."""
+    what = f"behave {'was killed' if killed else 'ended too early'}, with status {status}"
+    if outlives:
+        what += "; the faults that it had injected may still be there: ./accept heal undoes what is left"
+    say(what)
+    Journal(run.journal).trouble(what)
 
 
 def as_variables(given: Mapping[str, Any]) -> dict[str, str]:

@@ -76,7 +76,10 @@ Try = Callable[[Episode, str], Tried]
 
 
 def explore(options: ExploreOptions, arguments: Sequence[str]) -> int:
-    """Explore until the time is over or something broke; returns the exit status, 0 if every episode held."""
+    """Explore until the time is over or something broke.
+
+    Returns the exit status: 0 if every episode held that could be judged, and at least half of all could.
+    """
     if options.cluster is not None:
         clusters.continue_inside(options.cluster, ["explore", *arguments])
     with ExitStack() as cleanup, sigterm_interrupts():
@@ -133,9 +136,11 @@ def conclude(tried: Sequence[Tried], runner: "_Runner", seed: int, end: float) -
     broken = next((one for one in tried if one.broke), None)
     judged = [one for one in tried if one.verdict in (Verdict.PASSED, Verdict.BROKEN)]
     if broken is None:
+        enough = len(judged) >= max(1, len(tried) / 2)
         held = "every invariant held in them" if judged else "so nothing is known"
-        out.print(f"{len(judged)} of {counted(len(tried), 'episode')} could be judged; {held}", markup=False)
-        return PASSED if judged else NOTHING_JUDGED
+        few = ", which are too few for a verdict" if judged and not enough else ""
+        out.print(f"{len(judged)} of {counted(len(tried), 'episode')} could be judged; {held}{few}", markup=False)
+        return PASSED if enough else NOTHING_JUDGED
     out.print(f"broken: {broken.reason}", markup=False, soft_wrap=True, style="red")
     if runner.healthy():
         broken = shortest(runner, broken, seed, end)

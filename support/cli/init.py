@@ -25,6 +25,9 @@ _NO_ADDRESS = (
 )
 
 
+_PLACES_OF_REDIS = frozenset({"redis_host", "redis_port", "redis_url", "redis_sentinels"})
+
+
 def given_settings(address: str | None, said: Mapping[str, Any]) -> Settings:
     """What the user said on the command line and in the environment; asked for, if somebody is at the terminal.
 
@@ -54,9 +57,10 @@ def _asked_for(settings: Settings) -> dict[str, Any]:
         found["ruvector_user"] = _asked("The application's role", settings.ruvector_user)
     if "ruvector_password" not in given:
         found["ruvector_password"] = _asked("Its password", "", hidden=True) or None
-    if not given & {"redis_host", "redis_port"} and (redis := _asked("Address of Redis (empty: none)", "")):
+    if not given & _PLACES_OF_REDIS and (redis := _asked("Address of Redis (empty: none)", "")):
         found |= targets.redis_of_place(redis)
-        found["redis_password"] = _asked("Its password (empty: none)", "", hidden=True) or None
+        if "redis_url" not in found:  # a URL has the password
+            found["redis_password"] = _asked("Its password (empty: none)", "", hidden=True) or None
     return found
 
 

@@ -21,7 +21,7 @@ from support.cli.clusters import KeptCluster, accept_argv
 from support.cli.console import say
 from support.cli.job_plan import Spread, shuffled
 from support.cli.run_options import RunOptions
-from support.errors import UsageError
+from support.errors import RequirementMissing, UsageError
 from support.reporting.journal import INTERRUPTED, Journal, read
 from support.reporting.scenario import Scenario, Verdict, from_features
 from support.reporting.terminal import Follower
@@ -32,6 +32,8 @@ from support.waiting import NotYet, eventually
 from support.work import SharedWork, Unit
 
 STOP_TIMEOUT = 3.5  # seconds that a job has after Ctrl-C, for its behave and its cluster; the whole program has 5
+_MISSING = "missing"
+"""The file in the folder of the whole run in which a job says what its cluster lacks, although it is required."""
 ROUNDS = 3
 """How often at most jobs are started, to do what others that died have left."""
 
@@ -44,7 +46,10 @@ class Jobs:
         self._spread, self._arguments = spread, arguments
 
     def carry_out(self, run: Run) -> bool:
-        """Run the scenarios. False if Ctrl-C ended it."""
+        """Run the scenarios. False if Ctrl-C ended it.
+
+        Raises RequirementMissing if the clusters lack what the user requires, and so no scenario began.
+        """
         spread = self._spread
         if run.shuffled:
             spread = replace(spread, units=shuffled(spread.units, run.seed))
@@ -53,6 +58,10 @@ class Jobs:
             once = _Round(run, spread, self._arguments)
             if not once.carry_out():
                 return False
+            if missing := _missing(run):  # from further clusters, which are like these ones
+                if read(run.journal).selected:
+                    break
+                raise RequirementMissing(missing)
             left = _left(spread.units, run)
             if not left or not once.any_failed:
                 break
@@ -96,6 +105,12 @@ def topology_of(share: Run, number: int | str) -> str:
     The report needs it to mask the passwords, also if the job was killed.
     """
     return f"topology-{share.directory.name}-{number}.json"
+
+
+def _missing(run: Run) -> str:
+    """What the user requires and a job's cluster lacks; empty if that has happened to none."""
+    file = run.directory / _MISSING
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def _fewest(units: tuple[Unit, ...], spread: Spread) -> Spread:
@@ -269,7 +284,11 @@ def run_share(options: RunOptions, file: Path) -> int:
         attendance = cleanup.enter_context(work.attendance())
         tested = Clusters(options, KeptCluster(run.directory), booted=keep, progress=_silent)
         cleanup.callback(tested.end)
-        require(options, tested.current.topology)
+        try:
+            require(options, tested.current.topology)
+        except RequirementMissing as missing:
+            (whole / _MISSING).write_text(str(missing), encoding="utf-8")
+            raise
         completed = run_to_the_end(options, run, tested)
         if completed and work.runs_alone(run.workers is not False) and attendance.stay():
             attendance.await_others()

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from pathlib import Path
 
 from support import own_folder
@@ -18,8 +19,9 @@ from support.cli.steps import all_steps, columns_of
 from support.cli.suites import SMOKE, Selection
 from support.engine.limits import Stated, complaints, stated_by
 from support.errors import UsageError
+from support.places import as_seen
 from support.reporting.promises import listed
-from support.reporting.scenario import EPICS, SEVERITIES
+from support.reporting.scenario import EPICS, SEVERITIES, from_features
 from support.target.capabilities import CAPABILITIES
 from support.vocabulary import OWN, suggestion
 
@@ -57,8 +59,11 @@ class LintFinding:
 
 
 def require_sound(selection: Selection, plan: DryRun, limits: Mapping[str, float]) -> None:
-    """Raises UsageError with a line for each mistake in the selected scenarios, and in the user's limits."""
-    found = [str(one) for one in (*step_findings(plan), *_tag_findings(plan.scenarios))]
+    """Raises UsageError with a line for each mistake in the selected scenarios, and in the user's limits.
+
+    Scenarios with the same title in one file are a mistake, too: the reports could not tell them apart.
+    """
+    found = [str(one) for one in (*step_findings(plan), *_tag_findings(plan.scenarios), *_equal(plan.scenarios))]
     if not found and limits:
         paths = (str(FEATURES), *_own_features(), *(path for path in selection.paths if not _is_below_features(path)))
         found += complaints(limits, limits_by_id(dry_run([path for path in paths if Path(path).exists()]).scenarios))
@@ -146,6 +151,31 @@ def _tag_findings(scenarios: Iterable[Planned]) -> Iterator[LintFinding]:
             for id in sorted(scenario.ids - ids):
                 text = f"@id.{id} is not in the list of promises{_meant(f'id.{id}', [f'id.{one}' for one in ids])}"
                 yield LintFinding.at(scenario.location, text)
+
+
+def _equal(scenarios: Iterable[Planned]) -> Iterator[LintFinding]:
+    """Scenarios that the reports could not tell apart: the verdict on one would hide that on the other."""
+    texts, first = dict[Path, list[str]](), dict[tuple[str, str, tuple[str, ...]], tuple[Path, int]]()
+    for scenario in scenarios:
+        name, _, line = scenario.location.rpartition(":")
+        file, number = Path(name).resolve(), int(line)
+        if file not in texts:
+            texts[file] = file.read_text(encoding="utf-8").splitlines()
+        row = _row(texts[file], number)
+        place = first.setdefault((from_features(file), scenario.name, row), (file, number))
+        if place != (file, number):
+            what = f"the same row of {scenario.name!r}" if row else f"the title {scenario.name!r}"
+            text = f"{what} is already used at {as_seen(place[0])}:{place[1]}, and reports could not tell the two apart"
+            yield LintFinding.at(scenario.location, text)
+
+
+def _row(lines: Sequence[str], number: int) -> tuple[str, ...]:
+    """The headings and the cells of an outline's row, by its line, as they are written; empty for a plain scenario."""
+    if not lines[number - 1].lstrip().startswith("|"):
+        return ()
+    above = takewhile(lambda line: not line or line.startswith(("|", "#")), map(str.strip, lines[number - 1 :: -1]))
+    rows = [line for line in above if line.startswith("|")]
+    return tuple(" ".join(line.split()) for line in (rows[-1], rows[0]))
 
 
 def _listed() -> frozenset[str]:

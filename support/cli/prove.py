@@ -5,12 +5,13 @@ claimed, and appends its results to one file. In a second round a single process
 what measures speed, and once more what was inconclusive.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from support.cli.paths import FEATURES, REPORT, RESULTS, STATE
 from support.cli.proof_basis import basis_of, claim_done, require_continuable
 from support.cli.prove_share import STYLES, TRUST, PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
 from support.cli.prover import Prover
-from support.cli.report import JOURNAL, knowledge
+from support.cli.report import JOURNAL, knowledge, one_at_a_time
 from support.embedded import programs
 from support.errors import AcceptError, UsageError
 from support.reporting import journal
@@ -108,6 +109,7 @@ def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
     begun = time.monotonic()
     claims = (STATE / f"claims-{new_id()}").absolute()
     with ExitStack() as cleanup:
+        cleanup.enter_context(_only_proof())
         cleanup.enter_context(sigterm_interrupts())
         cleanup.callback(shutil.rmtree, claims, ignore_errors=True)
         _begin(options, chosen, claims)
@@ -126,6 +128,18 @@ def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
             conclude(TRUST, time.monotonic() - begun)
             raise
         return conclude(TRUST, time.monotonic() - begun) or ended
+
+
+@contextmanager
+def _only_proof() -> Iterator[None]:
+    """Raises UsageError if another proof is going on in the same folder: both note what they find in one file."""
+    STATE.mkdir(parents=True, exist_ok=True)
+    with (STATE / "prove.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError("another proof is going on here: wait for its end, or use another folder") from None
+        yield
 
 
 def _begin(options: ProveOptions, chosen: Sequence[Sabotage], claims: Path) -> None:
@@ -347,7 +361,7 @@ def conclude(results: Path, seconds: float) -> int:
 def _link_from_dashboard() -> None:
     """Render the report of the last run again, if there is one, so that it links to the trust matrix."""
     if JOURNAL.exists() and RESULTS.exists():
-        with suppress(AcceptError, OSError, ValueError):
+        with suppress(AcceptError, OSError, ValueError), one_at_a_time():
             render(RESULTS, journal.read(JOURNAL), REPORT, in_history=True, knowledge=knowledge())
 
 

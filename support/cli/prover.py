@@ -1,6 +1,5 @@
 """Sabotages one cluster, and runs the scenarios that must notice."""
 
-import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from support.hosts.processors import busy_machine
 from support.reporting.journal import RunRecord, read
 from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.trust import NOT_TRIED, HealthyRun, Heard, Proof
-from support.run import begin_run
+from support.run import begin_run, forget
 from support.sabotage.catalogue import PART_OF
 from support.sabotage.damage import SILENCE, Damage
 from support.sabotage.sabotage import Notice, Sabotage
@@ -97,6 +96,8 @@ class Prover:
             if one.verdict is not Verdict.INCONCLUSIVE
         ]
         alarms += [f"{one.name}: it did not finish" for one in record.without_verdict]
+        if (selected := len(record.selected)) < len(scenarios):
+            alarms.append(f"the run: {len(scenarios) - selected} of {len(scenarios)} scenarios did not begin")
         alarms += [f"the run: {one.message}" for one in record.troubles]
         destructive = sum(one.is_destructive for one in scenarios)
         unhealthy = self._still_unhealthy() if destructive else []
@@ -136,7 +137,7 @@ class Prover:
             behave_process.run(behave, sabotage.variables if sabotage else {}, self.log)
             return read(run.journal)
         finally:
-            shutil.rmtree(run.directory, ignore_errors=True)
+            forget(run.directory, notes=False)
 
     def _still_unhealthy(self) -> list[str]:
         """Why the cluster is not healthy after a sabotage. Removes data that the scenarios could not remove."""

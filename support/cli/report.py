@@ -6,8 +6,11 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from pydantic import SecretStr
 
 from support import own_folder
 from support.cli.console import complain, out, say
@@ -20,11 +23,12 @@ from support.reporting.installing import install_renderer, install_renderer_mean
 from support.reporting.metrics import Publisher
 from support.reporting.pages import printing
 from support.reporting.pages.site import DASHBOARD, Knowledge
-from support.reporting.rendering import conclude
+from support.reporting.rendering import JUNIT, conclude, conclude_failure
 from support.reporting.summary import append_markdown
 from support.run import Run
 from support.settings import Settings
 from support.target.topology import Topology
+from support.waiting import describe
 
 TRUST = STATE / "trust.jsonl"
 """What `accept prove` found last."""
@@ -36,6 +40,13 @@ _OPTIONS_OF_TARGET = (
     *("--target", "--like", "--ports", "--members", "--workers", "--worker-members", "--etcd", "--dcs"),
     *("--sandbox", "--pg-bindir", "--postgres", "--vector"),
 )
+OTHER_OPTIONS = (
+    *("--features", "--require", "--seed", "--repeat", "--jobs", "--share-of", "--metrics", "--pushgateway"),
+    "--pipeline",
+)
+"""Further options of `accept run` that have a value."""
+OTHER_FLAGS = ("--keep", "--coverage", "--watch", "--plan", "--commands", "--shuffle", "--rerun", "--fail-on-flaky")
+"""Its further options without one. From the first unknown option on, all other words are for behave."""
 JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last reported run. It lies among the results, so that they are all another machine needs."""
 
@@ -43,6 +54,12 @@ JOURNAL = RESULTS / merging.JOURNAL
 def prepare() -> None:
     """Begin to install the renderer if it is missing. Without it, only the page by Allure is missing."""
     install_renderer_meanwhile(say)
+
+
+def forget_verdicts() -> None:
+    """Remove the last run's file for CI servers: whatever becomes of the next run, it has other verdicts."""
+    with _hiding_no_verdict(f"the last run's {JUNIT} cannot be removed"):
+        (REPORT / JUNIT).unlink(missing_ok=True)
 
 
 def knowledge() -> Knowledge:
@@ -77,32 +94,76 @@ def options_of_target(arguments: Sequence[str]) -> str:
 
 def selection_of(arguments: Sequence[str]) -> str:
     """The suites, feature files, tags and names among the arguments of `accept run`, as a shell reads them."""
-    words, kept = list(arguments), list[str]()
+    words, kept, of_behave = list(arguments), list[str](), False
     while words:
         word = words.pop(0)
         name, equals, _ = word.partition("=")
         if name in _SELECTING and (equals or words):
             kept.append(shlex.quote(word) if equals else f"{name} {shlex.quote(words.pop(0))}")
-        elif name in _OPTIONS_OF_TARGET and not equals:
-            del words[:1]
-        elif word in SUITES or re.search(r"\.feature(:\d+)*$", word):
+        elif name in (*_OPTIONS_OF_TARGET, *OTHER_OPTIONS):
+            del words[: 0 if equals else 1]
+        elif name.startswith("-"):
+            of_behave = of_behave or name not in (*_FLAGS_OF_TARGET, *OTHER_FLAGS)
+        elif not of_behave and (word in SUITES or re.search(r"\.feature(:\d+)*$", word)):
             kept.append(shlex.quote(word))
     return " ".join(kept)
 
 
-def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher) -> int:
+def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher, in_history: bool = False) -> int:
     """Report on a run, keep its results and journal as the last ones, and return the exit status.
 
-    The passwords of `topologies` are masked everywhere.
+    The passwords of `topologies` are masked everywhere. `in_history`: the history of runs has this one already.
     """
     redactor = Redactor([secret for topology in topologies for secret in topology.secrets])
     if run.journal.exists():
         options, selection = (redactor.mask(of(sys.argv[1:])) for of in (options_of_target, selection_of))
-        journal.Journal(run.journal).asked(options, selection)
-    known = knowledge()
-    status = conclude(run.journal, run.results, REPORT, redactor, out, publisher=publisher, knowledge=known)
-    keep(run.journal, run.results)
+        with _hiding_no_verdict("how this run was called cannot be written down"):
+            journal.Journal(run.journal).asked(options, selection)
+    return _concluded(run.journal, run.results, redactor, publisher, in_history)
+
+
+def of_failure(run: Run, error: BaseException, settings: Settings) -> None:
+    """Report on a run that could not begin, or not go on: the report on the run before is not on this one."""
+    secrets = [one.get_secret_value() for _, one in settings if isinstance(one, SecretStr)]
+    redactor, written = Redactor(secrets), journal.Journal(run.journal)
+    with _hiding_no_verdict("no report"):
+        if not journal.read(run.journal).selected:
+            written.begin(())
+        written.trouble(redactor.mask(describe(error)))
+        written.close()
+        with one_at_a_time():
+            conclude_failure(run.journal, run.results, REPORT, redactor, knowledge())
+            keep(run.journal, run.results)
+
+
+def _concluded(kept: Path, results: Path, redactor: Redactor, publisher: Publisher, in_history: bool = False) -> int:
+    """Report, keep journal and results as the last ones, and return the exit status."""
+    with one_at_a_time():
+        status = conclude(
+            kept, results, REPORT, redactor, out, in_history=in_history, publisher=publisher, knowledge=knowledge()
+        )
+        with _hiding_no_verdict(f"the results cannot be kept in {RESULTS}"):
+            keep(kept, results)
     return status
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """A lock orders runs that end at the same time: otherwise the pages could be of one, and the results of another."""
+    with ExitStack() as order:
+        with _hiding_no_verdict("runs that end at the same time cannot wait for one another"):
+            STATE.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(order.enter_context((STATE / "report.lock").open("w")), fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _hiding_no_verdict(trouble: str) -> Iterator[None]:
+    """What cannot be written, as on a full disk, is told, and the exit status is that of the verdicts."""
+    try:
+        yield
+    except (OSError, shutil.Error) as error:
+        complain(f"{trouble}: {describe(error)}")
 
 
 def report(folders: Sequence[Path], settings: Settings, summary: Path | None = None, pdf: bool = False) -> int:
@@ -127,9 +188,10 @@ def report(folders: Sequence[Path], settings: Settings, summary: Path | None = N
 def _of_last_run(publisher: Publisher) -> int:
     if not JOURNAL.exists():
         raise UsageError("there is no run to report on yet; start one with ./accept run")
-    return conclude(
-        JOURNAL, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher, knowledge=knowledge()
-    )
+    with one_at_a_time():
+        return conclude(
+            JOURNAL, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher, knowledge=knowledge()
+        )
 
 
 def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
@@ -140,9 +202,7 @@ def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
         kept, results = Path(name, merging.JOURNAL), Path(name, "results")
         merging.write(merging.merged(parts), kept)
         merging.collect(parts, results)
-        status = conclude(kept, results, REPORT, Redactor(), out, publisher=publisher, knowledge=knowledge())
-        keep(kept, results)
-    return status
+        return _concluded(kept, results, Redactor(), publisher)
 
 
 def _print() -> None:
@@ -162,12 +222,17 @@ def _summarize(file: Path) -> None:
 
 
 def keep(kept: Path, results: Path) -> None:
-    """Keep journal and results as those of the last run. A lock orders two runs that end at the same time."""
-    with (STATE / "journal.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        shutil.rmtree(RESULTS, ignore_errors=True)
-        RESULTS.mkdir()
-        if results.exists():
-            shutil.copytree(results, RESULTS, dirs_exist_ok=True)
-        if kept.exists():
-            shutil.copyfile(kept, JOURNAL)
+    """Keep journal and results as those of the last run. Raises OSError or shutil.Error.
+
+    The folder itself stays: it may be a mount, or a link to another place.
+    """
+    RESULTS.mkdir(exist_ok=True)
+    for path in RESULTS.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    if kept.exists():
+        shutil.copyfile(kept, JOURNAL)
+    if results.exists():
+        shutil.copytree(results, RESULTS, dirs_exist_ok=True)

@@ -17,9 +17,9 @@ from support.cli.jobs import Jobs
 from support.cli.run_options import RunOptions
 from support.cli.suites import Selection
 from support.embedded import programs
-from support.errors import AcceptError
+from support.errors import AcceptError, RequirementMissing
 from support.reporting import steadiness
-from support.reporting.journal import NOTHING_JUDGED, Journal, RunRecord, read
+from support.reporting.journal import BROKEN, INTERRUPTED, NOTHING_JUDGED, PASSED, Journal, read
 from support.reporting.metrics import Publisher
 from support.reporting.rendering import HISTORY
 from support.reporting.scenario import Scenario
@@ -30,6 +30,8 @@ from support.target.topology import Topology
 from support.vocabulary import counted
 from support.waiting import NotYet, eventually
 
+_WORST_FIRST = (BROKEN, INTERRUPTED, NOTHING_JUDGED, PASSED)
+"""The exit statuses of runs."""
 _STOPPED = "stopped; this is what was done so far:"
 
 
@@ -73,6 +75,7 @@ def run(options: RunOptions, arguments: Sequence[str] = ()) -> int:
     With one embedded cluster everything after its boot happens inside its sandbox. `arguments` are the command line,
     for the further processes of this program that several clusters need.
     """
+    report.forget_verdicts()
     planned = _planned(options.selection, options.settings)
     clusters.sweep()
     report.prepare()
@@ -80,13 +83,13 @@ def run(options: RunOptions, arguments: Sequence[str] = ()) -> int:
     say(f"{counted(len(planned), 'scenario')}; seed {run.seed} (--seed {run.seed} repeats the random choices)")
     with Publisher(options.settings) as publisher, ExitStack() as cleanup, behave_process.sigterm_interrupts():
         cleanup.callback(_forget, run)
-        with _failure_published(publisher):
+        with _failure_published(publisher, run, options.settings):
             spread = _spread(options, planned)
         if len(spread.clusters) > 1:
             say(f"on {spread}")
             return _conclude(options, run, Jobs(spread, arguments), publisher)
         place = clusters.named(f"run-{run.id}") if options.keep else KeptCluster(run.directory)
-        with _failure_published(publisher):
+        with _failure_published(publisher, run, options.settings):
             one = _OneCluster(options, place, *spread.clusters)
             cleanup.callback(one.clusters.end)
             require(options, one.clusters.current.topology)
@@ -99,7 +102,9 @@ def _conclude(
     """Carry out the run, and report on it. `place` is that of the cluster if there is only one."""
     if options.repeat > 1:
         return _repeat(options, run, means, publisher)
-    completed = means.carry_out(run) and (not options.rerun or _rerun(run, means))
+    with _failure_published(publisher, run, options.settings):
+        completed = means.carry_out(run)
+    completed = completed and (not options.rerun or _rerun(run, means))
     if not completed:
         say(_STOPPED)
     if isinstance(means, Jobs) or place is None:
@@ -120,6 +125,8 @@ def _spread(options: RunOptions, planned: Sequence[Planned]) -> Spread:
         provide_citus(options.settings, Progress())
     if "ruvector" in options.required:
         with_ruvector(options.settings)
+    if options.settings.accept_workers == 0 and (shards := sorted(options.required & SHARDS)):
+        raise RequirementMissing(f"{', '.join(shards)} is required, but --workers 0 asks for no worker groups")
     found = programs.find(bindir_of(options.settings, Progress()), Progress(), given=options.settings.accept_programs)
     asked_for_shards = bool(options.required & SHARDS) and not any(map(job_plan.needs_workers, planned))
     kinds = options.settings.accept_workers is None and not found.missing.citus and not asked_for_shards
@@ -151,35 +158,50 @@ def _forget(run: Run) -> None:
 
 
 @contextmanager
-def _failure_published(publisher: Publisher) -> Iterator[None]:
-    """Publish metrics for a run that cannot begin, too, since alerts rely on them."""
+def _failure_published(publisher: Publisher, run: Run, settings: Settings) -> Iterator[None]:
+    """Report on a run that cannot begin or go on, too, and publish its metrics, since alerts rely on them."""
     try:
         yield
     except Exception as error:
         status = error.exit_status if isinstance(error, AcceptError) else NOTHING_JUDGED
-        for line in publisher.publish(RunRecord(), status):
+        for line in publisher.publish(read(run.journal), status):
             say(line)
+        report.of_failure(run, error, settings)
         raise
 
 
 def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publisher: Publisher) -> int:
-    """Run several times, and print which verdicts differ. Returns 1 if any does."""
-    records, statuses = [], []
-    for number in range(options.repeat):
-        run = first if number == 0 else _begin(options, first.seed + number)
-        say(f"run {number + 1} of {options.repeat}, seed {run.seed}")
-        completed = means.carry_out(run)
-        if not completed:
-            say(_STOPPED)
-        statuses.append(report.of_run(run, means.topologies(run), publisher))
-        records.append(read(run.journal))
-        shutil.rmtree(run.results, ignore_errors=True)
-        if number:
-            _forget(run)
-        if not completed:
-            break
-    steady = steadiness.show(records, out)
-    return max(statuses) if steady else max(1, *statuses)
+    """Run several times, and print which verdicts differ. Returns 1 if any does.
+
+    The report that stays is that of the worst run, of equals the last.
+    """
+    records, worst, worst_status = [], first, PASSED
+    with ExitStack() as cleanup:
+        for number in range(options.repeat):
+            run = first if number == 0 else _begin(options, first.seed + number)
+            if number:
+                cleanup.callback(_forget, run)
+            say(f"run {number + 1} of {options.repeat}, seed {run.seed}")
+            completed = means.carry_out(run)
+            if not completed:
+                say(_STOPPED)
+            status = report.of_run(run, means.topologies(run), publisher)
+            records.append(read(run.journal))
+            if number == 0 or _WORST_FIRST.index(status) <= _WORST_FIRST.index(worst_status):
+                over, worst, worst_status = worst, run, status
+            else:
+                over = run
+            if over is not worst:
+                shutil.rmtree(over.results, ignore_errors=True)
+                if over is not first:
+                    _forget(over)
+            if not completed:
+                break
+        if worst is not run:
+            say(f"the report is that of the run with seed {worst.seed}, the worst one:")
+            report.of_run(worst, means.topologies(worst), publisher, in_history=True)
+        shutil.rmtree(worst.results, ignore_errors=True)
+    return worst_status if steadiness.show(records, out) else BROKEN
 
 
 def _rerun(run: Run, means: _OneCluster | Jobs) -> bool:

@@ -66,6 +66,16 @@ class Flow:
         return Flow(self.sent + other.sent, self.arrived + other.arrived, min(times, default=None))
 
 
+@dataclass(frozen=True)
+class Clock:
+    """What a host's clock shows, compared with the clock of the machine that runs the suite."""
+
+    zone: float | None = None
+    """Seconds east of UTC; None: the time zone of that machine."""
+    ahead: float = 0.0
+    """Seconds that it is ahead."""
+
+
 class Log(Protocol):
     """What a program has logged."""
 
@@ -172,6 +182,10 @@ class SiteHost(Protocol):
 
     def logs(self) -> Mapping[str, Log]:
         """The logs of its programs that can be read, by name."""
+
+    @property
+    def clock(self) -> Clock:
+        """By which its logs are dated. Where it cannot be asked, that of the machine that runs the suite."""
 
 
 class SiteNetwork(Protocol):

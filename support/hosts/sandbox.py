@@ -17,7 +17,7 @@ from typing import Any
 
 from support.errors import NotAvailable, NotInTime, ProcessFailed
 from support.hosts import flows, processes, state
-from support.hosts.interface import Flow, Log, Pair, Running
+from support.hosts.interface import Clock, Flow, Log, Pair, Running
 from support.hosts.rpc import call
 from support.hosts.unsynced import Lost
 from support.waiting import NotYet, eventually
@@ -172,6 +172,11 @@ class Host:
         """See SiteHost."""
         files = {process.log for process in self.processes.values()} | set(self.directory.rglob("*.log"))
         return {file.name: processes.LogFile(file) for file in sorted(files) if file.is_file()}
+
+    @property
+    def clock(self) -> Clock:
+        """See SiteHost: it is this machine's."""
+        return Clock()
 
     def add(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Process:
         """Declare a program of this host without starting it. Declaring it again takes effect at its next start.

@@ -9,7 +9,8 @@ import os
 import platform
 import time
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ CATEGORIES: tuple[dict[str, Any], ...] = (
 )
 """Why a scenario did not pass, worst first; a scenario is in the first one that it matches."""
 TROUBLES = "run-globals.json"
+_OWN_WORDS = ("uuid", "historyId", "testCaseId", "status", "stage", "source", "type", "labels", "format", "state")
+"""The names of what Allure and our pages compare with words of their own, or look up by."""
 
 Result = dict[str, Any]
 
@@ -61,7 +64,7 @@ Result = dict[str, Any]
 def settle(results: Path, record: RunRecord, redactor: Redactor) -> None:
     """Make Allure's results agree with the journal. Settling twice changes nothing more."""
     results.mkdir(parents=True, exist_ok=True)
-    found = _by_key(results.glob("*-result.json"), kept=record.earlier.keys())
+    found = _by_key(raw_results(results), kept=record.earlier.keys())
     for scenario in record.selected:
         *before, (path, result) = found.pop(scenario.key, [(results / f"{uuid.uuid4()}-result.json", {})])
         _write(path, _settled(result, scenario, record.by_key.get(scenario.key), record))
@@ -73,14 +76,28 @@ def settle(results: Path, record: RunRecord, redactor: Redactor) -> None:
     _mask(results, redactor)
 
 
-def _by_key(paths: Iterable[Path], kept: Collection[str]) -> dict[str, list[tuple[Path, Result]]]:
+def raw_results(results: Path) -> Iterator[tuple[Path, Result]]:
+    """Allure's results in a folder, each with its file, as they are now. A file that a kill or a full disk has left
+    incomplete is passed over: the journal has the verdict."""
+    for path in results.glob("*-result.json"):
+        with suppress(ValueError):
+            result = json.loads(path.read_text(encoding="utf-8"))
+            if isinstance(result, dict):
+                yield path, result
+
+
+def started(result: Result) -> int:
+    """When it began, in milliseconds since the epoch; 0 where that is not known."""
+    return int(result.get("start") or 0)
+
+
+def _by_key(raw: Iterable[tuple[Path, Result]], kept: Collection[str]) -> dict[str, list[tuple[Path, Result]]]:
     """The newest result of each scenario, by its key; older ones are removed.
 
     For the keys in `kept` the oldest comes before the newest: Allure shows it as an earlier try.
     """
     found: dict[str, list[tuple[Path, Result]]] = {}
-    results = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths]
-    for path, result in sorted(results, key=lambda one: int(one[1].get("start", 0))):
+    for path, result in sorted(raw, key=lambda one: started(one[1])):
         known = found.setdefault(str(result.get("historyId")), [])
         if len(known) > (str(result.get("historyId")) in kept):
             known.pop()[0].unlink()
@@ -157,9 +174,17 @@ def _mask(results: Path, redactor: Redactor) -> None:
     for path in results.iterdir():
         if path.is_file():
             content = path.read_bytes()
-            masked = redactor.mask_bytes(content)
+            masked = _masked(path, content, redactor)
             if masked != content:
                 path.write_bytes(masked)
+
+
+def _masked(path: Path, content: bytes, redactor: Redactor) -> bytes:
+    """What Allure reads stays JSON, with its own words, whatever the password is: a number, or "pass"."""
+    if path.suffix == ".json":
+        with suppress(ValueError):
+            return redactor.mask_json(content.decode(), but=_OWN_WORDS).encode()
+    return redactor.mask_bytes(content)
 
 
 def write_facts(results: Path, record: RunRecord) -> None:

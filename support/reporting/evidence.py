@@ -4,7 +4,7 @@ No password stays in any of it."""
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -16,8 +16,8 @@ import allure
 
 from support import sql
 from support.errors import AcceptError, NotAvailable
-from support.hosts.interface import Log, SiteHost, of_each_log
-from support.reporting.log_events import moment_of, notable
+from support.hosts.interface import Clock, Log, LogName, SiteHost, of_each_log
+from support.reporting.log_events import HERE, moment_of, notable, told
 from support.reporting.scenario import Incident, Measure
 from support.sql import sent_since
 from support.target import citus, haproxy
@@ -27,8 +27,10 @@ from support.waiting import describe
 
 LONGEST = 400
 """Lines. The end of a log is worth more than its beginning."""
+_LATEST = 10  # lines of a log that are shown if none is of the time asked for
 _READ = 512 * 1024  # bytes at the end of the file
 _EARLIER = 1.0  # seconds; the stamps are whole seconds
+_WORDS_OF_PAGES = ("format", "state")  # of a timeline
 MASK = "••••••"
 
 SHORTEST = 4
@@ -47,6 +49,24 @@ class Redactor:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text
+
+    def mask_json(self, document: str, but: Collection[str] = ()) -> str:
+        """The same for a JSON document, which stays one: only its strings are masked, and no number or name.
+
+        `but` has the names of values that stay as they are. Raises ValueError if it is no JSON document.
+        """
+        if self.mask(document) == document:
+            return document
+        return json.dumps(self._masked(json.loads(document), frozenset(but)), ensure_ascii=False)
+
+    def _masked(self, value: Any, but: frozenset[str]) -> Any:
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, list):
+            return [self._masked(one, but) for one in value]
+        if isinstance(value, dict):
+            return {name: one if name in but else self._masked(one, but) for name, one in value.items()}
+        return value
 
     def mask_bytes(self, content: bytes) -> bytes:
         """The same for the content of any file."""
@@ -95,17 +115,24 @@ class Evidence:
 
     def attach_json(self, name: str, facts: Any) -> None:
         """Attach facts as JSON."""
-        text = self._redactor.mask(json.dumps(facts, indent=2, default=str))
-        allure.attach(text, name=name, attachment_type=allure.attachment_type.JSON)
+        masked = json.loads(self._redactor.mask_json(json.dumps(facts, default=str)))
+        allure.attach(json.dumps(masked, indent=2), name=name, attachment_type=allure.attachment_type.JSON)
 
     def attach_data(self, name: str, document: str) -> None:
         """Attach a JSON document as it is, for the pages of the report."""
-        allure.attach(self._redactor.mask(document), name=name, attachment_type=allure.attachment_type.JSON)
+        masked = self._redactor.mask_json(document, but=_WORDS_OF_PAGES)
+        allure.attach(masked, name=name, attachment_type=allure.attachment_type.JSON)
 
     def attach_lines(self, name: str, text: str, extension: str = "jsonl") -> None:
         """Attach lines of JSON, compressed: there can be megabytes of them."""
-        packed = gzip.compress(self._redactor.mask(text).encode())
+        packed = gzip.compress("\n".join(map(self._masked_line, text.split("\n"))).encode())
         allure.attach(packed, name=name, attachment_type="application/gzip", extension=f"{extension}.gz")
+
+    def _masked_line(self, line: str) -> str:
+        try:
+            return self._redactor.mask_json(line)
+        except ValueError:  # no JSON, and so nothing that has to stay it
+            return self._redactor.mask(line)
 
     def attach_picture(self, name: str, png: bytes) -> None:
         allure.attach(png, name=name, attachment_type=allure.attachment_type.PNG)
@@ -142,11 +169,13 @@ def events_since(cluster: Cluster, since: float, until: float) -> list[tuple[flo
     """
     if not cluster.topology.reaches_hosts:
         return []
-    found = of_each_log(
-        cluster.site,
-        lambda name, log: list(notable(written_since(log, since).splitlines(), since, until)),
-        skip=(AcceptError,),
-    )
+    hosts = cluster.site.hosts
+
+    def read(name: LogName, log: Log) -> list[tuple[float, str]]:
+        clock = hosts[name[0]].clock
+        return list(notable(written_since(log, since, clock).splitlines(), since, until, clock))
+
+    found = of_each_log(cluster.site, read, skip=(AcceptError,))
     return [(moment, host, words) for (host, _), lines in found.items() for moment, words in lines]
 
 
@@ -162,7 +191,8 @@ def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
 
 
 def _logs(host: SiteHost, since: float) -> str:
-    return "\n\n".join(f"{name}\n{written_since(log, since)}" for name, log in sorted(host.logs().items()))
+    clock, logs = host.clock, sorted(host.logs().items())
+    return told(clock) + "\n\n".join(f"{name}\n{written_since(log, since, clock)}" for name, log in logs)
 
 
 def _patroni(cluster: Cluster) -> str:
@@ -258,26 +288,28 @@ def _plan(cluster: Cluster, statement: str) -> str:
         return f"no plan: {describe(refused)}"
 
 
-def written_since(log: Log, moment: float) -> str:
+def written_since(log: Log, moment: float, clock: Clock = HERE) -> str:
     """The lines of a log written since `moment` (seconds since the epoch); its last lines where none has a date.
 
-    A line without a date belongs to the one above it.
+    A line without a date belongs to the one above it. `clock` is that of the log's host.
     """
     try:
         lines = log.last(_READ).splitlines()
     except OSError as error:
         return f"(cannot be read: {error.strerror})"
-    window = _window(lines, moment - _EARLIER)
+    window, note = _window(lines, moment - _EARLIER, clock), ""
     if not window:
-        return "(nothing was written during the scenario)"
-    left_out = f"(the first {len(window) - LONGEST} lines are left out)\n" if len(window) > LONGEST else ""
-    return left_out + "\n".join(window[-LONGEST:])
+        if not lines:
+            return "(it is empty)"
+        window, note = lines[-_LATEST:], "(no line is dated in the time of the scenario; these are the last ones)\n"
+    elif len(window) > LONGEST:
+        note = f"(the first {len(window) - LONGEST} lines are left out)\n"
+    return note + "\n".join(window[-LONGEST:])
 
 
-def _window(lines: Iterable[str], moment: float) -> list[str]:
-    lines = list(lines)
+def _window(lines: Sequence[str], moment: float, clock: Clock) -> Sequence[str]:
     for number, line in enumerate(lines):
-        stamp = moment_of(line)
+        stamp = moment_of(line, clock)
         if stamp is not None and stamp >= moment:
             return lines[number:]
-    return [] if any(moment_of(line) is not None for line in lines) else lines
+    return [] if any(moment_of(line, clock) is not None for line in lines) else lines

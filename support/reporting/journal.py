@@ -2,13 +2,14 @@
 come from it.
 
 JSON lines, appended one by one, so that kill -9 loses nothing that was written, and so that several processes can write
-the journal of one run. A reader ignores a last line that is incomplete."""
+the journal of one run. A reader ignores lines that are incomplete."""
 
+import errno
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,15 @@ class Journal:
         self._write("result", **_RESULT.dump_python(result, mode="json"))
 
     def rerun(self, results: Sequence[ScenarioResult]) -> None:
-        """These will run once more. Their next verdict counts; the earlier one is kept."""
+        """These will run once more. Their next verdict counts, if it is one; the earlier one is kept.
+
+        What was broken stays so unless the rerun judged it anew: being inconclusive, skipped or an error says nothing.
+        """
         self._write("rerun", keys=[result.scenario.key for result in results])
 
     def alone(self, results: Sequence[ScenarioResult]) -> None:
-        """These will run once more, alone on the machine. Their next verdict counts; the earlier one is kept.
+        """These will run once more, alone on the machine. Their next verdict counts, unless they are then skipped; the
+        earlier one is kept.
 
         Unlike those that are rerun they are not flaky: what is slow beside other clusters says little about any of
         them.
@@ -105,17 +110,23 @@ class Journal:
         """The run is over. `interrupted`: its user stopped it."""
         self._write("end", at=_now(at), interrupted=interrupted)
 
-    def close(self) -> None:
-        """All processes of the run have ended: mark those that could not do so themselves as over."""
+    def close(self) -> int:
+        """All processes of the run have ended: mark those that could not do so themselves as over, and count them."""
         events = [one["event"] for one in _events(self.path)]
-        for _ in range(events.count("begin") - events.count("end")):
+        crashed = events.count("begin") - events.count("end")
+        for _ in range(crashed):
             self.end()
+        return crashed
 
     def _write(self, event: str, **facts: Any) -> None:
-        line = json.dumps({"event": event, **facts}) + "\n"
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        line = json.dumps({"event": event, **facts}).encode() + b"\n"
+        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, line.encode())
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                line = b"\n" + line  # the line before is incomplete, and must not spoil this one
+            if (written := os.write(descriptor, line)) < len(line):
+                raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes could be written", str(self.path))
         finally:
             os.close(descriptor)
 
@@ -202,6 +213,16 @@ class RunRecord:
         return tuple(one for one in self.of(Verdict.PASSED) if one.scenario.key in self.earlier)
 
     @property
+    def disturbed(self) -> bool:
+        """Whether a scenario began that disturbs its cluster, however it ended; it may have injected faults."""
+        return any(
+            "destructive" in one.tags
+            and (one.key in self.started or one.key in self.by_key)
+            and self.verdict_on(one.key) is not Verdict.SKIPPED
+            for one in self.selected
+        )
+
+    @property
     def required_and_missing(self) -> tuple[ScenarioResult, ...]:
         """What was skipped although the user required a capability that it is tagged with."""
         return tuple(one for one in self.of(Verdict.SKIPPED) if self.required.intersection(one.scenario.tags))
@@ -266,8 +287,18 @@ class _Replay:
         result = _RESULT.validate_python(event)
         key = result.scenario.key
         known = self._results.pop(key, result)
-        self._results[key] = known if known.final and not result.final else result
+        self._results[key] = known if known.final and not result.final else self._judged_again(result)
         self._left_out.pop(key, None)
+
+    def _judged_again(self, result: ScenarioResult) -> ScenarioResult:
+        """The result that holds: that of a rerun, or the one before it if the rerun saw less than that did."""
+        key, again = result.scenario.key, "on the rerun"
+        before = self._earlier.get(key)
+        if before is None and result.verdict is Verdict.SKIPPED:
+            before, again = self._crowded.get(key), "alone"
+        if before is None or not before.verdict.failed or not _says_less(result.verdict, before.verdict):
+            return result
+        return replace(before, reason=f"{before.reason}\nand {again}: {result.verdict}: {result.seen}")
 
     def _so_far(self, event: _Event) -> dict[str, ScenarioResult]:
         """The results of the event's scenarios, which will run once more."""
@@ -297,7 +328,7 @@ class _Replay:
             earlier=self._earlier,
             crowded=self._crowded,
             left_out=self._left_out,
-            capabilities=_capabilities(self._begins),
+            capabilities=capabilities(one.get("capabilities", {}) for one in self._begins),
             lost=tuple(first.get("lost", ())),
             fail_on_flaky=any(one.get("fail_on_flaky", False) for one in self._begins),
             options=self._options,
@@ -306,11 +337,16 @@ class _Replay:
         )
 
 
-def _capabilities(begins: Sequence[_Event]) -> dict[str, str]:
-    """Those of all clusters of a run: what one of them has is there."""
+def _says_less(again: Verdict, before: Verdict) -> bool:
+    """Whether the verdict of a rerun is no reason to give up the failure before it."""
+    return again is Verdict.SKIPPED or (before is Verdict.BROKEN and again not in (Verdict.PASSED, Verdict.BROKEN))
+
+
+def capabilities(each: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Those of several clusters, see `RunRecord`: what one of them has is there."""
     found: dict[str, str] = {}
-    for begin in begins:
-        for name, why in begin.get("capabilities", {}).items():
+    for one in each:
+        for name, why in one.items():
             found[name] = why and found.get(name, why)
     return found
 
@@ -342,8 +378,15 @@ def exit_status(record: RunRecord) -> int:
 def _events(path: Path) -> Iterator[_Event]:
     if not path.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            continue
+    for line in path.read_bytes().split(b"\n"):
+        if (event := event_of(line)) is not None:
+            yield event
+
+
+def event_of(line: bytes) -> Mapping[str, Any] | None:
+    """What a line of a journal says; None if it is incomplete."""
+    try:
+        event: Mapping[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return event

@@ -2,9 +2,17 @@
 
 Everything else that the logs hold is evidence, too, but nobody reads it first."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+
+from support.hosts.interface import Clock
+
+HERE = Clock()
+"""The clock of this machine."""
+_CLOCK = "the clock of this host, in seconds: "
 
 _NOTABLE = re.compile(
     r"""
@@ -27,22 +35,49 @@ _NOTABLE = re.compile(
 _ROUTINE = re.compile(
     r"no action\. I am|terminating connection due to administrator command|the database system is (starting|shutting)"
 )
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z|\+00:00| UTC| GMT)?")
+_STAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z| UTC| GMT| ?[+-]\d\d(?::?\d\d)?(?!\d))?")
 _STAMP_OF_REDIS = re.compile(r"\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d)(?:\.(\d+))?")
 _BEGINNING = 60  # characters of a line in which its date stands
 _LONGEST = 220  # characters of a line that are shown
 _PREFIX = re.compile(r"^[\d\-:., TZ+]*(UTC|GMT)?\s*(\[\d+\]\s*)?[:\s]*")
 
 
-def moment_of(line: str) -> float | None:
-    """The date of a line of a log, in seconds since the epoch; local time where it names no zone."""
+def moment_of(line: str, clock: Clock = HERE) -> float | None:
+    """The date of a line of a log, in seconds since the epoch as this machine counts them; None if it has none.
+
+    Where it names no zone, or only by a name such as CET, it is in that of the host's clock.
+    """
     if found := _STAMP.search(line[:_BEGINNING]):
-        stamp = datetime.fromisoformat(found[1])
-        whole = (stamp.replace(tzinfo=UTC) if found[3] else stamp).timestamp()
-        return whole + _fraction(found[2])
+        return _moment(datetime.fromisoformat(found[1]), found[2], clock, found[3])
     if found := _STAMP_OF_REDIS.match(line):
-        return datetime.strptime(found[1], "%d %b %Y %H:%M:%S").timestamp() + _fraction(found[2])
+        return _moment(datetime.strptime(found[1], "%d %b %Y %H:%M:%S"), found[2], clock)
     return None
+
+
+def _moment(stamp: datetime, digits: str | None, clock: Clock, zone: str | None = None) -> float:
+    if zone:
+        stamp = stamp.replace(tzinfo=_zone(zone.strip()))
+    elif clock.zone is not None:
+        stamp = stamp.replace(tzinfo=timezone(timedelta(seconds=clock.zone)))
+    return stamp.timestamp() + _fraction(digits) - clock.ahead
+
+
+def _zone(words: str) -> tzinfo:
+    if words in ("Z", "UTC", "GMT"):
+        return UTC
+    sign, digits = (-1 if words[0] == "-" else 1), words[1:].replace(":", "")
+    return timezone(sign * timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0)))
+
+
+def told(clock: Clock) -> str:
+    """The first line of a text with logs that are dated by another clock than this machine's; see `clock_of`."""
+    return f"{_CLOCK}{json.dumps(asdict(clock))}\n" if clock != HERE else ""
+
+
+def clock_of(text: str) -> Clock:
+    """The clock by which the logs in a text are dated, as `told` has told it."""
+    first, _, _ = text.partition("\n")
+    return Clock(**json.loads(first.removeprefix(_CLOCK))) if first.startswith(_CLOCK) else HERE
 
 
 def is_notable(line: str) -> bool:
@@ -50,10 +85,10 @@ def is_notable(line: str) -> bool:
     return bool(_NOTABLE.search(line)) and not _ROUTINE.search(line)
 
 
-def notable(lines: Iterable[str], since: float, until: float) -> Iterator[tuple[float, str]]:
+def notable(lines: Iterable[str], since: float, until: float, clock: Clock = HERE) -> Iterator[tuple[float, str]]:
     """The notable lines written in that time, each with its moment (seconds since the epoch) and without its date."""
     for line in lines:
-        moment = moment_of(line)
+        moment = moment_of(line, clock)
         if moment is not None and since <= moment <= until and is_notable(line):
             yield moment, _PREFIX.sub("", line).strip()[:_LONGEST]
 

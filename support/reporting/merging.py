@@ -7,14 +7,14 @@ target, can hide what one of them found. A run whose target lacks what a scenari
 the capability was required there.
 """
 
-import json
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from support.reporting.journal import Journal, RunRecord, Trouble, read
+from support.reporting.allure_results import raw_results
+from support.reporting.journal import Journal, RunRecord, Trouble, capabilities, read
 from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.tally import WORST_FIRST
 from support.vocabulary import counted
@@ -53,7 +53,7 @@ def merged(parts: Sequence[Part]) -> RunRecord:
     return RunRecord(
         selected=tuple(selected.values()),
         results=tuple(_result(key, part, parts) for key, part in chosen.items() if key in part.record.by_key),
-        started={key: at for record in records for key, at in record.started.items()},
+        started={key: part.record.started[key] for key, part in chosen.items() if key in part.record.started},
         facts=_facts(parts),
         required=frozenset(one for record in records if record.required_and_missing for one in record.required),
         known_limits=tuple(dict.fromkeys(one for record in records for one in record.known_limits)),
@@ -62,7 +62,7 @@ def merged(parts: Sequence[Part]) -> RunRecord:
         began=min((record.began for record in records if record.began), default=0.0),
         left_out={key: part.record.left_out[key] for key, part in chosen.items() if key in part.record.left_out},
         lost=tuple(sorted({name for record in records for name in record.lost})),
-        capabilities={name: why for record in records for name, why in record.capabilities.items()},
+        capabilities=capabilities(record.capabilities for record in records),
         fail_on_flaky=any(record.fail_on_flaky for record in records),
         earlier={key: part.record.earlier[key] for key, part in chosen.items() if key in part.record.earlier},
         crowded={key: part.record.crowded[key] for key, part in chosen.items() if key in part.record.crowded},
@@ -113,8 +113,8 @@ def collect(parts: Sequence[Part], results: Path) -> None:
         for pattern in ("*-container.json", "*-attachment*"):
             for path in part.results.glob(pattern):
                 shutil.copy(path, results)
-        for path in part.results.glob("*-result.json"):
-            if chosen.get(_key(path)) is part:
+        for path, result in raw_results(part.results):
+            if chosen.get(str(result.get("historyId"))) is part:
                 shutil.copy(path, results)
 
 
@@ -179,11 +179,3 @@ def _troubles(part: Part) -> Iterator[Trouble]:
     if part.record.interrupted:
         missing, all_of_it = len(part.record.without_verdict), len(part.record.selected)
         yield Trouble(f"{part.name}: it was stopped; {missing} of {counted(all_of_it, 'scenario')} without a verdict")
-
-
-def _key(path: Path) -> str:
-    """The key of a result's scenario; empty where the file is incomplete."""
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8")).get("historyId"))
-    except (ValueError, AttributeError):
-        return ""

@@ -110,7 +110,7 @@ def read(path: Path) -> tuple[PastRun, ...]:
     """The runs in a file, the oldest first; lines of another version are left out. None if there is no such file."""
     if not path.exists():
         return ()
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").split("\n")  # a title may hold what else ends a line in Unicode
     return tuple(sorted(_parsed(lines), key=lambda one: one.began))
 
 
@@ -150,7 +150,7 @@ def durations(history: Path) -> Mapping[tuple[str, str], float]:
     """
     found = dict[tuple[str, str], float]()
     with suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
-        for line in history.read_text(encoding="utf-8").splitlines()[-_HISTORY_LINES:]:
+        for line in history.read_text(encoding="utf-8").rstrip("\n").split("\n")[-_HISTORY_LINES:]:
             for result in json.loads(line)["testResults"].values():
                 path, _, name = result["fullName"].partition(": ")
                 if result["status"] == "passed":

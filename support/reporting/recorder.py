@@ -205,6 +205,8 @@ class Recorder:
         self._redactor = redactor or Redactor()
         self._progress = progress or Progress(len(scenarios), None, scenarios, durations(ALLURE_HISTORY))
         self._began: dict[str, float] = {}
+        self._begun: dict[str, float] = {}
+        """The same on the monotonic clock: a clock that is set lengthens and shortens no scenario."""
         self._left_out: set[str] = set()
         self._results: dict[str, ScenarioResult] = {}
         self._troubled = False
@@ -224,7 +226,7 @@ class Recorder:
     def started(self, model: Any) -> None:
         """before_scenario, first of all."""
         scenario = _scenario(model)
-        self._began[scenario.key] = time.time()
+        self._began[scenario.key], self._begun[scenario.key] = time.time(), time.monotonic()
         self._journal.started(scenario)
         self._progress.started(scenario)
 
@@ -311,13 +313,13 @@ class Recorder:
         known_limits: tuple[str, ...] = (),
     ) -> None:
         known = self._results.get(scenario.key)
-        now = time.time()
-        began = known.began if known else self._began.get(scenario.key, now)
+        began = known.began if known else self._began.get(scenario.key, time.time())
+        now = time.monotonic()
         result = ScenarioResult(
             scenario=scenario,
             verdict=judgement.verdict,
             reason=self._redactor.mask(judgement.reason),
-            seconds=known.seconds if known else now - began,
+            seconds=known.seconds if known else now - self._begun.get(scenario.key, now),
             began=began,
             measures=known.measures if known else measures,
             trace=self._redactor.mask(judgement.trace),

@@ -21,7 +21,7 @@ from rich.console import Console
 from support.errors import AcceptError, ProcessFailed
 from support.places import as_seen
 from support.reporting import junit, past
-from support.reporting.allure_results import CATEGORIES, settle
+from support.reporting.allure_results import CATEGORIES, raw_results, settle
 from support.reporting.evidence import Redactor
 from support.reporting.installing import PROGRAM, await_renderer, node_program
 from support.reporting.journal import RunRecord, exit_status, read
@@ -104,6 +104,18 @@ def conclude(
     return status
 
 
+def conclude_failure(journal: Path, results: Path, output: Path, redactor: Redactor, knowledge: Knowledge) -> None:
+    """Write the pages and JUnit's file of a run that could not begin, in place of those of the run before.
+
+    It is no run on record, and Allure has nothing to show. Raises OSError.
+    """
+    record = read(journal)
+    junit.write(record, output / JUNIT)
+    settle(results, record, redactor)
+    (output / ALLURE).unlink(missing_ok=True)
+    site.write_pages(record, results, output, NAME, knowledge, past.read(HISTORY.with_name(past.PAST)))
+
+
 def render(
     results: Path,
     record: RunRecord,
@@ -145,11 +157,12 @@ def _allure_page(results: Path, page: Path, history: Path, append: bool) -> None
 def lighten(results: Path, light: Path) -> None:
     """Copy Allure's results without their large attachments; the scenario links to these."""
     light.mkdir()
+    for path, result in raw_results(results):
+        (light / path.name).write_text(json.dumps(_without_large(result, results)), encoding="utf-8")
     for path in results.iterdir() if results.exists() else ():
         if path.name.endswith("-result.json"):
-            result = json.loads(path.read_text(encoding="utf-8"))
-            (light / path.name).write_text(json.dumps(_without_large(result, results)), encoding="utf-8")
-        elif path.is_file() and ("attachment" not in path.name or path.stat().st_size <= _LARGE):
+            continue
+        if path.is_file() and ("attachment" not in path.name or path.stat().st_size <= _LARGE):
             shutil.copyfile(path, light / path.name)
 
 

@@ -96,9 +96,9 @@ def scenario_of(model: Any) -> Scenario:
 
 
 def from_features(path: PurePath) -> str:
-    """The path of a feature file from `features/` on, if it is below such a folder."""
-    begin = path.parts.index("features") if "features" in path.parts else 0
-    return PurePath(*path.parts[begin:]).as_posix()
+    """The path of a feature file from `features/` on, the nearest folder of that name, if it is below one."""
+    above = [at for at, part in enumerate(path.parts[:-1]) if part == "features"]
+    return PurePath(*path.parts[above[-1] if above else 0 :]).as_posix()
 
 
 def _tags(model: Any) -> Iterator[str]:

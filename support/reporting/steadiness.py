@@ -33,7 +33,7 @@ class VerdictChange:
 
 
 def changes(records: Sequence[RunRecord]) -> tuple[VerdictChange, ...]:
-    """The scenarios on which the runs differ."""
+    """The scenarios on which the runs differ. A run that was stopped says nothing about what it left undone."""
     ends: dict[str, dict[Verdict, Ended]] = {}
     scenarios: dict[str, Scenario] = {}
     for number, record in enumerate(records, 1):
@@ -42,6 +42,8 @@ def changes(records: Sequence[RunRecord]) -> tuple[VerdictChange, ...]:
             result = record.by_key.get(scenario.key)
             evidence = "; ".join([result.reason_in_a_line, *map(str, result.measures)]).strip("; ") if result else ""
             verdict = record.verdict_on(scenario.key)
+            if result is None and (record.interrupted or scenario.key in record.left_out):
+                continue
             ends.setdefault(scenario.key, {}).setdefault(verdict, Ended(number, verdict, evidence))
     return tuple(VerdictChange(scenarios[key], tuple(found.values())) for key, found in ends.items() if len(found) > 1)
 

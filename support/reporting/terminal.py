@@ -4,9 +4,9 @@ On a terminal a view of a few lines moves (see live.py); elsewhere (a CI log) ea
 starts and one when it ends. What matters most is printed last: there it is still visible on a screen, and at the end
 of a truncated log."""
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from support.reporting import obstacles
-from support.reporting.journal import RunRecord
+from support.reporting.journal import RunRecord, event_of
 from support.reporting.live import LiveView
 from support.reporting.past import ALLURE_HISTORY, durations
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
@@ -134,8 +134,9 @@ class Follower:
             added = lines.read()
         whole = added[: added.rfind(b"\n") + 1]
         self._read += len(whole)
-        for line in whole.splitlines():
-            self._show(json.loads(line))
+        for line in whole.split(b"\n"):
+            if (event := event_of(line)) is not None:
+                self._show(event)
 
     def close(self) -> None:
         """Show what is left, and restore the terminal."""
@@ -143,7 +144,7 @@ class Follower:
         if self._progress is not None:
             self._progress.close()
 
-    def _show(self, event: dict[str, Any]) -> None:
+    def _show(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "begin" and self._progress is None:
             self._scenarios = {one.key: one for one in _SCENARIOS.validate_python(event["scenarios"])}
             self._progress = Progress(
@@ -180,7 +181,10 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
         why = f"passed on the rerun; {earlier.verdict} at first: {earlier.reason_in_a_line}"
         yield _entry("flaky", _WARNING, result.scenario.title, why)
     for key, crowded in record.crowded.items():
-        why = f"{record.verdict_on(key)} when it ran alone; beside other clusters: {crowded.reason_in_a_line}"
+        now = record.by_key.get(key)
+        again = now is not None and replace(now, reason=crowded.reason) != crowded
+        alone = f"{record.verdict_on(key)} when it ran alone" if again else "it was to be judged alone, and was not"
+        why = f"{alone}; beside other clusters: {crowded.reason_in_a_line}"
         yield _entry("judged alone", _WARNING, crowded.scenario.title, why)
     for trouble in record.troubles:
         yield _entry("the run", STYLES[Verdict.ERROR], "", " ".join(trouble.message.split()))
@@ -192,7 +196,7 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
 def _at_first(record: RunRecord, result: ScenarioResult) -> str:
     """How a scenario that failed on the rerun as well had failed before, if that differs."""
     first = record.earlier.get(result.scenario.key)
-    if first is None or (first.verdict, first.reason) == (result.verdict, result.reason):
+    if first is None or (first.verdict is result.verdict and result.reason.startswith(first.reason)):
         return ""
     return f" (on the rerun; {first.verdict} at first: {first.reason_in_a_line})"
 

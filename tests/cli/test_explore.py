@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from support.cli.behave_process import dry_run
 from support.cli.episodes import HEALED, MOVES, Episode, episode, possible
-from support.cli.explore import ExploreOptions, Tried, search, shortest
+from support.cli.explore import ExploreOptions, Tried, conclude, search, shortest
 from support.cli.paths import STATE
 from support.errors import UsageError
 from support.reporting.scenario import Verdict
@@ -113,3 +113,11 @@ def test_without_time_the_long_episode_is_told() -> None:
 def test_too_short_a_time_is_told() -> None:
     with pytest.raises(UsageError, match="about a minute"):
         ExploreOptions(Settings(), 0.5, 1)
+
+
+@pytest.mark.parametrize(("judged", "status"), [(30, 0), (15, 0), (14, 3), (1, 3), (0, 3)])
+def test_a_few_episodes_that_held_among_many_that_nobody_could_judge_are_no_success(judged: int, status: int) -> None:
+    verdicts = [Verdict.PASSED] * judged + [Verdict.ERROR] * (30 - judged)
+    wanted = episode(Random(1), MOVES, False)
+    tried = [Tried(wanted, verdict, "", 1.0) for verdict in verdicts]
+    assert conclude(tried, None, seed=1, end=0.0) == status  # type: ignore[arg-type]

@@ -140,3 +140,9 @@ def test_at_a_terminal_what_was_not_given_is_asked_for(monkeypatch: pytest.Monke
     assert init.given_settings("db:5000", given).ruvector_host == "db"
     assert init.pattern_of("docker://NAME") == "docker://NAME"
     assert asked == ["The application's role"]
+    asked.clear()
+    assert init.given_settings("db:5000", {"redis_url": "rediss://app:hush@cache"}).redis_host is None
+    answers["Address of Redis"] = "rediss://app:hush@cache"
+    found = init.given_settings("db:5000", {})
+    assert (found.redis_url.get_secret_value(), found.redis_password) == ("rediss://app:hush@cache", None)
+    assert [one.partition(" (")[0] for one in asked if "Redis" in one or "(empty" in one] == ["Address of Redis"]

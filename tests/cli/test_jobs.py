@@ -69,6 +69,18 @@ def test_two_jobs_make_one_run(program: Program) -> None:
     assert not list((program.project / ".accept" / "runs").glob("*")), "nothing is left of the run"
 
 
+def test_what_is_required_and_missing_ends_the_run_at_once(program: Program) -> None:
+    program.write_features(features(seconds=1))
+    ended = program.run("--jobs", "2", "--require", "redis_failover", *SMALL)
+    assert ended.status == 1, str(ended)
+    assert "redis_failover is required but missing" in ended.complaints[-1], str(ended)
+    assert "are left by jobs that ended early" not in ended.err, str(ended)
+    assert not list((program.project / ".accept" / "runs").glob("*"))
+    ended = program.run("--jobs", "2", "--require", "workers", *SMALL)
+    assert (ended.status, "ready" in ended.err) == (1, False), str(ended)
+    assert "--workers 0 asks for no worker groups" in ended.complaints[-1]
+
+
 def test_performance_scenarios_run_last(program: Program) -> None:
     of_speed = FEATURE.format(name="P", number=9, sum=2, seconds=1).replace("@id.ZZ-9", "@id.PF-9")
     program.write_features({**features(seconds=2), "cluster/P.feature": of_speed})

@@ -56,6 +56,38 @@ Feature: Losses
 """
 
 
+TWICE = """
+@patroni @hosts @critical
+Feature: Twice
+  @id.FO-01
+  Scenario: One is lost
+    Given a healthy cluster
+
+  @id.FO-02
+  Scenario: One is lost
+    Given a healthy cluster
+
+  @id.FO-09
+  Scenario Outline: <what> is lost
+    Given a healthy cluster
+
+    Examples: with a column that no step names
+      | what | when  |
+      | Two  | now   |
+      | Two  | later |
+
+    Examples: twice
+      | what | when |
+      # the same as above, with other blanks
+      | Two | now   |
+      | Six | now   |
+
+    Examples: under other headings
+      | what | then |
+      | Two  | now  |
+"""
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Program:
     return copy(tmp_path_factory.mktemp("project"))
@@ -120,6 +152,23 @@ def test_tables_that_do_not_fit_their_step_are_told(own: Program) -> None:
     linted = own.run("lint")
     assert linted.status == 1, str(linted)
     assert [word for word in expected if word not in linted.out] == [], str(linted)
+
+
+def test_scenarios_that_a_report_could_not_tell_apart_are_told(own: Program) -> None:
+    write(own, TWICE)
+    selection = suites.select(["features/failover/own.feature"])
+    with pytest.raises(UsageError) as caught:
+        preflight.require_sound(selection, selected(selection), {})
+    first, second = str(caught.value).splitlines()
+    assert "own.feature:9: the title 'One is lost' is already used at " in first
+    assert "features/failover/own.feature:5, and reports could not tell the two apart" in first
+    assert "own.feature:24: the same row of 'Two is lost' is already used at " in second
+    assert "own.feature:18, and" in second
+
+
+def test_a_scenario_that_is_selected_twice_is_one_scenario(own: Program) -> None:
+    selection = suites.select(["features/failover/own.feature", "./features/failover"])
+    preflight.require_sound(selection, selected(selection), {})
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 """The order of work on one cluster: every sabotage once, and healthy runs of the destructive scenarios among them."""
 
+import fcntl
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from support.cli import prove_share
+from support.cli import behave_process, prove, prove_share
 from support.cli.behave_process import Planned
 from support.cli.prove import ProveOptions
 from support.cli.prove_share import PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
@@ -127,7 +129,7 @@ class Told:
             scenario = Scenario("a.feature", "F", one.name, tags=(f"id.{id}",))
             end = (Verdict.BROKEN, "broken") if sabotage and id not in self.ends else (Verdict.PASSED, "")
             results.append(ScenarioResult(scenario, *self.ends.get(id, end)))
-        return RunRecord(results=tuple(results))
+        return RunRecord(tuple(one.scenario for one in results), tuple(results))
 
     def work(self, work: Sequence[Work], scenarios: Sequence[Planned], fast: Sequence[Planned]) -> Trust:
         topology = Topology("d", Login("jo", "x"), Address("127.0.0.1", 1))
@@ -190,3 +192,38 @@ def test_an_estimate_is_told_only_where_there_is_one(told: Told, capsys: pytest.
     assert "about 1 min left  1/2 fsync-off" in quick
     assert "about 1 min left  2/2 checks-swapped" in slow, "what begins now is part of what is left"
     assert after.endswith("0 s  healthy: 1 scenario")
+
+
+def test_a_healthy_run_that_never_took_place_is_no_run_without_false_alarms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Prover, "_run", lambda *_: RunRecord())
+    prover = Prover(Topology("d", Login("jo", "x"), Address("127.0.0.1", 1)), SCENARIOS, tmp_path / "log")
+    count = len(SCENARIOS)
+    found = prover.run_healthy([replace(one, tags=one.tags - {"destructive"}) for one in SCENARIOS])
+    assert found.alarms == (f"the run: {count} of {count} scenarios did not begin",)
+
+
+def test_a_run_of_a_proof_leaves_no_folder_and_no_open_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proof has hundreds of them."""
+    monkeypatch.setattr("support.run.RUNS", tmp_path / "runs")
+    monkeypatch.setattr(behave_process, "run", lambda *_: 0)
+    prover = Prover(Topology("d", Login("jo", "x"), Address("127.0.0.1", 1)), SCENARIOS, tmp_path / "log")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        assert prover._run(SCENARIOS).selected == ()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_second_proof_in_the_same_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would throw away what the first one has found."""
+    kept = tmp_path / "trust.jsonl"
+    kept.write_text("found so far")
+    monkeypatch.setattr(prove, "TRUST", kept)
+    monkeypatch.setattr(prove, "STATE", tmp_path)
+    with (tmp_path / "prove.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another proof is going on here"):
+            prove.prove(ProveOptions(("fsync-off",), Settings()), [])
+    assert kept.read_text() == "found so far"

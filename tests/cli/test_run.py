@@ -1,11 +1,14 @@
 """`accept run` on one database: exit statuses, leftovers, Ctrl-C and kill -9 in a scenario, repeats and reruns."""
 
+import fcntl
 import json
 import os
 import re
 import signal
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree as xml
 
 import psutil
 import pytest
@@ -13,6 +16,7 @@ from bounds import takes_less_than
 from program import FALSE, FICKLE, LONG, SLOW_AT_FIRST, TRUE, Program, copy, feature, target
 
 from support import sql
+from support.reporting.journal import read
 from support.waiting import NotYet, eventually
 
 VAIN = feature("A claim without evidence", "nobody knows")
@@ -137,8 +141,10 @@ def test_a_killed_behave_is_not_a_success(program: Program) -> None:
         for process in _await_scenario(running, "A claim that takes long")[1:]:
             process.kill()
         told, _ = running.communicate(timeout=20)
-    assert running.returncode not in (0, None), told
+    assert running.returncode == 3, f"nobody interrupted it: {told}"
     assert "0 passed, 0 failed, 0 skipped, 1 interrupted" in told
+    assert "behave was killed, with status" in told
+    assert "./accept heal undoes what is left" in " ".join(told.split())
 
 
 @pytest.fixture
@@ -190,6 +196,84 @@ def test_a_changed_verdict_is_reported_and_fails_the_command(fresh: Program) -> 
     assert "run 1: passed" in said, str(ended)
     assert "run 2: broken: it was so before" in said, str(ended)
     assert ended.last_line == "2 runs of 6 scenarios: 1 changed their verdict"
+
+
+def test_the_report_of_several_runs_is_that_of_the_worst(fresh: Program) -> None:
+    fresh.write_features(pairs("it is the first time"))
+    (fresh.project / "steps" / "fickle_steps.py").write_text(SLOW_AT_FIRST)
+    ended = fresh.run("--repeat", "2", "--seed", "7")
+    assert ended.status == 1, str(ended)
+    assert "the report is that of the run with seed 7, the worst one" in ended.err, str(ended)
+    assert _junit(fresh).attrib["failures"] == "1"
+    (broken,) = read(fresh.project / "allure-results" / "journal.jsonl").failing
+    assert broken.reason == "it took too long"
+    assert list(fresh.project.joinpath(".accept", "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_wherever_the_results_are_kept_the_status_is_that_of_the_verdicts(fresh: Program, kind: str) -> None:
+    """A mount, for which the link stands, cannot be removed; and a full disk takes nothing."""
+    fresh.write_features({"cluster/a.feature": FALSE})
+    results, elsewhere = fresh.project / "allure-results", fresh.project / "elsewhere"
+    if kind == "link":
+        (elsewhere / "old").mkdir(parents=True)
+        results.symlink_to(elsewhere)
+    else:
+        results.touch()
+    ended = fresh.run()
+    assert (ended.status, ended.last_line) == (1, "0 passed, 1 failed, 0 skipped"), str(ended)
+    assert ("the results cannot be kept in allure-results" in ended.err) is (kind == "file"), str(ended)
+    if kind == "link":
+        assert len(read(elsewhere / "journal.jsonl").failing) == 1
+        assert not (elsewhere / "old").exists()
+
+
+def test_a_run_that_cannot_begin_leaves_nothing_of_the_run_before(fresh: Program) -> None:
+    fresh.write_features({"cluster/a.feature": TRUE})
+    assert fresh.run().status == 0
+    assert _junit(fresh).attrib["errors"] == "0"
+    ended = fresh.run(RUVECTOR_PORT="1")
+    assert ended.status == 3, str(ended)
+    (case,) = _junit(fresh).iter("testcase")
+    assert "port 1 failed" in case.find("error").attrib["message"]
+    dashboard = (fresh.project / "allure-report" / "dashboard.html").read_text()
+    assert "Unknown: this run judged no promise." in dashboard
+    assert "port 1 failed" in dashboard
+    assert not (fresh.project / "allure-report" / "allure.html").exists()
+    (trouble,) = read(fresh.project / "allure-results" / "journal.jsonl").troubles
+    assert "port 1 failed" in trouble.message
+    assert fresh.run("report").status == 3
+    fresh.write_features({"cluster/a.feature": TRUE.replace("a sum", "no step")})
+    assert fresh.run().status == 2
+    assert not (fresh.project / "allure-report" / "junit.xml").exists()
+
+
+def test_runs_that_end_at_the_same_time_report_one_after_the_other(fresh: Program) -> None:
+    fresh.write_features({"cluster/a.feature": TRUE})
+    (fresh.project / ".accept").mkdir()
+    with (fresh.project / ".accept" / "report.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with fresh.started("run") as running:
+            eventually(_scenarios_are_over(fresh), within=60, subject="the scenarios have ended")
+            with pytest.raises(subprocess.TimeoutExpired):
+                running.wait(5)
+            assert not (fresh.project / "allure-report" / "dashboard.html").exists()
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert running.wait(60) == 0
+    assert (fresh.project / "allure-report" / "dashboard.html").exists()
+
+
+def _scenarios_are_over(program: Program) -> Callable[[], None]:
+    def probe() -> None:
+        journals = program.project.glob(".accept/runs/*/journal.jsonl")
+        if not any('"event": "end"' in one.read_text() for one in journals):
+            raise NotYet("a scenario is still running")
+
+    return probe
+
+
+def _junit(program: Program) -> xml.Element:
+    return xml.parse(program.project / "allure-report" / "junit.xml").getroot()
 
 
 def test_a_scenario_that_passes_on_the_rerun_is_flaky(fresh: Program) -> None:

@@ -3,8 +3,10 @@
 import shlex
 
 import pytest
+from typer.main import get_command
 
 from support import own_folder
+from support.cli.main import app
 from support.cli.report import knowledge, options_of_target, selection_of
 
 
@@ -44,8 +46,20 @@ def test_the_pages_know_which_sabotages_break_a_promise() -> None:
             "'--name=^Writes' features/cache/reads.feature:12",
         ),
         ("run --target smoke", ""),
+        ("run cache --pipeline all --require=redis --seed 4 security --rerun fast", "cache security fast"),
+        ("run cache --exclude x.feature --tags @redis all", "cache --tags @redis"),
         ("run", ""),
     ],
 )
 def test_what_a_run_was_asked_to_select_is_kept(line: str, kept: str) -> None:
     assert selection_of(shlex.split(line)) == kept
+
+
+def test_every_option_of_a_run_is_known_here() -> None:
+    """What is a value of an option is not what was selected."""
+    run = get_command(app).commands["run"]  # type: ignore[attr-defined]
+    options = {name: one.is_flag for one in run.params for name in one.opts if name.startswith("-")}
+    for name, is_flag in options.items():
+        kept = selection_of(["run", name, "cache"])
+        assert kept == ("cache" if is_flag else f"{name} cache" if name in ("--tags", "--name") else "")
+        assert selection_of(["run", name, "x", "cache"]).endswith("cache"), "and is no option of behave's"

@@ -110,6 +110,24 @@ def test_a_cluster_that_is_not_the_runs_own_is_not_disturbed_any_further(program
     assert all("did not recover from" in why for why in record(program).left_out.values())
 
 
+def test_a_rerun_does_not_disturb_what_did_not_recover(program: Program) -> None:
+    """Not even by a scenario that does not ask for a healthy cluster. What was broken stays so."""
+    before = "\n  @id.ZZ-19 @destructive @hosts\n  Scenario: A fails before\n    Given a sum\n    Then nobody knows\n"
+    [(path, text)] = wrecking("A", 1).items()
+    write(program, {path: text.replace("\n  @id.ZZ-10\n", f"{before}\n  @id.ZZ-10\n")})
+    up = program.run("up", "--name", "theirs", *SMALL, timeout=LONGEST)
+    try:
+        assert up.status == 0, str(up)
+        names = ("--name", "A fails before", "--name", "A wrecks the cluster")
+        ended = program.run("run", "--target", "theirs", "--rerun", *names, timeout=LONGEST)
+    finally:
+        program.run("down", "theirs")
+    assert ended.status == 1, str(ended)
+    assert ended.out.count("A fails before ...") == 1, str(ended)
+    assert ended.out.count("A wrecks the cluster ...") == 1, str(ended)
+    assert verdicts(program)["A wrecks the cluster"] is Verdict.BROKEN
+
+
 def test_no_more_than_a_few_clusters_are_replaced(program: Program) -> None:
     module = program.project / "support" / "cli" / "cluster_under_test.py"
     module.write_text(module.read_text().replace("MOST_REPLACEMENTS = 3", "MOST_REPLACEMENTS = 1"))

@@ -13,10 +13,10 @@ from secrets import token_hex
 import pytest
 
 from support.errors import Inconclusive, ProcessFailed
-from support.hosts.interface import Running
+from support.hosts.interface import Clock, Running
 from support.hosts.remote import HostRefused, HostUnreached, Reach
 from support.hosts.remote.guards import Guards
-from support.hosts.remote.logs import CollectedLogs
+from support.hosts.remote.logs import CollectedLogs, clock_of
 from support.hosts.remote.machines import identities
 from support.hosts.remote.processes import parsed_table
 from support.waiting import NotYet, eventually
@@ -84,6 +84,23 @@ def test_a_log_that_was_begun_anew_is_read_from_its_beginning(here: Reach, tmp_p
     assert here.run("tail_of", str(log), "4").strip() == "two"
     log.write_text("new\n")
     assert here.run("tail_of", str(log), "8").strip() == "new"
+
+
+def test_the_clock_of_a_host_has_its_time_zone(here: Reach) -> None:
+    assert clock_of(replace(here, argv=("env", "TZ=EST5", *here.argv))) == Clock(-18000.0)
+    assert clock_of(replace(here, argv=("env", "TZ=IST-5:30", *here.argv))) == Clock(19800.0)
+    assert clock_of(replace(here, argv=("false",))) is None
+
+
+def test_the_clock_of_a_host_may_be_wrong(here: Reach, tmp_path: Path) -> None:
+    if here.argv[0] == "busybox":
+        pytest.skip("busybox has a date of its own")
+    date = tmp_path / "date"
+    date.write_text('#!/bin/sh\necho "$(($(/bin/date +%s) - 90)) +0000"\n')
+    date.chmod(0o755)
+    found = clock_of(replace(here, argv=("env", f"PATH={tmp_path}:{os.environ['PATH']}", *here.argv)))
+    assert found is not None
+    assert (found.zone, found.ahead) == (0.0, pytest.approx(-90, abs=5))
 
 
 def test_a_folder_of_somebody_else_is_not_used(here: Reach) -> None:

@@ -9,7 +9,7 @@ import pytest
 from journals import READS, WRITES, record_of
 
 from support.errors import NotAvailable, ProcessFailed
-from support.reporting import past, trust
+from support.reporting import merging, past, trust
 from support.reporting.fault_record import NAME, Event, FaultRecord, MemberState, Rates
 from support.reporting.journal import Journal, RunRecord, read
 from support.reporting.pages import costs, grid, printing, trends
@@ -335,6 +335,52 @@ def test_printing_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(printing, "BROWSERS", ("true",))
     with pytest.raises(ProcessFailed, match="printed nothing: exit status 0; open the page in a browser of your own"):
         printing.print_page(tmp_path / "a.html", tmp_path / "a.pdf")
+
+
+def test_an_earlier_run_is_read_whatever_its_titles_hold(tmp_path: Path) -> None:
+    """What ends a line for Python may be part of a title."""
+    odd = replace(READS, name="a line\u2028and another\x85one")
+    earlier = past.run_of(record_of(tmp_path, ScenarioResult(odd, Verdict.PASSED, measures=(P95,))))
+    past.write(tmp_path / "past", [earlier])
+    assert past.read(tmp_path / "past") == (earlier,)
+
+
+DISTURBING = replace(WRITES, tags=(*WRITES.tags, "destructive"))
+
+
+@pytest.mark.parametrize(
+    ("end", "disturbed"),
+    [
+        (None, True),
+        (Verdict.PASSED, True),
+        (Verdict.INCONCLUSIVE, True),
+        (Verdict.SKIPPED, False),
+    ],
+)
+def test_a_scenario_that_disturbs_need_not_say_what_it_cost(
+    tmp_path: Path, end: Verdict | None, disturbed: bool
+) -> None:
+    """It was interrupted, or it breaks something without a workload, such as Redis."""
+    results = (ScenarioResult(DISTURBING, end),) if end else ()
+    record = RunRecord((DISTURBING,), results, {DISTURBING.key: 100.0}, {"Target": "prod"}, interrupted=not end)
+    assert ("and ran scenarios that inject faults." in about(record)) is disturbed
+    assert ("injected no fault" in about(record)) is not disturbed
+    assert ("This run broke nothing on purpose" in page_of(record, tmp_path)) is not disturbed
+    assert not replace(record, started={}, results=()).disturbed, "it was not reached"
+
+
+def test_only_clusters_of_ours_are_thrown_away(tmp_path: Path) -> None:
+    ours = {"Target": "embedded cluster", "Sandbox": "namespaces"}
+    parts = []
+    for name, facts in {"a": ours, "b": ours, "prod": {"Target": "db1"}}.items():
+        journal = Journal(tmp_path / f"{name}.jsonl")
+        journal.begin([WRITES], facts)
+        journal.end()
+        parts.append(merging.Part(name, tmp_path, read(journal.path)))
+    assert "throw-away cluster" in about(merging.merged(parts[:2]))
+    told = about(merging.merged(parts))
+    assert "throw-away" not in told
+    assert told.startswith("These runs tested several clusters, embedded cluster (a); embedded cluster (b); db1 (prod)")
 
 
 def test_the_head_says_whose_cluster_it_is_and_what_to_do_next(tmp_path: Path) -> None:

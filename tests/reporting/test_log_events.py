@@ -1,10 +1,12 @@
 """Which lines of a log explain a failover, and when they were written."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
 
-from support.reporting.log_events import is_notable, moment_of, notable
+from support.hosts.interface import Clock
+from support.reporting.log_events import clock_of, is_notable, moment_of, notable, told
 
 AT = datetime(2026, 11, 29, 6, 0, 1, tzinfo=UTC).timestamp()
 
@@ -22,6 +24,38 @@ def test_notable_lines_have_their_moment_with_its_fraction(line: str, monkeypatc
     monkeypatch.setenv("TZ", "UTC")
     assert is_notable(line)
     assert moment_of(line) == pytest.approx(AT + 0.5)
+
+
+@pytest.mark.parametrize(
+    ("line", "zone", "ahead"),
+    [
+        ("2026-11-29T07:00:01.500+01:00 h postgres: lost leader", None, 0),
+        ('{"level":"info","ts":"2026-11-29T01:00:01.500-0500","msg":"lost leader"}', None, 0),
+        ("2026-11-29 03:00:01.500 -03 [12] LOG:  lost leader", None, 0),
+        ("2026-11-29 11:30:01.500+05:30 lost leader", 3600, 0),
+        ("2026-11-29 07:00:01.500 CET [12] LOG:  lost leader", 3600, 0),
+        ("2026-11-29 07:00:01,500 INFO: lost leader", 3600, 0),
+        ("7:M 29 Nov 2026 01:00:01.500 * lost leader", -18000, 0),
+        ("2026-11-29 06:00:41.500 UTC [12] LOG:  lost leader", 3600, 40),
+        ("2026-11-29 06:59:21,500 INFO: lost leader", 3600, -40),
+    ],
+)
+def test_the_moment_is_that_of_the_hosts_clock(
+    line: str, zone: float | None, ahead: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert moment_of(line, Clock(zone, ahead)) == pytest.approx(AT + 0.5)
+        assert [at for at, _ in notable([line], AT, AT + 1, Clock(zone, ahead))] == [pytest.approx(AT + 0.5)]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+@pytest.mark.parametrize("clock", [Clock(), Clock(-18000.0, 2.5)])
+def test_a_text_says_by_which_clock_its_logs_are_dated(clock: Clock) -> None:
+    assert clock_of(f"{told(clock)}postgres.log\n2026-11-29 06:00:01 LOG") == clock
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,30 @@ def test_runs_of_different_scenarios_add_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("turned", [False, True])
+def test_what_a_run_did_not_reach_did_not_begin_because_another_run_began_it(tmp_path: Path, turned: bool) -> None:
+    stopped = tmp_path / "stopped"
+    stopped.mkdir()
+    journal = Journal(stopped / "journal.jsonl")
+    journal.begin([WRITES])
+    journal.end(interrupted=True)
+    folders = [stopped, leave(tmp_path / "whole", PASSED)]
+    record = merge(*(reversed(folders) if turned else folders))
+    assert record.verdict_on(WRITES.key) is Verdict.NOT_REACHED
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_one_target_has_is_there(tmp_path: Path, turned: bool) -> None:
+    folders = []
+    for name, why in {"with": "", "without": "no Redis"}.items():
+        folders.append(tmp_path / name)
+        folders[-1].mkdir()
+        journal = Journal(folders[-1] / "journal.jsonl")
+        journal.begin([WRITES], capabilities={"redis": why, "citus": "none"})
+        journal.end()
+    assert merge(*(reversed(folders) if turned else folders)).capabilities == {"redis": "", "citus": "none"}
+
+
+@pytest.mark.parametrize("turned", [False, True])
 def test_the_worst_end_counts_and_the_others_are_told(tmp_path: Path, turned: bool) -> None:
     folders = [leave(tmp_path / "one", PASSED), leave(tmp_path / "two", BROKEN)]
     record = merge(*(reversed(folders) if turned else folders))

@@ -1,20 +1,24 @@
 """The evidence of a failure, read from a real database, and the masking of passwords in it."""
 
+import gzip
 import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import allure_commons
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.reporting.timeline import Period, Timeline, timeline_of
 
 from support import sql
 from support.errors import Inconclusive, NotInTime
+from support.hosts.interface import Clock
 from support.hosts.processes import LogFile
 from support.reporting.evidence import LONGEST, MASK, SHORTEST, Evidence, Redactor, collect, written_since
 from support.target.cluster import Cluster
@@ -160,8 +164,20 @@ def test_a_log_is_cut_to_the_time_of_the_scenario(tmp_path: Path, form: str, mon
 
 def test_a_log_in_which_nothing_happened_says_so(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
-    log.write_text(f"{stamp(1000)} LOG: long ago\n")
-    assert written_since(LogFile(log), time.time()) == "(nothing was written during the scenario)"
+    log.write_text("".join(f"{stamp(1000)} LOG: long ago {number}\n" for number in range(90)))
+    first, *lines = written_since(LogFile(log), time.time()).splitlines()
+    assert first == "(no line is dated in the time of the scenario; these are the last ones)"
+    assert lines[-1].endswith("long ago 89"), "its clock may be wrong"
+    assert len(lines) < 20
+    log.write_text("")
+    assert written_since(LogFile(log), time.time()) == "(it is empty)"
+
+
+def test_a_log_of_a_host_in_another_time_zone_is_cut_by_its_clock(tmp_path: Path) -> None:
+    now, log = time.time(), tmp_path / "a.log"
+    there = Clock(-18000.0 + datetime.now().astimezone().utcoffset().total_seconds())  # type: ignore[union-attr]
+    log.write_text(f"{stamp(now - 18060)} LOG: before\n{stamp(now - 18000)} PANIC: within\n")
+    assert written_since(LogFile(log), now, there) == f"{stamp(now - 18000)} PANIC: within"
 
 
 def test_a_long_log_keeps_its_end(tmp_path: Path) -> None:
@@ -195,6 +211,30 @@ def test_a_secret_is_masked_in_every_form(text: str) -> None:
     assert MASK in masked
     assert "ss/w" not in masked
     assert "ss%2Fw" not in masked
+
+
+def test_json_stays_json(attached: dict[str, str]) -> None:
+    """Whatever the password is: here it is in numbers, in names and in values."""
+    evidence, moment = Evidence(Redactor(["1234"])), 1700012345.1234
+    evidence.attach_json("facts", {"1234": ["it is 1234", moment, None]})
+    assert json.loads(attached["facts"]) == {"1234": [f"it is {MASK}", moment, None]}
+    [period] = (Period("db1234", "writes", 1234.0, 1234.5),)
+    evidence.attach_data("timeline", Timeline("FO-01", moment, 9.0, (period,)).json)
+    assert timeline_of(attached["timeline"]) == Timeline("FO-01", moment, 9.0, (replace(period, member=f"db{MASK}"),))
+    Evidence(Redactor(["writes"])).attach_data("timeline", Timeline("FO-01", moment, 9.0, (period,)).json)
+    assert timeline_of(attached["timeline"]) == Timeline("FO-01", moment, 9.0, (period,))
+
+
+def test_lines_of_json_stay_such(attached: dict[str, str]) -> None:
+    lines = ['{"at": 1234.5, "by": "1234"}', '{"at": 2.0}', "1234, and no JSON", ""]
+    Evidence(Redactor(["1234"])).attach_lines("lines", "\n".join(lines))
+    packed: Any = attached["lines"]
+    assert gzip.decompress(packed).decode().split("\n") == [
+        f'{{"at": 1234.5, "by": "{MASK}"}}',
+        '{"at": 2.0}',
+        f"{MASK}, and no JSON",
+        "",
+    ]
 
 
 def test_a_secret_that_holds_another_is_masked_whole() -> None:

@@ -1,10 +1,11 @@
 """The journal: what survives a kill, and the exit status that it comes to."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from small_suites import ROOT
 from support.reporting.journal import Journal, RunRecord, exit_status, read
 from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
 from support.reporting.tally import counts_line, tally, unfinished
+from support.reporting.terminal import Follower
 
 PASSED, BROKEN, ERROR, NOTHING, NOT = (
     Verdict.PASSED,
@@ -116,6 +118,56 @@ def test_a_wrong_result_is_never_replaced_by_a_better_one(tmp_path: Path) -> Non
     assert exit_status(read(journal.path)) == 1
 
 
+@pytest.mark.parametrize("verdict", [NOTHING, ERROR, NOT])
+def test_a_rerun_without_a_verdict_does_not_clear_what_was_broken(tmp_path: Path, verdict: Verdict) -> None:
+    late = ScenarioResult(scenario(1), BROKEN, "it did not recover", unreached=True)
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1), scenario(2)])
+    journal.record(ScenarioResult(scenario(2), PASSED))
+    journal.record(late)
+    journal.rerun([late])
+    journal.record(ScenarioResult(scenario(1), verdict, f"{verdict}: unhealthy before"))
+    journal.end()
+    record = read(journal.path)
+    [broken] = record.failing
+    assert (broken.verdict, exit_status(record)) == (BROKEN, 1)
+    assert broken.reason_in_a_line == f"it did not recover and on the rerun: {verdict}: unhealthy before"
+    assert record.earlier == {late.scenario.key: late}
+    journal.record(ScenarioResult(scenario(1), ERROR, "it did not close"))  # behave corrects itself
+    assert read(journal.path).verdict_on(late.scenario.key) is BROKEN
+
+
+@pytest.mark.parametrize(
+    ("before", "again"), [(BROKEN, PASSED), (BROKEN, BROKEN), (NOTHING, ERROR), (ERROR, NOTHING), (NOTHING, PASSED)]
+)
+def test_a_rerun_that_says_as_much_counts(tmp_path: Path, before: Verdict, again: Verdict) -> None:
+    first, second = ScenarioResult(scenario(1), before, "first"), ScenarioResult(scenario(1), again, "second")
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1)])
+    journal.record(first)
+    journal.rerun([first])
+    journal.record(second)
+    assert read(journal.path).results == (second,)
+
+
+@pytest.mark.parametrize("before", [BROKEN, NOTHING, ERROR])
+@pytest.mark.parametrize("event", [Journal.rerun, Journal.alone])
+def test_a_failure_is_not_excused_by_a_capability_that_was_lost_before_the_rerun(
+    tmp_path: Path, before: Verdict, event: Callable[[Journal, Sequence[ScenarioResult]], None]
+) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1), scenario(2)])
+    journal.record(ScenarioResult(scenario(2), PASSED))
+    failed = ScenarioResult(scenario(1), before, "a reason")
+    journal.record(failed)
+    event(journal, [failed])
+    journal.record(ScenarioResult(scenario(1), NOT, "no host can be reached"))
+    journal.end()
+    record = read(journal.path)
+    assert (record.verdict_on(failed.scenario.key), exit_status(record)) == (before, 1)
+    assert "skipped: no host can be reached" in record.failing[0].reason
+
+
 def test_what_ran_again_alone_counts_as_it_ended_then_and_is_not_flaky(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
     journal.begin([scenario(1), scenario(2)], fail_on_flaky=True)
@@ -207,6 +259,35 @@ def test_a_torn_last_line_is_passed_over(tmp_path: Path) -> None:
     record = read(journal.path)
     assert [result.scenario.name for result in record.results] == ["scenario 1"]
     assert exit_status(record) == 130
+
+
+def test_a_line_that_was_cut_off_does_not_spoil_the_next_one(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1)])
+    with journal.path.open("a") as file:
+        file.write('{"event": "started", "key": "ab')
+    journal.record(ScenarioResult(scenario(1), BROKEN, "lost", final=True))
+    journal.end()
+    assert exit_status(read(journal.path)) == 1
+    follower = Follower(journal.path)
+    follower.look()
+    follower.close()
+
+
+def test_an_event_of_which_a_part_was_written_is_an_error(tmp_path: Path) -> None:
+    """As when the disk gets full."""
+    journal = Journal(tmp_path / "journal.jsonl")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        with pytest.raises(OSError, match="bytes could be written"):
+            journal.trouble("x" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    journal.trouble("the disk is full")
+    assert [one.message for one in read(journal.path).troubles] == ["the disk is full"]
 
 
 def test_a_verdict_of_another_version_is_no_verdict_and_is_reported(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Runs that agree, and runs that do not."""
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -46,3 +47,9 @@ def test_a_verdict_that_changed_is_told_with_the_evidence_of_both() -> None:
 def test_no_verdict_is_another_verdict() -> None:
     (change,) = changes([run(Verdict.PASSED, Verdict.PASSED), run(Verdict.PASSED)])
     assert [str(end) for end in change.ends] == ["run 1: passed: p95: 4 ms", "run 2: not reached"]
+
+
+def test_what_a_stopped_run_left_undone_is_no_other_verdict() -> None:
+    good, stopped = run(Verdict.PASSED, Verdict.PASSED), replace(run(Verdict.PASSED), interrupted=True)
+    assert changes([good, stopped]) == ()
+    assert changes([good, replace(run(Verdict.BROKEN), interrupted=True)]), "what it judged counts"

@@ -1,11 +1,12 @@
 """What the terminal and the CI log show: the closing table, and the progress."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from support.reporting.journal import RunRecord, Trouble
+from support.reporting.journal import Journal, RunRecord, Trouble, read
 from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
 from support.reporting.tally import UNFINISHED, tally
 from support.reporting.terminal import Progress, show
@@ -125,3 +126,26 @@ def test_progress_is_plain_lines_where_nothing_should_move(plain: dict[str, bool
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "[1/1] PF-01 Queries are fast ..." in written
     assert "\x1b[?25l" not in written, "the cursor is not hidden"
+
+
+@pytest.mark.parametrize(
+    ("again", "told"),
+    [
+        (ScenarioResult(FAST.scenario, Verdict.PASSED, began=9.0), "passed when it ran alone; beside other clusters:"),
+        (ScenarioResult(FAST.scenario, Verdict.SKIPPED, "no host"), "it was to be judged alone, and was not; beside"),
+        (None, "it was to be judged alone, and was not; beside other clusters: too late"),
+    ],
+)
+def test_only_what_was_judged_alone_is_said_to_have_been(
+    tmp_path: Path, again: ScenarioResult | None, told: str
+) -> None:
+    journal, late = Journal(tmp_path / "journal.jsonl"), ScenarioResult(FAST.scenario, Verdict.BROKEN, "too late")
+    journal.begin([FAST.scenario])
+    journal.record(late)
+    journal.alone([late])
+    if again:
+        journal.record(again)
+    journal.end()
+    console = Console(file=io.StringIO(), width=200)
+    show(read(journal.path), console)
+    assert told in console.file.getvalue()  # type: ignore[attr-defined]

@@ -3,13 +3,13 @@
 Where allure-behave by itself says something else, the test says so first: it would notice that it is no longer needed.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from small_suites import SECRET, run_feature, run_suite, write_suite
 
 from support.reporting.journal import exit_status
-from support.reporting.scenario import Verdict
+from support.reporting.scenario import Verdict, from_features
 
 ONE = """
 Feature: Answers
@@ -365,3 +365,30 @@ def test_facts_of_the_run_are_properties_that_allure_can_read(tmp_path: Path) ->
     lines = (ran.results_directory / "environment.properties").read_text().splitlines()
     assert "PostgreSQL = 16.14" in lines
     assert "Path\\:\\ C = a=b" in lines
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("/home/me/features/mine/features/cache/a.feature", "features/cache/a.feature"),
+        ("features/cache/a.feature", "features/cache/a.feature"),
+        ("../mine/features/a.feature", "features/a.feature"),
+        ("/home/me/a.feature", "/home/me/a.feature"),
+        ("/home/me/features", "/home/me/features"),
+    ],
+)
+def test_the_path_of_a_feature_begins_at_the_nearest_folder_of_features(path: str, found: str) -> None:
+    """A rerun looks for it there, in the user's own folder."""
+    assert from_features(PurePath(path)) == found
+
+
+def test_a_clock_that_is_set_makes_no_scenario_longer(tmp_path: Path) -> None:
+    hooks = """
+import time
+def in_after_scenario(context, scenario):
+    now = time.time
+    time.time = lambda: now() + 9000
+"""
+    ran = run_feature(tmp_path, ONE.format(steps="Then it is 42"), hooks=hooks)
+    (result,) = ran.record.results
+    assert result.seconds < 600

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
-from support.hosts.interface import Log, Running
+from support.hosts.interface import Clock, Log, Running
 from support.hosts.remote.access import HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostUnreached
 from support.hosts.remote.containers import Container, EngineLog
@@ -87,6 +87,12 @@ class ContainerHost(RemoteHost):
         """See SiteHost. What its first process writes is kept by the engine."""
         of_files = {} if self.access.without_shell else super().logs()
         return {**of_files, "container": EngineLog(self.container)}
+
+    @property
+    def clock(self) -> Clock:
+        """See SiteHost. An image without a shell has no data of time zones either: its programs write UTC."""
+        clock = super().clock
+        return replace(clock, zone=0.0) if self.access.without_shell else clock
 
     # Processes
 

@@ -1,11 +1,30 @@
 """What programs of a user's host have logged: to files, to the journal, or through PostgreSQL's logging collector."""
 
+import time
 from collections.abc import Collection
+from datetime import datetime
 
+from support.errors import ProcessFailed
+from support.hosts.interface import Clock
 from support.hosts.remote.reach import Reach
 
 READ_WITHIN = 60.0
 """Seconds: a log may be long."""
+
+
+_SAME_TIME = 2.0  # seconds between two clocks that may show the same: it takes time to ask one
+
+
+def clock_of(reach: Reach) -> Clock | None:
+    """What the clock of a host shows; None if it does not answer."""
+    begun = time.time()
+    try:
+        shown, zone = reach.run("date", "+%s %z").split()
+        at, offset = int(shown), datetime.strptime(zone, "%z").utcoffset()
+    except (ProcessFailed, ValueError):
+        return None
+    ahead = at + 0.5 - (begun + time.time()) / 2  # it shows whole seconds
+    return Clock(offset.total_seconds() if offset is not None else None, ahead if abs(ahead) > _SAME_TIME else 0.0)
 
 
 class RemoteLog:

@@ -9,12 +9,12 @@ from functools import cached_property, partial
 from typing import TypeVar
 
 from support.errors import Inconclusive, NotAvailable, ProcessFailed
-from support.hosts.interface import Log, Running, SiteProgram
+from support.hosts.interface import Clock, Log, Running, SiteProgram
 from support.hosts.remote.access import NEVER_DIRECT, HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostRefused, HostUnreached
 from support.hosts.remote.files import RemoteFiles
 from support.hosts.remote.guards import Guards, HostFault
-from support.hosts.remote.logs import CollectedLogs, Journal, RemoteLog
+from support.hosts.remote.logs import CollectedLogs, Journal, RemoteLog, clock_of
 from support.hosts.remote.processes import first_process, parsed_table, program_trees
 from support.hosts.remote.reach import Reach, Sent
 from support.waiting import describe
@@ -77,6 +77,7 @@ class RemoteHost:
         self._frozen: list[HostFault] = []
         self._collecting: dict[str, dict[str, list[str]]] = {}
         """Program -> folder -> the files in which its logging collector was seen to write: it may be down by now."""
+        self._clock: Clock | None = None
 
     @property
     def cutting(self) -> Reach:
@@ -175,6 +176,13 @@ class RemoteHost:
             for folder, files in folders.items():
                 found[f"{name} ({folder})"] = CollectedLogs(self.reach, folder, files)
         return found
+
+    @property
+    def clock(self) -> Clock:
+        """See SiteHost. It is asked until it has answered once."""
+        if self._clock is None:
+            self._clock = clock_of(self.reach)
+        return self._clock or Clock()
 
     def _collected(self, tree: Sequence[Running]) -> Sequence[str]:
         """The files in which PostgreSQL's own logging collector writes now."""

@@ -28,6 +28,8 @@ from support.reporting.past import KEY, Figure, PastRun
 from support.reporting.tally import lost_line
 from support.reporting.trust import Trust
 
+_EMBEDDED = "embedded cluster"
+"""The target of a run on a cluster that the suite booted; of several runs, only if each was one."""
 MOST_COSTS = 9
 """How many kinds of fault are shown at first: those that cost most."""
 MOST_PICTURES = 40
@@ -78,16 +80,21 @@ def answer(record: RunRecord, states: Sequence[PromiseState]) -> Answer:
 
 def about(record: RunRecord) -> str:
     """What kind of cluster was tested, and whose data it has."""
-    if "Sandbox" in record.facts:
+    name = record.facts.get("Target")
+    if name == _EMBEDDED and "Sandbox" in record.facts:
         return (
             "This run tested a throw-away cluster that the suite started on its own machine, with test data only: it "
             "is not production."
         )
-    name = record.facts.get("Target")
     if not name:
         return ""
-    broken = any(one.incident is not None for one in record.results)
-    faults = "injected faults" if broken else "injected no fault"
+    faults = "injected no fault"
+    if any(one.incident is not None for one in record.results):
+        faults = "injected faults"
+    elif record.disturbed:
+        faults = "ran scenarios that inject faults"
+    if "Runs" in record.facts and "; " in name:
+        return f"These runs tested several clusters, {name}: they wrote only rows of their own there, and {faults}."
     return f"This run tested your cluster {name}: it wrote only rows of its own there, and {faults}."
 
 
@@ -160,6 +167,7 @@ def context(
         "judged_not": failing["error"] + failing["inconclusive"],
         "troubles": record.troubles,
         "lost": lost_line(record),
+        "disturbed": record.disturbed,
         "cost_sentences": costs.told(found, run.incidents) if found else [],
         "glance": glance(states, run, past, since),
         "costs": found,

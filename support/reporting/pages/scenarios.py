@@ -4,7 +4,6 @@ Only what is read first is on the page itself: a picture, the cluster's state, n
 its plan. Whole logs and histories are files beside it, so that the page stays small.
 """
 
-import json
 import re
 import shlex
 import shutil
@@ -14,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support.reporting.allure_results import raw_results, started
 from support.reporting.fault_record import NAME as RECORD
 from support.reporting.fault_record import PICTURE, FaultRecord, fault_record_of
 from support.reporting.journal import RunRecord
-from support.reporting.log_events import notable
+from support.reporting.log_events import clock_of, notable
 from support.reporting.pages.wording import first_write
 from support.reporting.past import KEY, PastRun
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
@@ -155,8 +155,7 @@ def command(scenario: Scenario, options: str = "") -> str:
 def _raw_results(results: Path) -> dict[str, list[dict[str, Any]]]:
     """Allure's results of each scenario, by key; the first try first."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    every = (json.loads(path.read_text(encoding="utf-8")) for path in results.glob("*-result.json"))
-    for one in sorted(every, key=lambda result: int(result.get("start") or 0)):
+    for one in sorted((result for _, result in raw_results(results)), key=started):
         found[str(one.get("historyId"))].append(one)
     return found
 
@@ -245,9 +244,9 @@ def _lines(result: ScenarioResult | None, picture: Picture | None, attachments: 
     found: list[tuple[float, str, str]] = []
     for one in attachments:
         if one.name.startswith(_LOG):
-            lines = one.file.read_text(encoding="utf-8", errors="replace").splitlines()
+            text = one.file.read_text(encoding="utf-8", errors="replace")
             host = one.name.removeprefix(_LOG)
-            found += [(at, host, words) for at, words in notable(lines, since, until)]
+            found += [(at, host, words) for at, words in notable(text.splitlines(), since, until, clock_of(text))]
     zero = picture.record.zero if picture is not None else result.began
     found.sort()
     left_out = len(found) - MOST_LINES

@@ -13,9 +13,12 @@ import requests
 from support.target.cluster import Cluster
 from support.target.member_files import files_of
 from support.target.patroni_commands import Reply, reload_configuration, switch_over
+from support.target.patroni_configuration import await_shared_configuration, parameters_of
 from support.target.synchronous import standbys_waited_for
 from support.target.temporary_configuration import TemporaryConfiguration
 from support.waiting import NotYet
+
+_STANDBY_NAMES = "synchronous_standby_names"
 
 
 class Reconfigured:
@@ -42,13 +45,17 @@ class Reconfigured:
 
 
 def asynchronous(cluster: Cluster) -> Reconfigured:
-    """Asynchronous replication: commits wait for no standby."""
+    """Asynchronous replication: commits wait for no standby, neither by Patroni's synchronous mode nor by PostgreSQL's
+    own setting."""
 
     def effect(cluster: Cluster) -> None:
         if waited_for := standbys_waited_for(cluster):
             raise NotYet(f"commits wait for {', '.join(waited_for)}")
 
-    return Reconfigured(cluster, "commits wait for no standby", {"synchronous_mode": False}, effect)
+    values: dict[str, Any] = {"synchronous_mode": False}
+    if _STANDBY_NAMES in parameters_of(await_shared_configuration(cluster)):
+        values["postgresql"] = {"parameters": {_STANDBY_NAMES: None}}
+    return Reconfigured(cluster, "commits wait for no standby", values, effect)
 
 
 def paused(cluster: Cluster) -> Reconfigured:

@@ -186,10 +186,15 @@ def refused_for_lack_of_space(
 def sessions_closed_in_time(sessions: int, ended: Sequence[float], limit: float) -> Finding:
     """Each of this many idle sessions was closed within `limit` seconds of the fault.
 
-    `ended` has the seconds from the fault to the end of each session that was closed.
+    `ended` has the seconds from the fault to the end of each session that was closed. Unknown if one was closed before.
     """
     if not sessions:
         return Finding.unknown("no session was held")
+    if early := [when for when in ended if when < 0]:
+        return Finding.unknown(
+            f"{len(early)} of {sessions} sessions were closed before the fault, up to {-min(early):.1f} s: nothing was "
+            "left to be cut (does anything end idle sessions?)"
+        )
     if late := [when for when in ended if when > limit]:
         return Finding.too_late(
             f"{len(late)} of {sessions} sessions were cut after {max(late):.1f} s (limit: {limit:g} s)"

@@ -34,7 +34,7 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
         *("members", "synchronous", "synchronous_standbys", "failsafe", "login_failover", "clock_jumps"),
         *("delayed_replicas", "replication_slots"),
     ),
-    "haproxy": ("leader_serves_reads",),
+    "haproxy": ("leader_serves_reads", "read_lag"),
     "dcs": ("dcs_spare",),
     "citus": ("workers", "distributed_snapshots"),
     "cache_state": ("redis_mode", "redis_eviction"),

@@ -286,6 +286,7 @@ class TestEachServes:
         (2, [1.0, 9.0], False, "1 of 2 sessions were cut after 9.0 s (limit: 8 s)"),
         (2, [], False, "2 of 2 sessions were left hanging"),
         (0, [], None, "no session was held"),
+        (2, [-3.0, 2.0], None, "1 of 2 sessions were closed before the fault"),
     ],
 )
 def test_sessions_are_closed_in_time(sessions: int, ended: list[float], holds: bool | None, words: str) -> None:

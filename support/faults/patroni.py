@@ -3,7 +3,6 @@
 A switchover is planned, and yet a disturbance for clients.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -110,16 +109,22 @@ def strictly_synchronous(cluster: Cluster) -> Reconfigured:
 
 
 def _mode(cluster: Cluster, words: str, values: dict[str, bool]) -> Reconfigured:
-    decided = time.time()
+    return Reconfigured(cluster, words, values, ReadByEveryMember())
 
-    def effect(cluster: Cluster) -> None:
-        """Each member has read the configuration since then, and acts on it."""
-        read = {name: cluster.patroni(name).status().get("dcs_last_seen", 0) for name in cluster.members}
-        stale = [name for name, when in read.items() if when <= decided + 1]
-        if stale:
+
+class ReadByEveryMember:
+    """Raises NotYet until each member has read the configuration since the first call, and acts on it."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, set[float]] = {}
+        """Member -> when it saw the DCS, each time by its own clock, which may differ from ours."""
+
+    def __call__(self, cluster: Cluster) -> None:
+        for name in cluster.members:
+            self._seen.setdefault(name, set()).add(cluster.patroni(name).status().get("dcs_last_seen", 0))
+        # One loop may have begun before the change.
+        if stale := [name for name in cluster.members if len(self._seen[name]) < 3]:
             raise NotYet(f"{', '.join(stale)} may not have read it")
-
-    return Reconfigured(cluster, words, values, effect)
 
 
 class Switchover:

@@ -18,6 +18,7 @@ from support.faults.process import Freeze
 from support.hosts.interface import Log, LogName, of_each_log
 from support.target.cluster import Cluster
 from support.target.health import await_all, is_healthy
+from support.target.translations import PANICS
 
 THAW_GRACE = 5.0
 """Seconds that a thawed leader has to learn that it was replaced: until it asks the DCS, it cannot know.
@@ -30,7 +31,7 @@ ends with its first refusal.
 ONE_WRITER = "SB-01"
 """The promise that at no time more than one member accepts writes."""
 BUG = "report it as a BUG"
-ALARMS = ("PANIC:", BUG, "TRAP: failed Assert")
+ALARMS = (*PANICS, BUG, "TRAP: failed Assert")
 
 
 class Experiment:

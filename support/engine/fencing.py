@@ -104,7 +104,7 @@ def inject(world: World, fault: Fault, target_member: str) -> InjectedFault:
         patience=world.timing.rejoin,  # longer than any freeze
     )
     world.cleanup.enter_context(workload)
-    workload.await_acknowledged(10 * _CLIENTS, within=world.timing.notice)
+    workload.await_at_work(10 * _CLIENTS, within=world.timing.notice)
     injected_fault = world.experiment.inject(fault, target_member)
     world.cleanup.callback(_require_nothing_lost, world, workload, namespace, injected_fault)
     return injected_fault

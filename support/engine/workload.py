@@ -22,7 +22,7 @@ from psycopg2 import errorcodes
 from support import sql
 from support.engine.history import History, InFlight, Operation, Outcome
 from support.engine.notices import Notices, notices_of
-from support.errors import AcceptError, ConnectFailed, NotInTime
+from support.errors import AcceptError, ConnectFailed, Inconclusive, NotInTime
 from support.timeouts import STATEMENT
 from support.waiting import NotYet, describe, eventually
 
@@ -305,6 +305,16 @@ class Workload:
 
         eventually(ended, within=within, subject=f"{self._name} reach the end of their script", pause=0.05)
         self.stop()
+
+    def await_at_work(self, acknowledged: int, within: float) -> None:
+        """Wait until that many operations are acknowledged, before anything is put to the test.
+
+        Raises Inconclusive if they are not in time: that clients can work at first is no promise of the scenario's.
+        """
+        try:
+            self.await_acknowledged(acknowledged, within)
+        except NotInTime as error:
+            raise Inconclusive(f"the clients did not start working: {error}") from error
 
     def await_acknowledged(self, more: int, within: float) -> None:
         """Wait until `more` further operations are acknowledged, which proves that clients get through now."""

@@ -19,7 +19,7 @@ def test_reads_that_all_failed_have_no_percentile_and_their_error_is_told() -> N
         limit=lambda stated, *_: stated,
         measure=lambda *figure: measured.append(figure),
         handover=lambda kind: SimpleNamespace(measurement=SimpleNamespace(disturbance=None)),
-        cluster=SimpleNamespace(topology=SimpleNamespace(sandbox=None, embedded=False)),
+        cluster=SimpleNamespace(topology=SimpleNamespace(sandbox=None, write_hosts=(), members=())),
     )
     with pytest.raises(AssertionError, match="200 of 200 ended in an error, the first: no login"):
         step_percentile(cast(Context, SimpleNamespace(world=world)), 95, "reads", 10)

@@ -18,7 +18,7 @@ from support.engine import counter, ledger
 from support.engine import counter as retries
 from support.engine.history import History, Outcome
 from support.engine.workload import Script, Task, Turn, Workload
-from support.errors import NotInTime
+from support.errors import Inconclusive, NotInTime
 from support.example_app.known_profiles import EXAMPLE
 from support.failover import degradation
 from support.waiting import eventually
@@ -299,3 +299,10 @@ def test_a_lookup_says_what_it_was_answered(database: sql.Endpoint) -> None:
         assert task.perform(session) == "nothing"
         sql.execute(session, "INSERT INTO memory_entries VALUES ('looked at', %s, 'found')", [degradation.ENTRY])
         assert task.perform(session) == "found"
+
+
+def test_clients_that_cannot_work_before_anything_is_tested_are_no_broken_promise(database: sql.Endpoint) -> None:
+    nobody = replace(database, port=free_port())
+    workload = Workload(nobody, ledger.appends(EXAMPLE, "nobody"), clients=1)
+    with workload, pytest.raises(Inconclusive, match="the clients did not start working"):
+        workload.await_at_work(10, within=0.5)

@@ -60,7 +60,7 @@ _STANDBY_NAMES = "synchronous_standby_names"
 _DELAY, _NO_DELAY = "recovery_min_apply_delay", "0"
 _VERSION, _WITH_MESSAGES = "server_version_num", 140000
 """Logical messages, by which changes are followed, came with PostgreSQL 14."""
-_SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _CHECKSUMS, _DELAY, _STANDBY_NAMES)
+_SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _CHECKSUMS, _DELAY)
 _NO_SLOTS = "a replica that was away for longer than WAL is kept has to be built anew"
 _NO_CHECKSUMS = "a page that its disk has damaged is read as if it were right"
 _SLOTS_FILL = "a replication slot that nobody reads from keeps WAL until the disk of its server is full"
@@ -166,7 +166,7 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
     except (AcceptError, AssertionError, OSError, *ERRORS):
         pass
     members = {group.group: len(group.members) for group in cluster.groups if group.group in groups}
-    by_group = {group.group: settings(group, _SETTINGS) for group in cluster.groups}
+    by_group = {group.group: settings(group, (*_SETTINGS, _STANDBY_NAMES)) for group in cluster.groups}
     shown = {name: row for rows in by_group.values() for name, row in rows.items()}
     delays = {name: row[_DELAY] for name, row in shown.items() if row.get(_DELAY, _NO_DELAY) != _NO_DELAY}
     if expected.delayed_replicas is not None:  # a delay that was not declared is no design, but a fault
@@ -211,9 +211,7 @@ def _shared_settings(shown: Collection[Mapping[str, str]]) -> dict[str, str]:
 
     If members differ, that is not a configuration but a mistake on one of them.
     """
-    values = {
-        name: {row[name] for row in shown if name in row} for name in _SETTINGS if name not in (_DELAY, _STANDBY_NAMES)
-    }
+    values = {name: {row[name] for row in shown if name in row} for name in _SETTINGS if name != _DELAY}
     return {name: found.pop() for name, found in values.items() if len(found) == 1}
 
 

@@ -57,6 +57,8 @@ class Expectations:
     """Seconds within which clients can write again after the leader is lost."""
     proxy_detection: float | None = None
     """Seconds within which HAProxy notices that a server is down, or up again: (fall + 1) x inter."""
+    read_lag: int | None = None
+    """Bytes of WAL by which a replica may lag and still serve reads, as the proxy's health check has it."""
     redis_mode: str | None = None
     """standalone, cluster or sentinel."""
     redis_eviction: str | None = None
@@ -192,6 +194,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "clock_jumps": _flag,
     "recovery_time": _seconds,
     "proxy_detection": _seconds,
+    "read_lag": _size,
     "redis_mode": _one_of("standalone", "cluster", "sentinel"),
     "redis_eviction": _one_of(
         "noeviction", "volatile-ttl", *(f"{which}-{how}" for which in ("allkeys", "volatile") for how in _POLICIES)

@@ -61,13 +61,21 @@ def in_time(
     retry_on: tuple[type[BaseException], ...] = (),
     pause: float = LONGEST_PAUSE,
     since: float | None = None,
+    unknown: tuple[type[BaseException], ...] = (),
 ) -> tuple[T, float]:
     """Like `eventually`, where `within` seconds are promised; returns also the seconds that it took.
 
-    Raises NotInTime, too, if the awaited state was observed only later than that.
+    Raises NotInTime, too, if the awaited state was observed only later than that. `unknown` are exceptions by which the
+    probe says that it could not find out; if it could not at the end either, the last of them is raised.
     """
     begun = time.monotonic() if since is None else since
-    value = eventually(probe, within=within, subject=subject, retry_on=retry_on, pause=pause, since=begun)
+    try:
+        retried = (*retry_on, *unknown)
+        value = eventually(probe, within=within, subject=subject, retry_on=retried, pause=pause, since=begun)
+    except NotInTime as late:
+        if isinstance(late.__cause__, unknown):
+            raise late.__cause__ from None
+        raise
     took = time.monotonic() - begun
     if took > within:
         raise NotInTime(subject, "it is true now, but too late", took, within, never=False)

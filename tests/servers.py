@@ -50,6 +50,15 @@ def postgres(directory: Path, port: int, bindir: Path = BINDIR, *settings: str) 
         bindir / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--no-sync", f"--pwfile={secret}"
     )
     subprocess.run(initdb, check=True, capture_output=True)
+    with started(directory, port, bindir, *settings) as endpoint:
+        yield endpoint
+
+
+@boots
+@contextmanager
+def started(directory: Path, port: int, bindir: Path = BINDIR, *settings: str) -> Iterator[sql.Endpoint]:
+    """The same with the data that is in the directory already, such as a copy of another one's."""
+    data = directory / "data"
     options = [
         f"-p{port}",
         f"-k{directory}",

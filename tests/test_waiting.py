@@ -7,7 +7,7 @@ import time
 import pytest
 from program import ROOT
 
-from support.errors import NotInTime
+from support.errors import Inconclusive, NotInTime
 from support.waiting import NotYet, describe, eventually, in_time, look_again, pause, throughout
 
 
@@ -158,6 +158,7 @@ ASK_NOBODY = {
     "hung_postmaster._try_until_reached": "what was tried is recorded, with its error",
     "logical_consumer.require_no_gap": "the consumer has recorded it",
     "logins.refused_for_good": "a login is accepted, or the reason told",
+    "members.ask_everyone": "it takes silence for an answer",
     "missed_wal.remove_what_it_needs": "a session that is lost cannot be asked again; the whole is",
     "missed_wal.removed": "the same",
     "moves.await_end": "whether a thread of ours has ended",
@@ -205,3 +206,17 @@ def test_who_gives_no_answer_for_a_moment_is_asked_again() -> None:
         if not any(keyword.arg == "retry_on" for keyword in wait.keywords)
     }
     assert sorted(found) == sorted(ASK_NOBODY)
+
+
+def test_what_could_not_be_found_out_in_time_is_unknown_and_not_late() -> None:
+    def unheard() -> None:
+        raise Inconclusive("nobody said a word")
+
+    with pytest.raises(Inconclusive, match="nobody said a word"):
+        in_time(unheard, within=0.1, subject="the door is open", unknown=(Inconclusive,))
+
+    def closed() -> None:
+        raise NotYet("it is closed")
+
+    with pytest.raises(NotInTime, match="it is closed"):
+        in_time(closed, within=0.1, subject="the door is open", unknown=(Inconclusive,))

@@ -12,7 +12,7 @@ Feature: The cluster survives the loss of its leader
     When the host of the leader crashes
     Then another member leads within 30 seconds
 
-  @id.FO-02 @crashes @replicas @blocker @smoke
+  @id.FO-02 @crashes @replicas @writes_after_loss @blocker @smoke
   Scenario: An acknowledged write survives a leader crash
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
@@ -67,7 +67,7 @@ Feature: The cluster survives the loss of its leader
     And the thawed member acknowledged no write
     And the ledger lost no acknowledged write
 
-  @id.FO-15 @replicas @critical
+  @id.FO-15 @replicas @writes_after_loss @critical
   Scenario: A leader whose PostgreSQL hangs without dying is replaced within 30 seconds
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint

@@ -3,7 +3,7 @@ Feature: A degraded cluster keeps serving
   A cluster that has lost a part of itself may be slower and has less to fall back on, but its clients need not know.
   They see a pause of limited length, and whatever they retry after it is applied exactly once.
 
-  @id.GD-01 @crashes @replicas @prompt_reads @critical
+  @id.GD-01 @crashes @replicas @writes_without_standby @prompt_reads @critical
   Scenario: With every replica down, writes continue and reads are answered
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
@@ -32,7 +32,7 @@ Feature: A degraded cluster keeps serving
     And the fault is healed
     Then each operation was applied exactly once
 
-  @id.GD-02 @partitions @proxy_host @crashes @synchronous @replicas @critical
+  @id.GD-02 @partitions @proxy_host @crashes @synchronous @replicas @writes_after_loss @critical
   Scenario: What a client retries across a change of leaders is applied exactly once
     Given a healthy cluster
     And 8 clients incrementing a counter, each operation retried until it is acknowledged

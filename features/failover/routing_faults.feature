@@ -19,28 +19,28 @@ Feature: The endpoints send no client to a failed member
     Then the target member leaves the read endpoint within 15 seconds
     And once the fault is healed, it is back in the read endpoint within 15 seconds
 
-  @id.HP-03 @hosts @crashes
+  @id.HP-03 @backends @hosts @crashes
   Scenario: Sessions on a leader whose host crashes are cut at once
     Given a healthy cluster
     And 20 idle sessions through the write endpoint
     When the host of the leader crashes
     Then each of these sessions is cut within 8 seconds
 
-  @id.HP-03 @hosts
+  @id.HP-03 @backends @hosts
   Scenario: Sessions on a leader whose host freezes are cut at once
     Given a healthy cluster
     And 20 idle sessions through the write endpoint
     When the host of the leader freezes
     Then each of these sessions is cut within 8 seconds
 
-  @id.HP-03 @replicas
+  @id.HP-03 @backends @replicas
   Scenario: Sessions on a leader that hands over are cut at once
     Given a healthy cluster
     And 20 idle sessions through the write endpoint
     When the leader is asked to hand over to any replica
     Then each of these sessions is cut within 8 seconds
 
-  @id.HP-04 @hosts @crashes @proxy_host @proxy_reload @statistics @pools
+  @id.HP-04 @backends @hosts @crashes @proxy_host @proxy_reload @statistics @pools
   Scenario: Sessions from before a reload of the proxy are cut when the leader's host crashes
     Given a healthy cluster
     And 20 idle sessions through the write endpoint
@@ -48,7 +48,7 @@ Feature: The endpoints send no client to a failed member
     When the host of the leader crashes
     Then each of these sessions is cut within 8 seconds
 
-  @id.HP-04 @hosts @partitions @proxy_host @proxy_reload @statistics @pools
+  @id.HP-04 @backends @hosts @partitions @proxy_host @proxy_reload @statistics @pools
   Scenario: Sessions from before a reload of the proxy are cut when the leader is cut off
     Given a healthy cluster
     And 20 idle sessions through the write endpoint

@@ -13,7 +13,7 @@ Feature: The cluster survives the loss of a standby
     And the loss of a standby interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write
 
-  @id.FO-11 @member_data @prompt_replicas @critical
+  @id.FO-11 @member_data @copyable @prompt_replicas @critical
   Scenario: A member whose data directory is destroyed is rebuilt within 60 seconds
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
@@ -21,7 +21,7 @@ Feature: The cluster survives the loss of a standby
     Then the target member streams as a replica within 60 seconds
     And the target member holds every acknowledged entry of the ledger
 
-  @id.WL-03 @crashes @copyable @admin @spare_replica @statistics @pools @critical
+  @id.WL-03 @crashes @copyable @expendable_wal @admin @spare_replica @statistics @pools @critical
   Scenario: A replica that missed more WAL than is kept comes back, or is known to be out and can be rebuilt
     Given a healthy cluster
     And members that keep little WAL

@@ -21,7 +21,7 @@ Feature: The right member takes over, time after time
     When the host of the leader crashes
     Then the replica that lacks WAL leads within 30 seconds
 
-  @id.FO-09 @crashes @member_data @critical
+  @id.FO-09 @crashes @member_data @copyable @critical
   Scenario: Three leaders in a row are lost, and all members stream on one timeline
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint

@@ -1,4 +1,4 @@
-@schema @patroni @haproxy @members @replicas @synchronous @hosts @crashes @destructive @slow @blocker
+@schema @patroni @haproxy @members @replicas @synchronous @hosts @crashes @writes_after_loss @destructive @slow @blocker
 Feature: Transactions stay isolated through a failover
   A transaction that others have seen must not be gone afterwards, and half of one must not appear on the new leader.
 

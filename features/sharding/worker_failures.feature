@@ -13,7 +13,7 @@ Feature: The other workers keep serving while one of them fails over
     And data on worker group 2 can be read within 2 seconds
     And the clients of worker group 2 are interrupted for less than 2 seconds
 
-  @id.DT-04 @hosts @crashes @worker_replicas @critical
+  @id.DT-04 @hosts @crashes @worker_replicas @writes_after_loss @critical
   Scenario: After the failover of a worker group, writes to its data are accepted again, and nothing is lost
     Given a healthy cluster
     And 4 clients appending to a ledger on worker group 1

@@ -36,7 +36,7 @@ from support.example_app.sessions import (
     open_side_by_side,
     system_identifier,
 )
-from support.target.members import ask_in_parallel
+from support.target.members import ask_everyone
 from support.timeouts import CONNECT, STATEMENT
 
 BACKEND = "SELECT pg_backend_pid()"
@@ -67,8 +67,8 @@ def step_database(context: Context) -> None:
 def step_ask_system(context: Context) -> None:
     """Each is asked directly for its system identifier, which a replica shares with its leader only."""
     cluster = context.world.cluster
-    handed(context.world).systems = ask_in_parallel(
-        cluster.members, lambda name: system_identifier(cluster.of_member(name))
+    handed(context.world).systems = ask_everyone(
+        cluster, cluster.members, lambda name: system_identifier(cluster.of_member(name))
     )
 
 

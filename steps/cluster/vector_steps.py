@@ -28,11 +28,12 @@ from support.engine.finding import Finding
 from support.engine.quiet import measure
 from support.engine.tables import all_answer
 from support.engine.world import Context
+from support.errors import Inconclusive
 from support.example_app import samples
 from support.example_app.entries import EntryStore
 from support.example_app.search import distance
 from support.example_app.vectors import dialect_of, vector_extension
-from support.target.members import ask_in_parallel
+from support.target.members import ask_everyone, heard_and_silent
 from support.vocabulary import Kind
 
 PRECISION = 1e-5
@@ -49,8 +50,8 @@ register_type(Metric=METRIC, Vector=VECTOR)
 def step_ask_extension(context: Context) -> None:
     """Directly: the version installed in the database, and the version whose files that member's host has."""
     cluster = context.world.cluster
-    handed(context.world).extensions = ask_in_parallel(
-        cluster.everyone, lambda name: vector_extension(cluster.of_member(name))
+    handed(context.world).extensions = ask_everyone(
+        cluster, cluster.everyone, lambda name: vector_extension(cluster.of_member(name))
     )
 
 
@@ -78,16 +79,18 @@ def step_distance_on_write(context: Context, metric: str, one: str, other: str) 
 def step_distance_on_members(context: Context, metric: str, one: str, other: str) -> None:
     """By each member, queried directly."""
     cluster, dialect = context.world.cluster, dialect_of(context.world.cluster.write)
-    handed(context.world).distances = ask_in_parallel(
-        cluster.everyone, lambda name: distance(cluster.of_member(name), dialect, metric, one, other)
+    handed(context.world).distances = ask_everyone(
+        cluster, cluster.everyone, lambda name: distance(cluster.of_member(name), dialect, metric, one, other)
     )
 
 
 @then("the answer is {expected:g}")
 def step_distance_is(context: Context, expected: float) -> None:
     """The distance computed by hand, on every server that was asked."""
-    answers = handed(context.world).distances
-    assert_that(list(answers.values()), only_contains(close_to(expected, PRECISION)), f"distances computed: {answers}")
+    heard, silent = heard_and_silent(handed(context.world).distances)
+    assert_that(list(heard.values()), only_contains(close_to(expected, PRECISION)), f"distances computed: {heard}")
+    if silent:
+        raise Inconclusive("; ".join(f"{name}: no answer ({why})" for name, why in silent.items()))
 
 
 @given("{count:d} entries with distinct embeddings")

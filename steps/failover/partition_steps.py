@@ -11,6 +11,7 @@ from support.failover.handover import FailoverHandover
 from support.failover.partition import (
     UNREPLICATED,
     commit_unreplicated,
+    lock_before,
     require_lock_renewed,
     require_refusing_until_healed,
     require_stopped,
@@ -39,7 +40,7 @@ def step_without_failsafe(context: Context) -> None:
 def step_leader_cut_off(context: Context, others: str) -> None:
     """No packet gets from its host to theirs, nor back."""
     world = context.world
-    world.handover(FailoverHandover).lease = lease(world.cluster)
+    world.handover(FailoverHandover).lock_before_the_fault = lock_before(world.cluster)
     world.experiment.inject(network.partition_of_leader(world.cluster, others), world.cluster.leader())
 
 
@@ -56,6 +57,7 @@ def step_dcs_crashes(context: Context, part: str) -> None:
     """The hosts of some of its members are gone at once."""
     world, handover = context.world, context.world.handover(FailoverHandover)
     handover.lease, handover.state_before_the_fault = lease(world.cluster), state_before_the_fault(world)
+    handover.lock_before_the_fault = lock_before(world.cluster)
     world.experiment.inject(network.crash_in_dcs(world.cluster, part), world.cluster.leader())
 
 
@@ -81,9 +83,10 @@ def step_links_degrade(context: Context, degradation: str) -> None:
 def step_stops_in_time(context: Context) -> None:
     """Judged by probes that bypass the proxy, until the lock has surely expired.
 
-    In the worst case, the lock was renewed a loop_wait before the fault.
+    When the lock was last renewed, etcd tells. With another DCS only the limits are known: the lock was renewed at the
+    earliest a loop_wait before the fault, and at the latest when the fault took effect.
     """
-    require_stopped(context.world, context.world.handover(FailoverHandover).lease)
+    require_stopped(context.world, context.world.handover(FailoverHandover).lock_before_the_fault)
 
 
 @then("the target member accepts no further write until the fault is healed")

@@ -41,8 +41,9 @@ def step_replicas_use_slots(context: Context) -> None:
 def step_no_slot_is_orphaned(context: Context) -> None:
     """A slot that nobody uses would keep WAL on the leader until its disk is full.
 
-    Patroni's permanent slots (slots) are none, nor are those of members that stream from another replica; nor is a
-    logical slot whose consumer is away, as long as it keeps no more WAL than the server keeps anyway.
+    Patroni's permanent slots (slots) are none, nor are those that it keeps for a while for members that have gone, or
+    those of members that stream from another replica; nor is a logical slot whose consumer is away, as long as it keeps
+    no more WAL than the server keeps anyway.
     """
     in_each_group(
         context.world.cluster,

@@ -120,6 +120,8 @@ class RedisLine:
         if self._server.password is not None:
             login = [self._server.user] if self._server.user else []
             self.ask("AUTH", *login, self._server.password)
+        if self._server.database:
+            self.ask("SELECT", str(self._server.database))
         return self
 
     def __exit__(self, *_: object) -> None:

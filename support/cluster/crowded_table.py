@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from support import sql
 from support.cluster.checks import Answer, Vector
 from support.engine.history import History, Operation, Outcome
-from support.engine.workload import Task, Turn, Workload, outcome_of, record
+from support.engine.workload import AT_READ_COMMITTED, Task, Turn, Workload, outcome_of, record
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.example_app import samples
@@ -158,10 +158,9 @@ def start_churn(world: World, table: CrowdedTable) -> Workload:
         key = f"{clients} {turn.client}/{turn.number // 2}"
         namespace = table.crowd[turn.client % len(table.crowd)]
         if turn.number % 2:
-            return Task(CHURN, key, None, lambda session: _nothing(sql.execute(session, goes, [namespace, key])))
+            return _change(key, goes, [namespace, key])
         text = "[" + ",".join(f"{one:.3g}" for one in coming[turn.number // 2 % len(coming)]) + "]"
-        values = [namespace, key, "coming", text]
-        return Task(CHURN, key, None, lambda session: _nothing(sql.execute(session, comes, values)))
+        return _change(key, comes, [namespace, key, "coming", text])
 
     workload = Workload(table.cluster.write, script, clients=_CLIENTS, pace=_PACE)
     world.cleanup.enter_context(workload)
@@ -169,8 +168,14 @@ def start_churn(world: World, table: CrowdedTable) -> Workload:
     return workload
 
 
-def _nothing(_: int) -> None:
-    """A client records what was done, not how many rows it changed."""
+def _change(key: str, statement: str, values: Sequence[str]) -> Task:
+    """At read committed: none may fail for a conflict, whatever the usual level is."""
+
+    def change(session: sql.Session) -> None:
+        sql.execute(session, AT_READ_COMMITTED)
+        sql.execute(session, statement, values)
+
+    return Task(CHURN, key, None, change, transaction=True)
 
 
 def search_members(

@@ -26,11 +26,12 @@ from support.faults.nemesis import Fault, InjectedFault, Nemesis, without_prepar
 from support.hosts.interface import Log, LogName, of_each_log
 from support.target.cluster import Cluster
 from support.target.health import await_all, is_healthy
+from support.target.translations import PANICS
 
 ONE_WRITER = "SB-01"
 """The promise that at no time more than one member accepts writes."""
 BUG = "report it as a BUG"
-ALARMS = ("PANIC:", BUG, "TRAP: failed Assert")
+ALARMS = (*PANICS, BUG, "TRAP: failed Assert")
 
 
 class Experiment:

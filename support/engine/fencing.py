@@ -98,7 +98,7 @@ def start_clients(world: World, leader: str) -> Callable[[InjectedFault], None]:
         patience=world.timing.rejoin,  # longer than any freeze
     )
     world.cleanup.enter_context(workload)
-    workload.await_acknowledged(10 * _CLIENTS, within=world.timing.notice)
+    workload.await_at_work(10 * _CLIENTS, within=world.timing.notice)
 
     def judge_at_the_end(freeze: InjectedFault) -> None:
         world.cleanup.callback(_require_nothing_lost, world, workload, namespace, freeze)

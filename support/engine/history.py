@@ -33,6 +33,8 @@ class Operation:
     begun: float
     ended: float
     error: str = ""
+    code: str = ""
+    """The SQLSTATE of the error, which no translation changes; empty if it has none."""
 
 
 @dataclass(frozen=True)

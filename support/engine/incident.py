@@ -66,9 +66,9 @@ def kind_of(words: str, roles: Mapping[str, str]) -> str:
     `roles`: member -> its role, such as "the leader".
     """
     for member, role in sorted(roles.items(), key=lambda one: len(one[0]), reverse=True):
-        name = re.escape(member)
-        words = re.sub(rf"\bhost {name}\b", f"host of {role}", words)
-        words = re.sub(rf"\b{name}\b", role, words)
+        name = _whole(member)
+        words = re.sub(rf"\bhost {name}", f"host of {role}", words)
+        words = re.sub(name, role, words)
     words = re.sub(r"\b(etcd)\d+\b", r"\1", words)
     words = re.sub(r"(?<=cut off from )(?:[\w-]+(?: [\w-]+)?, )+[\w -]+", _each_once, words)
     words = re.sub(r"\b(?:a replica, )+a replica\b", "replicas", words)
@@ -83,7 +83,12 @@ def _refused(history: History | None, since: float) -> int | None:
 
 
 def _names(words: str, member: str) -> bool:
-    return re.search(rf"\b{re.escape(member)}\b", words) is not None
+    return re.search(_whole(member), words) is not None
+
+
+def _whole(name: str) -> str:
+    """A pattern for a name where it is no part of another one: db1 is neither in db1-replica nor in db1.example.org."""
+    return rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)"
 
 
 def _roles(samples: Sequence[WriterSample], groups: Sequence[Collection[str]], moment: float) -> dict[str, str]:

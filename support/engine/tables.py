@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from support.engine.finding import Finding
 from support.errors import Inconclusive
+from support.target.members import NoAnswer
 
 Table = Mapping[str, Mapping[str, str]]
 """Row -> column -> value."""
@@ -55,15 +56,17 @@ def as_tabled(expected: Table, observed: Table) -> Finding:
 
 
 def all_answer(expected: object, answers: Mapping[str, object], what: str) -> Finding:
-    """Every member's answer is the expected one; a member that gave no answer differs, with its reason.
+    """Every member's answer is the expected one.
 
-    `what` was asked, for messages. Unknown if nobody was asked.
+    `what` was asked, for messages. Unknown if nobody was asked, or if a member gave no answer and no other differs.
     """
     if not answers:
         return Finding.unknown(f"nobody was asked for {what}")
     different = [f"{name}: {answer}" for name, answer in answers.items() if answer != expected]
     if different:
-        return Finding.false(f"{what}: expected {expected}, observed {'; '.join(different)}")
+        told = f"{what}: expected {expected}, observed {'; '.join(different)}"
+        heard = any(answer != expected and not isinstance(answer, NoAnswer) for answer in answers.values())
+        return Finding.false(told) if heard else Finding.unknown(told)
     return Finding.true(f"{what}: {expected} on all of {', '.join(answers)}")
 
 

@@ -9,6 +9,7 @@ from support import sql
 from support.engine.history import History, Operation, Outcome, WriterSample
 from support.engine.workload import Script, Task, Turn, Workload
 from support.errors import ConnectFailed
+from support.target.translations import NOT_READY
 from support.timeouts import CONNECT
 
 PACE = 0.05  # seconds between two questions to a member
@@ -18,7 +19,7 @@ LONGEST_SILENCE = 5.0
 """Seconds for which a member may give no answer, and it is still known that it did not lead meanwhile: some looks fail
 on a busy machine, and no member can win an election, lead, and be a replica again in so short a time."""
 _CLOSED = re.compile(
-    "Connection refused|the database system is "
+    f"Connection refused|{NOT_READY.pattern}"
     "|no login after .*: (server closed the connection unexpectedly|.*Connection reset by peer)"
 )
 """The errors that a client gets where no server is listening, or where it is starting or stopping and accepts no

@@ -17,13 +17,12 @@ from random import Random
 from types import TracebackType
 from typing import Any
 
-import psycopg2
 from psycopg2 import errorcodes
 
 from support import sql
 from support.engine.history import History, InFlight, Operation, Outcome
 from support.engine.notices import Notices, notices_of
-from support.errors import AcceptError, ConnectFailed, NotInTime
+from support.errors import AcceptError, ConnectFailed, Inconclusive, NotInTime
 from support.timeouts import STATEMENT
 from support.waiting import NotYet, describe, eventually
 
@@ -46,7 +45,7 @@ def outcome_of(error: BaseException, *, committing: bool) -> Outcome:
     """
     if isinstance(error, ConnectFailed) or not committing:
         return Outcome.FAIL
-    code = (error.pgcode if isinstance(error, psycopg2.Error) else None) or ""
+    code = _code_of(error)
     aborted = code[:2] in _ABORTS and code != errorcodes.STATEMENT_COMPLETION_UNKNOWN
     return Outcome.FAIL if aborted else Outcome.UNKNOWN
 
@@ -103,7 +102,7 @@ class Client:
         self._task = task
         begun = self._begun = time.monotonic()
         committing, value = False, None
-        outcome, said = Outcome.OK, ""
+        outcome, said, code = Outcome.OK, "", ""
         try:
             if task.by_pool is not None:
                 committing = True
@@ -119,12 +118,14 @@ class Client:
                 outcome, said = _committed(self._notices)
         except (sql.Error, ConnectFailed) as error:
             outcome, said = outcome_of(error, committing=committing), describe(error)
+            code = _code_of(error)
             self._recover_from(error)
         except BaseException:
             self._begun = None
             raise
         recorded = task.value if value is None else value
-        operation = Operation(self.number, task.action, task.key, recorded, outcome, begun, time.monotonic(), said)
+        ended = time.monotonic()
+        operation = Operation(self.number, task.action, task.key, recorded, outcome, begun, ended, said, code)
         self._history.append(operation)
         self._begun = None  # only now: at any time it is in flight, or in the history
         if outcome is Outcome.OK:
@@ -158,7 +159,7 @@ class Client:
         return session
 
     def _recover_from(self, error: Exception) -> None:
-        code = (error.pgcode if isinstance(error, sql.Error) else None) or ""
+        code = _code_of(error)
         try:
             if self._session is not None and code.startswith(_SESSION_IS_SOUND):
                 self._session.rollback()
@@ -166,6 +167,15 @@ class Client:
         except sql.Error:
             pass  # it cannot be used after all
         self.close()
+
+
+AT_READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
+"""The first statement of a transaction that must not fail for a conflict, whatever the level of its role or database
+is."""
+
+
+def _code_of(error: BaseException) -> str:
+    return (error.pgcode if isinstance(error, sql.Error) else None) or ""
 
 
 def _committed(notices: Notices) -> tuple[Outcome, str]:
@@ -295,6 +305,16 @@ class Workload:
 
         eventually(ended, within=within, subject=f"{self._name} reach the end of their script", pause=0.05)
         self.stop()
+
+    def await_at_work(self, acknowledged: int, within: float) -> None:
+        """Wait until that many operations are acknowledged, before anything is put to the test.
+
+        Raises Inconclusive if they are not in time: that clients can work at first is no promise of the scenario's.
+        """
+        try:
+            self.await_acknowledged(acknowledged, within)
+        except NotInTime as error:
+            raise Inconclusive(f"the clients did not start working: {error}") from error
 
     def await_acknowledged(self, more: int, within: float) -> None:
         """Wait until `more` further operations are acknowledged, which proves that clients get through now."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_type_hin
 from support.engine.finding import Finding
 from support.engine.limits import own_limit
 from support.engine.tables import GherkinTable
-from support.errors import Inconclusive, MissingStep, NotInTime
+from support.errors import MissingStep
 from support.example_app.entries import EntryStore
 from support.example_app.pool import DEFAULT
 from support.example_app.profile import Profile
@@ -168,10 +168,7 @@ class World:
         if self.cluster.topology.accepted_loss:
             self.leaderships = leaderships(self.cluster)
         self.cleanup.enter_context(workload)
-        try:
-            workload.await_acknowledged(acknowledged, within=self.timing.wait(STATEMENT))
-        except NotInTime as error:
-            raise Inconclusive(f"the clients did not start working: {error}") from error
+        workload.await_at_work(acknowledged, within=self.timing.wait(STATEMENT))
 
     def another_namespace(self, name: str) -> str:
         """A further namespace of this scenario; it is emptied at the end, too."""

@@ -11,10 +11,11 @@ from typing import TypeVar
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from support import sql
-from support.errors import ConnectFailed, Inconclusive
+from support.errors import ConnectFailed, Inconclusive, NotInTime
 from support.timeouts import NOTICE, REST
-from support.waiting import eventually
+from support.waiting import NotYet, eventually
 
+_END = 5.0  # seconds for a session that was told to end
 _IDENTITY = "SELECT current_setting('server_version_num'), current_database(), session_user"
 
 
@@ -87,8 +88,17 @@ def backends(sessions: Iterable[sql.Session]) -> set[int]:
 
 def kill_backend(endpoint: sql.Endpoint, pid: int) -> None:
     """Have the server end another session of the same role. Raises Inconclusive when it is not gone in 5 s."""
-    if not sql.value(endpoint, "SELECT pg_terminate_backend(%s, 5000)", [pid]):
+    if not sql.value(endpoint, "SELECT pg_terminate_backend(%s)", [pid]):  # it waits only since PostgreSQL 14
         raise Inconclusive(f"the session of backend {pid} could not be killed")
+
+    def gone() -> None:
+        if sql.value(endpoint, "SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [pid]):
+            raise NotYet("it is there")
+
+    try:
+        eventually(gone, within=_END, subject=f"the session of backend {pid} is gone", retry_on=(ConnectFailed,))
+    except NotInTime as late:
+        raise Inconclusive(f"the session of backend {pid} could not be killed: {late}") from late
 
 
 @dataclass(frozen=True)

@@ -113,22 +113,44 @@ def _unseen(aspect: str, looks: Sequence[Look]) -> str:
 
 @dataclass(frozen=True)
 class DataDirectory:
-    """The age of a member's data directory, and the time since the fault that hit it; both in seconds."""
+    """What a member's data directory tells about its origin, and the time since the fault that hit it; in seconds."""
 
     member: str
     age: float
+    """Of its oldest file; one that was restored from a backup may be older than the fault."""
+    method: str
+    """By which the server was last given a state to recover from: REWOUND, or the method of a copy; empty if that is
+    not told."""
+    recovered: float
+    """How long ago that was."""
     since_the_fault: float
 
 
+REWOUND = "pg_rewind"
+
+
 def rewound_not_copied(found: DataDirectory) -> Finding:
-    """The member has the data directory that it had when the fault hit it."""
+    """The member, whose timeline had diverged, was rewound after the fault, and not copied.
+
+    Unknown where its data directory does not show either.
+    """
+    ago = f"{found.recovered:.0f} s ago, and the fault was {found.since_the_fault:.0f} s ago"
+    why = ""
     if found.age < found.since_the_fault:
+        why = f"its data directory is {found.age:.0f} s old, and the fault was {found.since_the_fault:.0f} s ago"
+    elif found.method and found.method != REWOUND:
+        why = f"its data directory is from a backup (method: {found.method}), and not from pg_rewind"
+    if why:
         return Finding.false(
-            f"{found.member} was copied from another member: its data directory is {found.age:.0f} s old, and the "
-            f"fault was {found.since_the_fault:.0f} s ago (its log says why pg_rewind was not used, or failed: look at "
-            "use_pg_rewind, at the rights of its role, and at how much WAL the members keep)"
+            f"{found.member} was copied from another member or from a backup: {why} (its log says why pg_rewind was "
+            "not used, or failed: look at use_pg_rewind, at the rights of its role, and at how much WAL the members "
+            "keep)"
         )
-    return Finding.true(f"{found.member} was rewound: its data directory is {found.age:.0f} s old")
+    if not found.method:
+        return Finding.unknown(f"{found.member} has no backup_label.old, which pg_rewind leaves, and every copy, too")
+    if found.recovered >= found.since_the_fault:
+        return Finding.unknown(f"{found.member} was last rewound {ago}: nothing shows that it was since")
+    return Finding.true(f"{found.member} was rewound {ago}")
 
 
 NO_SPACE = ("No space left on device", "Check free disk space")
@@ -164,10 +186,15 @@ def refused_for_lack_of_space(
 def sessions_closed_in_time(sessions: int, ended: Sequence[float], limit: float) -> Finding:
     """Each of this many idle sessions was closed within `limit` seconds of the fault.
 
-    `ended` has the seconds from the fault to the end of each session that was closed.
+    `ended` has the seconds from the fault to the end of each session that was closed. Unknown if one was closed before.
     """
     if not sessions:
         return Finding.unknown("no session was held")
+    if early := [when for when in ended if when < 0]:
+        return Finding.unknown(
+            f"{len(early)} of {sessions} sessions were closed before the fault, up to {-min(early):.1f} s: nothing was "
+            "left to be cut (does anything end idle sessions?)"
+        )
     if late := [when for when in ended if when > limit]:
         return Finding.too_late(
             f"{len(late)} of {sessions} sessions were cut after {max(late):.1f} s (limit: {limit:g} s)"

@@ -10,7 +10,9 @@ from support.failover.checks import Look
 from support.failover.joint_loss import Lost
 from support.failover.logical_consumer import Consumer
 from support.failover.member_checks import StreamedAgain
+from support.failover.partition import LockBefore
 from support.failover.role_claims import ClaimWatch
+from support.failover.routing import ClosingWatch, ReadLag
 from support.failover.succession import UnequalReplicas
 from support.faults.clock import OwnClock
 from support.target.leadership import Lease
@@ -30,7 +32,12 @@ class FailoverHandover(Handover):
 
     lease: Annotated[Lease, "When the leader is cut off from the DCS"]
     """How long the leader's lock lasts, read before the fault."""
+    lock_before_the_fault: Annotated[LockBefore, "When the leader is cut off from the DCS"]
+    """When the leader's lock had last been renewed, as far as the DCS tells."""
     state_before_the_fault: Annotated[Look, "When a majority of the DCS crashes"]
+    closings: Annotated[ClosingWatch, "Given 20 idle sessions through the write endpoint"]
+    read_lag: ReadLag | None = None
+    """By how much a replica may lag and serve reads, where it is made to lag further."""
     readers: Annotated[Workload, "Given 4 clients reading through the read endpoint"]
     direct_clients: Annotated[DirectClients, "Given 4 clients appending through direct sessions on the leader"]
     unequal_replicas: Annotated[UnequalReplicas, "Given one replica lacks WAL that the others have received"]

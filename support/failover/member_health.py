@@ -13,6 +13,7 @@ from support.target.members import (
     member_statuses,
     servers,
 )
+from support.target.patroni_configuration import configuration_of
 from support.target.purposes import Purpose, prompt_members, purposes
 from support.waiting import NotYet
 
@@ -58,7 +59,13 @@ def _kind(name: str, answer: Server | NoAnswer, purpose: Purpose, wait: str) -> 
 
 
 def _waits(cluster: Cluster) -> dict[str, str]:
-    """Replica -> how commits wait for it (sync, quorum, ...), by the SQL of the member from which it streams."""
+    """Replica -> how commits wait for it (sync, quorum, ...), by the SQL of the member from which it streams.
+
+    Empty where Patroni's synchronous mode is off: PostgreSQL may make commits wait all the same, but Patroni does not
+    know of it, and such a standby is to Patroni a replica like any other.
+    """
+    if not configuration_of(cluster).synchronous:
+        return {}
     heard = (answer for answer in member_statuses(cluster).values() if not isinstance(answer, NoAnswer))
     return {replica: wait for answer in heard for replica, wait in answer.streams.items()}
 

@@ -30,7 +30,7 @@ _IN_FORCE = "SELECT pg_size_bytes(current_setting(%s))"
 _WRITE = "SELECT pg_logical_emit_message(false, 'accept', repeat('x', %s))"
 _BEHIND = "SELECT application_name FROM pg_stat_replication WHERE flush_lsn < %s::pg_lsn ORDER BY 1"
 _REMOVED = r"""
-    SELECT min(name) FILTER (WHERE name ~ '^[0-9A-F]{24}$') > pg_walfile_name('0/0'::pg_lsn + %s) FROM pg_ls_waldir()
+    SELECT min(name) FILTER (WHERE name ~ '^[0-9A-F]{24}$') > pg_walfile_name(%s::pg_lsn) FROM pg_ls_waldir()
 """
 
 
@@ -142,7 +142,7 @@ def remove_what_it_needs(world: World, away: str, had: int) -> None:
                 partial(caught_up, session, end), within=world.timing.notice, subject="the other standbys have the WAL"
             )
             sql.execute(session, "CHECKPOINT")
-            if sql.value(session, _REMOVED, [had]) is not True:
+            if sql.value(session, _REMOVED, [_lsn(had)]) is not True:
                 raise NotYet(f"the leader keeps what {away} needs")
 
     try:
@@ -150,6 +150,11 @@ def remove_what_it_needs(world: World, away: str, had: int) -> None:
         eventually(removed, within=world.timing.recovery, subject=subject, retry_on=NO_ANSWER)
     except NotInTime as error:
         raise Inconclusive(str(error)) from error
+
+
+def _lsn(position: int) -> str:
+    """A position in the WAL, in bytes, as PostgreSQL writes it; since 14 it could add a number to one."""
+    return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
 
 
 def require_back_or_known_to_be_out(world: World, member: str, limit: float) -> None:

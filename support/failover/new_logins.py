@@ -21,6 +21,7 @@ from support.target.cluster import Cluster
 from support.target.member_files import MemberFiles, files_of
 from support.target.members import NO_ANSWER
 from support.target.purposes import purposes
+from support.target.topology import Address
 from support.waiting import NotYet, eventually
 
 _STREAMS = "SELECT pid, state FROM pg_stat_replication WHERE application_name = %s"
@@ -72,7 +73,11 @@ class Attempt:
 
 
 def try_logins(cluster: Cluster) -> Iterator[Attempt]:
-    """From each member's host to every other member of its group, as its Patroni is configured."""
+    """From each member's host to every other member of its group, as its Patroni is configured.
+
+    To the addresses that Patroni's members give one another: those from here may lead elsewhere from a member's host.
+    """
+    known = addresses_among_members(cluster)
     for member in cluster.members:
         files = files_of(cluster.site.hosts[member])
         configured = files.configuration()["postgresql"]
@@ -82,13 +87,28 @@ def try_logins(cluster: Cluster) -> Iterator[Attempt]:
         rewind = logins.get("rewind") or logins.get("superuser") or {}
         for other in cluster.members:
             if other != member:
-                address = cluster.address_of(other).postgres
+                address = known[other]
                 to = {"host": address.host, "port": address.port, "dbname": database, "connect_timeout": 5}
                 for purpose, login, more, statement in (
                     ("to stream or to be copied", logins["replication"], {"replication": "true"}, _IDENTIFY),
                     ("to be rewound", rewind, {}, _AS_PG_REWIND),
                 ):
                     yield Attempt(purpose, member, other, _refusal(files, login, {**to, **more}, statement))
+
+
+def addresses_among_members(cluster: Cluster) -> dict[str, Address]:
+    """Member -> where the others reach its PostgreSQL (Patroni's connect_address).
+
+    Raises Inconclusive where that is not known.
+    """
+    told = {one.name: one for one in cluster.view().members}
+    found = {name: Address(one.host, one.port) for name, one in told.items() if one.host and one.port}
+    if unknown := [name for name in cluster.members if name not in found]:
+        raise Inconclusive(
+            f"Patroni does not tell where the other members reach the PostgreSQL of {', '.join(sorted(unknown))} "
+            "(postgresql.connect_address)"
+        )
+    return found
 
 
 def _refusal(files: MemberFiles, login: Mapping[str, Any], to: Mapping[str, Any], statement: str) -> str:

@@ -3,47 +3,85 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 from support.engine import markers
-from support.engine.checks.writers import last_accepted, stopped_in_time
+from support.engine.checks.writers import last_accepted, lock_left, stopped_in_time
 from support.engine.finding import Finding
 from support.engine.isolated_leader import commit_alone
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.failover.checks import Look, nothing_changed, refused_until
 from support.faults.network import ALONE, partition_of_leader
-from support.target import dcs
-from support.target.leadership import Lease, aspects_of_state, cluster_state
+from support.target import dcs, etcd
+from support.target.cluster import Cluster
+from support.target.leadership import Lease, aspects_of_state, cluster_state, lease
 from support.target.members import NO_ANSWER
 from support.waiting import NotYet, eventually, throughout
 
 _PAUSE = 0.5  # seconds between two looks at the cluster's state
 
 
-def require_stopped(world: World, lease: Lease) -> None:
-    """The target member stopped accepting writes before its lease can have expired, and refuses until it surely has.
+@dataclass(frozen=True)
+class LockBefore:
+    """The leader's lock right before a fault."""
 
-    In the worst case the lease was renewed a loop_wait before the fault.
+    lease: Lease
+    lock: etcd.Lock | None
+    """None where the DCS does not tell when it was renewed."""
+
+
+def lock_before(cluster: Cluster) -> LockBefore:
+    """The leader's lock now. It is read last of all that is read before a fault."""
+    return LockBefore(lease(cluster), _lock_now(cluster))
+
+
+def _lock_now(cluster: Cluster) -> etcd.Lock | None:
+    with suppress(*NO_ANSWER):
+        return etcd.lock(cluster.topology, cluster.group)
+    return None
+
+
+def require_stopped(world: World, before: LockBefore) -> None:
+    """The target member stopped accepting writes before its lock expired, and refuses until it surely has expired.
+
+    When it was last renewed, etcd tells, before the fault and, if it answers, when the fault is in effect. Patroni
+    guarantees no more: a leader that cannot renew its lock retries for retry_timeout from its next loop on, which is up
+    to loop_wait after the fault, but then the lock had just been renewed.
     """
-    experiment, limit = world.experiment, lease.least_left
-    target_member, since = experiment.target_member, experiment.injected_fault.begun
+    experiment, now = world.experiment, _lock_now(world.cluster)
+    target_member, fault = experiment.target_member, experiment.injected_fault
+    held = before.lock if before.lock and before.lock.owner == target_member else None
+    same = held is not None and now is not None and (now.owner, now.made) == (held.owner, held.made)
+    left = lock_left(
+        before.lease.ttl,
+        before.lease.renewed_every,
+        begun=fault.begun,
+        in_effect=fault.in_effect_since,
+        renewed_before=held.renewed if held else None,
+        renewed_after=now.renewed if now and same else None,
+    )
+    since = fault.begun
 
     def judged() -> Finding:
-        finding = stopped_in_time(experiment.watch.samples, target_member, since, limit)
-        if finding.holds is not True and time.monotonic() < since + limit + world.timing.visible:
+        finding = stopped_in_time(experiment.watch.samples, target_member, since, left)
+        if finding.holds is not True and time.monotonic() < since + left.most + world.timing.visible:
             raise NotYet(finding.words)
         return finding
 
-    finding = eventually(judged, within=limit + 2 * world.timing.visible, subject=f"{target_member} refuses writes")
-    samples = experiment.watch.samples
-    world.measure("the target member accepted writes for", last_accepted(samples, target_member, since), "s", limit)
+    finding = eventually(judged, within=left.most + 2 * world.timing.visible, subject=f"{target_member} refuses writes")
+    accepted_for = last_accepted(experiment.watch.samples, target_member, since)
+    world.measure("the target member accepted writes for", accepted_for, "s", left.least)
     finding.require()
-    throughout(
-        lambda: stopped_in_time(experiment.watch.samples, target_member, since, limit).require(),
-        seconds=since + lease.surely_gone - time.monotonic(),
-        pause=_PAUSE,
-    )
+
+    def accepts_none() -> None:
+        last = stopped_in_time(experiment.watch.samples, target_member, since, left)
+        if last.holds is False:  # what is unknown is known in the end
+            last.require()
+
+    throughout(accepts_none, seconds=since + before.lease.surely_gone - time.monotonic(), pause=_PAUSE)
+    stopped_in_time(experiment.watch.samples, target_member, since, left).require()
 
 
 def require_refusing_until_healed(world: World) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from support import sql
+from support.errors import Inconclusive
+from support.target import dcs
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, status_of
 from support.target.patroni_configuration import await_configuration, shared_configuration
 from support.target.purposes import purposes
 from support.target.slots import slot_name
-from support.waiting import NotYet, eventually, in_time
+from support.waiting import NotYet, describe, eventually, in_time
 
 _SLOTS = """
     SELECT slot.slot_name, slot.slot_type, slot.active, sender.application_name, sender.state, slot.wal_status
@@ -57,12 +59,33 @@ def streaming(cluster: Cluster) -> list[str]:
 
 
 def orphaned(cluster: Cluster) -> list[str]:
-    """The slots on the leader that nobody uses: each keeps it from removing old WAL, until its disk is full."""
+    """The slots on the leader that nobody uses: each keeps it from removing old WAL, until its disk is full.
+
+    Raises Inconclusive for one that Patroni may keep for a while for a member that has gone, if that cannot be told.
+    """
     leader = cluster.leader()
     elsewhere = [name for name, one in purposes(cluster).items() if one.source != leader]
     configured = shared_configuration(cluster).get("slots")
     permanent = [*(configured if isinstance(configured, Mapping) else ()), *map(slot_name, elsewhere)]
-    return orphans(slots(cluster, leader), permanent)
+    present = slots(cluster, leader)
+    try:
+        members = set(map(slot_name, cluster.members))
+        permanent += dcs.state(cluster.topology, cluster.group).retained - members
+    except NO_ANSWER as error:
+        left = [one for one in present if one.kind == "physical" and orphans([one], permanent)]
+        if left and _keeps_slots_of_absent_members(cluster, leader):
+            raise Inconclusive(
+                f"nobody uses {', '.join(one.name for one in left)}; whether Patroni keeps it for a while for a member "
+                f"that has gone (member_slots_ttl) only the DCS tells: {describe(error)}"
+            ) from error
+    return orphans(present, permanent)
+
+
+def _keeps_slots_of_absent_members(cluster: Cluster, leader: str) -> bool:
+    """As Patroni does since 4.0, unless it is told not to."""
+    about = cluster.patroni(leader).status().get("patroni")
+    version = str(about.get("version", "")) if isinstance(about, Mapping) else ""
+    return not version.startswith(("1.", "2.", "3.")) and shared_configuration(cluster).get("member_slots_ttl") != 0
 
 
 def orphans(found: Iterable[MemberSlot], permanent: Collection[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """How a member came back whose timeline had diverged: rewound in place, or copied as a whole.
 
 Sources: https://github.com/patroni/patroni/issues/2581 and https://github.com/patroni/patroni/issues/1611 (pg_rewind
-failed, and the member was copied), src/bin/pg_rewind/filemap.c, `decide_file_action`: PG_VERSION is left as it is
+failed, and the member was copied), src/bin/pg_rewind/filemap.c, `decide_file_action`: PG_VERSION is left as it is;
+src/bin/pg_rewind/pg_rewind.c, `createBackupLabel`: like a base backup it leaves one, later called backup_label.old
 """
 
 import time
@@ -11,12 +12,23 @@ from support.engine.experiment import Experiment
 from support.failover.checks import DataDirectory
 from support.target.cluster import Cluster
 
-_AGE = "SELECT extract(epoch FROM clock_timestamp() - modification)::float FROM pg_stat_file('PG_VERSION')"
-"""A base backup writes that file, and pg_rewind never touches it."""
+_TOLD = """
+    SELECT extract(epoch FROM clock_timestamp() - version.modification)::float,
+           coalesce(substring(pg_read_file('backup_label.old', 0, 8192, true) FROM 'BACKUP METHOD: (\\S+)'), ''),
+           coalesce(extract(epoch FROM clock_timestamp() - label.modification)::float, 0)
+    FROM pg_stat_file('PG_VERSION') AS version, pg_stat_file('backup_label.old', true) AS label
+"""
+"""A base backup writes PG_VERSION, unless it gives files the times of their originals; pg_rewind never touches it."""
 
 
 def kept_files(cluster: Cluster, experiment: Experiment) -> DataDirectory:
-    """The age of the target member's data directory now."""
+    """What the target member's data directory tells now."""
     member = experiment.target_member
-    age = float(sql.value(cluster.administration_of(member), _AGE))
-    return DataDirectory(member, age, time.monotonic() - experiment.injected_fault.begun)
+    since_the_fault = time.monotonic() - experiment.injected_fault.begun
+    return told(member, cluster.administration_of(member), since_the_fault)
+
+
+def told(member: str, server: sql.Endpoint, since_the_fault: float) -> DataDirectory:
+    """The same by what a server's own files tell a superuser."""
+    ((age, method, recovered),) = sql.rows(server, _TOLD)
+    return DataDirectory(member, float(age), str(method), float(recovered), since_the_fault)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from psycopg2 import errorcodes
+
 from support.engine.ledger import APPEND
 from support.engine.world import World
 from support.failover.leader_checks import Claim, called_primary_truly, longest_false_claim
@@ -17,7 +19,7 @@ from support.waiting import NotYet, eventually
 
 _PACE = 0.1  # seconds between two questions to a member
 _PATH = "/primary"
-_READ_ONLY = "read-only transaction"
+_READ_ONLY = errorcodes.READ_ONLY_SQL_TRANSACTION
 """What PostgreSQL says against a write that was sent to a replica."""
 
 
@@ -88,7 +90,7 @@ def require_true_claims(world: World, watch: ClaimWatch, limit: float) -> None:
     claims, samples, since = list(watch.claims), experiment.watch.samples, experiment.injected_fault.begun
     longest = longest_false_claim([one for one in claims if one.begun > since], samples)
     world.measure("a read-only member was reported as the primary for", longest.seconds if longest else 0.0, "s", limit)
-    refused = [one for one in history.of(action=APPEND) if one.begun > since and _READ_ONLY in one.error]
+    refused = [one for one in history.of(action=APPEND) if one.begun > since and one.code == _READ_ONLY]
     world.measure("writes refused by a read-only server", len(refused), "")
     finding = called_primary_truly(claims, samples, world.cluster.members, since, limit)
     world.evidence.attach("who was reported as the primary", finding.words)

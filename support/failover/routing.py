@@ -1,6 +1,7 @@
 """Where sessions through the endpoints land, and what becomes of them when a member fails."""
 
 import select
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -9,13 +10,14 @@ from datetime import datetime
 
 from support import sql
 from support.engine import markers
+from support.engine.checks.writers import last_accepted
 from support.engine.finding import Finding
 from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, NotInTime
 from support.example_app.profile import Profile
 from support.failover import member_health
-from support.failover.checks import ROUNDS, out_of_reads
+from support.failover.checks import ROUNDS, out_of_reads, sessions_closed_in_time
 from support.failover.leader_views import NO_MEMBER
 from support.faults.replay import ReplayStuck
 from support.target import haproxy
@@ -25,6 +27,7 @@ from support.target.members import NO_ANSWER, NoAnswer, Server, member_statuses,
 from support.target.purposes import prompt_replicas
 from support.waiting import NotYet, describe, eventually
 
+_LOOK = 0.1  # seconds after which a watch of sessions notices that it is to end
 _MOST = 4
 """Sessions for each member that are opened at most to meet a certain one of them."""
 
@@ -119,15 +122,35 @@ def replica_in_reads(cluster: Cluster) -> str:
         raise Inconclusive(str(error)) from error
 
 
+@dataclass(frozen=True)
+class ReadLag:
+    """By how many bytes of WAL a replica may lag and still serve reads."""
+
+    allowed: int
+    assumed: bool = False
+    """Nobody has told it: it is the lag that is allowed to a replica that takes over, which may be less."""
+
+
+def allowed_read_lag(cluster: Cluster) -> ReadLag:
+    """By the proxy's health check, as declared; in the embedded cluster it is the lag that is allowed in a failover.
+
+    Raises NotYet without a leader.
+    """
+    if (declared := cluster.topology.expectations.read_lag) is not None:
+        return ReadLag(declared)
+    return ReadLag(terms(cluster).allowed_lag, assumed=not cluster.topology.embedded)
+
+
 def stuck_replay(cluster: Cluster, replica: str) -> ReplayStuck:
-    """This replica replays nothing, while the leader writes twice as much WAL as a replica may lag behind."""
-    return ReplayStuck(cluster, replica, 2 * terms(cluster).allowed_lag)
+    """This replica replays nothing, while the leader writes twice as much WAL as it may lag behind and serve reads."""
+    return ReplayStuck(cluster, replica, 2 * allowed_read_lag(cluster).allowed)
 
 
-def require_out_of_reads(world: World, limit: float) -> None:
+def require_out_of_reads(world: World, limit: float, lag: ReadLag | None = None) -> None:
     """New sessions on the read endpoint stop landing on the target member within `limit` seconds of the fault.
 
-    Inconclusive if they did not land there, but nothing proves that they would have.
+    Inconclusive if they did not land there, but nothing proves that they would have. Also if the fault is that the
+    replica lags, and `lag` is only assumed: it may be allowed to lag further.
     """
     experiment = world.experiment
     since, last = experiment.injected_fault.counts_from, list[Finding]()
@@ -142,6 +165,12 @@ def require_out_of_reads(world: World, limit: float) -> None:
     except NotInTime:
         if last and last[-1].holds is None:
             last[-1].require()
+        if lag and lag.assumed:
+            raise Inconclusive(
+                f"{experiment.target_member}, more than {lag.allowed:,} bytes behind, still serves reads, but how far "
+                "it may lag to do so is not known: declare it ([expect] read_lag, as in HAProxy's check "
+                "/replica?lag=...)"
+            ) from None
         raise
 
 
@@ -198,14 +227,58 @@ def _await_within(world: World, probe: Callable[[], None], subject: str, since: 
     require_within(world, f"{subject} after", time.monotonic() - since, limit)
 
 
-def closings(sessions: Iterable[sql.Session], until: float) -> list[float]:
-    """When the other side closed idle sessions, one time for each that it closed; monotonic clock, waits until `until`.
+class ClosingWatch:
+    """Notes when the other side closes idle sessions, until it is left. A context manager.
 
-    On an idle session the server speaks only to end it, so anything that can be read is a farewell or the end itself.
+    It looks from before the fault on: some faults, such as a switchover, are over only when the sessions are.
     """
-    lines, ended = {session.fileno() for session in sessions}, list[float]()
-    while lines and (left := until - time.monotonic()) > 0:
-        said, _, _ = select.select(lines, [], [], left)
-        lines -= set(said)
-        ended += [time.monotonic()] * len(said)
-    return ended
+
+    def __init__(self, sessions: Iterable[sql.Session]) -> None:
+        self._lines = {session.fileno() for session in sessions}
+        self._ended = list[float]()
+        self._over, self._stopping = threading.Event(), threading.Event()
+        self._errors: list[BaseException] = []
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> "ClosingWatch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+        if self._errors:
+            raise self._errors[0]
+
+    def closings(self, until: float) -> list[float]:
+        """The time of each closing, on the monotonic clock. Waits for all of them, until `until` at the longest."""
+        self._over.wait(max(0.0, until - time.monotonic()))
+        return list(self._ended)
+
+    def _look(self) -> None:
+        """On an idle session the server speaks only to end it: what can be read is a farewell, or the end itself."""
+        lines = set(self._lines)
+        try:
+            while lines and not self._stopping.is_set():
+                said, _, _ = select.select(lines, [], [], _LOOK)
+                lines -= set(said)
+                self._ended += [time.monotonic()] * len(said)
+        except BaseException as error:  # leaving the `with` block raises it
+            self._errors.append(error)
+        self._over.set()
+
+
+def require_sessions_cut(world: World, watch: ClosingWatch, limit: float) -> None:
+    """Each idle session was cut within `limit` seconds of the fault.
+
+    In a handover, that is counted from when the former leader last accepted a write: until then nobody was lost.
+    """
+    experiment = world.experiment
+    since = begun = experiment.injected_fault.begun
+    if experiment.planned:
+        since += last_accepted(experiment.watch.samples, experiment.target_member, begun)
+    closed = watch.closings(until=since + limit + world.timing.notice)
+    ended = [when - since if when < begun else max(0.0, when - since) for when in closed]
+    if ended:
+        world.measure("the last session was cut after", max(ended), "s", limit)
+    sessions_closed_in_time(len(world.sessions), ended, limit).require()

@@ -200,6 +200,19 @@ def require_refused_for(replies: Mapping[str, Reply], reasons: Mapping[str, str]
 
 
 def require_none_pending(cluster: Cluster) -> None:
-    """The DCS holds no request for a switchover that could still be carried out."""
-    pending = dcs.state(cluster.topology, cluster.group).failover
-    Finding(not pending, f"the DCS holds a switchover: {json.dumps(dict(pending))}").require()
+    """The DCS holds no request for a switchover that could still be carried out, once Patroni has tidied up.
+
+    Raises Inconclusive if it gives no answer.
+    """
+
+    def none_pending() -> None:
+        pending = dcs.state(cluster.topology, cluster.group).failover
+        Finding(not pending, f"the DCS holds a switchover: {json.dumps(dict(pending))}").require()
+
+    within = cluster.topology.timing.notice
+    try:
+        eventually(none_pending, within=within, subject="no switchover is pending", retry_on=NO_ANSWER)
+    except NotInTime as error:
+        if isinstance(error.__cause__, AssertionError):
+            raise error.__cause__ from None
+        raise Inconclusive(str(error)) from error

@@ -3,7 +3,6 @@
 A switchover is planned, and yet a disturbance for clients.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -14,9 +13,12 @@ from support.faults.nemesis import Fault
 from support.target.cluster import Cluster
 from support.target.member_files import files_of
 from support.target.patroni_commands import Reply, reload_configuration, switch_over
+from support.target.patroni_configuration import await_shared_configuration, parameters_of
 from support.target.synchronous import standbys_waited_for
 from support.target.temporary_configuration import TemporaryConfiguration
 from support.waiting import NotYet
+
+_STANDBY_NAMES = "synchronous_standby_names"
 
 
 class Reconfigured(Fault):
@@ -43,13 +45,17 @@ class Reconfigured(Fault):
 
 
 def asynchronous(cluster: Cluster) -> Reconfigured:
-    """Asynchronous replication: commits wait for no standby."""
+    """Asynchronous replication: commits wait for no standby, neither by Patroni's synchronous mode nor by PostgreSQL's
+    own setting."""
 
     def effect(cluster: Cluster) -> None:
         if waited_for := standbys_waited_for(cluster):
             raise NotYet(f"commits wait for {', '.join(waited_for)}")
 
-    return Reconfigured(cluster, "commits wait for no standby", {"synchronous_mode": False}, effect)
+    values: dict[str, Any] = {"synchronous_mode": False}
+    if _STANDBY_NAMES in parameters_of(await_shared_configuration(cluster)):
+        values["postgresql"] = {"parameters": {_STANDBY_NAMES: None}}
+    return Reconfigured(cluster, "commits wait for no standby", values, effect)
 
 
 def paused(cluster: Cluster) -> Reconfigured:
@@ -108,16 +114,22 @@ def strictly_synchronous(cluster: Cluster) -> Reconfigured:
 
 
 def _mode(cluster: Cluster, words: str, values: dict[str, bool]) -> Reconfigured:
-    decided = time.time()
+    return Reconfigured(cluster, words, values, ReadByEveryMember())
 
-    def effect(cluster: Cluster) -> None:
-        """Each member has read the configuration since then, and acts on it."""
-        read = {name: cluster.patroni(name).status().get("dcs_last_seen", 0) for name in cluster.members}
-        stale = [name for name, when in read.items() if when <= decided + 1]
-        if stale:
+
+class ReadByEveryMember:
+    """Raises NotYet until each member has read the configuration since the first call, and acts on it."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, set[float]] = {}
+        """Member -> when it saw the DCS, each time by its own clock, which may differ from ours."""
+
+    def __call__(self, cluster: Cluster) -> None:
+        for name in cluster.members:
+            self._seen.setdefault(name, set()).add(cluster.patroni(name).status().get("dcs_last_seen", 0))
+        # One loop may have begun before the change.
+        if stale := [name for name in cluster.members if len(self._seen[name]) < 3]:
             raise NotYet(f"{', '.join(stale)} may not have read it")
-
-    return Reconfigured(cluster, words, values, effect)
 
 
 class Switchover(Fault):

@@ -12,25 +12,29 @@ from dataclasses import dataclass, field, replace
 import requests
 
 from support.errors import AcceptError, RequirementMissing
-from support.expectations import AcceptedLoss, Expectations
+from support.expectations import Expectations
 from support.target import etcd
+from support.target.accepted_loss import accepted_losses, loss_in_words
 from support.target.cluster import Cluster
-from support.target.copying import not_copyable
+from support.target.copying import not_copyable, wal_not_expendable
 from support.target.members import NO_ANSWER, settings
 from support.target.patroni_configuration import PatroniConfiguration, configurations_by_group
 from support.target.purposes import Purpose, purposes_by_leader
 from support.target.reads import NOWHERE, Reads, reads_of
 from support.target.redis import ERRORS, RedisFacts, facts_of
 from support.target.replica_capabilities import DECIDED, OF_ANY, OF_SEVERAL, lacking_replicas
+from support.target.standby_names import StandbyNames
 from support.target.timing import PROXY_ASSUMED, Span, Timing, proxy_detection
 from support.target.topology import Topology
+from support.target.write_capabilities import DECIDED as OF_WRITES
+from support.target.write_capabilities import lacking_writes
 
 _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
     "patroni": (
         *("members", "synchronous", "synchronous_standbys", "failsafe", "login_failover", "clock_jumps"),
         *("delayed_replicas", "replication_slots"),
     ),
-    "haproxy": ("leader_serves_reads",),
+    "haproxy": ("leader_serves_reads", "read_lag"),
     "dcs": ("dcs_spare",),
     "citus": ("workers", "distributed_snapshots"),
     "cache_state": ("redis_mode", "redis_eviction"),
@@ -39,6 +43,8 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
 _MODES = frozenset(
     {
         *("synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving", "copyable"),
+        "expendable_wal",
+        *OF_WRITES,
         *("replication_slots", "data_checksums", "reads_apart"),
         *DECIDED,
     }
@@ -50,6 +56,7 @@ _SLOT_LIMIT = "max_slot_wal_keep_size"
 _WAL_LEVEL, _LOGICAL = "wal_level", "logical"
 _ARCHIVE_MODE = "archive_mode"
 _CHECKSUMS = "data_checksums"
+_STANDBY_NAMES = "synchronous_standby_names"
 _DELAY, _NO_DELAY = "recovery_min_apply_delay", "0"
 _VERSION, _WITH_MESSAGES = "server_version_num", 140000
 """Logical messages, by which changes are followed, came with PostgreSQL 14."""
@@ -89,7 +96,12 @@ class Baseline:
     """Group -> the same with each other leader that there can be."""
     reads: Reads = NOWHERE
     not_copyable: str = ""
-    """Why no member should miss WAL and be copied in a test; empty if that costs little, or is not known."""
+    """Why no member should be copied in a test; empty if that costs little, or is not known."""
+    wal_not_expendable: str = ""
+    """Why no WAL should be removed in a test before everybody has read it; empty if that harms nobody, or is not
+    known."""
+    own_standbys: Mapping[int, StandbyNames] = field(default_factory=dict)
+    """Group -> for whom its PostgreSQL makes commits wait past Patroni, whose synchronous mode is off."""
 
 
 def apply_baseline(
@@ -106,7 +118,7 @@ def apply_baseline(
     cluster = Cluster(topology)
     baseline = _read(cluster, expected)
     timing = _timing(cluster, baseline, expected, multiplier)
-    lacks = {name: why for name, why in topology.lacks.items() if name not in _MODES | _judged(expected)}
+    lacks = {name: why for name, why in topology.lacks.items() if name not in _MODES | _judged(topology, expected)}
     lacks |= dict(_modes_not_promised(topology, baseline, expected))
     known = replace(
         topology,
@@ -119,10 +131,16 @@ def apply_baseline(
     return known, known_limits(baseline, expected, timing)
 
 
-def _judged(expected: Expectations) -> frozenset[str]:
-    """The capabilities that are broken if they are not there, by the declared number of members."""
+def _judged(topology: Topology, expected: Expectations) -> frozenset[str]:
+    """The capabilities that are broken if they are not there, by the declared number of members.
+
+    Those are about the coordinator's group, or the only one: what is known to be in a worker group does not count.
+    """
+    elsewhere = {one.name for one in (*topology.members, *topology.absent) if one.group}
+    declared = expected.members
+    ours = len({*declared} - elsewhere) if isinstance(declared, tuple) else (declared or 0) - len(elsewhere)
     needs = {"replicas": 2, "several_replicas": 3}
-    return frozenset(name for name, least in needs.items() if (expected.member_count or 0) >= least)
+    return frozenset(name for name, least in needs.items() if ours >= least)
 
 
 def require_declared_parts(topology: Topology, expected: Expectations) -> None:
@@ -149,7 +167,8 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
     except (AcceptError, AssertionError, OSError, *ERRORS):
         pass
     members = {group.group: len(group.members) for group in cluster.groups if group.group in groups}
-    shown = {name: row for group in cluster.groups for name, row in settings(group, _SETTINGS).items()}
+    by_group = {group.group: settings(group, (*_SETTINGS, _STANDBY_NAMES)) for group in cluster.groups}
+    shown = {name: row for rows in by_group.values() for name, row in rows.items()}
     delays = {name: row[_DELAY] for name, row in shown.items() if row.get(_DELAY, _NO_DELAY) != _NO_DELAY}
     if expected.delayed_replicas is not None:  # a delay that was not declared is no design, but a fault
         delays = {name: delay for name, delay in delays.items() if name in expected.delayed_replicas}
@@ -174,7 +193,18 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
         with_other_leaders={group: by_leader[1:] for group, by_leader in known.items()},
         reads=reads,
         not_copyable=not_copyable(cluster),
+        wal_not_expendable=wal_not_expendable(cluster),
+        own_standbys={
+            group: names
+            for group, one in groups.items()
+            if not one.synchronous and (names := _own_standbys(by_group.get(group, {}).values()))
+        },
     )
+
+
+def _own_standbys(shown: Iterable[Mapping[str, str]]) -> StandbyNames:
+    """What any member of a group shows: a replica has what it will need as the leader."""
+    return StandbyNames.parse(next((row[_STANDBY_NAMES] for row in shown if row.get(_STANDBY_NAMES)), ""))
 
 
 def _shared_settings(shown: Collection[Mapping[str, str]]) -> dict[str, str]:
@@ -235,11 +265,13 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         yield "logical", baseline.not_logical
     if baseline.not_copyable:
         yield "copyable", baseline.not_copyable
+    if baseline.wal_not_expendable:
+        yield "expendable_wal", baseline.wal_not_expendable
     if baseline.archives_nothing:
         yield "archiving", "archive_mode is off on every member: nothing is archived that could fail"
     yield from _of_replicas(topology, baseline, expected)
     untold = [group for group, one in baseline.groups.items() if one.rewind is None]
-    if untold and not topology.embedded:
+    if untold and "member_files" in topology.lacks:
         yield (
             "rewind",
             f"use_pg_rewind is not in the configuration that Patroni's members share{_in(untold)}, and their own files "
@@ -261,13 +293,14 @@ def _of_replicas(topology: Topology, baseline: Baseline, expected: Expectations)
     """What the replicas are not for. In the embedded cluster each is for everything: whatever its tags say, nobody
     meant them."""
     for few, names in (("replicas", (*OF_ANY, *OF_SEVERAL)), ("several_replicas", OF_SEVERAL)):
-        if few in topology.lacks and few not in _judged(expected):
+        if few in topology.lacks and few not in _judged(topology, expected):
             yield from dict.fromkeys(names, topology.lacks[few]).items()
     if not topology.embedded:
         possible = {
             group: (now, *baseline.with_other_leaders.get(group, ())) for group, now in baseline.purposes.items()
         }
         yield from lacking_replicas(possible, baseline.groups.get(0), baseline.reads)
+        yield from lacking_writes(baseline.groups, baseline.own_standbys, baseline.members, possible)
 
 
 def _in(groups: list[int]) -> str:
@@ -305,35 +338,6 @@ def _proxy_detection(cluster: Cluster, expected: Expectations) -> tuple[float, s
     return PROXY_ASSUMED, "proxy (assumed; [expect] proxy_detection)"
 
 
-def accepted_losses(
-    groups: Iterable[int], configured: Mapping[int, PatroniConfiguration], expected: Expectations
-) -> dict[int, AcceptedLoss]:
-    """Those of the groups whose failover may lose acknowledged writes -> how many.
-
-    Each by its own configuration: that one group replicates asynchronously excuses no loss of another one.
-    """
-    losses = (_accepted_loss(group, configured.get(group), expected) for group in groups)
-    return {loss.group: loss for loss in losses if loss}
-
-
-def _accepted_loss(group: int, configured: PatroniConfiguration | None, expected: Expectations) -> AcceptedLoss:
-    """The loss that is declared to be accepted, else the loss that the group is configured for.
-
-    Nothing where the group is configured or declared to be synchronous. Where its configuration is not known, only what
-    is declared.
-    """
-    if expected.wants_synchronous or (configured is not None and configured.synchronous):
-        return AcceptedLoss(group=group)
-    if expected.accepted_loss is not None:
-        why = f"[expect] accepted_loss accepts {expected.accepted_loss:,} bytes"
-        return AcceptedLoss(expected.accepted_loss, 0.0, why, group)
-    if configured is None:
-        return AcceptedLoss(group=group)
-    lag, recent = configured.maximum_lag, configured.loop_wait
-    whose = f" of worker group {group}" if group else ""
-    return AcceptedLoss(lag, recent, f"known limit: {_loss(lag, recent)}{whose} (asynchronous replication)", group)
-
-
 def known_limits(baseline: Baseline, expected: Expectations, timing: Timing) -> tuple[str, ...]:
     """One line for each limit: what can happen, why, and which setting would change it."""
     return (
@@ -349,22 +353,29 @@ def _of_groups(baseline: Baseline, expected: Expectations) -> Iterator[str]:
     """The limits of the groups; a limit of all groups appears once, without their names."""
     having: dict[str, list[int]] = {}
     for group, one in sorted(baseline.groups.items()):
-        for words in _of_group(one, baseline.members.get(group, 0), expected):
+        own = baseline.own_standbys.get(group)
+        for words in _of_group(one, baseline.members.get(group, 0), expected, own):
             having.setdefault(words, []).append(group)
     for words, groups in having.items():
         names = [f"worker group {group}" if group else "the coordinator's group" for group in groups]
         yield words if len(groups) == len(baseline.groups) else f"{' and '.join(names)}: {words}"
 
 
-def _of_group(one: PatroniConfiguration, members: int, expected: Expectations) -> Iterator[str]:
+def _of_group(
+    one: PatroniConfiguration, members: int, expected: Expectations, own: StandbyNames | None
+) -> Iterator[str]:
     if members == 1 and expected.member_count is None:
         yield "there is a single member: no other can take over when it is lost (a second one could)"
     if not one.synchronous and members > 1 and not expected.wants_synchronous:
-        yield _asynchronous(one, expected)
+        yield _asynchronous(one, expected, own)
     if one.synchronous and not one.strict:
         yield (
             "while there is no standby, acknowledged writes exist on the leader alone, and are lost with it "
             "(Patroni's synchronous_mode_strict is off; if it were on, writes would wait instead)"
+        )
+    if own and members > 1:
+        yield (
+            f"while there is no standby, nothing can be written (PostgreSQL's own synchronous_standby_names is {own})"
         )
     if one.synchronous and one.strict:
         yield "while there is no standby, nothing can be written (Patroni's synchronous_mode_strict is on)"
@@ -404,21 +415,18 @@ def _of_standbys(baseline: Baseline, expected: Expectations) -> Iterator[str]:
             )
 
 
-def _asynchronous(one: PatroniConfiguration, expected: Expectations) -> str:
+def _asynchronous(one: PatroniConfiguration, expected: Expectations, own: StandbyNames | None) -> str:
+    kind = "replication that Patroni takes for asynchronous" if own else "asynchronous replication"
     if expected.accepted_loss is not None:
         return (
-            f"acknowledged writes of up to {expected.accepted_loss:,} bytes can be lost in a failover (asynchronous "
-            "replication; [expect] accepted_loss); Patroni's synchronous_mode would prevent it"
+            f"acknowledged writes of up to {expected.accepted_loss:,} bytes can be lost in a failover ({kind}; "
+            "[expect] accepted_loss); Patroni's synchronous_mode would prevent it"
         )
     said = "maximum_lag_on_failover" if one.maximum_lag_set else "maximum_lag_on_failover, which is not set"
     return (
-        f"{_loss(one.maximum_lag, one.loop_wait)} (asynchronous replication; {said}, loop_wait); Patroni's "
+        f"{loss_in_words(one.maximum_lag, one.loop_wait)} ({kind}; {said}, loop_wait); Patroni's "
         "synchronous_mode would prevent it"
     )
-
-
-def _loss(lag: int, recent: float) -> str:
-    return f"acknowledged writes of up to {lag:,} bytes, and those of the last {recent:g} s, can be lost in a failover"
 
 
 def _of_recovery(baseline: Baseline, expected: Expectations, timing: Timing) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Whether a member may miss WAL, and be copied anew, for a test."""
+"""What a test may cost that destroys data or WAL: whether members may be copied, and whether WAL may be missed."""
 
 from contextlib import suppress
 
@@ -8,19 +8,34 @@ from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.target.slots import at_risk
 
-_SIZE = "SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database"
+_SIZE = """
+    SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database
+    WHERE has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'MEMBER')
+"""
+"""Of every database whose size that login may see; usually that is each."""
 _LARGEST = 10 * 2**30
 """Bytes: more is not copied for a test."""
 
 
-def not_copyable(cluster: Cluster) -> str:
-    """Why no member should miss WAL and be copied in a test; empty if that costs little, or is not known."""
+def not_copyable(cluster: Cluster, largest: int = _LARGEST) -> str:
+    """Why no member should be copied in a test; empty if that costs little, or is not known."""
+    topology = cluster.topology
+    if topology.embedded:
+        return ""
+    endpoint = topology.endpoint("write", topology.administrator or topology.application)
+    with suppress(sql.Error, ConnectFailed):
+        if (size := int(sql.value(endpoint, _SIZE))) > largest:
+            return f"the databases have {size / 2**30:.0f} GB, and more than {largest >> 30} are not copied for a test"
+    return ""
+
+
+def wal_not_expendable(cluster: Cluster) -> str:
+    """Why no WAL should be removed in a test before everybody has read it; empty if nobody is harmed, or if that is not
+    known."""
     if cluster.topology.embedded or cluster.topology.administrator is None:
         return ""
     endpoint = cluster.topology.endpoint("write", cluster.topology.administrator)
     with suppress(sql.Error, ConnectFailed), sql.session(endpoint) as session:
-        if (size := int(sql.value(session, _SIZE))) > _LARGEST:
-            return f"the databases have {size / 2**30:.0f} GB, and more than {_LARGEST >> 30} are not copied for a test"
         return at_risk(session, (*cluster.as_declared.members, *_known_to_patroni(cluster)))
     return ""
 

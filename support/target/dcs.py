@@ -60,6 +60,8 @@ class GroupState:
     """The leader's WAL position when it last renewed its lock, in bytes."""
     failover: Mapping[str, str] = field(default_factory=dict)
     """A switchover or failover that was requested, and not carried out yet; else empty."""
+    retained: frozenset[str] = frozenset()
+    """The slots of members that Patroni (4.0 or newer) keeps for a while, also when a member has gone."""
 
 
 def state(topology: Topology, group: int = 0) -> GroupState:
@@ -73,7 +75,12 @@ def state(topology: Topology, group: int = 0) -> GroupState:
     if answer.get("empty"):
         return GroupState()
     return GroupState(
-        answer["system"], answer["leader"], frozenset(answer["standbys"]), answer["position"], answer["failover"]
+        answer["system"],
+        answer["leader"],
+        frozenset(answer["standbys"]),
+        answer["position"],
+        answer["failover"],
+        frozenset(answer["retained"]),
     )
 
 

@@ -146,6 +146,7 @@ def _facts(cluster: Any) -> dict[str, Any]:
         "leader": cluster.leader.name if cluster.leader else "",
         "standbys": list(cluster.sync.voters),
         "position": cluster.status.last_lsn,
+        "retained": list(cluster.status.retain_slots),
         "failover": {name: value for name, value in asked.items() if value},
     }
 

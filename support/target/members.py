@@ -6,6 +6,7 @@ All members are asked at the same time. A member that does not answer is part of
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -64,6 +65,20 @@ def ask_in_parallel(names: Iterable[str], question: Callable[[str], T]) -> dict[
     asked = tuple(names)
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as threads:
         return dict(zip(asked, threads.map(answer, asked), strict=True))
+
+
+def ask_everyone(cluster: Cluster, names: Iterable[str], question: Callable[[str], T]) -> dict[str, T | NoAnswer]:
+    """The same; who gives no answer is asked again, for as long as a healthy member can be silent for a moment."""
+    answers = ask_in_parallel(names, question)
+
+    def answered() -> None:
+        answers.update(ask_in_parallel(heard_and_silent(answers)[1], question))
+        if silent := heard_and_silent(answers)[1]:
+            raise NotYet("; ".join(f"{name}: {why}" for name, why in silent.items()))
+
+    with suppress(NotInTime):  # whoever asked decides what silence means
+        eventually(answered, within=cluster.topology.timing.notice, subject="every member answers")
+    return answers
 
 
 def heard_and_silent(answers: Mapping[str, T | NoAnswer]) -> tuple[dict[str, T], dict[str, str]]:

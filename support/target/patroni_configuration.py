@@ -53,9 +53,7 @@ def parsed(answer: Mapping[str, Any]) -> PatroniConfiguration:
     """Patroni's answer to GET /config. Like Patroni, ignores a value that cannot be understood."""
     default = PatroniConfiguration()
     mode = str(answer.get("synchronous_mode")).lower()
-    postgresql = answer.get("postgresql")
-    parameters = postgresql.get("parameters") if isinstance(postgresql, Mapping) else None
-    parameters = parameters if isinstance(parameters, Mapping) else {}
+    postgresql, parameters = answer.get("postgresql"), parameters_of(answer)
     timeouts = (
         _quantity(parameters.get(name), _SECONDS, "ms") for name in ("wal_sender_timeout", "wal_receiver_timeout")
     )
@@ -74,6 +72,13 @@ def parsed(answer: Mapping[str, Any]) -> PatroniConfiguration:
         rewind=flag_of(postgresql.get("use_pg_rewind")) if isinstance(postgresql, Mapping) else None,
         replication_timeout=max(one or default.replication_timeout for one in timeouts),
     )
+
+
+def parameters_of(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """PostgreSQL's settings in Patroni's answer to GET /config."""
+    postgresql = answer.get("postgresql")
+    parameters = postgresql.get("parameters") if isinstance(postgresql, Mapping) else None
+    return parameters if isinstance(parameters, Mapping) else {}
 
 
 def shared_configuration(cluster: Cluster) -> Mapping[str, Any]:
@@ -95,9 +100,14 @@ def configuration_of(cluster: Cluster) -> PatroniConfiguration:
 
 def await_configuration(cluster: Cluster) -> PatroniConfiguration:
     """The same, once a member answers."""
+    return parsed(await_shared_configuration(cluster))
+
+
+def await_shared_configuration(cluster: Cluster) -> Mapping[str, Any]:
+    """Patroni's answer to GET /config, once a member gives it."""
     within = cluster.topology.timing.visible
     subject = "a member answers with Patroni's configuration"
-    return eventually(lambda: configuration_of(cluster), within=within, subject=subject, retry_on=NO_ANSWER)
+    return eventually(lambda: shared_configuration(cluster), within=within, subject=subject, retry_on=NO_ANSWER)
 
 
 def configurations_by_group(cluster: Cluster) -> dict[int, PatroniConfiguration]:

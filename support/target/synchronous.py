@@ -1,7 +1,6 @@
 """Synchronous replication: the standbys for which a commit waits."""
 
 import json
-import re
 from functools import partial
 
 from support import sql
@@ -10,6 +9,7 @@ from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, status_of
 from support.target.patroni_configuration import await_configuration, configuration_of
 from support.target.purposes import purposes
+from support.target.standby_names import StandbyNames
 from support.waiting import NotYet, eventually
 
 THE_DCS, THE_SETTING, THE_STREAMS = "the DCS", "synchronous_standby_names", "the leader's streams"
@@ -77,9 +77,9 @@ def _require_replaced(cluster: Cluster, former: str) -> None:
 
 def standbys_by_observer(cluster: Cluster) -> dict[str, frozenset[str]]:
     """Observer -> the members for which commits wait, according to it."""
-    setting = str(sql.value(cluster.of_member(cluster.leader()), "SHOW synchronous_standby_names"))
+    setting = StandbyNames.parse(str(sql.value(cluster.of_member(cluster.leader()), "SHOW synchronous_standby_names")))
     return {
         THE_DCS: dcs.state(cluster.topology, cluster.group).standbys,
-        THE_SETTING: frozenset(name for name in cluster.members if re.search(rf"\b{re.escape(name)}\b", setting)),
+        THE_SETTING: frozenset(filter(setting.named, cluster.members)),
         THE_STREAMS: frozenset(standbys_waited_for(cluster)),
     }

@@ -51,7 +51,7 @@ class TemporaryConfiguration:
             return
         before = {**self._before, self._name: None}
         eventually(
-            lambda: configure(self._cluster, before),
+            lambda: configure(self._cluster, _giving_back(configure(self._cluster, _NO_CHANGE), before)),
             within=RECOVERY,
             subject=f"it is over that {self._why}",
             retry_on=(NotAvailable, *NO_ANSWER),
@@ -105,10 +105,11 @@ def give_back_by(patroni: PatroniApi, login: Login | None, *, whoever: bool) -> 
 
     Raises NotAvailable, or one of NO_ANSWER, if it cannot be asked, or does not accept the command.
     """
-    notes = sorted(notes_in(configure_by(patroni, login, _NO_CHANGE)), key=lambda one: one.since, reverse=True)
+    now = configure_by(patroni, login, _NO_CHANGE)
+    notes = sorted(notes_in(now), key=lambda one: one.since, reverse=True)
     over = [one for one in notes if whoever or one.life is Life.OVER]
     for note in over:
-        configure_by(patroni, login, {**note.before, note.name: None})
+        now = configure_by(patroni, login, _giving_back(now, {**note.before, note.name: None}))
     return GivenBack.of(over, (one for one in notes if one not in over))
 
 
@@ -129,8 +130,24 @@ def _before(now: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     found: dict[str, Any] = {}
     for name, value in changes.items():
         there = now.get(name)
-        if isinstance(value, Mapping) and isinstance(there, Mapping):
-            found[name] = _before(there, value)
+        if isinstance(value, Mapping) and (there is None or isinstance(there, Mapping)):
+            # Others may add to a section that was not there: only what is changed now is removed again.
+            found[name] = _before(there or {}, value)
         else:
             found[name] = there
+    return found
+
+
+def _giving_back(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """The command that gives back what is noted in `before`, and removes the sections that have nothing else in them
+    now."""
+    found: dict[str, Any] = {}
+    for name, value in before.items():
+        found[name] = value
+        if isinstance(value, Mapping):
+            there = now.get(name)
+            there = there if isinstance(there, Mapping) else {}
+            inside = _giving_back(there, value)
+            stays = there.keys() - inside.keys() or any(one is not None for one in inside.values())
+            found[name] = inside if stays else None
     return found

@@ -113,6 +113,28 @@ def test_a_bare_connection_sends_commands_and_reads_answers(server: RedisAddress
         RedisLine(replace(server, password="wrong")).__enter__()
 
 
+def test_a_bare_connection_uses_the_database_that_is_given(server: RedisAddress) -> None:
+    with RedisLine(replace(server, database=3)) as line:
+        line.ask("SET", "there", "here")
+    with RedisLine(server) as line:
+        assert line.ask("GET", "there") == b"$-1\r\n"
+    with RedisLine(replace(server, database=3)) as line:
+        assert line.ask("GET", "there") == b"$4\r\nhere\r\n"
+
+
+@pytest.mark.parametrize("name", ["GET alone", "PF-05", "PF-06 reads", "PF-06 writes"])
+@pytest.mark.usefixtures("short")
+def test_what_is_left_in_redis_expires(site: Site, name: str) -> None:
+    row = next(row for row in QUIET if row.name == name)
+    assert "one_redis" in row.needs, "a Redis Cluster sends bare commands from one node to another"
+    assert row.measure is not None
+    with closing(row.measure(site)) as samples:
+        next(samples)
+    with site.cluster.redis() as redis:
+        left = [key for key in redis.keys(f"{site.namespace}:*") if redis.ttl(key) < 0]
+    assert left == []
+
+
 def test_without_its_tool_there_is_no_floor(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NotAvailable, match="redis-tools"):

@@ -1,9 +1,13 @@
 """Alarms in the logs of servers: what must never happen, with the error behind it."""
 
+import gettext
 from pathlib import Path
+
+import pytest
 
 from support.engine.experiment import alarms_in
 from support.hosts.processes import LogFile
+from support.target.translations import NOT_READY
 
 LOG = """\
 LOG:  database system is ready to accept connections
@@ -30,3 +34,33 @@ def test_only_what_was_logged_since_counts(tmp_path: Path) -> None:
     written = LogFile(log)
     assert alarms_in(written.since("")) != []
     assert alarms_in(written.since(written.end())) == []
+
+
+@pytest.mark.parametrize(
+    "line", ["PANIK:  konnte Datei nicht schreiben", "2026-11-29 ПАНИКА:  не удалось", "손상:  쓰기 실패"]
+)
+def test_a_panic_is_one_in_any_language(line: str) -> None:
+    assert alarms_in(f"LOG:  bereit\n{line}\n") == [line]
+
+
+def catalogs() -> list[Path]:
+    return sorted(Path("/usr/share/locale").glob("*/LC_MESSAGES/postgres-*.mo"))
+
+
+@pytest.mark.skipif(not catalogs(), reason="PostgreSQL's catalogs of translations are not installed here")
+def test_every_language_of_postgresql_is_understood() -> None:
+    for catalog in catalogs():
+        with catalog.open("rb") as file:
+            told = gettext.GNUTranslations(file).gettext
+        assert alarms_in(f"{told('PANIC')}:  could not write") != [], catalog
+        for refusal in REFUSALS:
+            assert NOT_READY.search(told(refusal)), (catalog, told(refusal))
+
+
+REFUSALS = (
+    "the database system is starting up",
+    "the database system is shutting down",
+    "the database system is in recovery mode",
+    "the database system is not yet accepting connections",
+    "the database system is not accepting connections",
+)

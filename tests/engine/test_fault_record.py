@@ -135,6 +135,18 @@ def test_a_kind_of_fault_bears_no_names(words: str, kind: str) -> None:
     assert kind_of(words, roles) == kind
 
 
+def test_a_name_within_another_one_is_not_that_member() -> None:
+    roles = {"db1": "the leader", "db1-replica": "a replica", "db2": "a replica", "db2.example.org": "the leader"}
+    assert kind_of("the host db1-replica crashes", roles) == "the host of a replica crashes"
+    assert kind_of("the host db1-witness crashes", roles) == "the host db1-witness crashes"
+    samples = [*looks("db1", 98, *[True] * 30), *looks("db1-w", 98, True, True), *looks("w2", 98, *[False] * 20, True)]
+    crash = InjectedFault("the host db1-w crashes", begun=100.0, took_effect=100.2)
+    groups = [["db1"], ["db1-w", "w2"]]
+    found = incident_of(samples, None, [crash], [], groups=groups, redundant_at=None, planned=False)
+    assert found is not None
+    assert found.new_leader_after == pytest.approx(18.1)
+
+
 def test_a_fault_of_a_worker_group_is_about_its_own_leader() -> None:
     samples = [
         *looks("pg1", 98, *[True] * 30),

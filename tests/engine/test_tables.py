@@ -73,6 +73,10 @@ class TestAllAnswer:
             "the system of each member: expected 7, observed b: 8; c: no answer (pg_hba.conf rejects the connection)"
         )
 
+    def test_silence_alone_is_no_other_answer(self) -> None:
+        with pytest.raises(Inconclusive, match=r"expected 7, observed c: no answer \(nothing within 3 s\)"):
+            all_answer(7, {"a": 7, "c": NoAnswer("nothing within 3 s")}, "the system of each member").require()
+
     def test_nobody_was_asked(self) -> None:
         with pytest.raises(Inconclusive, match="nobody was asked for the system"):
             all_answer(7, {}, "the system").require()

@@ -11,8 +11,8 @@ from conftest import free_port
 
 from support import sql
 from support.engine.checks.writers import Coverage, at_most_one_writer
-from support.engine.history import WriterSample
-from support.engine.watch import Watch
+from support.engine.history import Operation, Outcome, WriterSample
+from support.engine.watch import Watch, _sample
 from support.waiting import pause
 
 
@@ -64,3 +64,11 @@ def test_who_refuses_the_connection_has_answered_and_who_says_nothing_has_not(
     assert finding.holds is None
     assert "frozen gave no answer for" in finding.words
     assert "stopped" not in finding.words
+
+
+@pytest.mark.parametrize("words", ["das Datenbanksystem startet", "система баз данных запускается"])
+def test_a_server_that_is_starting_says_so_in_any_language(words: str) -> None:
+    error = f"pg1 (h:5432): no login after 0.0 s: connection to server failed: FATAL:  {words}"
+    assert _sample(Operation(0, "look", "pg1", None, Outcome.FAIL, 1, 2, error)).closed
+    other = error.replace(words, "Passwort-Authentifizierung fehlgeschlagen")
+    assert not _sample(Operation(0, "look", "pg1", None, Outcome.FAIL, 1, 2, other)).closed

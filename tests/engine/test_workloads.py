@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -17,7 +18,7 @@ from support.engine import counter, ledger
 from support.engine import counter as retries
 from support.engine.history import History, Outcome
 from support.engine.workload import Script, Task, Turn, Workload
-from support.errors import NotInTime
+from support.errors import Inconclusive, NotInTime
 from support.example_app.known_profiles import EXAMPLE
 from support.failover import degradation
 from support.waiting import eventually
@@ -85,6 +86,31 @@ def test_increments_under_a_row_lock_all_count(database: sql.Endpoint) -> None:
         workload.await_end(20)
     assert counter.reading(database, EXAMPLE, "locked") == 100
     assert sorted(one.value for one in workload.history) == list(range(1, 101))
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_increments_all_count_whatever_the_usual_level_of_the_database_is(database: sql.Endpoint, level: str) -> None:
+    counter.create(database, EXAMPLE, level)
+    given = "-c default_transaction_isolation=" + level.replace(" ", "\\ ")
+    usual = replace(database, options={**database.options, "options": given})
+    assert sql.value(usual, "SHOW transaction_isolation") == level
+    with Workload(usual, counter.increments(EXAMPLE, level, times=20), clients=5) as workload:
+        workload.await_end(20)
+    assert outcomes(workload.history) == [Outcome.OK] * 100
+    assert counter.reading(database, EXAMPLE, level) == 100
+
+
+def test_the_sqlstate_of_an_error_is_recorded(database: sql.Endpoint) -> None:
+    def write(session: sql.Session) -> None:
+        sql.execute(session, "SET TRANSACTION READ ONLY")
+        sql.execute(session, "INSERT INTO memory_entries VALUES ('read-only', 'key', '')")
+
+    with Workload(database, always(write, times=1, transaction=True), clients=1) as workload:
+        workload.await_end(10)
+    assert [one.code for one in workload.history] == ["25006"]
+    with Workload(database, always(lambda one: sql.value(one, "SELECT 1"), times=1), clients=1) as workload:
+        workload.await_end(10)
+    assert [one.code for one in workload.history] == [""]
 
 
 def test_a_refused_statement_is_a_fail_and_the_client_goes_on(database: sql.Endpoint) -> None:
@@ -273,3 +299,10 @@ def test_a_lookup_says_what_it_was_answered(database: sql.Endpoint) -> None:
         assert task.perform(session) == "nothing"
         sql.execute(session, "INSERT INTO memory_entries VALUES ('looked at', %s, 'found')", [degradation.ENTRY])
         assert task.perform(session) == "found"
+
+
+def test_clients_that_cannot_work_before_anything_is_tested_are_no_broken_promise(database: sql.Endpoint) -> None:
+    nobody = replace(database, port=free_port())
+    workload = Workload(nobody, ledger.appends(EXAMPLE, "nobody"), clients=1)
+    with workload, pytest.raises(Inconclusive, match="the clients did not start working"):
+        workload.await_at_work(10, within=0.5)

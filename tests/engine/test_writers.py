@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.engine.checks.writers import (
     Coverage,
     FrozenPeriod,
+    LockLeft,
     SilentPeriod,
     acknowledged_no_write,
     at_most_one_writer,
@@ -16,6 +17,7 @@ from support.engine.checks.writers import (
     last_acknowledged,
     learned,
     learned_in_time,
+    lock_left,
     stopped_in_time,
     taken_over,
     without_frozen,
@@ -129,10 +131,10 @@ class TestCoverage:
 class TestStoppedInTime:
     """The fault comes at 10; the lock lasts 5 s more."""
 
-    BEFORE = sample("m1", 9, True)
+    BEFORE, LOCK = sample("m1", 9, True), LockLeft(5, 5)
 
     def judged(self, *samples: WriterSample) -> bool | None:
-        return stopped_in_time([self.BEFORE, *samples], "m1", 10, 5).holds
+        return stopped_in_time([self.BEFORE, *samples], "m1", 10, self.LOCK).holds
 
     def test_it_stops_and_then_refuses(self) -> None:
         assert self.judged(sample("m1", 11, True), sample("m1", 12, None), sample("m1", 13, False)) is True
@@ -143,6 +145,12 @@ class TestStoppedInTime:
     def test_it_accepts_when_the_lock_is_gone(self) -> None:
         assert self.judged(sample("m1", 12, False), sample("m1", 15.5, True)) is False
 
+    def test_it_accepts_when_the_lock_may_be_gone(self) -> None:
+        samples = [self.BEFORE, sample("m1", 16, True), sample("m1", 21, False)]
+        assert stopped_in_time(samples, "m1", 10, LockLeft(5, 10)).holds is None
+        assert stopped_in_time(samples, "m1", 10, LockLeft(5, 6)).holds is False
+        assert stopped_in_time(samples, "m1", 10, LockLeft(7, 10)).holds is True
+
     def test_silence_is_no_refusal(self) -> None:
         assert self.judged(sample("m1", 11, True), sample("m1", 12, None)) is None
 
@@ -150,10 +158,10 @@ class TestStoppedInTime:
         assert self.judged(sample("m1", 11, True), sample("m2", 12, False)) is None
 
     def test_it_never_accepted(self) -> None:
-        assert stopped_in_time([sample("m1", 9, False), sample("m1", 11, False)], "m1", 10, 5).holds is None
+        assert stopped_in_time([sample("m1", 9, False), sample("m1", 11, False)], "m1", 10, self.LOCK).holds is None
 
     def test_nobody_looked(self) -> None:
-        assert stopped_in_time([], "m1", 10, 5).holds is None
+        assert stopped_in_time([], "m1", 10, self.LOCK).holds is None
 
     def test_a_server_that_is_shutting_down_refuses(self) -> None:
         closed = WriterSample("m1", 13, 13.01, None, closed=True)
@@ -164,6 +172,31 @@ class TestStoppedInTime:
         assert last_accepted([], "m1", 10) == 0
         assert last_accepted([self.BEFORE, sample("m1", 32, False)], "m1", 10) == 0
         assert last_accepted([self.BEFORE, sample("m1", 12, True)], "m1", 10) == pytest.approx(2.01, abs=0.02)
+
+
+class TestLockLeft:
+    """ttl 20, loop_wait 10; the fault begins at 100, and is in effect at 100.5."""
+
+    def left(self, before: float | None, after: float | None) -> LockLeft:
+        return lock_left(20, 10, begun=100, in_effect=100.5, renewed_before=before, renewed_after=after)
+
+    def test_nothing_is_known(self) -> None:
+        assert self.left(None, None) == LockLeft(10, 20.5)
+
+    def test_it_is_known_before_and_after(self) -> None:
+        assert self.left(92, 92) == LockLeft(12, 13)  # whole seconds are told
+
+    def test_it_was_renewed_while_the_fault_took_effect(self) -> None:
+        assert self.left(90, 100.25) == LockLeft(20.25, 20.5)
+
+    def test_the_dcs_is_lost(self) -> None:
+        assert self.left(92, None) == LockLeft(12, 20.5)
+
+    def test_a_leader_that_retries_for_as_long_as_it_may_stops_in_time(self) -> None:
+        """retry_timeout 5: it demotes itself at 9 + 5, and the lock, renewed at 99, lasts until 119."""
+        samples = [sample("m1", 99.5, True), sample("m1", 113.9, True), sample("m1", 114.1, False)]
+        assert stopped_in_time(samples, "m1", 100, self.left(99, 99)).holds is True
+        assert stopped_in_time(samples, "m1", 100, self.left(92, 92)).holds is False
 
 
 class TestLearnedInTime:

@@ -286,6 +286,7 @@ class TestEachServes:
         (2, [1.0, 9.0], False, "1 of 2 sessions were cut after 9.0 s (limit: 8 s)"),
         (2, [], False, "2 of 2 sessions were left hanging"),
         (0, [], None, "no session was held"),
+        (2, [-3.0, 2.0], None, "1 of 2 sessions were closed before the fault"),
     ],
 )
 def test_sessions_are_closed_in_time(sessions: int, ended: list[float], holds: bool | None, words: str) -> None:
@@ -338,12 +339,21 @@ def test_a_client_that_hangs_after_its_refusal_is_found() -> None:
 
 
 def test_a_member_that_was_copied_was_not_rewound() -> None:
-    assert rewound_not_copied(DataDirectory("m2", 3600.0, 40.0)).holds is True
-    found = rewound_not_copied(DataDirectory("m2", 12.0, 40.0))
+    assert rewound_not_copied(DataDirectory("m2", 3600.0, "pg_rewind", 20.0, 40.0)).holds is True
+    found = rewound_not_copied(DataDirectory("m2", 12.0, "streamed", 12.0, 40.0))
     assert found.holds is False
-    assert (
-        "m2 was copied from another member: its data directory is 12 s old, and the fault was 40 s ago" in found.words
-    )
+    assert "m2 was copied from another member or from a backup: its data directory is 12 s old, and the" in found.words
+
+
+def test_a_member_that_was_restored_with_the_old_times_of_its_files_was_not_rewound() -> None:
+    found = rewound_not_copied(DataDirectory("m2", 3600.0, "streamed", 1800.0, 40.0))
+    assert found.holds is False
+    assert "from a backup (method: streamed), and not from pg_rewind" in found.words
+
+
+def test_a_rewind_is_not_concluded_from_silence() -> None:
+    assert rewound_not_copied(DataDirectory("m2", 3600.0, "", 0.0, 40.0)).holds is None
+    assert rewound_not_copied(DataDirectory("m2", 3600.0, "pg_rewind", 1800.0, 40.0)).holds is None
 
 
 HP_01 = {

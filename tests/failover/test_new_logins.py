@@ -1,14 +1,19 @@
 """How members' logins are tried: with any words in them, and without showing a secret."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from patronis import Member, patroni
 from psycopg2.extensions import parse_dsn
 
 from support.errors import Inconclusive
+from support.failover import new_logins
 from support.failover.new_logins import _conninfo, _refusal
+from support.target.cluster import Cluster
 from support.target.member_files import MemberFiles
+from support.target.topology import Address, Login, MemberAddress, Topology
 
 
 class _Heard:
@@ -51,3 +56,47 @@ def test_the_passphrase_of_a_key_is_not_shown() -> None:
     with pytest.raises(Inconclusive, match="passphrase"):
         refusal(heard, {"username": "rep", "sslkey": "k", "sslpassword": "hush"})
     assert heard.words == ()
+
+
+class _OwnFiles(_Heard):
+    """The same, with the configuration of a Patroni."""
+
+    def configuration(self) -> dict[str, Any]:
+        return {"postgresql": {"authentication": {"replication": {"username": "rep", "password": "x"}}}}
+
+
+@pytest.fixture
+def two_members() -> Iterator[tuple[Cluster, Member]]:
+    """Reached from here at published ports, and from one another at their own addresses."""
+    leader = Member("pg1", "leader", "patroni-1:5432", "patroni-1:8008", None)
+    replica = Member("pg2", "replica", "patroni-2:5432", "patroni-2:8008", None)
+    with patroni(leader, [leader, replica]) as first, patroni(replica, [leader, replica]) as second:
+        here = "127.0.0.1"
+        members = tuple(
+            MemberAddress(name, Address("localhost", postgres), Address(here, rest))
+            for name, postgres, rest in (("pg1", 5433, first), ("pg2", 5434, second))
+        )
+        site = SimpleNamespace(hosts={"pg1": "pg1", "pg2": "pg2"})
+        cluster = Cluster(Topology("app", Login("app", ""), Address("localhost", 5000), members=members))
+        cluster.__dict__["site"] = site
+        yield cluster, replica
+
+
+def test_members_log_in_to_one_another_where_they_reach_each_other(
+    two_members: tuple[Cluster, Member], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = {"pg1": _OwnFiles(), "pg2": _OwnFiles()}
+    monkeypatch.setattr(new_logins, "files_of", heard.__getitem__)
+    assert [one.refusal for one in new_logins.try_logins(two_members[0])] == [""] * 4
+    told = {name: parse_dsn(next(word for word in one.words if "host=" in word)) for name, one in heard.items()}
+    assert {name: (one["host"], one["port"]) for name, one in told.items()} == {
+        "pg1": ("patroni-2", "5432"),
+        "pg2": ("patroni-1", "5432"),
+    }
+
+
+def test_an_address_that_patroni_does_not_tell_is_not_guessed(two_members: tuple[Cluster, Member]) -> None:
+    cluster, replica = two_members
+    replica.own = ":5432"
+    with pytest.raises(Inconclusive, match="reach the PostgreSQL of pg2"):
+        new_logins.addresses_among_members(cluster)

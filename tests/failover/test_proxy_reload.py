@@ -9,7 +9,7 @@ import pytest
 from sandboxes import in_a_sandbox
 
 from support.failover.proxy_reload import haproxy_workers
-from support.failover.routing import closings
+from support.failover.routing import ClosingWatch
 from support.hosts import Host, Sandbox
 from support.target.discovery.user_hosts import why_no_reload
 from support.waiting import NotYet, eventually
@@ -76,9 +76,10 @@ def test_a_session_of_before_is_closed_when_its_server_falls_silent(keepalive: b
             eventually(reloaded, within=10, subject="the proxy is reloaded", pause=1)
             session(proxy).close()
             assert [one.identity for one in proxy.alive(before)] == [one.identity for one in before]
-            server.power_off()
-            begun = time.monotonic()
-            ended = closings([older], until=begun + 10)  # type: ignore[list-item]  # it has a file number, too
+            with ClosingWatch([older]) as watch:  # type: ignore[list-item]  # it has a file number, too
+                server.power_off()
+                begun = time.monotonic()
+                ended = watch.closings(until=begun + 10)
             assert len(ended) == (1 if keepalive else 0)
             assert all(when - begun < 8 for when in ended)
 

@@ -13,21 +13,22 @@ from support import sql
 from support.errors import Inconclusive, RequirementMissing
 from support.expectations import Expectations
 from support.failover.missed_wal import LittleWalKept
+from support.target.accepted_loss import accepted_losses
 from support.target.baseline import (
     OF_EMBEDDED,
     Baseline,
     _modes_not_promised,
-    accepted_losses,
     apply_baseline,
     known_limits,
 )
 from support.target.cluster import Cluster
-from support.target.copying import not_copyable
+from support.target.copying import not_copyable, wal_not_expendable
 from support.target.patroni import MemberView
 from support.target.patroni_configuration import PatroniConfiguration, parsed
 from support.target.purposes import Purpose, purposes_of
 from support.target.redis import RedisFacts
 from support.target.replica_capabilities import OF_ANY, OF_SEVERAL
+from support.target.standby_names import StandbyNames
 from support.target.timing import Timing
 from support.target.topology import Address, Login, MemberAddress, Topology
 
@@ -184,12 +185,13 @@ def test_without_archiving_none_can_fail() -> None:
     [
         (replace(CAREFUL_BASELINE, not_logical="wal_level is replica on every member"), "logical"),
         (replace(CAREFUL_BASELINE, not_copyable="the databases have 12 GB"), "copyable"),
+        (replace(CAREFUL_BASELINE, wal_not_expendable="debezium could lose changes"), "expendable_wal"),
     ],
 )
 def test_what_a_cluster_cannot_do_is_settled_before_any_scenario(baseline: Baseline, capability: str) -> None:
     somewhere = Topology("db", Login("app", ""), Address("h", 1))
     modes = dict(_modes_not_promised(somewhere, baseline, Expectations()))
-    assert modes[capability] in (baseline.not_logical, baseline.not_copyable)
+    assert modes[capability] in (baseline.not_logical, baseline.not_copyable, baseline.wal_not_expendable)
     assert capability not in dict(_modes_not_promised(somewhere, CAREFUL_BASELINE, Expectations()))
 
 
@@ -197,10 +199,10 @@ def test_logical_slots_keep_a_member_from_missing_wal(tmp_path: Path) -> None:
     with postgres(tmp_path, free_port(), BINDIR, "wal_level=logical") as server:
         topology = Topology(server.database, Login("nobody", ""), Address(*server.hosts[0]))
         with_superuser = Cluster(replace(topology, administrator=Login(server.user, server.password)))
-        assert not_copyable(with_superuser) == ""
+        assert wal_not_expendable(with_superuser) == ""
         sql.rows(server, "SELECT pg_create_logical_replication_slot('debezium', 'pgoutput')")
-        assert "a consumer of a logical slot (debezium) could lose changes" in not_copyable(with_superuser)
-        assert not_copyable(Cluster(topology)) == "", "nobody asks without a superuser"
+        assert "a consumer of a logical slot (debezium) could lose changes" in wal_not_expendable(with_superuser)
+        assert wal_not_expendable(Cluster(topology)) == "", "nobody asks without a superuser"
 
 
 def test_physical_slots_of_consumers_that_are_away_keep_a_member_from_missing_wal(tmp_path: Path) -> None:
@@ -212,12 +214,24 @@ def test_physical_slots_of_consumers_that_are_away_keep_a_member_from_missing_wa
         )
         cluster = Cluster(topology)
         sql.rows(server, "SELECT pg_create_physical_replication_slot('pg_2', true)")
-        assert not_copyable(cluster) == "", "a member can be rebuilt"
+        assert wal_not_expendable(cluster) == "", "a member can be rebuilt"
         sql.rows(server, "SELECT pg_create_physical_replication_slot('never_used')")
-        assert not_copyable(cluster) == "", "nothing is kept that could be lost"
-        assert "a consumer that is away (pg_2: a physical slot)" in not_copyable(Cluster(replace(topology, absent=())))
+        assert wal_not_expendable(cluster) == "", "nothing is kept that could be lost"
+        assert "a consumer that is away (pg_2: a physical slot)" in wal_not_expendable(
+            Cluster(replace(topology, absent=()))
+        )
         sql.rows(server, "SELECT pg_create_physical_replication_slot('barman', true)")
-        assert "a consumer that is away (barman: a physical slot) could lose WAL" in not_copyable(cluster)
+        assert "a consumer that is away (barman: a physical slot) could lose WAL" in wal_not_expendable(cluster)
+
+
+def test_large_databases_are_not_copied_whoever_asks(tmp_path: Path) -> None:
+    with postgres(tmp_path, free_port(), BINDIR) as server:
+        sql.execute(server, "CREATE ROLE app LOGIN PASSWORD 'of-the-app'")
+        topology = Topology(server.database, Login("app", "of-the-app"), Address(*server.hosts[0]))
+        with_superuser = replace(topology, administrator=Login(server.user, server.password))
+        for cluster in (Cluster(topology), Cluster(with_superuser)):
+            assert not_copyable(cluster) == ""
+            assert "more than 0 are not copied for a test" in not_copyable(cluster, largest=1000)
 
 
 def test_a_slot_that_appears_later_keeps_members_from_keeping_little_wal(tmp_path: Path) -> None:
@@ -325,6 +339,62 @@ def test_declared_members_that_are_missing_are_judged() -> None:
     assert {name for name, why in two.lacks.items() if why == "few"} == {"several_replicas", *OF_SEVERAL}
 
 
+def test_members_of_worker_groups_are_no_replicas_of_the_coordinator() -> None:
+    at = Address("127.0.0.1", 1)
+    workers = tuple(MemberAddress(f"w{group}{one}", at, group=group) for group in (1, 2) for one in "ab")
+    few = replace(NOWHERE, members=(MemberAddress("c1", at), *workers[1:]), absent=workers[:1])
+    for declared in (5, ("c1", *(one.name for one in workers))):
+        settled, _ = apply_baseline(few, Expectations(members=declared))
+        assert settled.lacks["replicas"] == "the only member is pg1"
+    settled, _ = apply_baseline(few, Expectations(members=("c1", "c2", *(one.name for one in workers))))
+    assert "replicas" not in settled.lacks
+
+
+STRICT = replace(CAREFUL, strict=True)
+
+
+def writes_lacking(baseline: Baseline, sandbox: Path | None = None) -> set[str]:
+    topology = Topology("db", Login("app", ""), Address("h", 1), sandbox=sandbox)
+    lacks = dict(_modes_not_promised(topology, baseline, Expectations()))
+    return lacks.keys() & {"writes_without_standby", "writes_after_loss"}
+
+
+def test_in_strict_synchronous_mode_writes_wait_for_a_standby_as_configured() -> None:
+    assert writes_lacking(CAREFUL_BASELINE) == set()
+    strict = replace(CAREFUL_BASELINE, groups={0: STRICT}, purposes=purposes())
+    assert writes_lacking(strict) == {"writes_without_standby"}
+    assert writes_lacking(replace(strict, purposes={})) == {"writes_without_standby"}
+    two = replace(strict, members={0: 2}, purposes={})
+    assert writes_lacking(two) == {"writes_without_standby", "writes_after_loss"}
+    assert writes_lacking(strict, sandbox=Path("sandbox")) == set(), "there it is nobody's design"
+    off = replace(strict, groups={0: replace(STRICT, synchronous=False)})
+    assert writes_lacking(off) == set(), "without synchronous_mode, strict says nothing"
+
+
+def test_a_replica_that_may_not_be_waited_for_is_no_standby_after_a_loss() -> None:
+    members = [MemberView(name, "replica", "streaming", "", 0, 1, 0, {}) for name in ("pg1", "pg2")]
+    members.append(MemberView("pg3", "replica", "streaming", "", 0, 1, 0, {"nosync": True}))
+    strict = replace(CAREFUL_BASELINE, groups={0: STRICT}, purposes={0: purposes_of("pg1", members, {})})
+    assert writes_lacking(strict) == {"writes_without_standby", "writes_after_loss"}
+
+
+def test_postgresqls_own_synchronous_replication_waits_as_well() -> None:
+    own = replace(
+        CAREFUL_BASELINE,
+        groups={0: replace(ASYNCHRONOUS, maximum_lag_set=True)},
+        own_standbys={0: StandbyNames.parse("ANY 1 (*)")},
+        purposes=purposes(),
+    )
+    assert writes_lacking(own) == {"writes_without_standby"}
+    two = replace(own, own_standbys={0: StandbyNames.parse("ANY 2 (*)")})
+    assert writes_lacking(two) == {"writes_without_standby", "writes_after_loss"}
+    named = replace(own, own_standbys={0: StandbyNames.parse("pg2")})
+    assert writes_lacking(named) == {"writes_without_standby", "writes_after_loss"}, "pg2 may lead then"
+    said = " / ".join(limits(own))
+    assert "nothing can be written (PostgreSQL's own synchronous_standby_names is ANY 1 (*))" in said
+    assert "replication that Patroni takes for asynchronous" in said
+
+
 def test_without_patroni_nothing_is_known_of_modes() -> None:
     settled, known = apply_baseline(replace(NOWHERE, lacks={"patroni": "none answers"}), Expectations())
     assert settled.lacks["synchronous"] == settled.lacks["failsafe"] == "not known without Patroni: none answers"
@@ -355,12 +425,12 @@ def test_it_is_kept_with_the_topology(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("rewind", "told"), [(None, True), (True, False), (False, False)])
 def test_a_rewind_that_only_the_members_own_files_can_tell_is_not_judged(rewind: bool | None, told: bool) -> None:
-    topology = Topology("app", Login("app", ""), Address("db", 5432))
+    topology = Topology("app", Login("app", ""), Address("db", 5432), lacks={"member_files": "out of reach"})
     baseline = Baseline({0: replace(CAREFUL, rewind=rewind)}, {0: 3})
     lacks = dict(_modes_not_promised(topology, baseline, Expectations()))
     assert ("rewind" in lacks) is told
-    embedded = replace(topology, sandbox=Path("sandbox"))  # there the files can be read
-    assert "rewind" not in dict(_modes_not_promised(embedded, baseline, Expectations()))
+    reached = replace(topology, lacks={})  # there the members' own files can be read
+    assert "rewind" not in dict(_modes_not_promised(reached, baseline, Expectations()))
 
 
 def test_the_configuration_tells_whether_members_are_rewound() -> None:

@@ -45,12 +45,15 @@ def encrypted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ensemble]:
         yield found
 
 
+KEPT = frozenset({"pg2", "pg9"})
+
+
 def keep(topology: Topology, path: str, system: str = "4711", leader: str = "pg1") -> None:
     """The keys of a cluster of three, as Patroni writes them."""
     values = {
         "initialize": system,
         "leader": leader,
-        "status": json.dumps({"optime": 50331648, "slots": {"pg2": 50331648}}),
+        "status": json.dumps({"optime": 50331648, "slots": {"pg2": 50331648}, "retain_slots": ["pg2", "pg9"]}),
         "sync": json.dumps({"leader": leader, "sync_standby": "pg2,pg3", "quorum": 1}),
         "failover": "{}",
     }
@@ -64,7 +67,7 @@ def test_all_that_is_known_of_a_cluster(plain: Ensemble) -> None:
     assert dcs.state(topology) == dcs.GroupState()
     keep(topology, "/service/whole")
     keep(topology, "/service/whole0", leader="of another cluster")
-    assert dcs.state(topology) == dcs.GroupState("4711", "pg1", frozenset({"pg2", "pg3"}), 50331648, {})
+    assert dcs.state(topology) == dcs.GroupState("4711", "pg1", frozenset({"pg2", "pg3"}), 50331648, {}, KEPT)
     put(topology, "/service/whole/failover", '{"leader": "pg1", "member": "pg2"}')
     assert dcs.state(topology).failover == {"leader": "pg1", "candidate": "pg2"}
 

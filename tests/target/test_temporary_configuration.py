@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,20 @@ from conftest import free_port
 from killed_runs import disturbing_run
 from real_patroni import MEMBER, real_patroni
 
+from support import sql
 from support.cli.cluster_under_test import as_configured
 from support.cli.heal import heal
+from support.expectations import Expectations
+from support.faults.patroni import asynchronous
 from support.run import Life
 from support.settings import Settings
 from support.target import changes
 from support.target import temporary_configuration as temporary
+from support.target.baseline import _read
 from support.target.changes import LONGEST, Note
 from support.target.cluster import Cluster
 from support.target.patroni_commands import configure
+from support.target.standby_names import StandbyNames
 from support.target.temporary_configuration import TemporaryConfiguration
 from support.waiting import eventually
 
@@ -93,6 +99,40 @@ def test_everything_is_as_before_afterwards(cluster: Cluster) -> None:
         assert _configuration(cluster) == before
     finally:
         configure(cluster, {"slots": None})
+
+
+def test_what_others_add_to_a_section_that_was_not_there_stays(cluster: Cluster) -> None:
+    change = TemporaryConfiguration(cluster, WORDS, {"slots": {"accept_1": {"type": "physical"}}})
+    assert "slots" not in _configuration(cluster)
+    change.begin()
+    configure(cluster, {"slots": {"theirs": {"type": "physical"}}})
+    change.end()
+    try:
+        assert _configuration(cluster)["slots"] == {"theirs": {"type": "physical"}}
+    finally:
+        configure(cluster, {"slots": None})
+
+
+def test_commits_wait_for_nobody_by_postgresqls_own_setting_either(cluster: Cluster) -> None:
+    def is_shown(expected: str) -> None:
+        assert sql.value(cluster.of_member(MEMBER), "SHOW synchronous_standby_names") == expected
+
+    own = TemporaryConfiguration(
+        cluster,
+        "PostgreSQL waits past Patroni",
+        {"synchronous_mode": False, "postgresql": {"parameters": {"synchronous_standby_names": "nobody"}}},
+    )
+    own.begin()
+    try:
+        eventually(partial(is_shown, "nobody"), within=20, subject="PostgreSQL has the setting")
+        assert _read(cluster, Expectations()).own_standbys == {0: StandbyNames.parse("nobody")}
+        fault = asynchronous(cluster)
+        fault.inject()
+        eventually(partial(is_shown, ""), within=20, subject="PostgreSQL has it no longer")
+        fault.heal()
+        eventually(partial(is_shown, "nobody"), within=20, subject="PostgreSQL has it again")
+    finally:
+        own.end()
 
 
 def test_patroni_goes_on_with_a_note_in_its_configuration(cluster: Cluster) -> None:

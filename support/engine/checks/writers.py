@@ -208,18 +208,61 @@ def learned_in_time(samples: Iterable[WriterSample], member: str, since: float, 
     return Finding.true(words)
 
 
-def stopped_in_time(samples: Iterable[WriterSample], member: str, since: float, limit: float) -> Finding:
-    """The member accepted writes when the fault began (`since`), and none later than `limit` seconds after that.
+@dataclass(frozen=True)
+class LockLeft:
+    """For how many seconds from a fault on a leader's lock lasted: at least, and at most."""
 
-    Unknown unless it was seen to accept writes before, and to refuse them afterwards: silence is not a refusal.
+    least: float
+    most: float
+
+    @property
+    def words(self) -> str:
+        """For a report."""
+        return f"its lock lasted for {self.least:.1f} s" + (f" to {self.most:.1f} s" if self.most > self.least else "")
+
+
+_WHOLE_SECONDS = 1.0
+"""The DCS tells in whole seconds when a lock was renewed: so much later it may have been."""
+
+
+def lock_left(
+    ttl: float,
+    renewed_every: float,
+    *,
+    begun: float,
+    in_effect: float,
+    renewed_before: float | None,
+    renewed_after: float | None,
+) -> LockLeft:
+    """How long a leader's lock lasts from a fault on, which begins, and is in effect a little later.
+
+    `renewed_before` is the last renewal that was known before the fault, `renewed_after` the one that was known when it
+    was in effect, and so the last one of all; None where the DCS does not tell. (Monotonic clock.) Without any of them,
+    the lock was renewed at the latest when the fault took effect, and at the earliest `renewed_every` before it.
+    """
+    known = [one for one in (renewed_before, renewed_after) if one is not None]
+    least = ttl - (begun - max(known) if known else renewed_every)
+    most = ttl + in_effect - begun
+    if renewed_after is not None:
+        most = min(most, ttl - (begun - renewed_after) + _WHOLE_SECONDS)
+    return LockLeft(least, max(least, most))
+
+
+def stopped_in_time(samples: Iterable[WriterSample], member: str, since: float, lock: LockLeft) -> Finding:
+    """The member accepted writes when the fault began (`since`), and none after its lock had expired.
+
+    Unknown unless it was seen to accept writes before, and to refuse them afterwards: silence is not a refusal. Unknown
+    also if it accepted one when the lock may have expired, but need not have.
     """
     own = [one for one in samples if one.member == member]
     last = last_accepted(own, member, since)
     if not any(one.writable and one.ended <= since for one in own):
         return Finding.unknown(f"{member} was not seen to accept writes before the fault")
-    words = f"{member} was last seen to accept a write {last:.2f} s after the fault (limit: {limit:g} s)"
-    if last >= limit:
+    words = f"{member} was last seen to accept a write {last:.2f} s after the fault; {lock.words}"
+    if last >= lock.most:
         return Finding.false(words)
+    if last >= lock.least:
+        return Finding.unknown(f"{words}, and whether it had expired by then is not known")
     if not any(one.refused and one.begun > since + last for one in own):
         return Finding.unknown(f"{words}, but was not seen to refuse one since")
     return Finding.true(words)

@@ -1,0 +1,29 @@
+"""What PostgreSQL says in other languages (lc_messages), where only its words tell something: in logs, and at a login.
+
+Source: PostgreSQL's catalogs of translations, src/backend/po
+"""
+
+import re
+
+PANICS = (
+    "PANIC:",
+    *(f"{word}:  " for word in ("PANIK", "PÁNICO", "PANICO", "PÂNICO", "PANIKA", "ПАНИКА", "ПАНІКА", "პანიკა", "손상")),
+    "比致命错误还过分的错误:  ",
+)
+"""How the line of a log begins in which a server says that it has to stop at once."""
+NOT_READY = re.compile(
+    "the database system is "
+    "|das Datenbanksystem "
+    "|el sistema de bases? de datos "
+    "|le système de bases? de données? "
+    "|il (sistema di )?database "
+    "|o sistema de banco de dados "
+    "|system bazy danych "
+    "|databassystemet "
+    "|система (баз данных|БД|бази даних) "
+    "|データベースシステムは"
+    "|მონაცემთა ბაზის სისტემ"
+    "|데이터베이스 시스템(이|은) "
+    "|数据库系统"
+)
+"""How a server that is starting or stopping refuses a login (SQLSTATE 57P03, which libpq does not tell then)."""

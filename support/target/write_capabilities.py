@@ -1,0 +1,59 @@
+"""Capabilities that depend on whether writes wait for a standby that is not there.
+
+They do in Patroni's strict synchronous mode, and where PostgreSQL's own synchronous_standby_names is set past Patroni.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from support.target.patroni_configuration import PatroniConfiguration
+from support.target.purposes import Purpose
+from support.target.standby_names import StandbyNames
+
+DECIDED = ("writes_without_standby", "writes_after_loss")
+
+
+@dataclass(frozen=True)
+class _Wait:
+    """Why, and for how many standbys, the writes of a group wait until they are there."""
+
+    why: str
+    count: int
+    names: StandbyNames | None = None
+    """Those for which PostgreSQL itself is told to wait; None where Patroni tells it."""
+
+    def able(self, known: Mapping[str, Purpose]) -> list[str]:
+        """The replicas for which they may wait, with that leader."""
+        if self.names is None:
+            return [name for name, one in known.items() if not one.leads and one.may_be_synchronous]
+        return [name for name, one in known.items() if not one.leads and one.source and self.names.has(name)]
+
+
+def lacking_writes(
+    configured: Mapping[int, PatroniConfiguration],
+    own: Mapping[int, StandbyNames],
+    members: Mapping[int, int],
+    possible: Mapping[int, Sequence[Mapping[str, Purpose]]],
+) -> Iterator[tuple[str, str]]:
+    """The capabilities that some group lacks, each with the reason; by group: its configuration, PostgreSQL's own
+    synchronous_standby_names, its number of members, and their purposes with each leader that there can be."""
+    for group, one in sorted(configured.items()):
+        wait = _wait_of(one, own.get(group))
+        if wait is None or members.get(group, 0) < 2:
+            continue
+        where = f" in worker group {group}" if group else ""
+        yield "writes_without_standby", f"{wait.why}{where}: while there is no standby, nothing can be written"
+        able = min((wait.able(known) for known in possible.get(group, ())), key=len, default=None)
+        count = members[group] - 1 if able is None else len(able)
+        if count <= wait.count:
+            yield (
+                "writes_after_loss",
+                f"{wait.why}{where}: after the leader is lost, too few standbys are left to write anything "
+                f"({count} replica{'' if count == 1 else 's'} can be one, and one of them leads then)",
+            )
+
+
+def _wait_of(one: PatroniConfiguration, own: StandbyNames | None) -> _Wait | None:
+    if one.synchronous:
+        return _Wait("Patroni's synchronous_mode_strict is on", 1) if one.strict else None
+    return _Wait(f"PostgreSQL's own synchronous_standby_names is {own}", own.count, own) if own else None

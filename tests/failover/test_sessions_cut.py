@@ -1,0 +1,61 @@
+"""When idle sessions are closed is noted from before the fault on, whatever the suite does meanwhile."""
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from conftest import free_port
+from servers import BINDIR, postgres
+
+from support import sql
+from support.engine.finding import Finding
+from support.engine.world import World
+from support.errors import Inconclusive, NotInTime
+from support.expectations import Expectations
+from support.failover import routing
+from support.failover.checks import sessions_closed_in_time
+from support.failover.routing import ClosingWatch, ReadLag, allowed_read_lag
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, Topology
+from support.waiting import pause
+
+_END = "SELECT pg_terminate_backend(%s)"
+
+
+def test_a_session_that_is_closed_while_nobody_waits_for_it_is_noted(tmp_path: Path) -> None:
+    with postgres(tmp_path, free_port(), BINDIR) as server:
+        sessions = [sql.connect(server, autocommit=True) for _ in range(3)]
+        pids = [int(sql.value(one, "SELECT pg_backend_pid()")) for one in sessions]
+        with ClosingWatch(sessions) as watch:
+            sql.rows(server, _END, [pids[0]])
+            pause(0.3)
+            begun = time.monotonic()
+            sql.rows(server, _END, [pids[1]])
+            pause(1)  # such as a switchover that is over only when sessions are
+            ended = [when - begun for when in watch.closings(until=time.monotonic())]
+            assert ended[0] < 0 < ended[1] < 0.9
+            assert sessions_closed_in_time(3, ended, 8).holds is None
+            sql.rows(server, _END, [pids[2]])
+            assert len(watch.closings(until=begun + 10)) == 3
+            assert time.monotonic() - begun < 5
+        for one in sessions:
+            one.close()
+
+
+def test_the_lag_that_is_declared_for_reads_is_not_that_of_a_failover() -> None:
+    at = Address("127.0.0.1", 1)
+    declared = Topology("app", Login("app", ""), at, expectations=Expectations(read_lag=100 * 2**20))
+    assert allowed_read_lag(Cluster(declared)) == ReadLag(100 * 2**20)
+
+
+@pytest.mark.parametrize(("lag", "raised"), [(ReadLag(2**20, assumed=True), Inconclusive), (ReadLag(2**20), NotInTime)])
+def test_a_replica_that_may_be_allowed_to_lag_further_breaks_no_promise(
+    lag: ReadLag, raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routing, "_look_without_target", lambda world: Finding.false("of 1 sessions: 1 on pg2"))
+    fault = SimpleNamespace(counts_from=time.monotonic())
+    world = SimpleNamespace(experiment=SimpleNamespace(injected_fault=fault, target_member="pg2"))
+    with pytest.raises(raised):
+        routing.require_out_of_reads(cast(World, world), 0.1, lag)

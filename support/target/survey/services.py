@@ -11,7 +11,7 @@ import requests
 
 from support.errors import AcceptError
 from support.target import etcd as etcd_api
-from support.target import haproxy
+from support.target import haproxy, http
 from support.target.discovery import web
 from support.target.discovery.addresses import PROBE, Reach, parsed, reach_each, same_address
 from support.target.discovery.identity import PatroniAnswer, patronis_at
@@ -154,7 +154,7 @@ def etcd(hosts: Collection[str], given: Collection[Address], published_at: str, 
 
 def _members_of_etcd(address: Address) -> dict[str, list[str]]:
     """Member -> its client URLs."""
-    answer = requests.post(f"http://{address}/v3/cluster/member/list", json={}, timeout=REST)
+    answer = http.send("POST", f"http://{address}/v3/cluster/member/list", json={}, timeout=REST)
     answer.raise_for_status()
     return {str(one.get("name") or one["ID"]): list(one.get("clientURLs") or ()) for one in answer.json()["members"]}
 
@@ -192,7 +192,7 @@ def statistics(hosts: Collection[str], given: str, login: Login | None, authorit
 def _is_page(url: str) -> bool:
     """Whether it asks for a login in the name of HAProxy: any web server may answer 401."""
     with suppress(requests.RequestException):
-        challenge = requests.get(url, timeout=REST, allow_redirects=False).headers.get("WWW-Authenticate", "")
+        challenge = http.send("GET", url, timeout=REST, allow_redirects=False).headers.get("WWW-Authenticate", "")
         return "haproxy" in challenge.lower() or "statistics" in challenge.lower()
     return False
 

@@ -248,6 +248,13 @@ def leader(topology: Topology) -> tuple[str, ...]:
     raise NotYet(f"no member of etcd says that it leads: {told}")
 
 
+def serving(topology: Topology, addresses: Iterable[Address]) -> list[str]:
+    """At which of these addresses a member says that it belongs to a quorum."""
+    asked = {str(address): address for address in addresses}
+    found = ask_in_parallel(asked, lambda name: _get(topology, asked[name], "/health").json().get("health") == "true")
+    return [name for name, answer in found.items() if answer is True]
+
+
 def _healthy_member(topology: Topology, address: Address) -> str:
     """The id of the member there. Raises NotYet, with its answer, when it is not part of a quorum."""
     answer = _get(topology, address, "/health")

@@ -24,6 +24,7 @@ from support.target.discovery.user_hosts import (
     find,
     lacking,
     look,
+    members_of_dcs,
 )
 from support.target.topology import Address, Login, MemberAddress, Topology
 
@@ -57,7 +58,8 @@ def lacks(
 ) -> dict[str, str]:
     told = obstacles or {}
     looked = {name: Looked(name, one, (told[name],) if name in told else (), ("-",)) for name, one in hosts.items()}
-    return {name: why for name, why in lacking(looked, topology).items() if "did not boot" not in why}
+    in_dcs = members_of_dcs(topology) if topology.dcs_access else 3
+    return {name: why for name, why in lacking(looked, topology, in_dcs).items() if "did not boot" not in why}
 
 
 def test_with_every_host_nothing_is_lacking() -> None:
@@ -105,6 +107,19 @@ def test_the_hosts_of_another_dcs_than_etcd() -> None:
     assert "partitions" in told
 
 
+def test_every_host_of_etcd_has_to_be_known_to_be_there() -> None:
+    """The settings may have one address of three, and [hosts] the host of that one."""
+    one = {name: Looked(name, had, remarks=("-",)) for name, had in {**MEMBERS, "etcd1": OTHERS["etcd1"]}.items()}
+    alone = replace(TOPOLOGY, dcs=TOPOLOGY.dcs[:1])
+    told = lacking(one, alone, 3)
+    assert told["dcs_hosts"] == "etcd has 3 members, and [hosts] has 1 of their hosts"
+    assert {"dcs_links", "partitions"} <= told.keys()
+    told = lacking(one, alone, None)
+    assert "how many members etcd has is not known" in told["dcs_hosts"]
+    assert {"dcs_links", "partitions"} <= told.keys()
+    assert not {"dcs_hosts", "dcs_links", "partitions"} & lacking(one, alone, 1).keys()
+
+
 @pytest.mark.parametrize(
     ("hosts", "obstacles", "lacking_then", "told"),
     [
@@ -145,17 +160,17 @@ def test_what_is_lacking_is_told_with_what_would_change_it(
 def test_files_that_cannot_be_changed_are_lacking_alone() -> None:
     looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
     looked["pg2"] = replace(looked["pg2"], fixed={"member_data": "/data is a mount point", "member_files": ""})
-    assert lacking(looked, TOPOLOGY)["member_data"] == "pg2: /data is a mount point"
-    assert "member_files" not in lacking(looked, TOPOLOGY)
+    assert lacking(looked, TOPOLOGY, 3)["member_data"] == "pg2: /data is a mount point"
+    assert "member_files" not in lacking(looked, TOPOLOGY, 3)
 
 
 def test_a_proxy_without_a_master_process_cannot_be_reloaded() -> None:
     looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
-    assert "proxy_reload" not in lacking(looked, TOPOLOGY)
+    assert "proxy_reload" not in lacking(looked, TOPOLOGY, 3)
     looked["lb"] = replace(looked["lb"], fixed={"proxy_reload": "HAProxy runs without a master process"})
-    assert lacking(looked, TOPOLOGY)["proxy_reload"] == "lb: HAProxy runs without a master process"
+    assert lacking(looked, TOPOLOGY, 3)["proxy_reload"] == "lb: HAProxy runs without a master process"
     del looked["lb"]
-    assert "[hosts]" in lacking(looked, TOPOLOGY)["proxy_reload"]
+    assert "[hosts]" in lacking(looked, TOPOLOGY, 3)["proxy_reload"]
 
 
 def test_without_hosts_the_reason_names_the_table() -> None:

@@ -26,11 +26,11 @@ from support.hosts.remote.processes import (
     unit_of_servers,
 )
 from support.hosts.remote.ways import way_in
-from support.target import dcs
+from support.target import dcs, etcd
 from support.target.discovery.user_files import find_files
 from support.target.topology import Topology
 from support.vocabulary import suggestion
-from support.waiting import describe
+from support.waiting import NotYet, describe
 
 MARK = "/etc/accept-breakable"
 PROGRAMS = ("patroni", *dcs.PROGRAMS, "haproxy", "redis")
@@ -97,7 +97,7 @@ def find(given: Mapping[str, Any], topology: Topology) -> Found:
             zip(declared, each.map(lambda one: look(one[0], one[1], topology), declared.items()), strict=True)
         )
     hosts = {name: one.access for name, one in looked.items() if not one.obstacles}
-    return Found(hosts, lacking(looked, topology), looked)
+    return Found(hosts, lacking(looked, topology, members_of_dcs(topology)), looked)
 
 
 def declared_access(name: str, said: Any) -> HostAccess:
@@ -242,8 +242,21 @@ def _shortened(title: str) -> str:
     return title if len(title) <= _SHOWN else f"{title[:_SHOWN]}..."
 
 
-def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
-    """Capability -> why a user's hosts do not have it."""
+def members_of_dcs(topology: Topology) -> int | None:
+    """How many members the DCS has; of one that is not etcd, at least. None if etcd does not say.
+
+    The settings may have one address of several.
+    """
+    if dcs.program(topology) != "etcd":
+        return dcs.nodes(topology)
+    try:
+        return etcd.quorum(topology).voters
+    except NotYet:
+        return None
+
+
+def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None) -> dict[str, str]:
+    """Capability -> why a user's hosts do not have it. `in_dcs`: how many members the DCS has, if that is known."""
     lacks = dict.fromkeys(OURS_ALONE, "not on a cluster that the suite did not boot")
     members = [one.name for one in topology.members]
     bad = {name: looked[name].obstacles for name in members if name in looked and looked[name].obstacles}
@@ -274,24 +287,24 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
         ("proxy_host", "haproxy", "HAProxy"),
         ("cache_host", "redis", "Redis"),
     ):
-        if why := _lacks_program(program, what, looked, own, topology):
+        if why := _lacks_program(program, what, looked, own):
             lacks[capability] = why
+    if why := lacks.get("dcs_hosts") or _lacks_hosts_of_dcs(looked, topology, in_dcs):
+        lacks["dcs_hosts"] = why
     unable_to = {name: one.fixed.get("proxy_reload", "") for name, one in looked.items()}
     proxies = [f"{name}: {reason}" for name, reason in unable_to.items() if reason]
     if why := lacks.get("proxy_host") or "; ".join(proxies):
         lacks["proxy_reload"] = why
     if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able, topology):
         lacks["dcs_links"] = why
-    lacks |= _lacks_partitions(looked, own, topology)
+    lacks |= _lacks_partitions(looked, own, topology, in_dcs)
     if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
         why = (*unable[0].obstacles, "dropping packets needs nft, which cannot be used there")[0]
         lacks["poor_links"] = f"{unable[0].name}: {why}"
     return lacks
 
 
-def _lacks_program(
-    program: str, what: str, looked: Mapping[str, Looked], own: Mapping[str, HostAccess], topology: Topology
-) -> str:
+def _lacks_program(program: str, what: str, looked: Mapping[str, Looked], own: Mapping[str, HostAccess]) -> str:
     """Why the hosts of a program cannot be broken; empty if they can."""
     having = {name: one for name, one in looked.items() if program in one.access.programs}
     if not having:
@@ -303,8 +316,17 @@ def _lacks_program(
         return f"{what} runs on the members' own machines ({', '.join(shared)}), so it cannot fail separately"
     if untold := [name for name, one in having.items() if not one.access.programs[program].start]:
         return f"how {what} is started on {untold[0]} is not known: [hosts.{untold[0]}] programs"
-    if program == dcs.program(topology) and len(having) < dcs.nodes(topology):
-        return f"{what} has {dcs.nodes(topology)} members, and [hosts] has {len(having)} of their hosts"
+    return ""
+
+
+def _lacks_hosts_of_dcs(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None) -> str:
+    """Why [hosts] may not name every host of the DCS; empty if it does."""
+    program = dcs.program(topology)
+    having = sum(program in one.access.programs for one in looked.values())
+    if in_dcs is None:
+        return f"how many members {program} has is not known, as it does not say: set ETCD_HOSTS or [dcs]"
+    if having < in_dcs:
+        return f"{program} has {in_dcs} members, and [hosts] has {having} of their hosts"
     return ""
 
 
@@ -323,12 +345,12 @@ def _lacks_dcs_links(able: Mapping[str, HostAccess], topology: Topology) -> str:
 
 
 def _lacks_partitions(
-    looked: Mapping[str, Looked], own: Mapping[str, HostAccess], topology: Topology
+    looked: Mapping[str, Looked], own: Mapping[str, HostAccess], topology: Topology, in_dcs: int | None
 ) -> dict[str, str]:
     if without := [name for name, one in own.items() if not one.cutter]:
         return {"partitions": f"{without[0]}: {looked[without[0]].remarks[-1]}"}
     having = [one for one in looked.values() if dcs.program(topology) in one.access.programs]
-    if not having or len(having) < dcs.nodes(topology):
+    if not having or _lacks_hosts_of_dcs(looked, topology, in_dcs):
         return {"partitions": "[hosts] does not name every host of the DCS, from which a member has to be cut off, too"}
     if any(one.name in own or _shares(one.access, own.values()) for one in having):
         return {"partitions": "the DCS runs on the members' own machines: no member can be cut off from it separately"}

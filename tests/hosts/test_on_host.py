@@ -19,7 +19,7 @@ from support.hosts.remote.guards import Guards
 from support.hosts.remote.logs import CollectedLogs
 from support.hosts.remote.machines import identities
 from support.hosts.remote.processes import parsed_table
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, throughout
 
 SHELLS = {"dash": ("dash", "-s"), "bash": ("bash", "--posix", "-s"), "busybox": ("busybox", "sh", "-s")}
 
@@ -306,6 +306,59 @@ def test_one_heals_at_a_time(here: Reach, tmp_path: Path) -> None:
         said = sorted(both.map(lambda _: here.run("heal", fault.id).strip(), range(2)))
     assert said == ["", f"gone {fault.id}"]
     assert undone.read_text() == "once\n"
+
+
+def test_a_guard_undoes_with_our_path_and_our_home(
+    here: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd starts a guard with a PATH of its own, and without HOME: what starts a program may need either."""
+    (tmp_path / "programs").mkdir()
+    program = tmp_path / "programs" / "start-the-program"
+    program.write_text('#!/bin/sh\necho "$HOME" > "$1"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", f"{tmp_path}/it's home")
+    guards, undone = Guards(), tmp_path / "undone"
+    fault = guards.inject("here", here, "outside", ":", f"start-the-program {undone}")
+    undo = _folder(here.variables["FOLDER"]) / fault.id / "undo"
+    subprocess.run(["/usr/bin/env", "-i", "/bin/sh", str(undo)], check=True)
+    assert undone.read_text() == f"{tmp_path}/it's home\n"
+    guards.heal(fault)
+
+
+@pytest.mark.parametrize("crossing", ["mv", "rm"])
+def test_a_beat_that_crosses_a_heal_does_not_revive_the_guard(
+    here: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crossing: str
+) -> None:
+    """All of the heal happens while the beat is written (mv); or the beat arrives while the record is cleared (rm)."""
+    if "busybox" in here.argv:
+        pytest.skip("it may use a mv and a rm of its own")
+    undone, record = tmp_path / "undone", _folder(here.variables["FOLDER"])
+    fault = Guards(grace=3, beat=600).inject("here", here, "outside", ":", f"echo once >> {undone}")
+    beat, go, healed = record / fault.id / "beat", tmp_path / "go", tmp_path / "healed"
+    during = {
+        "mv": f'case "$*" in */beat) touch {go}; while [ ! -e {healed} ]; do sleep 0.1; done;; esac; exec {{}} "$@"',
+        "rm": f'{{}} "$@"; case "$*" in */beat) cat /proc/uptime > {beat};; esac',
+    }[crossing]
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / crossing).write_text(f"#!/bin/sh\n{during.format(shutil.which(crossing))}\n")
+    (slow / crossing).chmod(0o755)
+    path = os.environ["PATH"]
+    with ThreadPoolExecutor() as other:
+        monkeypatch.setenv("PATH", f"{slow}:{path}")
+        if crossing == "mv":
+            beating = other.submit(here.run, "beat", fault.id)
+            _await(go.exists)
+            monkeypatch.setenv("PATH", path)
+            here.run("heal", fault.id)
+            healed.touch()
+            beating.result()
+        else:
+            here.run("heal", fault.id)
+            monkeypatch.setenv("PATH", path)
+    throughout(lambda: _require(undone.read_text() == "once\n"), seconds=6)
+    assert not beat.exists()
 
 
 OWNED = {"OWNER": "us", "GRACE": "600", "LONGEST": "600"}

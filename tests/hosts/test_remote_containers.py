@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from engines import Pods, engine
 
-from support.errors import Inconclusive
+from support.errors import Inconclusive, ProcessFailed
 from support.faults.nemesis import Nemesis
 from support.faults.process import Freeze, HostCrash, Kill
 from support.hosts.remote import Guards, HostAccess, HostRefused, Reach, RemoteSite, ways
@@ -158,6 +159,29 @@ def test_a_cut_in_the_network_of_the_container(pods: Pods, site: RemoteSite, net
     assert _reaches(pods, "two") is False
     site.network.reconnect_all(both)
     assert _reaches(pods, "two") is True
+
+
+def test_the_cut_of_a_container_that_is_paused_by_then_is_not_called_undone(pods: Pods, site: RemoteSite) -> None:
+    """Nothing can be run in it, and its rules are there still. One that is down has no network, and no rules."""
+    network = f"{pods.client} exec -i --privileged one"
+    declared = declared_access("one", {"reach": pods.url("one"), "network": network})
+    host = RemoteSite({"one": look("one", declared, TOPOLOGY).access}, site.guards).machines["one"]
+    cut = host.cut(["in:10.1.2.3"])
+    pods.call("pause", "one")
+    try:
+        with pytest.raises(ProcessFailed, match="could not be undone"):
+            host.heal(cut)
+    finally:
+        pods.call("unpause", "one")
+    with suppress(Inconclusive):  # nor could it be seen to have lasted
+        host.heal(cut)
+    assert "accept_" not in pods.call("exec", "--privileged", "one", "nft", "list", "tables")
+    cut = host.cut(["in:10.1.2.3"])
+    pods.call("kill", "one")
+    eventually(lambda: _require(pods.state("one") == "exited"), within=10, subject="it is killed")
+    with pytest.raises(Inconclusive):
+        host.heal(cut)
+    pods.call("start", "one")
 
 
 def _reaches(pods: Pods, name: str) -> bool:

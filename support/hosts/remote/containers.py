@@ -148,6 +148,7 @@ class Container:
             "RULES": "none",
             "MARK": f"{self.mark}; {self.command('exec', self.name, 'cat', _MARK_FILE)}",
             "BORN": self.command("inspect", "--type=container", "--format={{.State.StartedAt}}", self.name),
+            "DOWN": self.is_down,
             "EXPORTS": "; ".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(given.items())),
         }
 
@@ -187,6 +188,12 @@ class Container:
         """The command that succeeds while it is."""
         status = self.command("inspect", "--type=container", "--format={{.State.Status}}", self.name)
         return f'[ "$({status})" = paused ]'
+
+    @property
+    def is_down(self) -> str:
+        """The command that succeeds if nothing runs in it, and so no network of its own is there any more."""
+        status = self.command("inspect", "--type=container", "--format={{.State.Status}}", self.name)
+        return f'case "$({status})" in exited|stopped|created|configured|dead) ;; *) false;; esac'
 
     def pid_here(self, started: int) -> int:
         """Its first process by the id that it has on this machine; `started` tells it from any other.

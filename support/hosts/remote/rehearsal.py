@@ -17,7 +17,9 @@ from support.hosts.remote.guards import Guards
 from support.hosts.remote.reach import Reach
 
 _SCRIPT = Path(__file__).with_name("rehearsal.sh")
-_LOOKS = frozenset("look table where size tail tail_of cat date journalctl probe cutters counted cramped".split())
+_LOOKS = frozenset(
+    "look addresses table where size tail tail_of cat date journalctl probe cutters counted cramped".split()
+)
 """Verbs that only look: they are carried out."""
 _SAID = frozenset({"freeze", "strike", "down", "cut", "lossy", "outside", "destroy"})
 """Verbs whose every change goes through a function that rehearsal.sh replaces: the host says what it would do."""

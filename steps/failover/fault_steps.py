@@ -16,9 +16,9 @@ from support.faults.process import (
     PostgresHangs,
     PostgresKilled,
     PostmasterHangs,
-    Restart,
 )
 from support.faults.roles import ROLE, host_of, proxy_host
+from support.faults.served import ProxyRestarted
 
 register_type(Role=ROLE)
 
@@ -122,8 +122,8 @@ def step_every_host_crashes(context: Context) -> None:
 @when("the proxy is killed and started again")
 def step_proxy_restarts(context: Context) -> None:
     """All its sessions are gone at once."""
-    proxy = proxy_host(context.world.cluster)
-    context.world.experiment.inject(Restart(proxy.processes["haproxy"]), proxy.name)
+    cluster, proxy = context.world.cluster, proxy_host(context.world.cluster)
+    context.world.experiment.inject(ProxyRestarted(proxy.processes["haproxy"], cluster.write), proxy.name)
 
 
 @when("the fault is healed")

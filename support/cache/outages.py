@@ -25,11 +25,12 @@ from support.errors import Inconclusive, NotAvailable, NotInTime
 from support.example_app.entries import EntryStore
 from support.faults.nemesis import Fault
 from support.faults.network import partition_of_leader
-from support.faults.process import Freeze, Kill, Restart
+from support.faults.process import Restart
 from support.faults.roles import cache_host
+from support.faults.served import RedisFrozen, RedisKilled
 from support.hosts.interface import SiteProgram
 from support.target.cluster import Cluster
-from support.target.redis import ERRORS, client_of, primaries_of, replicas_of, sentinel_of
+from support.target.redis import ERRORS, client_of, primaries_of, primary_of, replicas_of, sentinel_of
 from support.target.temporary_redis_settings import TemporarySettings
 from support.target.topology import RedisAddress
 from support.timeouts import NOTICE, VISIBLE
@@ -134,8 +135,8 @@ class FailedOver:
 
 
 OUTAGES: Mapping[str, Callable[[Cluster], Fault]] = {
-    "is killed": lambda cluster: Kill(_server(cluster)),
-    "freezes": lambda cluster: Freeze(cache_host(cluster)),
+    "is killed": lambda cluster: RedisKilled(_server(cluster), server=primary_of(server_of(cluster))),
+    "freezes": lambda cluster: RedisFrozen(cache_host(cluster), server=primary_of(server_of(cluster))),
     "is restarted empty": RestartedEmpty,
     "is full": Full,
     "fails over": FailedOver,

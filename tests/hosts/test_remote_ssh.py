@@ -78,6 +78,35 @@ def test_a_look_tells_what_the_host_is(machines: Mapping[str, Machine]) -> None:
     assert parsed_table(Reach.of(machines["b"].url).run("table"))
 
 
+def test_a_look_tells_where_our_commands_come_from(machines: Mapping[str, Machine]) -> None:
+    found = look("a", declared_access("a", machines["a"].url), TOPOLOGY)
+    assert (found.comes_from, found.access.addresses) == (_us(machines["a"]), (machines["a"].address,))
+    assert Reach.of(machines["a"].url).run("addresses").split() == [machines["a"].address]
+
+
+_LOOKS = """
+import sys
+from support.hosts.remote.reach import Reach, _sockets
+Reach.of(sys.argv[1]).run("left")
+print(_sockets())
+"""
+
+
+def test_no_connection_outlives_the_suite(machines: Mapping[str, Machine]) -> None:
+    """Those that ssh keeps for further commands are processes of their own, which would stay for a minute."""
+    looked = subprocess.run(
+        [sys.executable, "-c", _LOOKS, machines["a"].url], capture_output=True, text=True, check=True, timeout=60
+    )
+    folder = looked.stdout.strip()
+    assert not Path(folder).exists()
+    eventually(lambda: _require(folder not in _titles()), within=5, subject="ssh has ended")
+
+
+def _titles() -> str:
+    """Of every process here."""
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+
+
 def test_arguments_arrive_as_they_are(machines: Mapping[str, Machine]) -> None:
     odd = ["a b", "it's", '"$HOME"', "`id`", "new\nline", "*", "", "ä€", "\\"]
     said = Reach.of(machines["a"].url).run("printf", "<%s>", *odd)

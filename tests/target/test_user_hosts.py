@@ -107,6 +107,21 @@ def test_the_hosts_of_another_dcs_than_etcd() -> None:
     assert "partitions" in told
 
 
+def test_links_that_our_own_commands_take_cannot_be_cut() -> None:
+    """Those of a jump host, or of the host on which the suite runs, if [hosts] names it as well."""
+    looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
+    by_proxy = {name: replace(one, comes_from="10.0.2.1") for name, one in looked.items()}
+    told = lacking({**by_proxy, "lb": replace(looked["lb"], comes_from="10.9.9.9")}, TOPOLOGY, 3)
+    assert told["partitions"] == told["poor_links"]
+    assert "from lb, so the links between the two cannot be cut" in told["partitions"]
+    assert "dcs_links" not in told
+    by_etcd = {**looked, "etcd2": replace(looked["etcd2"], comes_from="10.0.1.1")}
+    told = lacking(by_etcd, TOPOLOGY, 3)
+    assert all("come to etcd2 from etcd1" in told[one] for one in ("partitions", "poor_links", "dcs_links"))
+    elsewhere = {name: replace(one, comes_from="10.9.9.9") for name, one in looked.items()}
+    assert not {"partitions", "poor_links", "dcs_links"} & lacking(elsewhere, TOPOLOGY, 3).keys()
+
+
 def test_every_host_of_etcd_has_to_be_known_to_be_there() -> None:
     """The settings may have one address of three, and [hosts] the host of that one."""
     one = {name: Looked(name, had, remarks=("-",)) for name, had in {**MEMBERS, "etcd1": OTHERS["etcd1"]}.items()}

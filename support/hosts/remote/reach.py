@@ -203,7 +203,13 @@ def _sockets() -> str:
     def remove() -> None:
         if os.getpid() == owner:
             for socket in Path(folder).iterdir():
-                subprocess.run(["ssh", "-oControlPath=" + str(socket), "-Oexit", "-"], capture_output=True, check=False)
+                ending = [
+                    "ssh",
+                    f"-oControlPath={socket}",
+                    "-Oexit",
+                    "localhost",
+                ]  # it wants a name, and asks nobody
+                subprocess.run(ending, capture_output=True, check=False)
             shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(remove)

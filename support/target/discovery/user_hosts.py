@@ -75,6 +75,8 @@ class Looked:
     """What was found there."""
     fixed: Mapping[str, str] = field(default_factory=dict)
     """Capability -> why what runs there does not have it: a member's files, or HAProxy."""
+    comes_from: str = ""
+    """The address from which our commands come, as it sees it; empty if they do not come over its network."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,8 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed}
     fixed["proxy_reload"] = why_no_reload(trees.get("haproxy", ()))
     obstacles = _obstacles(name, reach, facts, left, trees, topology)
-    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed)
+    comes_from = "" if NEVER_DIRECT in (reach.line, line) else declared.line or _comes_from(facts)
+    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed, comes_from)
 
 
 def _obstacles(
@@ -298,6 +301,7 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
     if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able, topology):
         lacks["dcs_links"] = why
     lacks |= _lacks_partitions(looked, own, topology, in_dcs)
+    lacks |= _lacks_links(looked, dcs.program(topology))
     if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
         why = (*unable[0].obstacles, "dropping packets needs nft, which cannot be used there")[0]
         lacks["poor_links"] = f"{unable[0].name}: {why}"
@@ -355,6 +359,23 @@ def _lacks_partitions(
     if any(one.name in own or _shares(one.access, own.values()) for one in having):
         return {"partitions": "the DCS runs on the members' own machines: no member can be cut off from it separately"}
     return {}
+
+
+def _lacks_links(looked: Mapping[str, Looked], of_dcs: str) -> dict[str, str]:
+    """What cannot be done because our own commands take links that it would cut: those of a jump host, or of a host on
+    which the suite runs."""
+    lacks: dict[str, str] = {}
+    for (name, one), (other, by) in itertools.permutations(looked.items(), 2):
+        if one.comes_from not in by.access.addresses:
+            continue
+        why = (
+            f"commands come to {name} from {other}, so the links between the two cannot be cut: run the suite on a "
+            f"machine that is not in [hosts], and let them come by such a one"
+        )
+        lacks |= dict.fromkeys(("partitions", "poor_links"), why)
+        if of_dcs in one.access.programs and of_dcs in by.access.programs:
+            lacks["dcs_links"] = why
+    return lacks
 
 
 def _on_one_machine(own: Mapping[str, HostAccess]) -> tuple[str, ...]:
@@ -453,9 +474,13 @@ def _ports(tables: str, own: Collection[int] = ()) -> tuple[int, ...]:
 
 def _is_here(reach: Reach, facts: Mapping[str, Sequence[str]]) -> bool:
     """Whether the suite runs on that very machine: what is cut there would be cut for its clients, too."""
-    comes_from = facts.get("line", [""])[0].partition(" ")[0].removeprefix("::ffff:")
+    comes_from = _comes_from(facts)
     own = {*facts.get("address", ()), "::1"}
     return reach.words == LOCAL or comes_from in own or comes_from.startswith("127.")
+
+
+def _comes_from(facts: Mapping[str, Sequence[str]]) -> str:
+    return facts.get("line", [""])[0].partition(" ")[0].removeprefix("::ffff:")
 
 
 def _no_cutter(known: bool, cutter: str, beside_us: bool = False) -> str:

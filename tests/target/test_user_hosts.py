@@ -11,6 +11,7 @@ import pytest
 from support.cli.doctor_hosts import host_lines
 from support.errors import UsageError
 from support.hosts.interface import Running
+from support.hosts.processes import first_of
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
 from support.hosts.remote.processes import first_process, instances, parsed_table, program_trees, unit_of_servers
 from support.hosts.remote.reach import _sockets
@@ -105,6 +106,14 @@ def test_the_hosts_of_another_dcs_than_etcd() -> None:
     told = lacks({**MEMBERS, **OTHERS}, topology=replace(topology, dcs_access={"consul": {"host": "10.0.1.1:8500"}}))
     assert told["dcs_hosts"] == "[hosts] has no host on which consul runs"
     assert "partitions" in told
+
+
+def test_a_server_is_known_by_each_of_its_names() -> None:
+    """That of EDB has another one than PostgreSQL's own."""
+    table = [Running(7, 1, "S", "edb-postgres", "postgres: checkpointer"), Running(5, 1, "S", "patroni", "")]
+    for name in ("postgres", "postmaster", "edb-postgres"):
+        server = Running(6, 1, "S", name, "/opt/bin/server -D /data")
+        assert [one.pid for one in first_of([*table, server], "postgres")] == [6, 7]
 
 
 def test_links_that_our_own_commands_take_cannot_be_cut() -> None:

@@ -16,7 +16,7 @@ from support.errors import Inconclusive, ProcessFailed
 from support.faults.nemesis import Nemesis
 from support.faults.process import Freeze, HostCrash, Kill
 from support.hosts.remote import Guards, HostAccess, HostRefused, Reach, RemoteSite, ways
-from support.hosts.remote.containers import Container
+from support.hosts.remote.containers import Container, EngineLog
 from support.hosts.remote.ways import heal_host
 from support.target.discovery.user_hosts import Looked, declared_access, look
 from support.target.topology import Address, Login, Topology
@@ -352,6 +352,22 @@ def test_what_is_wrong_with_a_container_is_told(pods: Pods, monkeypatch: pytest.
         assert "DOCKER_HOST" in _look(pods.url("one")).obstacles[0]
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert "install that client" in _look(pods.url("one")).obstacles[0]
+
+
+def test_what_was_logged_since_is_told_by_the_clock_of_the_engine(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be on another machine, whose clock is not ours."""
+    script = "while [ ! -e /tmp/speak ]; do sleep 0.1; done; echo one; echo two >&2; exec sleep 600"
+    pods.run("talks", "/usr/bin/sh", "-c", f"echo before; {script}")
+    log = EngineLog(Container(pods.client, "talks"))
+    eventually(lambda: _require(log.since("") == "before\n"), within=10, subject="it has begun")
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    mark = log.end()
+    monkeypatch.undo()
+    assert log.since(mark) == ""
+    (pods.root("talks") / "tmp/speak").touch()
+    eventually(lambda: _require(sorted(log.since(mark).splitlines()) == ["one", "two"]), within=10, subject="it speaks")
+    pods.run("mute", "/usr/bin/sleep", "600")
+    assert EngineLog(Container(pods.client, "mute")).end() == ""
 
 
 def test_a_container_of_compose_is_found_by_its_labels(pods: Pods) -> None:

@@ -234,11 +234,17 @@ class EngineLog:
         self._container = container
 
     def end(self) -> str:
-        return f"{time.time():.6f}"
+        """See Log. The time of the last line, by the engine's own clock; empty if there is none."""
+        return self._read("--tail=1", "--timestamps").partition(" ")[0].strip()
 
     def since(self, mark: str) -> str:
         """See Log."""
-        return self._read(*([f"--since={mark}"] if mark else []))
+        if not mark:
+            return self._read()
+        timed = (
+            line.partition(" ") for line in self._read(f"--since={mark}", "--timestamps").splitlines(keepends=True)
+        )
+        return "".join(words for moment, _, words in timed if moment != mark)
 
     def last(self, most: int) -> str:
         """See Log."""

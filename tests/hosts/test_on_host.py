@@ -14,11 +14,14 @@ import pytest
 
 from support.errors import Inconclusive, ProcessFailed
 from support.hosts.interface import Running
-from support.hosts.remote import HostRefused, HostUnreached, Reach
+from support.hosts.remote import HostAccess, HostRefused, HostUnreached, Reach, RemoteSite
 from support.hosts.remote.guards import Guards
 from support.hosts.remote.logs import CollectedLogs
 from support.hosts.remote.machines import identities
 from support.hosts.remote.processes import parsed_table
+from support.target.cluster import Cluster
+from support.target.timing import Span, Timing
+from support.target.topology import Address, Login, Topology
 from support.waiting import NotYet, eventually, throughout
 
 SHELLS = {"dash": ("dash", "-s"), "bash": ("bash", "--posix", "-s"), "busybox": ("busybox", "sh", "-s")}
@@ -324,6 +327,23 @@ def test_a_guard_undoes_with_our_path_and_our_home(
     subprocess.run(["/usr/bin/env", "-i", "/bin/sh", str(undo)], check=True)
     assert undone.read_text() == f"{tmp_path}/it's home\n"
     guards.heal(fault)
+
+
+SLOW = Timing(ttl=120, loop_wait=30, retry_timeout=10, silence=60, proxy=12)
+
+
+def test_a_guard_leaves_a_fault_as_long_as_the_cluster_needs(here: Reach) -> None:
+    """With a long ttl it would else end the fault while the cluster is still watched, in every run."""
+    hosts = {"one": HostAccess("local:", scope=here.variables["FOLDER"])}
+    topology = Topology("app", Login("app", ""), Address("127.0.0.1", 5432), hosts=hosts)
+    for timing, longest in ((Timing(), 300), (SLOW, round(SLOW.longest_fault)), (Timing(), round(SLOW.longest_fault))):
+        site = Cluster(replace(topology, timing=timing)).site
+        assert isinstance(site, RemoteSite)
+        fault = site.guards.inject("here", here, "outside", ":", ":")
+        guard = (_folder(here.variables["FOLDER"]) / fault.id / "guard").read_text()
+        assert f"latest=$((${{up%%.*}} + {longest}))" in guard
+        site.guards.heal(fault)
+    assert SLOW.longest_fault > SLOW.total(Span.FAILOVER) + SLOW.second_outage + SLOW.notice > 300
 
 
 @pytest.mark.parametrize("crossing", ["mv", "rm"])

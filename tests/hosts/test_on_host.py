@@ -81,6 +81,21 @@ def test_what_was_printed_before_an_error_is_not_repeated_in_its_message(here: R
         here.run("strike", "KILL", "1:1", variables={"SCOPE": "another"})
 
 
+def test_who_has_a_watchdog_open_is_named(here: Reach, tmp_path: Path) -> None:
+    """It need not be Patroni: systemd has one (RuntimeWatchdogSec), and there is a daemon for it."""
+    (tmp_path / "dev").mkdir()
+    shutil.copy(str(shutil.which("sleep")), tmp_path / "systemd")
+    with (tmp_path / "dev/watchdog0").open("w") as watchdog:
+        holder = subprocess.Popen([tmp_path / "systemd", "600"], stdout=watchdog, stderr=watchdog)
+    try:
+        _await(lambda: f"watchdog\tsystemd {holder.pid}\n" in here.run("look"))
+        assert here.run("look").count(f"systemd {holder.pid}") == 1
+    finally:
+        holder.kill()
+        holder.wait()
+    assert f"systemd {holder.pid}" not in here.run("look")
+
+
 def test_a_log_that_was_begun_anew_is_read_from_its_beginning(here: Reach, tmp_path: Path) -> None:
     log = tmp_path / "a log"
     log.write_text("one\ntwo\n")

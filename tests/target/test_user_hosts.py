@@ -1,5 +1,6 @@
 """What [hosts] may say, and what a user's hosts allow, by what was found on them."""
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,6 +22,7 @@ from support.target.discovery.user_hosts import (
     _found_access,
     _is_here,
     _ports,
+    _watched,
     declared_access,
     find,
     lacking,
@@ -106,6 +108,19 @@ def test_the_hosts_of_another_dcs_than_etcd() -> None:
     told = lacks({**MEMBERS, **OTHERS}, topology=replace(topology, dcs_access={"consul": {"host": "10.0.1.1:8500"}}))
     assert told["dcs_hosts"] == "[hosts] has no host on which consul runs"
     assert "partitions" in told
+
+
+@pytest.mark.parametrize(
+    ("holders", "told"),
+    [
+        (["patroni 7"], "patroni 7 there has a watchdog open, .*; set Patroni's watchdog mode to off$"),
+        (["systemd 1"], "systemd 1 there .*; set RuntimeWatchdogSec=0 in [^;]*$"),
+        (["watchdog 9", "python3 8"], "watchdog 9 and python3 8 .*watchdog mode to off"),
+        (["strange 5"], "strange 5 there .*; stop it$"),
+    ],
+)
+def test_whoever_has_a_watchdog_open_is_told(holders: list[str], told: str) -> None:
+    assert re.search(told, _watched(holders))
 
 
 def test_a_server_is_known_by_each_of_its_names() -> None:

@@ -35,8 +35,13 @@ look() { # what this host is, a "key<tab>value" each
   say run "$RUN"
   cutters | while read -r one; do say cutter "$one"; done
   for tool in bash python3 nc journalctl; do command -v $tool >/dev/null 2>&1 && say tool $tool; done
-  [ ! -e /dev/watchdog ] || ! ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q '/dev/watchdog' || say watchdog open
+  watched | sort -u | while read -r one; do say watchdog "$one"; done
   left | while read -r one; do say left "$one"; done
+}
+watched() { # name and id of every process that has a watchdog open, which resets the machine when it hears nothing
+  ls -ln /proc/[0-9]*/fd 2>/dev/null | sed -n 's|^/proc/\([0-9]*\)/fd:$|\1|p;s|.* -> .*/dev/watchdog.*|open|p' | while read -r one; do
+    if [ "$one" != open ]; then pid=$one; elif stat_of "$pid"; then echo "$name $pid"; fi
+  done
 }
 addresses() { # its own, one a line, a virtual one that it has now among them
   { ip -o addr show scope global 2>/dev/null | sed 's/.* inet6* \([^ /]*\).*/\1/'

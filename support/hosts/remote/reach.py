@@ -68,7 +68,7 @@ class Reach:
     """For the script, in every command."""
     note: Callable[[Sent], None] = lambda sent: None
     """Told of every command that changes something."""
-    rehearsal: ClassVar[Callable[["Reach", str, Sequence[str], Mapping[str, str]], str] | None] = None
+    rehearsal: ClassVar[Callable[["Reach", str, Sequence[str], Mapping[str, str], float], str] | None] = None
     """What answers instead of every host, while faults are rehearsed in this process (see rehearsal.py)."""
 
     @classmethod
@@ -122,7 +122,7 @@ class Reach:
         Raises HostUnreached without an answer, HostRefused if the host does not do it, HostFailed if it could not.
         """
         if Reach.rehearsal is not None:
-            return Reach.rehearsal(self, verb, arguments, variables or {})
+            return Reach.rehearsal(self, verb, arguments, variables or {}, within)
         return self.send(verb, *arguments, within=within, variables=variables)
 
     def send(

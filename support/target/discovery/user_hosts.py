@@ -57,6 +57,14 @@ EVEN_PRODUCTION = "even-production"
 """A further line of a mark: the host may be broken although something is called like production."""
 _LAST = "zzzz"
 """The begin of the name of a unit's drop-in: of all such files, wherever they are, the last one by name holds."""
+_WATCHDOGS = {
+    "patroni": "set Patroni's watchdog mode to off",
+    "python": "set Patroni's watchdog mode to off",
+    "systemd": "set RuntimeWatchdogSec=0 in /etc/systemd/system.conf, and systemctl daemon-reexec",
+    "watchdog": "systemctl disable --now watchdog",
+    "wd_keepalive": "systemctl disable --now wd_keepalive",
+}
+"""What a process that has a watchdog open is called -> what would change that."""
 _SHOWN = 60  # characters of a command
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS, _SSH = 8, 22
@@ -214,10 +222,8 @@ def _obstacles(
         )
     if left:
         found.append(f"an earlier run left {', '.join(left)} there: ./accept heal")
-    if "watchdog" in facts:
-        found.append(
-            "a program there has a watchdog open, which would reset the machine; set Patroni's watchdog mode to off"
-        )
+    if holders := facts.get("watchdog"):
+        found.append(_watched(holders))
     for program, tree in trees.items():
         if len(several := instances(program, tree)) > 1:
             shown = " and ".join(repr(_shortened(one.title)) for one in several)
@@ -239,6 +245,16 @@ def _obstacles(
                 else "the login there is neither root nor the user of its programs, and sudo -n sh is refused"
             )
     return found
+
+
+def _watched(holders: Sequence[str]) -> str:
+    """What to do about those that have a watchdog open, each as "name pid"."""
+    names = [one.rpartition(" ")[0] for one in holders]
+    advice = dict.fromkeys(words for name in names for sign, words in _WATCHDOGS.items() if sign in name)
+    return (
+        f"{' and '.join(holders)} there has a watchdog open, which would reset the machine; "
+        f"{', and '.join(advice) or 'stop it'}"
+    )
 
 
 def _shortened(title: str) -> str:

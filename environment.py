@@ -109,7 +109,9 @@ def after_feature(context, feature):
 
 def after_all(context):
     """Remove the data of the run, and close its journal."""
-    if not hasattr(context, "recorder"):
+    if not hasattr(context, "recorder"):  # before_all has failed, perhaps after the suite had made its own tables
+        if hasattr(context, "suite"):
+            context.suite.close()
         return
     try:
         context.suite.close()

@@ -48,8 +48,8 @@ _MEMBERS = frozenset({"members", "replicas", "hosts"})
 class Suite:
     """One run of the scenarios against one cluster."""
 
-    def __init__(self, run: Run, topology: Topology, settings: Settings, report: bool) -> None:
-        """`report`: whether files for a report are written while the scenarios run."""
+    def __init__(self, run: Run, topology: Topology, settings: Settings, report: bool, cleanup: ExitStack) -> None:
+        """`report`: whether files for a report are written while the scenarios run. `cleanup`: called at the end."""
         if not report:
             why = "no report is written in this run: behave was started without Allure's formatter"
             topology = replace(topology, lacks={**topology.lacks, "report": why})
@@ -57,7 +57,7 @@ class Suite:
         self._work = SharedWork(run.work) if run.work and run.picking else None
         self._known: dict[str, Any] = {}
         self._handed_over: list[str] = []
-        self._cleanup = ExitStack()
+        self._cleanup = cleanup
         own = settings.accept_own_schema and not topology.embedded
         self.leftovers = leftovers.remove(Cluster(topology), run.id, search=not (topology.embedded or own))
         self._changed = changed_settings.give_back(Cluster(topology))
@@ -86,13 +86,21 @@ class Suite:
         settings = Settings.load(said)
         if settings.accept_run is not None:
             run = Run.load(settings.accept_run)
-            return cls(run, Topology.load(run.topology), settings, report)
+            return cls.on(run, Topology.load(run.topology), settings, report)
         run = begin_run()
         topology = user_cluster.discover(settings) if settings.external else newest_cluster()
         topology.save(run.topology)
         if topology.embedded:
             enter_sandbox(topology, run)
-        return cls(run, topology, settings, report)
+        return cls.on(run, topology, settings, report)
+
+    @classmethod
+    def on(cls, run: Run, topology: Topology, settings: Settings, report: bool) -> "Suite":
+        """The run against this cluster. If it cannot be opened, what it has made by then is removed again."""
+        with ExitStack() as cleanup:
+            suite = cls(run, topology, settings, report, cleanup)
+            suite._cleanup = cleanup.pop_all()
+        return suite
 
     @property
     def facts(self) -> Mapping[str, str]:

@@ -68,6 +68,11 @@ def patroni(member: Member, cluster: list[Member], secure: ssl.SSLContext | None
             else:
                 self._say(200 if checks.get(self.path) else 503, {})
 
+        def do_PATCH(self) -> None:
+            changes = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            member.configuration = {**member.configuration, **changes}
+            self._say(200, member.configuration)
+
         def _say(self, status: int, answer: object) -> None:
             self.send_response(status)
             self.end_headers()

@@ -30,3 +30,20 @@ def test_a_class_has_a_name_of_its_own_within_its_package() -> None:
                 modules[part, node.name].append(file.name)
     assert len(modules) > 100
     assert {name: files for (_, name), files in modules.items() if len(files) > 1} == {}
+
+
+def test_components_are_asked_by_one_function() -> None:
+    """requests itself goes by the environment's proxy and ~/.netrc. A gateway for metrics is no part of the cluster."""
+    allowed = {"support/target/http.py", "support/reporting/metrics.py"}
+    sending = {"request", "get", "head", "post", "put", "patch", "delete", "options", "Session", "session", "urlopen"}
+    files = [*(ROOT / "support").rglob("*.py"), *(ROOT / "steps").rglob("*.py"), ROOT / "environment.py"]
+    found = {
+        name
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in sending
+        if ast.unparse(node.value) in ("requests", "urllib.request")
+        for name in [str(file.relative_to(ROOT))]
+    }
+    assert found >= allowed
+    assert found - allowed == set()

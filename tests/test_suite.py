@@ -1,9 +1,19 @@
-"""The part of a feature that one process takes: some of its scenarios, also of outlines and rules."""
+"""The part of a feature that one process takes, and a run that is over before it has begun."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from behave.parser import parse_feature
 
-from support.suite import _part
+import environment
+from support import sql
+from support.errors import RequirementMissing
+from support.run import begin_run
+from support.settings import Settings
+from support.suite import Suite, _part
+from support.target.topology import Address, Login, Topology
 
 TEXT = """
 @redis
@@ -61,3 +71,35 @@ def test_two_parts_share_no_scenario() -> None:
     one, other = _part(whole, {TWO, FOUR}), _part(whole, {THREE, FIVE})
     assert not {*map(id, one.walk_scenarios())} & {*map(id, other.walk_scenarios())}
     assert _part(whole, {1}) is None
+
+
+@pytest.fixture
+def own_tables(postgres: sql.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Topology:
+    """A user's database in which the suite makes tables of its own."""
+    monkeypatch.chdir(tmp_path)
+    sql.execute(postgres, "DROP DATABASE IF EXISTS own_tables")
+    sql.execute(postgres, "CREATE DATABASE own_tables")
+    sql.execute(replace(postgres, database="own_tables"), "CREATE EXTENSION vector")
+    at = Address(postgres.host, postgres.port)
+    lacks = dict.fromkeys(("patroni", "citus", "redis", "dcs"), "there is none")
+    return Topology("own_tables", Login(postgres.user, postgres.password), at, lacks=lacks)
+
+
+def own_schemas(topology: Topology) -> list[object]:
+    where = topology.endpoint("write", topology.application)
+    return [row[0] for row in sql.rows(where, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'accept%'")]
+
+
+def test_a_run_that_cannot_begin_leaves_no_tables(own_tables: Topology) -> None:
+    wanting = Settings.load({"accept_own_schema": "true", "accept_expect": '{"synchronous": true}'})
+    with pytest.raises(RequirementMissing, match="synchronous declares something that does not exist"):
+        Suite.on(begin_run(), own_tables, wanting, report=False)
+    assert own_schemas(own_tables) == []
+
+
+def test_a_run_that_ends_before_it_has_a_journal_leaves_no_tables(own_tables: Topology) -> None:
+    suite = Suite.on(begin_run(), own_tables, Settings.load({"accept_own_schema": "true"}), report=False)
+    assert len(own_schemas(own_tables)) >= 1
+    environment.after_all(SimpleNamespace(suite=suite, aborted=True))
+    assert own_schemas(own_tables) == []
+    environment.after_all(SimpleNamespace(aborted=True))

@@ -6,7 +6,7 @@ from support.engine.experiment import Experiment
 from support.engine.recovery import inject_until_replaced
 from support.engine.world import Context
 from support.failover.power_failure import fail_power, put_on_volatile_disks
-from support.faults import process
+from support.faults import process, served
 from support.faults.declared import disturbs
 from support.faults.roles import ROLE
 from support.waiting import pause
@@ -122,10 +122,10 @@ def step_every_host_crashes(context: Context) -> None:
 
 
 @when("the proxy is killed and started again")
-@disturbs(process.restart_of_proxy)
+@disturbs(served.restart_of_proxy)
 def step_proxy_restarts(context: Context) -> None:
     """All its sessions are gone at once."""
-    fault = process.restart_of_proxy(context.world.cluster)
+    fault = served.restart_of_proxy(context.world.cluster)
     context.world.experiment.inject(fault, fault.process.host)
 
 

@@ -26,11 +26,12 @@ from support.errors import Inconclusive, NotInTime
 from support.example_app.entries import EntryStore
 from support.faults.nemesis import Fault
 from support.faults.network import WITH_ITS_CLIENTS, partition_of_leader
-from support.faults.process import Freeze, Kill, Restart
+from support.faults.process import Restart
 from support.faults.roles import cache_host
+from support.faults.served import RedisFrozen, RedisKilled
 from support.hosts.interface import SiteProgram
 from support.target.cluster import Cluster
-from support.target.redis import ERRORS, client_of, primaries_of, replicas_of, sentinel_of
+from support.target.redis import ERRORS, client_of, primaries_of, primary_of, replicas_of, sentinel_of
 from support.target.temporary_redis_settings import TemporarySettings
 from support.timeouts import NOTICE, VISIBLE
 from support.waiting import NotYet, describe, eventually, pause
@@ -143,10 +144,10 @@ class FailedOver(Fault):
         """Nothing to heal: the server that was replaced follows the new one."""
 
 
-_Outage = Kill | Freeze | RestartedEmpty | Full | FailedOver
+_Outage = RedisKilled | RedisFrozen | RestartedEmpty | Full | FailedOver
 OUTAGES: Mapping[str, Callable[[Cluster], _Outage]] = {
-    "is killed": lambda cluster: Kill(_server(cluster)),
-    "freezes": lambda cluster: Freeze(cache_host(cluster)),
+    "is killed": lambda cluster: RedisKilled(_server(cluster), server=primary_of(cluster.redis_address)),
+    "freezes": lambda cluster: RedisFrozen(cache_host(cluster), server=primary_of(cluster.redis_address)),
     "is restarted empty": RestartedEmpty,
     "is full": Full,
     "fails over": FailedOver,

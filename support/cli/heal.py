@@ -79,7 +79,7 @@ def _given_back(settings: Settings, told: dict[str, Healed]) -> Sequence[str]:
     The members of a group share the configuration, so one of them is enough. Groups of Citus have the same scope, and
     do not share it.
     """
-    silent, heard, groups = list[str](), set[str](), set[frozenset[str]]()
+    silent, heard, groups = list[str](), set[str](), list[frozenset[str]]()
     for address, answer in user_cluster.ask_patronis(settings).items():
         if isinstance(answer, NoAnswer):
             silent.append(f"{address}: {answer.why}")
@@ -93,9 +93,16 @@ def _given_back(settings: Settings, told: dict[str, Healed]) -> Sequence[str]:
         _, before = told.get(f"Patroni of {answer.scope}", (True, []))
         told[f"Patroni of {answer.scope}"] = True, [*before, *given.done]
         heard.add(answer.name or str(address))
-        groups.add(answer.known)
+        groups = _with_view(groups, answer.known)
     others = sum(map(len, groups)) - len(heard)  # in those groups: they may be the silent ones
     return silent if len(silent) > others or not groups else ()
+
+
+def _with_view(groups: Sequence[frozenset[str]], known: frozenset[str]) -> list[frozenset[str]]:
+    """The members of each group, by one more view: two that have a member in common are of one group, which one of them
+    does not know as a whole."""
+    same = [one for one in groups if one & known]
+    return [*(one for one in groups if one not in same), known.union(*same)]
 
 
 def _redis_settings_given_back(settings: Settings) -> Mapping[str, Healed]:

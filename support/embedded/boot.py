@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import requests
-
 from support import sql
 from support.embedded import readiness
 from support.embedded.certificates import Authority
@@ -20,7 +18,7 @@ from support.errors import ClusterDidNotStart, ConnectFailed, NotInTime, Process
 from support.example_app.vectors import PGVECTOR, VectorDialect
 from support.hosts import LOOPBACK, Process, Sandbox
 from support.hosts.processors import of_sandbox
-from support.target import citus, health
+from support.target import citus, health, http
 from support.target.cluster import Cluster
 from support.target.topology import Topology
 from support.timeouts import REST
@@ -204,7 +202,7 @@ class _Boot:
 
         def patch() -> None:
             url, options = f"{patroni.url}/config", patroni.access.options
-            requests.patch(url, json=settings, auth=auth, timeout=REST, **options).raise_for_status()
+            http.send("PATCH", url, json=settings, auth=auth, timeout=REST, **options).raise_for_status()
 
         self._await(f"Patroni of {member} accepts a change of its configuration", Role.MEMBER, patch)
 

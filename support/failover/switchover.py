@@ -31,8 +31,10 @@ if request["tls"]:
     tls = ssl.create_default_context(cafile=request["tls"]["authority"] or None)
     if request["tls"]["certificate"]:
         tls.load_cert_chain(request["tls"]["certificate"], request["tls"]["key"])
+without_proxy = urllib.request.ProxyHandler({})
+opener = urllib.request.build_opener(without_proxy, urllib.request.HTTPSHandler(context=tls))
 try:
-    urllib.request.urlopen(urllib.request.Request(request["url"], body, request["headers"]), context=tls)
+    opener.open(urllib.request.Request(request["url"], body, request["headers"]))
 except urllib.error.HTTPError as refused:
     sys.exit(f"{refused.read().decode()} ({refused.code})")
 """

@@ -13,7 +13,10 @@ from support.faults.nemesis import Fault
 from support.faults.process import EveryHostCrashes
 from support.faults.roles import dcs_hosts, leader_of_dcs, proxy_host
 from support.hosts.interface import Flow, Pair, Site, SiteHost
+from support.target import etcd
 from support.target.cluster import Cluster
+from support.target.discovery.addresses import names_of
+from support.target.topology import Topology
 from support.vocabulary import Kind
 from support.waiting import NotYet
 
@@ -129,6 +132,22 @@ def require_poor(flows: Mapping[Pair, Flow], latency: float, loss: float) -> Non
         raise NotYet(f"{lost} of {sent} datagrams are lost, {lost / sent:.1%}")
 
 
+class QuorumLost(EveryHostCrashes):
+    """The hosts of a majority of the DCS crash at once, and what is left of it is no quorum."""
+
+    def __init__(self, topology: Topology, hosts: Collection[SiteHost]) -> None:
+        super().__init__(hosts)
+        self._topology = topology
+        known = {name for host in hosts for name in (host.name, *host.addresses)}
+        self._survivors = [address for address in topology.dcs if not known & names_of(address.host)]
+
+    def require_in_effect(self) -> None:
+        """Of a DCS that is not etcd, the hosts alone show it: only etcd's members can be asked."""
+        super().require_in_effect()
+        if serving := etcd.serving(self._topology, self._survivors):
+            raise NotYet(f"etcd has a quorum still, by {', '.join(serving)}")
+
+
 def _both_ways(hosts: Collection[str], others: Collection[str]) -> list[Pair]:
     return [pair for one, other in itertools.product(hosts, others) for pair in ((one, other), (other, one))]
 
@@ -139,9 +158,10 @@ _FROM: Mapping[str, Callable[[Cluster], Collection[str]]] = {
     "the DCS": dcs_hosts,
     WITH_ITS_CLIENTS: lambda cluster: cluster.site.hosts.keys() - {proxy_host(cluster).name},
 }
+_A_MAJORITY = "a majority"
 _OF_DCS: Mapping[str, Callable[[Cluster], list[SiteHost]]] = {
     "the leading member": lambda cluster: [leader_of_dcs(cluster)],
-    "a majority": lambda cluster: _majority(cluster),
+    _A_MAJORITY: lambda cluster: _majority(cluster),
 }
 _DCS_LINKS: Mapping[str, Callable[[Site, str, str], Partition | OneWayCut]] = {
     "between the leading member of the DCS and another one": lambda site, one, other: Partition(site, [one], [other]),
@@ -182,7 +202,8 @@ def deaf(cluster: Cluster, replica: str) -> OneWayCut:
 
 def crash_in_dcs(cluster: Cluster, part: str) -> EveryHostCrashes:
     """The hosts of a part of the DCS crash at once: one of the keys of _OF_DCS."""
-    return EveryHostCrashes(_named(_OF_DCS, part)(cluster))
+    hosts = _named(_OF_DCS, part)(cluster)
+    return QuorumLost(cluster.topology, hosts) if part == _A_MAJORITY else EveryHostCrashes(hosts)
 
 
 def broken_link_of_dcs(cluster: Cluster, link: str) -> Partition | OneWayCut:

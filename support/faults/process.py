@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from support.errors import Inconclusive, ProcessFailed
 from support.faults.nemesis import Fault
-from support.faults.roles import host_of, proxy_host
+from support.faults.roles import host_of
 from support.hosts.interface import Running, SiteHost, SiteProgram, on_each
 from support.hosts.processes import first_of
 from support.target.cluster import Cluster
@@ -368,8 +368,3 @@ def crash_of_replicas(cluster: Cluster) -> EveryHostCrashes:
 def crash_of_everything(cluster: Cluster) -> EveryHostCrashes:
     """Every host crashes at once."""
     return EveryHostCrashes(cluster.site.hosts.values())
-
-
-def restart_of_proxy(cluster: Cluster) -> Restart:
-    """The proxy is killed, and started again at once."""
-    return Restart(proxy_host(cluster).processes["haproxy"])

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import ip_address
 
-from support.errors import Inconclusive, NotAvailable
+from support import sql
+from support.errors import ConnectFailed, Inconclusive, NotAvailable
 from support.hosts import Host
 from support.hosts.interface import SiteHost
 from support.target import dcs, etcd, haproxy
@@ -93,17 +96,32 @@ def dcs_hosts(cluster: Cluster) -> list[str]:
 
 def leader_of_dcs(cluster: Cluster) -> SiteHost:
     """The host of the member that leads the DCS now."""
-    return _at(_running_program(cluster, "etcd"), *etcd.leader(cluster.topology))
+    return _at(_running_program(cluster, "etcd"), *etcd.leader(cluster.topology), alone=True)
 
 
 def proxy_host(cluster: Cluster) -> SiteHost:
     """The host of the proxy through which clients reach the members."""
-    return _at(_running_program(cluster, "haproxy"), cluster.topology.write.host)
+    hosts, given = _running_program(cluster, "haproxy"), cluster.topology.write.host
+    with suppress(LookupError):
+        return _at(hosts, given)
+    # At a virtual address, say, that is another proxy's now; or at a published port of a container.
+    seen = _seen_by_leader(cluster)
+    return _at(hosts, given, *seen, alone=not seen)
 
 
 def cache_host(cluster: Cluster) -> SiteHost:
     """The host of the cache: of the Redis that takes writes now."""
-    return _at(_running_program(cluster, "redis"), primary_of(cluster.redis_address).address.host)
+    server = cluster.redis_address
+    return _at(_running_program(cluster, "redis"), primary_of(server).address.host, alone=server.mode == "standalone")
+
+
+def _seen_by_leader(cluster: Cluster) -> tuple[str, ...]:
+    """The address from which the proxy connects to the leader; empty if PostgreSQL does not tell another one's."""
+    try:
+        found = sql.value(cluster.write, "SELECT host(inet_client_addr())")
+    except (sql.Error, ConnectFailed):
+        return ()
+    return (str(found),) if found and not ip_address(str(found)).is_loopback else ()
 
 
 def _running_program(cluster: Cluster, *programs: str) -> list[SiteHost]:
@@ -113,12 +131,20 @@ def _running_program(cluster: Cluster, *programs: str) -> list[SiteHost]:
     return found
 
 
-def _at(hosts: Sequence[SiteHost], *names: str) -> SiteHost:
-    """The host with the first of these names or addresses that any has; the only host may have none of them."""
+def _at(hosts: Sequence[SiteHost], *names: str, alone: bool = False) -> SiteHost:
+    """The host with the first of these names or addresses that any has: has now, or was found or said to have.
+
+    `alone`: the component is known to be on one host, which may then have none of them. Raises LookupError.
+    """
+    present = {host.name: {*host.present_addresses()} for host in hosts}
     for name in names:
         known = names_of(name)
-        if found := [host for host in hosts if known & {host.name, *host.addresses}]:
+        now = [host for host in hosts if known & {host.name, *present[host.name]}]
+        if found := now or [host for host in hosts if known & {*host.addresses}]:
             return found[0]
-    if len(hosts) == 1:
+    if alone and len(hosts) == 1:
         return hosts[0]
-    raise LookupError(f"none of {', '.join(host.name for host in hosts)} is at {' or '.join(names)}")
+    raise LookupError(
+        f"none of {', '.join(host.name for host in hosts)} is at {' or '.join(names)}: the host that is may be missing "
+        "in [hosts], or its address in its table there"
+    )

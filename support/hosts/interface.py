@@ -129,6 +129,9 @@ class SiteHost(Protocol):
     def addresses(self) -> Collection[str]:
         """Every address at which others reach it."""
 
+    def present_addresses(self) -> Collection[str]:
+        """Those that it has at this moment, by its own word: a virtual address moves. Empty if it does not tell."""
+
     @property
     def processes(self) -> Mapping[str, SiteProgram]:
         """The cluster's programs on it, by name: patroni, etcd, haproxy, redis."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from support.hosts.interface import Running
 
+SERVERS = ("postgres", "postmaster", "edb-postgres")
+"""The names that PostgreSQL's server has, by whoever built it."""
 _PROC = Path("/proc")
 
 
@@ -64,5 +66,9 @@ class LogFile:
 
 
 def first_of(those: Sequence[Running], name: str) -> list[Running]:
-    """The processes whose name begins so, the oldest id first: parents before their children."""
-    return sorted((one for one in those if one.name.startswith(name)), key=lambda one: one.pid)
+    """The processes whose name begins so, or with another name of PostgreSQL's server if it is that.
+
+    The oldest id comes first: parents before their children.
+    """
+    names = SERVERS if name in SERVERS else (name,)
+    return sorted((one for one in those if one.name.startswith(names)), key=lambda one: one.pid)

@@ -124,6 +124,10 @@ class Host:
         """See SiteHost."""
         return (self.address,)
 
+    def present_addresses(self) -> Collection[str]:
+        """See SiteHost. None of them moves."""
+        return self.addresses
+
     def running(self) -> Sequence[Running]:
         """See SiteHost. Call it inside the sandbox, as all that is about processes."""
         return processes.look([pid for process in self.processes.values() for pid in process.pids])

@@ -10,6 +10,7 @@ from support.sabotage.damage import Damage, MakeDamage, by_shared_configuration,
 from support.sabotage.own_hosts import cache_host, host_of, proxy_host
 from support.sabotage.programs import rewritten
 from support.sabotage.sabotage import Sabotage, notices
+from support.target import http
 from support.target.cluster import Cluster
 from support.target.patroni_commands import reload_configuration
 from support.timeouts import REST
@@ -95,7 +96,7 @@ def _patroni_asks_for_no_login(cluster: Cluster) -> Damage:
 
     def check() -> None:
         for name in files:
-            answer = requests.patch(f"{cluster.patroni(name).url}/config", json={}, timeout=REST)
+            answer = http.send("PATCH", f"{cluster.patroni(name).url}/config", json={}, timeout=REST)
             if answer.status_code == requests.codes.unauthorized:
                 raise NotYet(f"{name} answers with {answer.status_code}")
 

@@ -13,6 +13,7 @@ import redis
 import requests
 
 from support.errors import Inconclusive
+from support.target import http
 from support.target.cluster import Cluster
 from support.target.members import ask_in_parallel
 from support.target.redis import ERRORS, FORBIDDEN, client_of, primary_of, require_answer
@@ -100,7 +101,7 @@ def _patroni_login(cluster: Cluster) -> Login:
 def _request(cluster: Cluster, member: str, request: str, login: Login | None) -> str:
     method, path, body = REQUESTS[request]
     patroni = cluster.patroni(member)
-    answer = requests.request(
+    answer = http.send(
         method,
         f"{patroni.url}{path}",
         json=body,

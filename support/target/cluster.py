@@ -274,5 +274,7 @@ class Cluster:
     def site(self) -> Site:
         """The hosts of the cluster, whoever runs them. Raises NotAvailable where the suite does not reach them."""
         if self.topology.hosts:
-            return site_of(self.topology.hosts)
+            site = site_of(self.topology.hosts)
+            site.guards.let_last(self.topology.timing.longest_fault)
+            return site
         return self.sandbox

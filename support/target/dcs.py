@@ -106,7 +106,7 @@ def program(topology: Topology) -> str:
 
 
 def nodes(topology: Topology) -> int:
-    """How many members the DCS has at least, by the addresses that are known; none for one behind a single address."""
+    """How many members the DCS has at least, by the addresses that were given; none for one behind a single address."""
     (section,) = list(sections(topology).values())[:1] or [{}]
     hosts = section.get("hosts") or () if isinstance(section, Mapping) else ()
     return len(hosts.split(",") if isinstance(hosts, str) else hosts)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from support.target import dcs
+from support.target import dcs, http
 from support.target.members import NoAnswer, ask_in_parallel
 from support.target.topology import Address, Topology
 from support.timeouts import REST
@@ -248,6 +248,13 @@ def leader(topology: Topology) -> tuple[str, ...]:
     raise NotYet(f"no member of etcd says that it leads: {told}")
 
 
+def serving(topology: Topology, addresses: Iterable[Address]) -> list[str]:
+    """At which of these addresses a member says that it belongs to a quorum."""
+    asked = {str(address): address for address in addresses}
+    found = ask_in_parallel(asked, lambda name: _get(topology, asked[name], "/health").json().get("health") == "true")
+    return [name for name, answer in found.items() if answer is True]
+
+
 def _healthy_member(topology: Topology, address: Address) -> str:
     """The id of the member there. Raises NotYet, with its answer, when it is not part of a quorum."""
     answer = _get(topology, address, "/health")
@@ -291,7 +298,7 @@ class Access:
 
 def _get(topology: Topology, address: Address | str, path: str) -> requests.Response:
     access = Access.of(topology)
-    return requests.get(f"{access.scheme}://{address}{path}", **access.options)
+    return http.send("GET", f"{access.scheme}://{address}{path}", **access.options)
 
 
 def _post(topology: Topology, address: Address, path: str, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -299,7 +306,7 @@ def _post(topology: Topology, address: Address, path: str, question: Mapping[str
     url = f"{access.scheme}://{address}"
     for fresh in (False, True):
         headers = {"Authorization": _token(access, url, fresh)} if access.login else {}
-        answer = requests.post(f"{url}{path}", json=question, headers=headers, **access.options)
+        answer = http.send("POST", f"{url}{path}", json=question, headers=headers, **access.options)
         if not (access.login and answer.status_code == 401):  # the token has expired
             break
     if answer.status_code >= 400:
@@ -319,7 +326,7 @@ def _token(access: Access, url: str, fresh: bool) -> str:
         assert access.login is not None
         name, password = access.login
         question = {"name": name, "password": password}
-        answer = requests.post(f"{url}/v3/auth/authenticate", json=question, **access.options)
+        answer = http.send("POST", f"{url}/v3/auth/authenticate", json=question, **access.options)
         if answer.status_code >= 400 and "not enabled" not in answer.text:
             raise requests.HTTPError(f"it refuses the login of {name}: {_message(answer)}")
         _tokens[known] = str(answer.json().get("token", ""))

@@ -12,6 +12,7 @@ from secrets import token_hex
 import requests
 
 from support.errors import NotAvailable
+from support.target import http
 from support.target.members import NoAnswer, ask_in_parallel
 from support.target.topology import Login, StatisticsPage, Topology
 from support.timeouts import REST
@@ -213,4 +214,4 @@ def _server_row(row: Mapping[str, str], in_reserve: bool) -> ServerRow:
 def _get(page: StatisticsPage, login: Login | None) -> requests.Response:
     credentials = (login.user, login.password) if login else None
     url, verify = f"{page.url.rstrip(';/')}/;csv", page.authority or True
-    return requests.get(url, auth=credentials, timeout=REST, allow_redirects=False, verify=verify)
+    return http.send("GET", url, auth=credentials, timeout=REST, allow_redirects=False, verify=verify)

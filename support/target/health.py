@@ -99,9 +99,16 @@ def require_group(cluster: Cluster) -> str:
     timelines = {member.name: member.timeline for member in view.members}
     if len(set(timelines.values())) > 1:
         raise NotYet(f"the timelines are {timelines}")
-    if configuration_of(cluster).synchronous and len(cluster.members) > 1:
+    if configuration_of(cluster).synchronous and _can_be_synchronous(cluster):
         require_synchronous_standby(cluster)
     return leader
+
+
+def _can_be_synchronous(cluster: Cluster) -> bool:
+    """Whether a member may be a synchronous standby. In the embedded cluster nobody means a tag that rules it out."""
+    if cluster.topology.embedded:
+        return len(cluster.members) > 1
+    return any(one.may_be_synchronous for one in purposes(cluster).values())
 
 
 def require_all(cluster: Cluster) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from support.target import http
 from support.target.topology import PLAIN, Address, WebAccess
 from support.timeouts import REST
 from support.waiting import NotYet
@@ -90,7 +91,7 @@ class PatroniApi:
         return decoded
 
     def _get(self, path: str, **options: Any) -> requests.Response:
-        return requests.get(f"{self.url}{path}", timeout=REST, **self.access.options, **options)
+        return http.send("GET", f"{self.url}{path}", timeout=REST, **self.access.options, **options)
 
 
 def _member_view(member: Mapping[str, Any]) -> MemberView:

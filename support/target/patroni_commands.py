@@ -10,6 +10,7 @@ from typing import Any
 import requests
 
 from support.errors import NotAvailable
+from support.target import http
 from support.target.cluster import Cluster
 from support.target.patroni import PatroniApi
 from support.target.topology import Login
@@ -98,7 +99,7 @@ def _send(cluster: Cluster, member: str, method: str, path: str, command: Mappin
 def _answer(
     patroni: PatroniApi, login: Login | None, method: str, path: str, command: Mapping[str, Any]
 ) -> requests.Response:
-    answer = requests.request(
+    answer = http.send(
         method,
         f"{patroni.url}{path}",
         json=command,

@@ -175,6 +175,11 @@ class Timing:
         """The same for a fault that only the proxy noticed: its health checks have come to their conclusions."""
         return self.wait(self.proxy)
 
+    @property
+    def longest_fault(self) -> float:
+        """The time for which a fault may have to last: the cluster reacts, settles, and may have to recover first."""
+        return self.wait(self.total(Span.FAILOVER)) + self.second_outage + self.recovery
+
     def wait(self, seconds: float) -> float:
         """Any other wait that is not a promise, on this machine."""
         return self.multiplier * seconds

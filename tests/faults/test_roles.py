@@ -15,6 +15,10 @@ class Named:
 
     name: str
     addresses: tuple[str, ...]
+    present: tuple[str, ...] = ()
+
+    def present_addresses(self) -> tuple[str, ...]:
+        return self.present
 
 
 def hosts(*each: Named) -> list[SiteHost]:
@@ -35,8 +39,20 @@ def test_published_at_one_address_it_is_known_by_what_it_tells_of_itself() -> No
     assert _at(THREE, "192.0.2.1", "10.0.1.3").name == "etcd3"
 
 
+def test_an_address_that_has_moved_leads_to_the_host_that_has_it_now() -> None:
+    """keepalived has given it to another one since the hosts were looked at."""
+    shared = "10.0.2.100"
+    both = hosts(Named("lb1", ("10.0.2.1", shared), ("10.0.2.1",)), Named("lb2", ("10.0.2.2",), ("10.0.2.2", shared)))
+    assert _at(both, shared).name == "lb2"
+
+
 def test_none_is_guessed() -> None:
     with pytest.raises(LookupError, match=r"none of etcd1, etcd2, etcd3 is at 192\.0\.2\.1 or nowhere\.invalid"):
-        _at(THREE, "192.0.2.1", "nowhere.invalid")
-    assert _at(THREE[:1], "192.0.2.1").name == "etcd1"
-    assert _at(THREE[:1], f"/{'a-folder' * 20}").name == "etcd1"
+        _at(THREE, "192.0.2.1", "nowhere.invalid", alone=True)
+    with pytest.raises(LookupError, match=r"none of etcd1 is at 192\.0\.2\.1: .* \[hosts\]"):
+        _at(THREE[:1], "192.0.2.1")  # there may be two more
+
+
+def test_the_only_one_that_there_is_need_not_have_the_address() -> None:
+    assert _at(THREE[:1], "192.0.2.1", alone=True).name == "etcd1"
+    assert _at(THREE[:1], f"/{'a-folder' * 20}", alone=True).name == "etcd1"

@@ -14,12 +14,15 @@ import pytest
 
 from support.errors import Inconclusive, ProcessFailed
 from support.hosts.interface import Clock, Running
-from support.hosts.remote import HostRefused, HostUnreached, Reach
+from support.hosts.remote import HostAccess, HostRefused, HostUnreached, Reach, RemoteSite
 from support.hosts.remote.guards import Guards
 from support.hosts.remote.logs import CollectedLogs, clock_of
 from support.hosts.remote.machines import identities
 from support.hosts.remote.processes import parsed_table
-from support.waiting import NotYet, eventually
+from support.target.cluster import Cluster
+from support.target.timing import Span, Timing
+from support.target.topology import Address, Login, Topology
+from support.waiting import NotYet, eventually, throughout
 
 SHELLS = {"dash": ("dash", "-s"), "bash": ("bash", "--posix", "-s"), "busybox": ("busybox", "sh", "-s")}
 
@@ -76,6 +79,21 @@ def test_what_was_printed_before_an_error_is_not_repeated_in_its_message(here: R
     assert "tell-nobody" not in str(refused.value)
     with pytest.raises(HostRefused, match="not marked as breakable for the scope another"):
         here.run("strike", "KILL", "1:1", variables={"SCOPE": "another"})
+
+
+def test_who_has_a_watchdog_open_is_named(here: Reach, tmp_path: Path) -> None:
+    """It need not be Patroni: systemd has one (RuntimeWatchdogSec), and there is a daemon for it."""
+    (tmp_path / "dev").mkdir()
+    shutil.copy(str(shutil.which("sleep")), tmp_path / "systemd")
+    with (tmp_path / "dev/watchdog0").open("w") as watchdog:
+        holder = subprocess.Popen([tmp_path / "systemd", "600"], stdout=watchdog, stderr=watchdog)
+    try:
+        _await(lambda: f"watchdog\tsystemd {holder.pid}\n" in here.run("look"))
+        assert here.run("look").count(f"systemd {holder.pid}") == 1
+    finally:
+        holder.kill()
+        holder.wait()
+    assert f"systemd {holder.pid}" not in here.run("look")
 
 
 def test_a_log_that_was_begun_anew_is_read_from_its_beginning(here: Reach, tmp_path: Path) -> None:
@@ -323,6 +341,76 @@ def test_one_heals_at_a_time(here: Reach, tmp_path: Path) -> None:
         said = sorted(both.map(lambda _: here.run("heal", fault.id).strip(), range(2)))
     assert said == ["", f"gone {fault.id}"]
     assert undone.read_text() == "once\n"
+
+
+def test_a_guard_undoes_with_our_path_and_our_home(
+    here: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd starts a guard with a PATH of its own, and without HOME: what starts a program may need either."""
+    (tmp_path / "programs").mkdir()
+    program = tmp_path / "programs" / "start-the-program"
+    program.write_text('#!/bin/sh\necho "$HOME" > "$1"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", f"{tmp_path}/it's home")
+    guards, undone = Guards(), tmp_path / "undone"
+    fault = guards.inject("here", here, "outside", ":", f"start-the-program {undone}")
+    undo = _folder(here.variables["FOLDER"]) / fault.id / "undo"
+    subprocess.run(["/usr/bin/env", "-i", "/bin/sh", str(undo)], check=True)
+    assert undone.read_text() == f"{tmp_path}/it's home\n"
+    guards.heal(fault)
+
+
+SLOW = Timing(ttl=120, loop_wait=30, retry_timeout=10, silence=60, proxy=12)
+
+
+def test_a_guard_leaves_a_fault_as_long_as_the_cluster_needs(here: Reach) -> None:
+    """With a long ttl it would else end the fault while the cluster is still watched, in every run."""
+    hosts = {"one": HostAccess("local:", scope=here.variables["FOLDER"])}
+    topology = Topology("app", Login("app", ""), Address("127.0.0.1", 5432), hosts=hosts)
+    for timing, longest in ((Timing(), 300), (SLOW, round(SLOW.longest_fault)), (Timing(), round(SLOW.longest_fault))):
+        site = Cluster(replace(topology, timing=timing)).site
+        assert isinstance(site, RemoteSite)
+        fault = site.guards.inject("here", here, "outside", ":", ":")
+        guard = (_folder(here.variables["FOLDER"]) / fault.id / "guard").read_text()
+        assert f"latest=$((${{up%%.*}} + {longest}))" in guard
+        site.guards.heal(fault)
+    assert SLOW.longest_fault > SLOW.total(Span.FAILOVER) + SLOW.second_outage + SLOW.notice > 300
+
+
+@pytest.mark.parametrize("crossing", ["mv", "rm"])
+def test_a_beat_that_crosses_a_heal_does_not_revive_the_guard(
+    here: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crossing: str
+) -> None:
+    """All of the heal happens while the beat is written (mv); or the beat arrives while the record is cleared (rm)."""
+    if "busybox" in here.argv:
+        pytest.skip("it may use a mv and a rm of its own")
+    undone, record = tmp_path / "undone", _folder(here.variables["FOLDER"])
+    fault = Guards(grace=3, beat=600).inject("here", here, "outside", ":", f"echo once >> {undone}")
+    beat, go, healed = record / fault.id / "beat", tmp_path / "go", tmp_path / "healed"
+    during = {
+        "mv": f'case "$*" in */beat) touch {go}; while [ ! -e {healed} ]; do sleep 0.1; done;; esac; exec {{}} "$@"',
+        "rm": f'{{}} "$@"; case "$*" in */beat) cat /proc/uptime > {beat};; esac',
+    }[crossing]
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / crossing).write_text(f"#!/bin/sh\n{during.format(shutil.which(crossing))}\n")
+    (slow / crossing).chmod(0o755)
+    path = os.environ["PATH"]
+    with ThreadPoolExecutor() as other:
+        monkeypatch.setenv("PATH", f"{slow}:{path}")
+        if crossing == "mv":
+            beating = other.submit(here.run, "beat", fault.id)
+            _await(go.exists)
+            monkeypatch.setenv("PATH", path)
+            here.run("heal", fault.id)
+            healed.touch()
+            beating.result()
+        else:
+            here.run("heal", fault.id)
+            monkeypatch.setenv("PATH", path)
+    throughout(lambda: _require(undone.read_text() == "once\n"), seconds=6)
+    assert not beat.exists()
 
 
 OWNED = {"OWNER": "us", "GRACE": "600", "LONGEST": "600"}

@@ -8,10 +8,10 @@ import pytest
 from remote_hosts import Machine, ssh_hosts
 
 from support.faults.process import Freeze, HostCrash
-from support.hosts.remote import HostRefused, ProgramAccess, RemoteSite
+from support.hosts.remote import HostRefused, HostUnreached, ProgramAccess, RemoteSite
 from support.hosts.remote.guards import Guards
 from support.hosts.remote.machines import identities
-from support.hosts.remote.rehearsal import Rehearsal, Rehearsed, Unkept, by_host
+from support.hosts.remote.rehearsal import _READS, Rehearsal, Rehearsed, Unkept, by_host
 from support.waiting import NotYet, eventually
 
 
@@ -114,6 +114,12 @@ def test_an_unknown_verb_is_told_and_not_sent(site: RemoteSite) -> None:
         site.machines["one"].reach.run("touch", "/run/touched")
     assert rehearsal.heard == [Rehearsed(site.machines["one"].reach.words, "touch", ("touch /run/touched",))]
     assert "touched" not in site.machines["one"].reach.run("sh", "-c", "ls /run")
+
+
+def test_what_is_only_looked_at_may_take_as_long_as_in_a_run(site: RemoteSite) -> None:
+    """To measure a data directory may take minutes."""
+    with Rehearsal(), pytest.raises(HostUnreached, match=r"within 0\.5 s"):
+        site.machines["one"].reach.run("sh", "-c", f"{_READS}self/environ; sleep 3", within=0.5)
 
 
 def test_faults_are_real_again_afterwards(site: RemoteSite) -> None:

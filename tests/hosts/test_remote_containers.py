@@ -6,16 +6,17 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from engines import Pods, engine
 
-from support.errors import Inconclusive
+from support.errors import Inconclusive, ProcessFailed
 from support.faults.nemesis import Nemesis
 from support.faults.process import Freeze, HostCrash, Kill
 from support.hosts.remote import Guards, HostAccess, HostRefused, Reach, RemoteSite, ways
-from support.hosts.remote.containers import Container
+from support.hosts.remote.containers import Container, EngineLog
 from support.hosts.remote.ways import heal_host
 from support.target.discovery.user_hosts import Looked, declared_access, look
 from support.target.topology import Address, Login, Topology
@@ -158,6 +159,29 @@ def test_a_cut_in_the_network_of_the_container(pods: Pods, site: RemoteSite, net
     assert _reaches(pods, "two") is False
     site.network.reconnect_all(both)
     assert _reaches(pods, "two") is True
+
+
+def test_the_cut_of_a_container_that_is_paused_by_then_is_not_called_undone(pods: Pods, site: RemoteSite) -> None:
+    """Nothing can be run in it, and its rules are there still. One that is down has no network, and no rules."""
+    network = f"{pods.client} exec -i --privileged one"
+    declared = declared_access("one", {"reach": pods.url("one"), "network": network})
+    host = RemoteSite({"one": look("one", declared, TOPOLOGY).access}, site.guards).machines["one"]
+    cut = host.cut(["in:10.1.2.3"])
+    pods.call("pause", "one")
+    try:
+        with pytest.raises(ProcessFailed, match="could not be undone"):
+            host.heal(cut)
+    finally:
+        pods.call("unpause", "one")
+    with suppress(Inconclusive):  # nor could it be seen to have lasted
+        host.heal(cut)
+    assert "accept_" not in pods.call("exec", "--privileged", "one", "nft", "list", "tables")
+    cut = host.cut(["in:10.1.2.3"])
+    pods.call("kill", "one")
+    eventually(lambda: _require(pods.state("one") == "exited"), within=10, subject="it is killed")
+    with pytest.raises(Inconclusive):
+        host.heal(cut)
+    pods.call("start", "one")
 
 
 def _reaches(pods: Pods, name: str) -> bool:
@@ -328,6 +352,22 @@ def test_what_is_wrong_with_a_container_is_told(pods: Pods, monkeypatch: pytest.
         assert "DOCKER_HOST" in _look(pods.url("one")).obstacles[0]
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert "install that client" in _look(pods.url("one")).obstacles[0]
+
+
+def test_what_was_logged_since_is_told_by_the_clock_of_the_engine(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be on another machine, whose clock is not ours."""
+    script = "while [ ! -e /tmp/speak ]; do sleep 0.1; done; echo one; echo two >&2; exec sleep 600"
+    pods.run("talks", "/usr/bin/sh", "-c", f"echo before; {script}")
+    log = EngineLog(Container(pods.client, "talks"))
+    eventually(lambda: _require(log.since("") == "before\n"), within=10, subject="it has begun")
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    mark = log.end()
+    monkeypatch.undo()
+    assert log.since(mark) == ""
+    (pods.root("talks") / "tmp/speak").touch()
+    eventually(lambda: _require(sorted(log.since(mark).splitlines()) == ["one", "two"]), within=10, subject="it speaks")
+    pods.run("mute", "/usr/bin/sleep", "600")
+    assert EngineLog(Container(pods.client, "mute")).end() == ""
 
 
 def test_a_container_of_compose_is_found_by_its_labels(pods: Pods) -> None:

@@ -183,6 +183,38 @@ def test_destroyed_data_is_kept_until_there_is_another_that_streams(
     assert (member.data / "PG_VERSION").read_text() == "new"
 
 
+def test_a_receiver_that_stays_streams_where_titles_are_not_updated(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """update_process_title is off: a title says what a process is, and not what it does."""
+    monkeypatch.setattr(remote_files, "_COPIED_WITHIN", 3.0)
+    nemesis = Nemesis()
+    nemesis.inject(DataDestroyed(member.host()))
+    member.make_data("new")
+    member.serve("postgres: staging: startup ")
+    member.serve("postgres: staging: walreceiver ")
+    with pytest.raises(ProcessFailed, match="does not stream yet"):
+        nemesis.heal()
+    eventually(lambda: _heal(member), within=20, subject="it is healed")
+    assert _kept(member) == []
+
+
+def test_a_receiver_that_stays_and_does_not_stream_is_told_by_the_titles(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_files, "_COPIED_WITHIN", 10.0)
+    nemesis = Nemesis()
+    nemesis.inject(DataDestroyed(member.host()))
+    member.make_data("new")
+    member.serve("postgres: staging: startup recovering 000000010000000000000003")
+    member.serve("postgres: staging: walreceiver ")
+    with pytest.raises(ProcessFailed, match="does not stream yet"):
+        nemesis.heal()
+    assert _kept(member)
+    member.serve("postgres: staging: walreceiver streaming 0/3000148")
+    eventually(lambda: _heal(member), within=10, subject="it is healed")
+
+
 def test_destroyed_data_that_nobody_replaced_is_put_back(member: Member) -> None:
     fault = DataDestroyed(member.host(Guards(grace=2, beat=60)))
     fault.inject()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +76,35 @@ def test_a_look_tells_what_the_host_is(machines: Mapping[str, Machine]) -> None:
     assert said["address"] == machines["a"].address
     assert said["line"].startswith(f"{_us(machines['a'])} ")
     assert parsed_table(Reach.of(machines["b"].url).run("table"))
+
+
+def test_a_look_tells_where_our_commands_come_from(machines: Mapping[str, Machine]) -> None:
+    found = look("a", declared_access("a", machines["a"].url), TOPOLOGY)
+    assert (found.comes_from, found.access.addresses) == (_us(machines["a"]), (machines["a"].address,))
+    assert Reach.of(machines["a"].url).run("addresses").split() == [machines["a"].address]
+
+
+_LOOKS = """
+import sys
+from support.hosts.remote.reach import Reach, _sockets
+Reach.of(sys.argv[1]).run("left")
+print(_sockets())
+"""
+
+
+def test_no_connection_outlives_the_suite(machines: Mapping[str, Machine]) -> None:
+    """Those that ssh keeps for further commands are processes of their own, which would stay for a minute."""
+    looked = subprocess.run(
+        [sys.executable, "-c", _LOOKS, machines["a"].url], capture_output=True, text=True, check=True, timeout=60
+    )
+    folder = looked.stdout.strip()
+    assert not Path(folder).exists()
+    eventually(lambda: _require(folder not in _titles()), within=5, subject="ssh has ended")
+
+
+def _titles() -> str:
+    """Of every process here."""
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
 
 def test_arguments_arrive_as_they_are(machines: Mapping[str, Machine]) -> None:
@@ -231,6 +261,35 @@ def test_a_cut_that_a_reload_of_the_firewall_has_ended_is_no_evidence(
         with pytest.raises(Inconclusive, match="somebody else had ended it"):
             cutting.network.reconnect_all(both)
     assert {name: one.left() for name, one in machines.items()} == {"a": [], "b": []}
+
+
+@pytest.mark.parametrize("wrong", ["gone", "failing"])
+def test_a_cut_that_cannot_be_seen_to_be_gone_is_not_called_undone(
+    machines: Mapping[str, Machine], cutting: RemoteSite, wrong: str
+) -> None:
+    """The tool is not on the PATH, or another program keeps it from working."""
+    host, tool = machines["a"], cutting.machines["a"].access.cutter
+    programs = {path for name in (tool, "ip6tables") if (path := shutil.which(name, path="/usr/sbin:/sbin:/usr/bin"))}
+    fault = cutting.machines["a"].cut([f"in:{machines['b'].address}"])
+    undo = Path("/run/accept", fault.id, "undo")
+    if wrong == "gone":
+        host.call("sed", "-i", "s|^export PATH=.*|export PATH=/nowhere|", str(undo))
+    else:
+        for path in programs:
+            host.call("mount", "--bind", "/bin/false", os.path.realpath(path))
+    with pytest.raises(ProcessFailed, match="could not be undone"):
+        cutting.machines["a"].heal(fault)
+    assert host.left() == [fault.id]
+    if wrong == "gone":
+        host.call("sed", "-i", "s|^export PATH=.*|export PATH=/usr/sbin:/usr/bin:/sbin:/bin|", str(undo))
+    else:
+        for path in programs:
+            host.call("umount", os.path.realpath(path))
+    assert "accept_" in host.call("nft", "list", "ruleset")
+    with suppress(Inconclusive):  # nor could it be seen to have lasted
+        cutting.machines["a"].heal(fault)
+    assert host.left() == []
+    assert "accept_" not in host.call("nft", "list", "ruleset")
 
 
 def test_packets_are_lost_as_many_as_they_should_until_it_is_healed(

@@ -25,7 +25,7 @@ from support.target.discovery.identity import PatroniAnswer, patronis_at
 from support.target.discovery.members import Group
 from support.target.discovery.user_cluster import require_not_standby
 from support.target.failover_readiness import Terms
-from support.target.health import require_replicating
+from support.target.health import require_group, require_replicating
 from support.target.leadership import await_streaming
 from support.target.members import roles, status_of, status_table
 from support.target.patroni import MemberView
@@ -226,6 +226,24 @@ def test_one_that_should_read_the_archive_and_streams(stack: ExitStack) -> None:
     streaming = replace(member("pg2"), tags={"nostream": True})
     with pytest.raises(NotYet, match="pg2 reads no archive, it is streaming"):
         require_replicating(cluster(stack, [member("pg1"), streaming], {}), "pg2")
+
+
+@pytest.mark.parametrize("tags", [{"nosync": True}, {"sync_priority": 0}, {"nostream": True}])
+def test_a_synchronous_group_is_healthy_without_a_standby_if_none_may_be_one(
+    stack: ExitStack, tags: dict[str, object]
+) -> None:
+    """Patroni lets commits wait for nobody then."""
+    state = FROM_ARCHIVE if "nostream" in tags else ""
+    leader, replica = (
+        replace(one, configuration={"synchronous_mode": True})
+        for one in (member("pg1"), replace(member("pg2", **tags), state=state))
+    )
+    there = cluster(stack, [leader, replica], {})
+    assert require_group(there) == "pg1"
+    with pytest.raises(NotYet, match="the roles are"):
+        require_group(Cluster(replace(there.topology, sandbox=Path("sandbox"))))
+    with pytest.raises(NotYet, match="the roles are"):
+        require_group(cluster(stack, [leader, replace(replica, tags={}, state="")], {}))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from booting import boots
 from conftest import free_port
 from killed_runs import disturbing_run
+from patronis import Member, patroni
 from real_patroni import MEMBER, real_patroni
 
 from support import sql
@@ -202,6 +204,21 @@ def test_accept_heal_says_what_group_it_has_not_looked_at(
     told = capsys.readouterr().out
     assert "Patroni of staging: pause (failover is paused" in told
     assert f"not every configuration was looked at: {rests[1]}" in told
+
+
+def test_accept_heal_is_not_misled_by_a_member_that_knows_less(capsys: pytest.CaptureFixture[str]) -> None:
+    """As one of them does that has just started. Both have answered, so the silent one is of another group."""
+    with ExitStack() as ending:
+        members = [
+            Member(f"pg{n}", "leader" if n == 1 else "replica", f"pg{n}:5432", f"pg{n}:8008", None) for n in (1, 2)
+        ]
+        ports = [
+            ending.enter_context(patroni(members[0], members)),
+            ending.enter_context(patroni(members[1], members[1:])),
+        ]
+        rests = [f"127.0.0.1:{port}" for port in (*ports, free_port())]
+        assert heal(Settings.load({"patroni_hosts": rests})) == 1
+    assert f"not every configuration was looked at: {rests[2]}" in capsys.readouterr().out
 
 
 def test_accept_heal_owes_nothing_where_nobody_says_that_there_is_a_patroni(

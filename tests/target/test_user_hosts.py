@@ -1,5 +1,6 @@
 """What [hosts] may say, and what a user's hosts allow, by what was found on them."""
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from support.cli.doctor_hosts import host_lines
 from support.errors import UsageError
 from support.hosts.interface import Running
+from support.hosts.processes import first_of
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
 from support.hosts.remote.processes import first_process, instances, parsed_table, program_trees, unit_of_servers
 from support.hosts.remote.reach import _sockets
@@ -20,10 +22,12 @@ from support.target.discovery.user_hosts import (
     _found_access,
     _is_here,
     _ports,
+    _watched,
     declared_access,
     find,
     lacking,
     look,
+    members_of_dcs,
 )
 from support.target.topology import Address, Login, MemberAddress, Topology
 
@@ -57,7 +61,8 @@ def lacks(
 ) -> dict[str, str]:
     told = obstacles or {}
     looked = {name: Looked(name, one, (told[name],) if name in told else (), ("-",)) for name, one in hosts.items()}
-    return {name: why for name, why in lacking(looked, topology).items() if "did not boot" not in why}
+    in_dcs = members_of_dcs(topology) if topology.dcs_access else 3
+    return {name: why for name, why in lacking(looked, topology, in_dcs).items() if "did not boot" not in why}
 
 
 def test_with_every_host_nothing_is_lacking() -> None:
@@ -106,6 +111,55 @@ def test_the_hosts_of_another_dcs_than_etcd() -> None:
 
 
 @pytest.mark.parametrize(
+    ("holders", "told"),
+    [
+        (["patroni 7"], "patroni 7 there has a watchdog open, .*; set Patroni's watchdog mode to off$"),
+        (["systemd 1"], "systemd 1 there .*; set RuntimeWatchdogSec=0 in [^;]*$"),
+        (["watchdog 9", "python3 8"], "watchdog 9 and python3 8 .*watchdog mode to off"),
+        (["strange 5"], "strange 5 there .*; stop it$"),
+    ],
+)
+def test_whoever_has_a_watchdog_open_is_told(holders: list[str], told: str) -> None:
+    assert re.search(told, _watched(holders))
+
+
+def test_a_server_is_known_by_each_of_its_names() -> None:
+    """That of EDB has another one than PostgreSQL's own."""
+    table = [Running(7, 1, "S", "edb-postgres", "postgres: checkpointer"), Running(5, 1, "S", "patroni", "")]
+    for name in ("postgres", "postmaster", "edb-postgres"):
+        server = Running(6, 1, "S", name, "/opt/bin/server -D /data")
+        assert [one.pid for one in first_of([*table, server], "postgres")] == [6, 7]
+
+
+def test_links_that_our_own_commands_take_cannot_be_cut() -> None:
+    """Those of a jump host, or of the host on which the suite runs, if [hosts] names it as well."""
+    looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
+    by_proxy = {name: replace(one, comes_from="10.0.2.1") for name, one in looked.items()}
+    told = lacking({**by_proxy, "lb": replace(looked["lb"], comes_from="10.9.9.9")}, TOPOLOGY, 3)
+    assert told["partitions"] == told["poor_links"]
+    assert "from lb, so the links between the two cannot be cut" in told["partitions"]
+    assert "dcs_links" not in told
+    by_etcd = {**looked, "etcd2": replace(looked["etcd2"], comes_from="10.0.1.1")}
+    told = lacking(by_etcd, TOPOLOGY, 3)
+    assert all("come to etcd2 from etcd1" in told[one] for one in ("partitions", "poor_links", "dcs_links"))
+    elsewhere = {name: replace(one, comes_from="10.9.9.9") for name, one in looked.items()}
+    assert not {"partitions", "poor_links", "dcs_links"} & lacking(elsewhere, TOPOLOGY, 3).keys()
+
+
+def test_every_host_of_etcd_has_to_be_known_to_be_there() -> None:
+    """The settings may have one address of three, and [hosts] the host of that one."""
+    one = {name: Looked(name, had, remarks=("-",)) for name, had in {**MEMBERS, "etcd1": OTHERS["etcd1"]}.items()}
+    alone = replace(TOPOLOGY, dcs=TOPOLOGY.dcs[:1])
+    told = lacking(one, alone, 3)
+    assert told["dcs_hosts"] == "etcd has 3 members, and [hosts] has 1 of their hosts"
+    assert {"dcs_links", "partitions"} <= told.keys()
+    told = lacking(one, alone, None)
+    assert "how many members etcd has is not known" in told["dcs_hosts"]
+    assert {"dcs_links", "partitions"} <= told.keys()
+    assert not {"dcs_hosts", "dcs_links", "partitions"} & lacking(one, alone, 1).keys()
+
+
+@pytest.mark.parametrize(
     ("hosts", "obstacles", "lacking_then", "told"),
     [
         ({"pg1": MEMBERS["pg1"], **OTHERS}, {}, {"hosts", "crashes", "partitions", "cache_host"}, "no pg2, pg3"),
@@ -145,17 +199,17 @@ def test_what_is_lacking_is_told_with_what_would_change_it(
 def test_files_that_cannot_be_changed_are_lacking_alone() -> None:
     looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
     looked["pg2"] = replace(looked["pg2"], fixed={"member_data": "/data is a mount point", "member_files": ""})
-    assert lacking(looked, TOPOLOGY)["member_data"] == "pg2: /data is a mount point"
-    assert "member_files" not in lacking(looked, TOPOLOGY)
+    assert lacking(looked, TOPOLOGY, 3)["member_data"] == "pg2: /data is a mount point"
+    assert "member_files" not in lacking(looked, TOPOLOGY, 3)
 
 
 def test_a_proxy_without_a_master_process_cannot_be_reloaded() -> None:
     looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
-    assert "proxy_reload" not in lacking(looked, TOPOLOGY)
+    assert "proxy_reload" not in lacking(looked, TOPOLOGY, 3)
     looked["lb"] = replace(looked["lb"], fixed={"proxy_reload": "HAProxy runs without a master process"})
-    assert lacking(looked, TOPOLOGY)["proxy_reload"] == "lb: HAProxy runs without a master process"
+    assert lacking(looked, TOPOLOGY, 3)["proxy_reload"] == "lb: HAProxy runs without a master process"
     del looked["lb"]
-    assert "[hosts]" in lacking(looked, TOPOLOGY)["proxy_reload"]
+    assert "[hosts]" in lacking(looked, TOPOLOGY, 3)["proxy_reload"]
 
 
 def test_without_hosts_the_reason_names_the_table() -> None:

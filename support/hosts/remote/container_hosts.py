@@ -58,6 +58,10 @@ class ContainerHost(RemoteHost):
         now = self.container.state().addresses
         return tuple(dict.fromkeys((*now, *self.access.addresses))) if now else self.access.addresses
 
+    def present_addresses(self) -> Collection[str]:
+        """See SiteHost. Its engine knows them."""
+        return self.container.state().addresses
+
     @property
     def address(self) -> str:
         return next(iter(self.addresses), "")

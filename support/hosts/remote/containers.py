@@ -148,6 +148,7 @@ class Container:
             "RULES": "none",
             "MARK": f"{self.mark}; {self.command('exec', self.name, 'cat', _MARK_FILE)}",
             "BORN": self.command("inspect", "--type=container", "--format={{.State.StartedAt}}", self.name),
+            "DOWN": self.is_down,
             "EXPORTS": "; ".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(given.items())),
         }
 
@@ -188,6 +189,12 @@ class Container:
         status = self.command("inspect", "--type=container", "--format={{.State.Status}}", self.name)
         return f'[ "$({status})" = paused ]'
 
+    @property
+    def is_down(self) -> str:
+        """The command that succeeds if nothing runs in it, and so no network of its own is there any more."""
+        status = self.command("inspect", "--type=container", "--format={{.State.Status}}", self.name)
+        return f'case "$({status})" in exited|stopped|created|configured|dead) ;; *) false;; esac'
+
     def pid_here(self, started: int) -> int:
         """Its first process by the id that it has on this machine; `started` tells it from any other.
 
@@ -227,11 +234,17 @@ class EngineLog:
         self._container = container
 
     def end(self) -> str:
-        return f"{time.time():.6f}"
+        """See Log. The time of the last line, by the engine's own clock; empty if there is none."""
+        return self._read("--tail=1", "--timestamps").partition(" ")[0].strip()
 
     def since(self, mark: str) -> str:
         """See Log."""
-        return self._read(*([f"--since={mark}"] if mark else []))
+        if not mark:
+            return self._read()
+        timed = (
+            line.partition(" ") for line in self._read(f"--since={mark}", "--timestamps").splitlines(keepends=True)
+        )
+        return "".join(words for moment, _, words in timed if moment != mark)
 
     def last(self, most: int) -> str:
         """See Log."""

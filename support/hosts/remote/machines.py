@@ -109,6 +109,13 @@ class RemoteHost:
     def addresses(self) -> Collection[str]:
         return self.access.addresses
 
+    def present_addresses(self) -> Collection[str]:
+        """See SiteHost."""
+        try:
+            return self.reach.run("addresses").split()
+        except ProcessFailed:
+            return ()
+
     @cached_property
     def processes(self) -> Mapping[str, SiteProgram]:
         """See SiteHost."""

@@ -8,6 +8,7 @@
 # same disk, as NAME.accept-ID beside what replaced it, and $KEPT/ID says where: whoever heals finds it after a reboot.
 set -u
 TRIES=120
+STAYS=6 # seconds; one that finds no server, or not what it needs, ends at once and is started again
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH
 OWN_LINE=${SSH_CONNECTION:-${1:-}}
@@ -28,15 +29,23 @@ look() { # what this host is, a "key<tab>value" each
   say() { printf '%s\t%s\n' "$1" "$2"; }
   say uid "$(id -u)"; say name "$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"; say line "$OWN_LINE"
   mark | while read -r scope; do say mark "$scope"; done
-  { ip -o addr show scope global 2>/dev/null | sed 's/.* inet6* \([^ /]*\).*/\1/'
-    hostname -I 2>/dev/null | tr ' ' '\n'; } | sed '/^$/d' | sort -u | while read -r one; do say address "$one"; done
+  addresses | while read -r one; do say address "$one"; done
   read -r init < /proc/1/comm; say init "$init"
   [ ! -d /run/systemd/system ] || say systemd yes
   say run "$RUN"
   cutters | while read -r one; do say cutter "$one"; done
   for tool in bash python3 nc journalctl; do command -v $tool >/dev/null 2>&1 && say tool $tool; done
-  [ ! -e /dev/watchdog ] || ! ls -l /proc/[0-9]*/fd 2>/dev/null | grep -q '/dev/watchdog' || say watchdog open
+  watched | sort -u | while read -r one; do say watchdog "$one"; done
   left | while read -r one; do say left "$one"; done
+}
+watched() { # name and id of every process that has a watchdog open, which resets the machine when it hears nothing
+  ls -ln /proc/[0-9]*/fd 2>/dev/null | sed -n 's|^/proc/\([0-9]*\)/fd:$|\1|p;s|.* -> .*/dev/watchdog.*|open|p' | while read -r one; do
+    if [ "$one" != open ]; then pid=$one; elif stat_of "$pid"; then echo "$name $pid"; fi
+  done
+}
+addresses() { # its own, one a line, a virtual one that it has now among them
+  { ip -o addr show scope global 2>/dev/null | sed 's/.* inet6* \([^ /]*\).*/\1/'
+    hostname -I 2>/dev/null | tr ' ' '\n'; } | sed '/^$/d' | sort -u
 }
 cutters() { # what can cut links here, a word a line
   echo 'table inet accept_probe { }' | ${NET:-} nft -c -f - >/dev/null 2>&1 && echo nft
@@ -112,9 +121,10 @@ begin() { # ID: the directory of a fault, whose undo is written before what it u
   mkdir "$D" 2>/dev/null || { still; refuse "the fault $1 is there already, or $RUN is full"; }
   MINE=$D
   { printf '%s\n' "$OWNER" > "$D/owner" && uptime > "$D/beat" && { born || :; } > "$D/born" &&
-    printf '%s\nfailed=0\n' "${EXPORTS:-}" > "$D/undo"; } 2>/dev/null || {
+    printf '%s\nexport PATH=%s\n%s\nfailed=0\n' "${EXPORTS:-}" "$(quoted "$PATH")" "$(home)" > "$D/undo"; } 2>/dev/null || {
     rm -rf "${D:?}"; refuse "$RUN is full: nothing that is done could be undone"; }
 }
+home() { [ -z "${HOME:-}" ] || printf 'export HOME=%s' "$(quoted "$HOME")"; } # a guard of systemd's has neither that nor our PATH
 is_past() { now=$(uptime); [ "$now" -lt "$1" ] || [ $((now - $1)) -gt 3600 ]; } # UPTIME: of an hour ago, or of before a reboot
 still() { # right before it is done: whoever asked for it may have given up since, and had it healed
   [ -e "$D/dead" ] || [ -e "$D/expired" ] || return 0
@@ -174,7 +184,10 @@ beat() { # ID...: whoever made these faults is there
     D=$RUN/$id
     if [ ! -e "$D/owner" ]; then echo "gone $id"
     elif [ -e "$D/expired" ]; then echo "expired $id"
-    else uptime > "$D/beat.new" && mv "$D/beat.new" "$D/beat"; fi
+    else
+      uptime > "$D/beat.new" && mv "$D/beat.new" "$D/beat"
+      [ -e "$D/owner" ] || rm -f "$D/beat" # it was healed meanwhile, and its guard is to end
+    fi
   done
 }
 heal() { # ID...: undo these faults; harmless for one that is not there
@@ -194,7 +207,8 @@ heal() { # ID...: undo these faults; harmless for one that is not there
     bury
     if sh "$D/undo" > "$D/healed" 2>&1; then
       for one in "$D"/*; do case ${one##*/} in dead|undo|owner) ;; *) rm -f "$one";; esac; done
-      rm -f "$D/owner"; rmdir "$KEPT" 2>/dev/null; continue
+      rm -f "$D/owner"; rm -f "$D/beat" "$D/beat.new" # which may have come in between
+      rmdir "$KEPT" 2>/dev/null; continue
     fi
     echo "failed $id $(tr '\n' ' ' < "$D/healed")"; uptime > "$D/beat"; rm -f "$D/healing" # its guard leaves time for another try
   done
@@ -209,9 +223,11 @@ left() { # the faults that are there, and what is left of those whose record is 
 
 # --- What outlives its record in /run: a reboot empties that, and a container may have had it that is gone
 
-rules() { # the faults whose rules cut links here
+rules() { # [CUTTER]: the faults whose rules cut links here, by that cutter or by any
   [ "${RULES:-}" != none ] || return 0 # this network is not that of the host that is meant
-  tables=$(${NET:-} nft list tables 2>/dev/null) && echo "$tables" | sed -n 's/^table inet accept_\([0-9a-f]\{8\}\)$/\1/p' || tables=raw
+  tables=$(${NET:-} nft list tables 2>/dev/null) && { [ "${1:-nft}" != nft ] ||
+    echo "$tables" | sed -n 's/^table inet accept_\([0-9a-f]\{8\}\)$/\1/p'; } || tables=raw
+  [ "${1:-iptables}" = iptables ] || return 0
   case "$tables $(${NET:-} cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null)" in # listing one makes it
     *raw*) for one in iptables ip6tables; do
       ${NET:-} $one -w 5 -t raw -S 2>/dev/null | sed -n 's/^-N accept_\([0-9a-f]\{8\}\)_[A-Z]*$/\1/p'
@@ -238,17 +254,21 @@ remember() { # ID PLACE: before anything there is replaced, and so that it is th
   rm -rf "${D:?}"; refuse "$KEPT cannot be written: nothing was done"
 }
 to_disk() { sync "$1" 2>/dev/null || sync; }
+also() { # TEXT: one more thing that ends it
+  undo="$undo{ $1
+} || failed=1
+"
+}
 heal_unrecorded() { # ID: what is left of a fault that has no record in /run
   id=$1 place=$(on_disk | sed -n "s/^$1 //p" | head -n 1) undo= # two spellings lead to the same file
-  if rules | grep -qx "$id"; then
-    D=$RUN/$id; for CUTTER in nft iptables; do undo="$undo$(uncut)
-"; done
-  fi
-  if [ -d "$place.accept-$id" ]; then undo="$undo$(undestroyed "$id" "$place")"
-  elif [ "$place" ]; then undo="$undo$(unedited "$id" "$place")"
+  D=$RUN/$id
+  for CUTTER in nft iptables; do ! rules $CUTTER | grep -qx "$id" || also "$(uncut)"; done
+  if [ -d "$place.accept-$id" ]; then also "$(undestroyed "$id" "$place")"
+  elif [ "$place" ]; then also "$(unedited "$id" "$place")"
   elif [ -z "$undo" ]; then rm -f "$KEPT/$id"; echo "gone $id"; return; fi
   echo "restarted $id"
-  if said=$(sh -c "$undo" 2>&1); then rmdir "$KEPT" 2>/dev/null; else echo "failed $id $(echo "$said" | tr '\n' ' ')"; fi
+  if said=$(sh -c "failed=0
+$undo exit \$failed" 2>&1); then rmdir "$KEPT" 2>/dev/null; else echo "failed $id $(echo "$said" | tr '\n' ' ')"; fi
 }
 
 # --- Faults of processes
@@ -322,7 +342,7 @@ down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are comm
   if [ -n "$hold" ]; then
     said=$(sh -c "$hold" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "cannot be kept down: ${said:-$hold}"; }
   fi
-  still; if [ "${ISOLATED:-}" ]; then isolate; fi
+  still; if [ "${ISOLATED:-}" ]; then isolate; cut_lasts; fi
   still; fell "$@"
 }
 
@@ -375,15 +395,21 @@ destroy() { # ID DATA PID:START...: put a data directory aside at once and kill 
   signal KILL "$@"
 }
 undestroyed() { # ID DATA: the command that puts the old data back, or removes it if there is other data that works
-  d=$(quoted "$2") k=$(quoted "$2.accept-$1")
+  d=$(quoted "$2") k=$(quoted "$2.accept-$1") ticks=$(getconf CLK_TCK 2>/dev/null || echo 100)
   printf '%s\n' "if [ ! -d $k ]; then :
 elif [ ! -e $d ] || rmdir $d 2>/dev/null; then mv $k $d
 else
-  works=
+  works= lasting= titled= # with update_process_title off, a receiver that stays is one that streams
+  read -r up _ < /proc/uptime
   for p in /proc/[0-9]*; do
     [ \"\$(readlink \$p/cwd)\" = $d ] || continue
-    case \$(tr '\\0' ' ' < \$p/cmdline) in *walreceiver*streaming*|*walwriter*) works=yes;; esac
+    case \$(tr '\\0' ' ' < \$p/cmdline) in
+      *walreceiver*streaming*|*walwriter*) works=yes;;
+      *' startup '[a-z]*|*' walreceiver '[a-z]*) titled=yes;;
+      *walreceiver*) read -r s < \$p/stat || continue; set -- \${s##*) }; [ \$((\${up%%.*} - \${20} / $ticks)) -lt $STAYS ] || lasting=yes;;
+    esac
   done 2>/dev/null
+  [ \"\$titled\" ] || works=\$works\$lasting
   if [ \$works ]; then rm -rf $k; else echo \"the old data is kept at $2.accept-$1: PostgreSQL does not stream yet\"; false; fi
 fi && rm -f $(quoted "$KEPT/$1")"
 }
@@ -397,14 +423,25 @@ with_passwords() { # LINES COMMAND...: run a command that finds these lines in a
 
 # --- Faults of the network
 
-uncut() { # the command that ends the cuts of this fault
-  t=accept_${D##*/} net=${NET_LATER:-${NET:-}}
-  if [ "${CUTTER:-nft}" = nft ]; then echo "! $net nft list table inet $t >/dev/null 2>&1 || $net nft delete table inet $t"
+cuts_ipv6() { ${NET:-} ip6tables -w 5 -t raw -S >/dev/null 2>&1; } # a cut does without it where it does not work
+uncut() { # the command that ends the cuts of this fault; it fails where it cannot be seen that they are gone
+  t=accept_${D##*/} net=${NET_LATER:-${NET:-}} unseen="${DOWN:+$DOWN || }{ echo \"\$rules\"; false; }" # without a network there are none
+  if [ "${CUTTER:-nft}" = nft ]; then
+    echo "if rules=\$($net nft list tables 2>&1); then
+  case \$rules in *'inet $t'*) $net nft delete table inet $t;; esac
+else $unseen; fi"
   else
-    for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
-      echo "while $net $i -w 5 -t raw -D $c -j ${t}_$c 2>/dev/null; do :; done
+    echo "left="
+    for i in iptables ip6tables; do
+      for c in PREROUTING OUTPUT; do
+        echo "while $net $i -w 5 -t raw -D $c -j ${t}_$c 2>/dev/null; do :; done
 $net $i -w 5 -t raw -F ${t}_$c 2>/dev/null; $net $i -w 5 -t raw -X ${t}_$c 2>/dev/null"
-    done; done; echo ":"
+      done
+      [ $i = iptables ] || cuts_ipv6 || continue
+      echo "if rules=\$($net $i -w 5 -t raw -S 2>&1); then
+  case \$rules in *${t}_*) echo 'rules of $t are left'; left=yes;; esac
+else { $unseen; } || left=yes; fi"
+    done; echo '[ -z "$left" ]'
   fi
 }
 cut_lasts() { # of this fault: a reload of the host's firewall removes its rules

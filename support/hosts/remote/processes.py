@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from support.hosts.interface import Running
+from support.hosts.processes import SERVERS
 
-_SERVERS = ("postgres", "postmaster", "edb-postgres")
 _PATRONI = re.compile(r"(^|[\s/])patroni((_start)?\.py)?(\s|$)")
 _GUARD = re.compile(r"\S*sh \S*/accept[^/ ]*/\w+/guard$")
 """The suite's own guard of a fault. In a container, it is a child of the first process, whichever that is."""
@@ -132,7 +132,7 @@ def _first_servers(table: Sequence[Running]) -> list[Running]:
     return [
         one
         for one in table
-        if one.name in _SERVERS and not (one.parent in by_pid and by_pid[one.parent].name in _SERVERS)
+        if one.name in SERVERS and not (one.parent in by_pid and by_pid[one.parent].name in SERVERS)
     ]
 
 

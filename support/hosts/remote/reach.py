@@ -68,7 +68,7 @@ class Reach:
     """For the script, in every command."""
     note: Callable[[Sent], None] = lambda sent: None
     """Told of every command that changes something."""
-    rehearsal: ClassVar[Callable[["Reach", str, Sequence[str], Mapping[str, str]], str] | None] = None
+    rehearsal: ClassVar[Callable[["Reach", str, Sequence[str], Mapping[str, str], float], str] | None] = None
     """What answers instead of every host, while faults are rehearsed in this process (see rehearsal.py)."""
 
     @classmethod
@@ -122,7 +122,7 @@ class Reach:
         Raises HostUnreached without an answer, HostRefused if the host does not do it, HostFailed if it could not.
         """
         if Reach.rehearsal is not None:
-            return Reach.rehearsal(self, verb, arguments, variables or {})
+            return Reach.rehearsal(self, verb, arguments, variables or {}, within)
         return self.send(verb, *arguments, within=within, variables=variables)
 
     def send(
@@ -203,7 +203,13 @@ def _sockets() -> str:
     def remove() -> None:
         if os.getpid() == owner:
             for socket in Path(folder).iterdir():
-                subprocess.run(["ssh", "-oControlPath=" + str(socket), "-Oexit", "-"], capture_output=True, check=False)
+                ending = [
+                    "ssh",
+                    f"-oControlPath={socket}",
+                    "-Oexit",
+                    "localhost",
+                ]  # it wants a name, and asks nobody
+                subprocess.run(ending, capture_output=True, check=False)
             shutil.rmtree(folder, ignore_errors=True)
 
     atexit.register(remove)

@@ -17,7 +17,9 @@ from support.hosts.remote.guards import Guards
 from support.hosts.remote.reach import Reach
 
 _SCRIPT = Path(__file__).with_name("rehearsal.sh")
-_LOOKS = frozenset("look table where size tail tail_of cat date journalctl probe cutters counted cramped".split())
+_LOOKS = frozenset(
+    "look addresses table where size tail tail_of cat date journalctl probe cutters counted cramped".split()
+)
 """Verbs that only look: they are carried out."""
 _SAID = frozenset({"freeze", "strike", "down", "cut", "lossy", "outside", "destroy"})
 """Verbs whose every change goes through a function that rehearsal.sh replaces: the host says what it would do."""
@@ -55,13 +57,15 @@ class Rehearsal:
     ) -> None:
         Reach.rehearsal = None
 
-    def _instead(self, reach: Reach, verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> str:
+    def _instead(
+        self, reach: Reach, verb: str, arguments: Sequence[str], variables: Mapping[str, str], within: float
+    ) -> str:
         if verb in _LOOKS or (verb == "sh" and arguments[-1].startswith(_READS)):
-            return reach.send(verb, *arguments, variables=variables)
+            return reach.send(verb, *arguments, within=within, variables=variables)
         if verb in _SILENT:
             return ""
         if verb in _SAID:
-            heard = self._asked(reach, verb, arguments, variables)
+            heard = self._asked(reach, verb, arguments, variables, within)
         elif verb == "edit":  # the text may hold passwords
             id, file, *_ = arguments
             heard = Rehearsed(reach.words, verb, (f"{file} gets other contents",), (_put_back(id, file),))
@@ -72,11 +76,14 @@ class Rehearsal:
             self.heard.append(heard)
         return ""
 
-    def _asked(self, reach: Reach, verb: str, arguments: Sequence[str], variables: Mapping[str, str]) -> Rehearsed:
+    def _asked(
+        self, reach: Reach, verb: str, arguments: Sequence[str], variables: Mapping[str, str], within: float
+    ) -> Rehearsed:
         """What the host says. Raises HostRefused where it would refuse the fault itself."""
         before = {**reach.variables, **variables}.get("NET", "")
         asking = _Asking(**vars(reach))
-        answer = asking.send(verb, *arguments, variables={"OWNER": "rehearsal", **variables, "NET": _PREFIX})
+        given = {"OWNER": "rehearsal", **variables, "NET": _PREFIX}
+        answer = asking.send(verb, *arguments, within=within, variables=given)
         lines = [
             (kind, _as_done(text, before)) for kind, _, text in (one.partition("\t") for one in answer.splitlines())
         ]

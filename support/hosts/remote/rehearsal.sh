@@ -9,6 +9,7 @@ begin() { breakable; D=/run/accept/$1; }
 undo_by() { told undo "$1"; }
 lasts_by() { :; }
 cut_lasts() { :; }
+cuts_ipv6() { :; }
 excuse() { :; }
 sleep() { tries=0; } # nothing was stopped that would have to be waited for
 guard() { :; }

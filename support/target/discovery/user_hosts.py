@@ -26,11 +26,11 @@ from support.hosts.remote.processes import (
     unit_of_servers,
 )
 from support.hosts.remote.ways import way_in
-from support.target import dcs
+from support.target import dcs, etcd
 from support.target.discovery.user_files import find_files
 from support.target.topology import Topology
 from support.vocabulary import suggestion
-from support.waiting import describe
+from support.waiting import NotYet, describe
 
 MARK = "/etc/accept-breakable"
 PROGRAMS = ("patroni", *dcs.PROGRAMS, "haproxy", "redis")
@@ -57,6 +57,14 @@ EVEN_PRODUCTION = "even-production"
 """A further line of a mark: the host may be broken although something is called like production."""
 _LAST = "zzzz"
 """The begin of the name of a unit's drop-in: of all such files, wherever they are, the last one by name holds."""
+_WATCHDOGS = {
+    "patroni": "set Patroni's watchdog mode to off",
+    "python": "set Patroni's watchdog mode to off",
+    "systemd": "set RuntimeWatchdogSec=0 in /etc/systemd/system.conf, and systemctl daemon-reexec",
+    "watchdog": "systemctl disable --now watchdog",
+    "wd_keepalive": "systemctl disable --now wd_keepalive",
+}
+"""What a process that has a watchdog open is called -> what would change that."""
 _SHOWN = 60  # characters of a command
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS, _SSH = 8, 22
@@ -75,6 +83,8 @@ class Looked:
     """What was found there."""
     fixed: Mapping[str, str] = field(default_factory=dict)
     """Capability -> why what runs there does not have it: a member's files, or HAProxy."""
+    comes_from: str = ""
+    """The address from which our commands come, as it sees it; empty if they do not come over its network."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ def find(given: Mapping[str, Any], topology: Topology) -> Found:
             zip(declared, each.map(lambda one: look(one[0], one[1], topology), declared.items()), strict=True)
         )
     hosts = {name: one.access for name, one in looked.items() if not one.obstacles}
-    return Found(hosts, lacking(looked, topology), looked)
+    return Found(hosts, lacking(looked, topology, members_of_dcs(topology)), looked)
 
 
 def declared_access(name: str, said: Any) -> HostAccess:
@@ -189,7 +199,8 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed}
     fixed["proxy_reload"] = why_no_reload(trees.get("haproxy", ()))
     obstacles = _obstacles(name, reach, facts, left, trees, topology)
-    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed)
+    comes_from = "" if NEVER_DIRECT in (reach.line, line) else declared.line or _comes_from(facts)
+    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed, comes_from)
 
 
 def _obstacles(
@@ -211,10 +222,8 @@ def _obstacles(
         )
     if left:
         found.append(f"an earlier run left {', '.join(left)} there: ./accept heal")
-    if "watchdog" in facts:
-        found.append(
-            "a program there has a watchdog open, which would reset the machine; set Patroni's watchdog mode to off"
-        )
+    if holders := facts.get("watchdog"):
+        found.append(_watched(holders))
     for program, tree in trees.items():
         if len(several := instances(program, tree)) > 1:
             shown = " and ".join(repr(_shortened(one.title)) for one in several)
@@ -238,12 +247,35 @@ def _obstacles(
     return found
 
 
+def _watched(holders: Sequence[str]) -> str:
+    """What to do about those that have a watchdog open, each as "name pid"."""
+    names = [one.rpartition(" ")[0] for one in holders]
+    advice = dict.fromkeys(words for name in names for sign, words in _WATCHDOGS.items() if sign in name)
+    return (
+        f"{' and '.join(holders)} there has a watchdog open, which would reset the machine; "
+        f"{', and '.join(advice) or 'stop it'}"
+    )
+
+
 def _shortened(title: str) -> str:
     return title if len(title) <= _SHOWN else f"{title[:_SHOWN]}..."
 
 
-def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
-    """Capability -> why a user's hosts do not have it."""
+def members_of_dcs(topology: Topology) -> int | None:
+    """How many members the DCS has; of one that is not etcd, at least. None if etcd does not say.
+
+    The settings may have one address of several.
+    """
+    if dcs.program(topology) != "etcd":
+        return dcs.nodes(topology)
+    try:
+        return etcd.quorum(topology).voters
+    except NotYet:
+        return None
+
+
+def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None) -> dict[str, str]:
+    """Capability -> why a user's hosts do not have it. `in_dcs`: how many members the DCS has, if that is known."""
     lacks = dict.fromkeys(OURS_ALONE, "not on a cluster that the suite did not boot")
     members = [one.name for one in topology.members]
     bad = {name: looked[name].obstacles for name in members if name in looked and looked[name].obstacles}
@@ -274,24 +306,25 @@ def lacking(looked: Mapping[str, Looked], topology: Topology) -> dict[str, str]:
         ("proxy_host", "haproxy", "HAProxy"),
         ("cache_host", "redis", "Redis"),
     ):
-        if why := _lacks_program(program, what, looked, own, topology):
+        if why := _lacks_program(program, what, looked, own):
             lacks[capability] = why
+    if why := lacks.get("dcs_hosts") or _lacks_hosts_of_dcs(looked, topology, in_dcs):
+        lacks["dcs_hosts"] = why
     unable_to = {name: one.fixed.get("proxy_reload", "") for name, one in looked.items()}
     proxies = [f"{name}: {reason}" for name, reason in unable_to.items() if reason]
     if why := lacks.get("proxy_host") or "; ".join(proxies):
         lacks["proxy_reload"] = why
     if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able, topology):
         lacks["dcs_links"] = why
-    lacks |= _lacks_partitions(looked, own, topology)
+    lacks |= _lacks_partitions(looked, own, topology, in_dcs)
+    lacks |= _lacks_links(looked, dcs.program(topology))
     if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
         why = (*unable[0].obstacles, "dropping packets needs nft, which cannot be used there")[0]
         lacks["poor_links"] = f"{unable[0].name}: {why}"
     return lacks
 
 
-def _lacks_program(
-    program: str, what: str, looked: Mapping[str, Looked], own: Mapping[str, HostAccess], topology: Topology
-) -> str:
+def _lacks_program(program: str, what: str, looked: Mapping[str, Looked], own: Mapping[str, HostAccess]) -> str:
     """Why the hosts of a program cannot be broken; empty if they can."""
     having = {name: one for name, one in looked.items() if program in one.access.programs}
     if not having:
@@ -303,8 +336,17 @@ def _lacks_program(
         return f"{what} runs on the members' own machines ({', '.join(shared)}), so it cannot fail separately"
     if untold := [name for name, one in having.items() if not one.access.programs[program].start]:
         return f"how {what} is started on {untold[0]} is not known: [hosts.{untold[0]}] programs"
-    if program == dcs.program(topology) and len(having) < dcs.nodes(topology):
-        return f"{what} has {dcs.nodes(topology)} members, and [hosts] has {len(having)} of their hosts"
+    return ""
+
+
+def _lacks_hosts_of_dcs(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None) -> str:
+    """Why [hosts] may not name every host of the DCS; empty if it does."""
+    program = dcs.program(topology)
+    having = sum(program in one.access.programs for one in looked.values())
+    if in_dcs is None:
+        return f"how many members {program} has is not known, as it does not say: set ETCD_HOSTS or [dcs]"
+    if having < in_dcs:
+        return f"{program} has {in_dcs} members, and [hosts] has {having} of their hosts"
     return ""
 
 
@@ -323,16 +365,33 @@ def _lacks_dcs_links(able: Mapping[str, HostAccess], topology: Topology) -> str:
 
 
 def _lacks_partitions(
-    looked: Mapping[str, Looked], own: Mapping[str, HostAccess], topology: Topology
+    looked: Mapping[str, Looked], own: Mapping[str, HostAccess], topology: Topology, in_dcs: int | None
 ) -> dict[str, str]:
     if without := [name for name, one in own.items() if not one.cutter]:
         return {"partitions": f"{without[0]}: {looked[without[0]].remarks[-1]}"}
     having = [one for one in looked.values() if dcs.program(topology) in one.access.programs]
-    if not having or len(having) < dcs.nodes(topology):
+    if not having or _lacks_hosts_of_dcs(looked, topology, in_dcs):
         return {"partitions": "[hosts] does not name every host of the DCS, from which a member has to be cut off, too"}
     if any(one.name in own or _shares(one.access, own.values()) for one in having):
         return {"partitions": "the DCS runs on the members' own machines: no member can be cut off from it separately"}
     return {}
+
+
+def _lacks_links(looked: Mapping[str, Looked], of_dcs: str) -> dict[str, str]:
+    """What cannot be done because our own commands take links that it would cut: those of a jump host, or of a host on
+    which the suite runs."""
+    lacks: dict[str, str] = {}
+    for (name, one), (other, by) in itertools.permutations(looked.items(), 2):
+        if one.comes_from not in by.access.addresses:
+            continue
+        why = (
+            f"commands come to {name} from {other}, so the links between the two cannot be cut: run the suite on a "
+            f"machine that is not in [hosts], and let them come by such a one"
+        )
+        lacks |= dict.fromkeys(("partitions", "poor_links"), why)
+        if of_dcs in one.access.programs and of_dcs in by.access.programs:
+            lacks["dcs_links"] = why
+    return lacks
 
 
 def _on_one_machine(own: Mapping[str, HostAccess]) -> tuple[str, ...]:
@@ -431,9 +490,13 @@ def _ports(tables: str, own: Collection[int] = ()) -> tuple[int, ...]:
 
 def _is_here(reach: Reach, facts: Mapping[str, Sequence[str]]) -> bool:
     """Whether the suite runs on that very machine: what is cut there would be cut for its clients, too."""
-    comes_from = facts.get("line", [""])[0].partition(" ")[0].removeprefix("::ffff:")
+    comes_from = _comes_from(facts)
     own = {*facts.get("address", ()), "::1"}
     return reach.words == LOCAL or comes_from in own or comes_from.startswith("127.")
+
+
+def _comes_from(facts: Mapping[str, Sequence[str]]) -> str:
+    return facts.get("line", [""])[0].partition(" ")[0].removeprefix("::ffff:")
 
 
 def _no_cutter(known: bool, cutter: str, beside_us: bool = False) -> str:

@@ -11,7 +11,7 @@ import requests
 
 from support.errors import AcceptError
 from support.target import etcd as etcd_api
-from support.target import haproxy
+from support.target import haproxy, http
 from support.target.discovery import web
 from support.target.discovery.addresses import PROBE, Reach, parsed, reach_each, same_address
 from support.target.discovery.identity import PatroniAnswer, patronis_at
@@ -160,7 +160,7 @@ def etcd(hosts: Collection[str], given: Collection[Address], published_at: str, 
 
 def _members_of_etcd(address: Address) -> dict[str, list[str]]:
     """Member -> its client URLs."""
-    answer = requests.post(f"http://{address}/v3/cluster/member/list", json={}, timeout=REST)
+    answer = http.send("POST", f"http://{address}/v3/cluster/member/list", json={}, timeout=REST)
     answer.raise_for_status()
     return {str(one.get("name") or one["ID"]): list(one.get("clientURLs") or ()) for one in answer.json()["members"]}
 
@@ -217,7 +217,7 @@ def _guarded(url: str, login: Login | None) -> str:
 def _is_page(url: str) -> bool:
     """Whether HAProxy asks for a login there: any web server may answer 401."""
     with suppress(requests.RequestException):
-        answer = requests.get(url, timeout=REST, allow_redirects=False)
+        answer = http.send("GET", url, timeout=REST, allow_redirects=False)
         challenge = answer.headers.get("WWW-Authenticate", "").lower()
         return _REFUSAL in answer.text or "haproxy" in challenge or "statistics" in challenge
     return False

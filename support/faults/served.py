@@ -1,0 +1,83 @@
+"""Faults of what stands between clients and data, in effect only if it was the one that clients use.
+
+There may be several, of which another one has the address that clients know.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import redis
+
+from support import sql
+from support.errors import Inconclusive
+from support.faults.process import Freeze, Kill, Restart
+from support.faults.roles import proxy_host
+from support.hosts.interface import SiteProgram
+from support.target.cluster import Cluster
+from support.target.redis import client_of, require_answer
+from support.target.topology import RedisAddress
+from support.waiting import NotYet
+
+_SILENT = 1.0
+"""Seconds without an answer after which a Redis counts as silent: one that runs answers within some milliseconds."""
+
+
+class ProxyRestarted(Restart):
+    """The proxy is killed with all its sessions (kill -9), and started again at once."""
+
+    def __init__(self, proxy: SiteProgram, write: sql.Endpoint) -> None:
+        """`write`: the endpoint to which the proxy leads."""
+        super().__init__(proxy)
+        self._write = write
+        self._session: sql.Session | None = None
+
+    def inject(self) -> None:
+        self._session = sql.connect(self._write, statement_timeout=_SILENT)
+        sql.value(self._session, "SELECT 1")  # in a transaction: else a pooler may have no server for it
+        super().inject()
+
+    def require_in_effect(self) -> None:
+        """Also, the session that was opened before is gone. Raises Inconclusive if it is not."""
+        super().require_in_effect()
+        session, self._session = self._session, None
+        if session is None:
+            return
+        try:
+            lost = sql.error_of(lambda: sql.value(session, "SELECT 1"))
+        finally:
+            session.close()
+        if lost is None:
+            raise Inconclusive(f"{self}, and a session of before is still there: clients use another proxy")
+
+
+@dataclass(kw_only=True)
+class RedisKilled(Kill):
+    """Redis is killed (kill -9); its host stays up. `server` is the one that takes writes."""
+
+    server: RedisAddress
+
+    def require_in_effect(self) -> None:
+        _require_silent(self.server)
+        super().require_in_effect()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisFrozen(Freeze):
+    """The host of Redis is suspended. `server` is the one that takes writes."""
+
+    server: RedisAddress
+
+    def require_in_effect(self) -> None:
+        super().require_in_effect()
+        _require_silent(self.server)
+
+
+def _require_silent(server: RedisAddress) -> None:
+    with suppress(redis.ConnectionError, redis.TimeoutError), client_of(server, _SILENT) as client:
+        require_answer(client)
+        raise NotYet(f"the Redis at {server.address} answers: it is another one than the one that was hit")
+
+
+def restart_of_proxy(cluster: Cluster) -> ProxyRestarted:
+    """The proxy is killed, and started again at once."""
+    return ProxyRestarted(proxy_host(cluster).processes["haproxy"], cluster.write)

@@ -1,0 +1,70 @@
+"""A majority of etcd has crashed when no quorum is left, by real etcds; and how many there are, by any one of them."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from conftest import free_port
+from etcd_servers import Ensemble, ensemble
+
+from support.errors import Inconclusive
+from support.faults.nemesis import Nemesis
+from support.faults.network import QuorumLost
+from support.hosts.interface import SiteHost
+from support.target.discovery.user_hosts import members_of_dcs
+from support.target.topology import Address
+
+pytestmark = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[Ensemble]:
+    with ensemble(tmp_path, 3) as found:
+        yield found
+
+
+@dataclass
+class Machine:
+    """One that is known for its etcd alone, and has an address of its own."""
+
+    name: str
+    addresses: tuple[str, ...]
+    etcd: "subprocess.Popen[bytes]"
+
+    def power_off(self) -> None:
+        self.etcd.kill()
+        self.etcd.wait()
+
+    def power_on(self) -> None:
+        """The test ends here."""
+
+    @property
+    def powered(self) -> bool:
+        return self.etcd.poll() is None
+
+
+def machines(ensemble: Ensemble, *numbers: int) -> Sequence[SiteHost]:
+    each = (Machine(f"etcd{number}", (f"10.0.1.{number}",), ensemble.servers[number]) for number in numbers)
+    return [cast(SiteHost, cast(Any, one)) for one in each]
+
+
+def test_a_majority_leaves_no_quorum(three: Ensemble) -> None:
+    with Nemesis() as nemesis:
+        nemesis.inject(QuorumLost(three.topology(0, 1, 2), machines(three, 0, 1)))
+
+
+def test_a_host_of_three_is_no_majority(three: Ensemble) -> None:
+    with Nemesis(effect_within=2) as nemesis, pytest.raises(Inconclusive, match="etcd has a quorum still, by"):
+        nemesis.inject(QuorumLost(three.topology(1, 2), machines(three, 0)))
+
+
+def test_one_address_tells_of_all_members(three: Ensemble) -> None:
+    assert members_of_dcs(three.topology(2)) == 3
+
+
+def test_no_address_that_answers_tells_of_none(three: Ensemble) -> None:
+    assert members_of_dcs(replace(three.topology(0), dcs=(Address("127.0.0.1", free_port()),))) is None

@@ -1,0 +1,82 @@
+"""Components are asked directly: nothing in the environment comes between them and the suite, or adds a login."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from conftest import free_port
+
+from support.embedded.patroni_start import await_quorum
+from support.target import etcd, haproxy, http
+from support.target.patroni import PatroniApi
+from support.target.topology import Address, Login, StatisticsPage, Topology
+
+HEALTHY = b'{"health": "true", "etcdserver": "3.4.0"}'
+
+
+@contextmanager
+def serving(seen: list[str]) -> Iterator[Address]:
+    """A web server that notes the login of each request."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(self.headers.get("Authorization", ""))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(HEALTHY)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing to standard error."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield Address("127.0.0.1", server.server_port)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A proxy that is not there, and a login for this machine."""
+    for name in ("NO_PROXY", "no_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login app password secret\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+
+def test_no_proxy_is_used_and_no_login_is_added() -> None:
+    seen: list[str] = []
+    with serving(seen) as address:
+        cluster = Topology("app", Login("app", ""), Address("127.0.0.1", 5432), dcs=(address,))
+        assert PatroniApi(address).status_code("/primary") == 200
+        assert etcd.version(cluster) == "3.4.0"
+        page = StatisticsPage(f"http://{address}", Login("admin", "right"))
+        assert haproxy.receptions(page, ["no credentials"]) == {"no credentials": {"answer": "served"}}
+    assert seen == ["", "", ""]
+
+
+def test_a_member_that_starts_asks_etcd_without_the_proxy() -> None:
+    seen: list[str] = []
+    with serving(seen) as address:
+        await_quorum({"hosts": [str(address)]}, within=2)
+    assert seen == [""]
+
+
+def test_the_authorities_that_the_environment_trusts_stay_trusted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """requests names the file that it cannot read."""
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
+    url = f"https://127.0.0.1:{free_port()}/"
+    with pytest.raises(OSError, match=r"nowhere\.pem"):
+        http.send("GET", url, timeout=2)
+    with pytest.raises(OSError, match=r"other\.pem"):
+        http.send("GET", url, timeout=2, verify=str(tmp_path / "other.pem"))

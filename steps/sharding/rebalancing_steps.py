@@ -33,7 +33,7 @@ from support.sharding.moves import (
     make_tables,
     rebalance,
 )
-from support.sharding.shards import workers_of
+from support.sharding.shards import nodes_for_shards
 from support.target.citus import known_to, node_name
 from support.target.members import NO_ANSWER
 from support.target.timing import Span
@@ -72,8 +72,9 @@ def step_tables_with_rows(context: Context, count: int, rows: int) -> None:
     """Tables of the scenario's own; the other shards have a few rows each. The large shard is the one to be moved."""
     handover = context.world.handover(MoveHandover)
     own = handover.tables = make_tables(context.world, count)
+    large = own.first_on_a_worker
     for number, namespace in enumerate(own.namespaces):
-        sql.execute(own.cluster.write, own.cluster.profile.sql(_FILL), [namespace, 10 if number else rows])
+        sql.execute(own.cluster.write, own.cluster.profile.sql(_FILL), [namespace, rows if number == large else 10])
     handover.planned = PlannedMove.of_first_shard(own)
 
 
@@ -193,7 +194,7 @@ def step_balanced(context: Context, count: int) -> None:
     shifted = checks.moved(handover.before, handover.tables.placements)
     world.measure("shards moved", len(shifted), "")
     Finding(bool(shifted), "no shard was moved").require()
-    checks.evenly_spread(handover.tables.placements, count, workers_of(world.cluster)).require()
+    checks.evenly_spread(handover.tables.placements, count, nodes_for_shards(world.cluster)).require()
     handover.tables.require_in_order()
 
 

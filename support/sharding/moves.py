@@ -21,8 +21,8 @@ from support.faults.roles import host_of
 from support.sharding import placement_checks as checks
 from support.sharding import shards
 from support.sharding.placement_checks import Placement, of_hash
-from support.sharding.shards import workers_of
-from support.target.citus import known_to, node_leaders, node_name
+from support.sharding.shards import nodes_for_shards, workers_of
+from support.target.citus import COORDINATOR, known_to, node_leaders, node_name
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.timeouts import REJOIN, STATEMENT
@@ -196,6 +196,12 @@ class OwnTables:
         return shards.placements(self.cluster.write, self.tables)
 
     @property
+    def first_on_a_worker(self) -> int:
+        """Which of the namespaces is the first whose shard a worker group holds; a coordinator may hold some, too."""
+        entries = sorted((one for one in self.placements if one.table == self.tables[0]), key=lambda one: one.shard)
+        return next(number for number, one in enumerate(entries) if one.node != COORDINATOR)
+
+    @property
     def rows(self) -> list[sql.Row]:
         """Each namespace of the entries, with the number of its rows and of their keys."""
         return self.rows_seen(self.cluster.write)
@@ -227,9 +233,8 @@ _COUNT = "SELECT {entries.namespace}, count(*), count(DISTINCT {entries.key}) FR
 
 
 def make_tables(world: World, count: int) -> OwnTables:
-    """Two co-located tables of `count` shards each, spread over at least two worker groups."""
-    workers = workers_of(world.cluster)
-    if len(workers) < 2:
+    """Two co-located tables of `count` shards each, spread over all nodes that take shards."""
+    if len(workers_of(world.cluster)) < 2:
         raise NotAvailable("there is one worker group: shards cannot be moved anywhere")
     parts = [part for part in (world.profile.entries, world.profile.related) if part]
     copies = shards.own_copies(world, parts, count)
@@ -237,7 +242,7 @@ def make_tables(world: World, count: int) -> OwnTables:
     known = shards.placements(copies.write, tables)
     hashed = shards.hashes(copies.write, [f"namespace {number}" for number in range(50 * count)])
     at = {place.shard: value for value, code in hashed.items() for place in of_hash(known, tables[0], code)}
-    checks.evenly_spread(known, count, workers).require()
+    checks.evenly_spread(known, count, nodes_for_shards(world.cluster)).require()
     return OwnTables(copies, tables, [at[shard] for shard in sorted(at)])
 
 
@@ -254,12 +259,11 @@ class PlannedMove:
 
     @classmethod
     def of_first_shard(cls, own: OwnTables) -> "PlannedMove":
-        """The first shard, from where it is to the first other worker group."""
-        known = own.placements
-        shard = min(one.shard for one in known)
-        groups = {node_name(node.group): node.group for node in known_to(own.cluster.write) if node.group}
+        """The first shard that a worker group holds, from there to the first other worker group."""
+        known, groups = own.placements, {node_name(node.group): node.group for node in known_to(own.cluster.write)}
+        shard = sorted({one.shard for one in known if one.table == own.tables[0]})[own.first_on_a_worker]
         source = next(groups[one.node] for one in known if one.shard == shard)
-        target = next(group for group in groups.values() if group != source)
+        target = next(group for group in groups.values() if group not in (0, source))
         return cls(shard, source, target, known, own.rows)
 
     def start(self, where: sql.Endpoint) -> ShardJob:

@@ -13,7 +13,7 @@ from support.cli.paths import STEPS
 from support.cli.reach import Place, reached
 from support.target.capabilities import CAPABILITIES
 
-CLUSTER = r"(cluster|group|copies)$|of_group\(.*\)$"
+CLUSTER = r"(cluster|group|copies)$|(of|worker)_group\(.*\)$"
 NEEDS = {
     **dict.fromkeys((Place(one, CLUSTER) for one in ("leader", "followers", "replicas", "view", "patroni")), "patroni"),
     Place("read", CLUSTER): "haproxy",

@@ -32,8 +32,8 @@ def over_all_workers(world: World, each: int) -> Items:
     with sql.session(world.cluster.write) as session:
         groups = citus.holders(session, table)
         if len(groups) < 2:
-            held = " and ".join(map(citus.node_name, groups)) or "no node"
-            raise Inconclusive(f"only {held} holds shards of {table}: rebalance first")
+            held = f"only {citus.node_name(groups[0])}" if groups else "no node"
+            raise Inconclusive(f"{held} holds shards of {table}: rebalance first")
         names = citus.chosen(session, table, f"{world.namespace}-", map(str, count()), dict.fromkeys(groups, each))
     found = {world.another_namespace(name): group for name, group in names.items()}
     items = Items(world.profile, list(found))

@@ -18,7 +18,7 @@ from support.errors import UsageError
 from support.settings import Settings
 from support.target.discovery.user_hosts import OURS_ALONE
 
-_CLUSTER = r"(cluster|group|copies)$|of_group\(.*\)$"
+_CLUSTER = r"(cluster|group|copies)$|(of|worker)_group\(.*\)$"
 _HOLDS = ("host_of", "proxy_host", "cache_host", "crash_in_dcs", "broken_link_of_dcs", "poor_links")
 CHANGES = {Place("site", _CLUSTER): "changes", **{Place(name): "changes" for name in _HOLDS}}
 """What code names that gets hold of hosts."""

@@ -16,6 +16,7 @@ from support.sharding import shards
 from support.sharding.checks import each_shard_by_index
 from support.sharding.moves import OwnTables
 from support.sharding.placement_checks import each_on_one_live_node, evenly_spread
+from support.sharding.workloads import start_transfers
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, Topology
 
@@ -127,6 +128,10 @@ class TestWhereNothingWasRebalanced:
             shards.namespace_on(world, 7)
         first, second = (shards.namespace_on(world, 0) for _ in range(2))
         assert first != second
+
+    def test_no_transfer_is_tried(self, world: World) -> None:
+        with pytest.raises(Inconclusive, match="no worker group holds shards of the entries"):
+            start_transfers(world, 2)
 
     def test_nothing_is_over_all_workers(self, world: World) -> None:
         with pytest.raises(Inconclusive, match=r"only the coordinator holds shards of named\.events"):

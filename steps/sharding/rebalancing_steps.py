@@ -29,12 +29,12 @@ from support.sharding.moves import (
     break_off,
     fault_of_move,
     left_behind,
-    let_take_shards,
     make_tables,
     rebalance,
 )
 from support.sharding.shards import nodes_for_shards
 from support.target.citus import known_to, node_name
+from support.target.emptied import let_take_shards, without_shards
 from support.target.members import NO_ANSWER
 from support.target.timing import Span
 from support.timeouts import RECOVERY, REJOIN, STATEMENT
@@ -88,9 +88,8 @@ def step_drained_before(context: Context) -> None:
 @when("one worker group is drained")
 def step_drain(context: Context) -> None:
     """It may take no shards, and those of these tables are moved away; at the end of the scenario it may again."""
-    world, group = context.world, _last_group(context.world)
-    world.cleanup.callback(let_take_shards, world.cluster.administration, group, True)
-    let_take_shards(world.cluster.administration, group, False)
+    world = context.world
+    world.cleanup.enter_context(without_shards(world.cluster, world.run.id, _last_group(world)))
     _rebalance(world, "draining", drain_only=True)
 
 
@@ -252,9 +251,8 @@ def step_interrupt_rebalance(context: Context, how: str) -> None:
 
     At the end of the scenario the group may take shards again.
     """
-    world, group, own = context.world, _last_group(context.world), context.world.handover(MoveHandover).tables
-    world.cleanup.callback(let_take_shards, world.cluster.administration, group, True)
-    let_take_shards(world.cluster.administration, group, False)
+    world, own = context.world, context.world.handover(MoveHandover).tables
+    world.cleanup.enter_context(without_shards(world.cluster, world.run.id, _last_group(world)))
     with rebalance(own.cluster.write, quoted(own.tables[0]), drain_only=True) as job:
         break_off(world, job, how)
     world.evidence.attach("the rebalance, step by step", "\n".join(map(str, job.steps)))

@@ -45,10 +45,6 @@ _REBALANCE = """
     SELECT rebalance_table_shards(%s, rebalance_strategy => 'by_shard_count', shard_transfer_mode => 'force_logical',
                                   drain_only => %s)
 """
-_TAKE_SHARDS = """
-    SELECT citus_set_node_property(nodename, nodeport, 'shouldhaveshards', %s)
-      FROM pg_dist_node WHERE groupid = %s AND noderole = 'primary'
-"""
 _LEFT = """
     SELECT 'subscription ' || subname FROM pg_subscription WHERE subname LIKE 'citus_shard_%'
     UNION ALL SELECT 'publication ' || pubname FROM pg_publication WHERE pubname LIKE 'citus_shard_%'
@@ -166,11 +162,6 @@ def rebalance(where: sql.Endpoint, table: str, *, drain_only: bool = False) -> S
     With `drain_only` the nodes that take none are emptied, and nothing else is moved.
     """
     return ShardJob(where, _REBALANCE, [table, drain_only])
-
-
-def let_take_shards(where: sql.Endpoint, group: int, takes: bool) -> None:
-    """Set whether a worker group takes shards; needs a superuser."""
-    sql.rows(where, _TAKE_SHARDS, [takes, group])
 
 
 def left_behind(cluster: Cluster) -> Mapping[str, list[str]]:

@@ -57,6 +57,22 @@ class _Findings:
 _MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
 
 
+def endpoints(settings: Settings, found: database.Database) -> Topology:
+    """The endpoints of the database that was found, and the logins there, without anything else of the cluster."""
+    return Topology(
+        database=found.name,
+        application=found.login,
+        write=found.write[0],
+        further_write=found.write[1:],
+        write_options=found.write_options,
+        read=found.read[0] if found.read else None,
+        further_read=found.read[1:],
+        read_options=found.read_options,
+        administrator=_login(settings.accept_admin_user, settings.accept_admin_password),
+        options=found.options,
+    )
+
+
 def discover(settings: Settings) -> Topology:
     """Examine the user's cluster; changes nothing.
 
@@ -65,20 +81,11 @@ def discover(settings: Settings) -> Topology:
     is there. Each message says what to change.
     """
     found_database, declared_dcs = database.find(settings), dcs.declared(settings)
-    topology = Topology(
-        database=found_database.name,
-        application=found_database.login,
-        write=found_database.write[0],
-        further_write=found_database.write[1:],
-        write_options=found_database.write_options,
-        read=found_database.read[0] if found_database.read else None,
-        further_read=found_database.read[1:],
-        read_options=found_database.read_options,
-        administrator=_login(settings.accept_admin_user, settings.accept_admin_password),
+    topology = replace(
+        endpoints(settings, found_database),
         patroni_login=patroni_login(settings),
         patroni_access=web.of_patroni(settings),
         statistics=_statistics(settings),
-        options=found_database.options,
     )
     findings = _Findings(dict.fromkeys(user_hosts.OURS_ALONE, "the suite did not boot this cluster"))
     if settings.accept_destructive != topology.database:

@@ -147,6 +147,29 @@ def primaries_of(server: RedisAddress) -> tuple[RedisAddress, ...]:
     return tuple(replace(alone, address=address) for address in sorted(found, key=str))
 
 
+def servers_of(server: RedisAddress) -> tuple[RedisAddress, ...]:
+    """Each server that holds data: the one, the Sentinels' master with its replicas, or all of a Redis Cluster."""
+    alone = replace(server, mode="standalone", further=(), sentinel_login=None)
+    if server.mode == "sentinel":
+        replicas = [Address(*one) for one in sentinel_of(server).discover_slaves(server.service)]
+        return (primary_of(server), *(replace(alone, address=address) for address in replicas))
+    if server.mode == "cluster":
+        with client_of(server) as client:
+            found = [Address(str(one.host), int(one.port)) for one in cast(RedisCluster, client).get_nodes()]
+        return tuple(replace(alone, address=address) for address in sorted(found, key=str))
+    return (server,)
+
+
+def sentinels_of(server: RedisAddress) -> tuple[RedisAddress, ...]:
+    """Each Sentinel, as a server that is logged in to with the Sentinels' own login."""
+    if server.mode != "sentinel":
+        return ()
+    login = server.sentinel_login
+    user, password = (login.user or None, login.password) if login else (None, None)
+    alone = replace(server, mode="standalone", further=(), sentinel_login=None, database=0)
+    return tuple(replace(alone, address=one, user=user, password=password) for one in server.addresses)
+
+
 def primary_of(server: RedisAddress) -> RedisAddress:
     """One server that takes writes now."""
     return primaries_of(server)[0]

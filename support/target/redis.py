@@ -51,6 +51,10 @@ FORBIDDEN = redis.exceptions.NoPermissionError
 _ONCE = Retry(NoBackoff(), 0)
 
 
+MOST_FILLED = 512 * 2**20
+"""Bytes; a memory limit above this is not reached by storing data."""
+
+
 def require_answer(client: redis.Redis) -> None:
     """Raises one of ERRORS unless Redis answers and accepts the login, whatever that login may do there."""
     with suppress(FORBIDDEN):
@@ -102,6 +106,13 @@ def facts_in(info: Mapping[str, Any]) -> RedisFacts:
         memory_used=int(info.get("used_memory", 0)),
         evicted=int(info.get("evicted_keys", 0)),
     )
+
+
+def unreachable(facts: RedisFacts) -> str:
+    """Why the memory limit cannot be reached by storing data; empty if it can."""
+    if 0 < facts.memory_limit <= MOST_FILLED:
+        return ""
+    return f"the memory limit of Redis ({facts}) cannot be reached by storing {MOST_FILLED / 2**20:.0f} MB"
 
 
 def client_of(server: RedisAddress, timeout: float = REST, **further: Any) -> redis.Redis:

@@ -392,9 +392,15 @@ def _scheme_of_page(topology: Topology) -> str:
 def _look_at_workers(topology: Topology, findings: _Findings) -> None:
     """How many worker groups there are, by Citus and by the members that were found."""
     if why := findings.lacks.get("citus", ""):
-        findings.lacks |= dict.fromkeys(("workers", "several_workers", "worker_replicas", "nodes"), why)
+        of_workers = ("workers", "several_workers", "worker_replicas", "nodes", "several_copies")
+        findings.lacks |= dict.fromkeys(of_workers, why)
         return
     workers = citus.expected_workers(Cluster(topology))
+    if len(nodes := citus.known_to(Cluster(topology).write)) < 2:
+        only = (
+            f"the only node that Citus knows is {citus.node_name(nodes[0].group)}" if nodes else "Citus knows no node"
+        )
+        findings.lacks["several_copies"] = f"{only}: no other one has a copy of a reference table"
     sizes = Counter(one.group for one in (*topology.members, *topology.absent) if one.group)
     findings.lacks |= workers_lacking(len(workers), sizes)
 

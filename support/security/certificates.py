@@ -43,7 +43,8 @@ def relied_on(trusted: Sequence[Certificate], presented: Collection[Certificate]
     anything (there may be others in between), the one that is valid for longest.
     """
     issuers, chosen = {one.issuer for one in presented}, list[Certificate]()
-    while new := [one for one in trusted if one.subject in issuers and one not in chosen]:
+    latest = {one.subject: one for one in sorted(trusted, key=lambda one: one.expires)}  # others have been renewed
+    while new := [one for one in latest.values() if one.subject in issuers and one not in chosen]:
         chosen += new
         issuers |= {one.issuer for one in new}
     return tuple(one for one in trusted if one in chosen) or (max(trusted, key=lambda one: one.expires),)

@@ -88,6 +88,7 @@ ENDED, OURS, ABOVE = authority("ended", -3), authority("ours", 5, issuer="above"
         ((ENDED, OURS), [authority("server", 90, issuer="ended")], (ENDED,)),
         ((ENDED, OURS), [authority("server", 90, issuer="in between")], (OURS,)),
         ((ENDED,), [], (ENDED,)),
+        ((authority("ours", -1), OURS), [authority("server", 90, issuer="ours")], (OURS,)),
     ],
 )
 def test_the_authorities_that_are_judged(

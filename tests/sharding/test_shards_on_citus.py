@@ -12,7 +12,7 @@ from support.engine.world import World
 from support.errors import Inconclusive
 from support.example_app.profile import Entries, Profile
 from support.isolation.judging import over_all_workers
-from support.sharding import shards
+from support.sharding import shards, transactions
 from support.sharding.checks import each_shard_by_index
 from support.sharding.moves import OwnTables
 from support.sharding.placement_checks import each_on_one_live_node, evenly_spread
@@ -172,3 +172,14 @@ class TestACoordinatorThatTakesShards:
 
     def test_what_is_moved_from_worker_to_worker_is_on_a_worker(self, spread: OwnTables) -> None:
         assert spread.first_on_a_worker == 1
+
+
+@pytest.mark.parametrize("track", ["on", "off"])
+def test_a_transaction_is_seen_on_a_worker_whatever_is_tracked_there(citus: sql.Endpoint, track: str) -> None:
+    options = {"options": f"-c track_activities={track}", "application_name": "citus_internal gpid=77"}
+    with sql.session(replace(citus, options=options), autocommit=False) as working:
+        assert sql.value(citus, transactions._WORKS_FOR, ["77"]) == 0
+        sql.value(working, "SELECT 1")
+        assert sql.value(citus, transactions._WORKS_FOR, ["77"]) == 1
+        working.commit()
+        assert sql.value(citus, transactions._WORKS_FOR, ["77"]) == 0

@@ -397,9 +397,7 @@ def _look_at_workers(topology: Topology, findings: _Findings) -> None:
         return
     workers = citus.expected_workers(Cluster(topology))
     if len(nodes := citus.known_to(Cluster(topology).write)) < 2:
-        only = (
-            f"the only node that Citus knows is {citus.node_name(nodes[0].group)}" if nodes else "Citus knows no node"
-        )
+        only = f"Citus knows one node, {citus.node_name(nodes[0].group)}" if nodes else "Citus knows no node"
         findings.lacks["several_copies"] = f"{only}: no other one has a copy of a reference table"
     sizes = Counter(one.group for one in (*topology.members, *topology.absent) if one.group)
     findings.lacks |= workers_lacking(len(workers), sizes)

@@ -22,6 +22,7 @@ VARIABLES = frozenset(
     "PGTARGETSESSIONATTRS PGLOADBALANCEHOSTS PGMINPROTOCOLVERSION PGMAXPROTOCOLVERSION PGDATESTYLE PGTZ PGGEQO".split()
 )
 """The environment variables that change what libpq does."""
+_IRREGULAR = {"application_name": "PGAPPNAME", "connect_timeout": "PGCONNECT_TIMEOUT"}
 NAMING = ("PGSERVICE", "PGHOST", "PGHOSTADDR")
 """Those that say which database is meant."""
 URL = "DATABASE_URL"
@@ -63,6 +64,12 @@ _OWN_NAMES = {
     "sslkey": "ruvector_sslkey",
 }
 """Parameter of libpq -> the setting that says the same."""
+
+
+def variable_of(parameter: str) -> str | None:
+    """The environment variable that gives libpq this parameter; None if there is none, as for keepalives."""
+    name = _IRREGULAR.get(parameter, f"PG{parameter.replace('_', '').upper()}")
+    return name if name in VARIABLES else None
 
 
 def is_url(text: str) -> bool:

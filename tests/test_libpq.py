@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -130,6 +130,10 @@ def test_an_endpoint_of_several_hosts() -> None:
     variables = sql.login_variables(several, "a program")
     assert (variables["PGHOST"], variables["PGPORT"]) == ("a,::1", "5432,5433")
     assert variables["PGTARGETSESSIONATTRS"] == "read-write"
+    slow = replace(several, options={"connect_timeout": "30", "application_name": "theirs", "keepalives": "0"})
+    given = sql.login_variables(slow, "a program")
+    assert {"PGCONNECT_TIMEOUT": "30", "PGAPPNAME": "theirs"}.items() <= given.items()
+    assert given.keys() <= libpq.VARIABLES
     first, second = several.each
     assert (first.host, first.options) == ("a", {"sslmode": "require", "hostaddr": "10.0.0.1"})
     assert (second.hosts, second.options) == ((("::1", 5433),), {"sslmode": "require", "hostaddr": "10.0.0.2"})

@@ -21,7 +21,7 @@ Feature: Redis is fit to be a cache
     Then Redis evicts by LRU or LFU
     And Redis has a finite memory limit
 
-  @id.RC-03 @cache_state @cache_keys @schema @destructive
+  @id.RC-03 @cache_state @cache_keys @small_cache @schema @destructive
   Scenario: Under memory pressure Redis evicts entries and keeps working
     Given 2 clients of the cache
     When more data is stored in Redis than its memory limit allows

@@ -16,11 +16,11 @@ Feature: Every node has an up-to-date copy of each reference table
     Then the join is one task for each shard, and no rows are moved first
     And every answer is correct
 
-  @id.RT-03 @reference
+  @id.RT-03 @reference @several_copies
   Scenario: All copies of every reference table hold the same rows
     Then all copies of each reference table hold the same rows
 
-  @id.RT-03 @reference @computed_reference
+  @id.RT-03 @reference @computed_reference @several_copies
   Scenario: Values that a reference table computes are the same in every copy
     When rows of a reference table are inserted, updated and deleted
     Then all copies of each reference table hold the same rows

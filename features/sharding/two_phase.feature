@@ -15,10 +15,14 @@ Feature: A transaction over two workers is never half committed
     Examples:
       | what       | moment                     | limit |
       | PostgreSQL | before its commit          | 30    |
-      | PostgreSQL | between prepare and commit | 30    |
       | PostgreSQL | after its commit           | 30    |
 
-    @crashes
+    @synchronous @replicas
+    Examples:
+      | what       | moment                     | limit |
+      | PostgreSQL | between prepare and commit | 30    |
+
+    @synchronous @replicas @crashes
     Examples:
       | what       | moment                     | limit |
       | the host   | between prepare and commit | 60    |

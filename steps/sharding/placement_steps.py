@@ -12,7 +12,7 @@ from support.sharding import shard_map, shards
 from support.sharding.handover import QueryHandover
 from support.sharding.placement_checks import of_hash
 from support.sharding.plans import node_names, plan_of
-from support.sharding.shards import namespaces_over_workers, workers_of
+from support.sharding.shards import namespaces_over_workers, nodes_for_shards
 from support.target import citus
 from support.target.citus import node_name
 from support.target.members import NO_ANSWER
@@ -29,15 +29,15 @@ _FILL = """
 
 @then("each distributed table has {count:d} shards, spread over all workers to within {percent:g} percent")
 def step_evenly_spread(context: Context, count: int, percent: float) -> None:
-    """Every table that should be distributed; a map of the shards is attached."""
-    world, workers = context.world, workers_of(context.world.cluster)
+    """Every table that should be distributed; also over a coordinator that takes shards. A map of them is attached."""
+    world, nodes = context.world, nodes_for_shards(context.world.cluster)
     tables = shards.meant_to_be_distributed(world.cluster)
     found = shards.placements(world.cluster.write, tables)
-    for worker in workers:
-        world.measure(f"shards on {worker}", sum(one.node == worker for one in found), "")
+    for node in nodes:
+        world.measure(f"shards on {node}", sum(one.node == node for one in found), "")
     shard_map.attach(world.evidence, "shards of the application's tables", {"now": found})
     spread = world.limit(percent, "spread")
-    checks.evenly_spread(found, int(world.limit(count, "shards")), workers, spread, tables=tables).require()
+    checks.evenly_spread(found, int(world.limit(count, "shards")), nodes, spread, tables=tables).require()
 
 
 @then("each shard is on the node that the coordinator lists for it, and on no other")
@@ -132,7 +132,7 @@ def step_sizes_known(context: Context) -> None:
     found = shards.sizes(cluster.write, tables)
     if not found:
         raise Inconclusive("no shard is known")
-    unknown = [shard for shard, size in found.items() if not size]
+    unknown = [shard for shard, size in found.items() if size is None]
     Finding(not unknown, f"the sizes of {len(unknown)} of {len(found)} shards are not known: {unknown[:5]}").require()
 
 

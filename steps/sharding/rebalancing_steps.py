@@ -31,13 +31,13 @@ from support.sharding.moves import (
     fault_of_move,
     kill_in_move,
     left_behind,
-    let_take_shards,
     loss_of_coordinator,
     make_tables,
     rebalance,
 )
-from support.sharding.shards import first_worker, second_worker, workers_of
+from support.sharding.shards import first_worker, nodes_for_shards, second_worker
 from support.target.citus import known_to, node_name
+from support.target.emptied import let_take_shards, without_shards
 from support.target.members import NO_ANSWER
 from support.target.timing import Span
 from support.timeouts import RECOVERY, REJOIN, STATEMENT
@@ -73,8 +73,9 @@ def step_tables_with_rows(context: Context, count: int, rows: int) -> None:
     """Tables of the scenario's own; the other shards have a few rows each. The large shard is the one to be moved."""
     handover = context.world.handover(MoveHandover)
     own = handover.tables = make_tables(context.world, count)
+    large = own.first_on_a_worker
     for number, namespace in enumerate(own.namespaces):
-        sql.execute(own.cluster.write, own.cluster.profile.sql(_FILL), [namespace, 10 if number else rows])
+        sql.execute(own.cluster.write, own.cluster.profile.sql(_FILL), [namespace, rows if number == large else 10])
     handover.planned = PlannedMove.of_first_shard(own)
 
 
@@ -88,9 +89,8 @@ def step_drained_before(context: Context) -> None:
 @when("one worker group is drained")
 def step_drain(context: Context) -> None:
     """It may take no shards, and those of these tables are moved away; at the end of the scenario it may again."""
-    world, group = context.world, _last_group(context.world)
-    world.cleanup.callback(let_take_shards, world.cluster.administration, group, True)
-    let_take_shards(world.cluster.administration, group, False)
+    world = context.world
+    world.cleanup.enter_context(without_shards(world.cluster, world.run.id, _last_group(world)))
     _rebalance(world, "draining", drain_only=True)
 
 
@@ -194,7 +194,7 @@ def step_balanced(context: Context, count: int) -> None:
     shifted = checks.moved(handover.before, handover.tables.placements)
     world.measure("shards moved", len(shifted), "")
     Finding(bool(shifted), "no shard was moved").require()
-    checks.evenly_spread(handover.tables.placements, count, workers_of(world.cluster)).require()
+    checks.evenly_spread(handover.tables.placements, count, nodes_for_shards(world.cluster)).require()
     handover.tables.require_in_order()
 
 
@@ -259,9 +259,8 @@ def step_interrupt_rebalance(context: Context, how: str) -> None:
 
     At the end of the scenario the group may take shards again.
     """
-    world, group, own = context.world, _last_group(context.world), context.world.handover(MoveHandover).tables
-    world.cleanup.callback(let_take_shards, world.cluster.administration, group, True)
-    let_take_shards(world.cluster.administration, group, False)
+    world, own = context.world, context.world.handover(MoveHandover).tables
+    world.cleanup.enter_context(without_shards(world.cluster, world.run.id, _last_group(world)))
     with rebalance(own.cluster.write, quoted(own.tables[0]), drain_only=True) as job:
         break_off(world, job, how)
     world.evidence.attach("the rebalance, step by step", "\n".join(map(str, job.steps)))

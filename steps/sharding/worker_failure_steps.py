@@ -1,4 +1,7 @@
-"""Faults on worker groups: the others keep serving, clients learn what failed, and nothing is lost or half done."""
+"""Faults on worker groups: the others keep serving, clients learn what failed, and nothing is lost or half done.
+
+"Worker group 1" is the first one; reports call each by Citus' number of the group.
+"""
 
 import time
 from functools import partial
@@ -37,10 +40,10 @@ _COUNT = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
 register_type(Event=EVENT)
 
 
-@given("{clients:d} clients appending to a ledger on worker group {group:d}")
-def step_ledger_on_group(context: Context, clients: int, group: int) -> None:
+@given("{clients:d} clients appending to a ledger on worker group {number:d}")
+def step_ledger_on_group(context: Context, clients: int, number: int) -> None:
     """All entries of that ledger are on that group; the clients write through the write endpoint, without a pause."""
-    world = context.world
+    world, group = context.world, _group(context, number)
     world.handover(WorkerHandover).ledgers[group] = start_ledger(world, group, clients)
 
 
@@ -50,10 +53,10 @@ def step_transfers(context: Context, clients: int) -> None:
     context.world.handover(WorkerHandover).accounts = start_transfers(context.world, clients)
 
 
-@when("the leader of worker group {group:d} is asked to hand over to any replica")
-def step_worker_hands_over(context: Context, group: int) -> None:
+@when("the leader of worker group {number:d} is asked to hand over to any replica")
+def step_worker_hands_over(context: Context, number: int) -> None:
     """By Patroni's REST API; it has answered that this is done."""
-    switchover = Switchover(context.world.cluster.of_group(group))
+    switchover = Switchover(context.world.cluster.worker_group(number))
     context.world.experiment.inject(switchover, switchover.leader)
 
 
@@ -71,13 +74,13 @@ def step_killed_in_turn(context: Context) -> None:
         world.clients.await_acknowledged(50, within=world.timing.recovery)
 
 
-@then("a write to worker group {group:d} is refused within {seconds:g} seconds, with an error that names its node")
-def step_write_is_refused(context: Context, group: int, seconds: float) -> None:
+@then("a write to worker group {number:d} is refused within {seconds:g} seconds, with an error that names its node")
+def step_write_is_refused(context: Context, number: int, seconds: float) -> None:
     """Tried once, in a new session; the client learns which server could not be reached.
 
     Inconclusive when the write is accepted: then the group is not down.
     """
-    world, limit = context.world, context.world.limit(seconds, "refusal")
+    world, limit, group = context.world, context.world.limit(seconds, "refusal"), _group(context, number)
     (node,) = [one.address for one in citus.known_to(world.cluster.write) if one.group == group]
     namespace = world.handover(WorkerHandover).ledger(group).namespace
     state, patience = world.handover(WorkerHandover), max(STATEMENT, 1.2 * limit)
@@ -101,10 +104,10 @@ def step_write_is_refused(context: Context, group: int, seconds: float) -> None:
     judged(world, lambda: Finding.within_limit(took < limit, words)).require()
 
 
-@then("data on worker group {group:d} can be read within {seconds:g} seconds")
-def step_group_is_read(context: Context, group: int, seconds: float) -> None:
+@then("data on worker group {number:d} can be read within {seconds:g} seconds")
+def step_group_is_read(context: Context, number: int, seconds: float) -> None:
     """All entries of its ledger, in a new session through the write endpoint."""
-    world, limit = context.world, context.world.limit(seconds, "read")
+    world, limit, group = context.world, context.world.limit(seconds, "read"), _group(context, number)
     namespace, patience = world.handover(WorkerHandover).ledger(group).namespace, max(STATEMENT, 1.2 * limit)
     found: list[tuple[int, float]] = []
 
@@ -128,21 +131,23 @@ def step_group_is_read(context: Context, group: int, seconds: float) -> None:
     finding.require()
 
 
-@then("the clients of worker group {group:d} are interrupted for less than {seconds:g} seconds")
-def step_group_interruption(context: Context, group: int, seconds: float) -> None:
+@then("the clients of worker group {number:d} are interrupted for less than {seconds:g} seconds")
+def step_group_interruption(context: Context, number: int, seconds: float) -> None:
     """The longest time without an acknowledged write on that group, until no second outage can follow."""
-    world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
+    world, group = context.world, _group(context, number)
+    ledger = world.handover(WorkerHandover).ledger(group)
     require_interruption_under(
         world, world.limit(seconds, "interruption"), ledger.workload, f"clients of worker group {group}"
     )
 
 
-@then("the {event:Event} interrupts the clients of worker group {group:d} for less than {seconds:g} seconds")
-def step_group_interruption_by(context: Context, event: str, group: int, seconds: float) -> None:
+@then("the {event:Event} interrupts the clients of worker group {number:d} for less than {seconds:g} seconds")
+def step_group_interruption_by(context: Context, event: str, number: int, seconds: float) -> None:
     """The longest time without an acknowledged write on that group, until no second outage can follow. `event` is what
     the group itself needs time for.
     """
-    world, ledger = context.world, context.world.handover(WorkerHandover).ledger(group)
+    world, group = context.world, _group(context, number)
+    ledger = world.handover(WorkerHandover).ledger(group)
     require_interruption_under(
         world, world.limit(seconds, event, Span(event)), ledger.workload, f"clients of worker group {group}"
     )
@@ -158,10 +163,11 @@ def step_no_ledger_lost(context: Context) -> None:
         require_ledger_intact(world, ledger.workload, ledger.namespace, f" on worker group {group}")
 
 
-@then("every node knows the new leader of worker group {group:d} within {seconds:g} seconds")
-def step_address_is_known(context: Context, group: int, seconds: float) -> None:
+@then("every node knows the new leader of worker group {number:d} within {seconds:g} seconds")
+def step_address_is_known(context: Context, number: int, seconds: float) -> None:
     """By pg_dist_node, read directly on the leader of each group: the leader's address, and that it is active."""
     world, cluster, limit = context.world, context.world.cluster, context.world.limit(seconds, "address", Span.NODES)
+    group = _group(context, number)
     begun = time.monotonic()
 
     def known() -> None:
@@ -193,6 +199,11 @@ def step_transfers_are_whole(context: Context, seconds: float) -> None:
     finding = all_or_nothing(world.clients.history, accounts, OPENED_WITH)
     world.evidence.attach("transfers", finding.words)
     finding.require()
+
+
+def _group(context: Context, number: int) -> int:
+    """Citus' number of the group that the scenario calls by this number."""
+    return context.world.cluster.worker_group(number).group
 
 
 def _require_settled(cluster: Cluster) -> None:

@@ -9,13 +9,12 @@ import redis
 
 from support.errors import Inconclusive
 from support.target.cluster import Cluster
-from support.target.redis import ERRORS, RedisFacts, facts_of
+from support.target.redis import ERRORS, RedisFacts, facts_of, unreachable
 from support.waiting import describe
 
 _VALUE = 64 * 1024  # bytes of one value
 _CHUNK = 32  # values in one round trip: 2 MB
 _TTL = 60  # seconds; policies that evict only keys with an expiry need something to evict
-_MOST = 512 * 2**20  # bytes; a memory limit above this is not filled
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,8 @@ def memory_pressure(client: redis.Redis, prefix: str) -> Iterator[MemoryPressure
     Raises Inconclusive where there is no limit, or one too high to reach.
     """
     before = facts_of(client)
-    if not 0 < before.memory_limit <= _MOST:
-        raise Inconclusive(f"the memory limit ({before}) cannot be reached by storing {_MOST / 2**20:.0f} MB")
+    if why := unreachable(before):
+        raise Inconclusive(why)
     keys = [f"{prefix}-pressure-{number}" for number in range(before.memory_limit * 3 // 2 // _VALUE)]
     try:
         refusals = _store(client, keys)

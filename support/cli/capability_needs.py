@@ -13,7 +13,7 @@ from support.cli.paths import STEPS
 from support.cli.reach import Place, reached
 from support.target.capabilities import CAPABILITIES
 
-CLUSTER = r"(cluster|group|copies)$|of_group\(.*\)$"
+CLUSTER = r"(cluster|group|copies)$|(of|worker)_group\(.*\)$"
 NEEDS = {
     **dict.fromkeys((Place(one, CLUSTER) for one in ("leader", "followers", "replicas", "view", "patroni")), "patroni"),
     Place("read", CLUSTER): "haproxy",
@@ -22,6 +22,7 @@ NEEDS = {
     Place("facts_of"): "cache_state",
     Place("refusal_of_a_write"): "cache_keys",
     Place("remaining_lifetimes"): "cache_keys",
+    Place("memory_pressure"): "small_cache",
     Place("open_repository"): "cache_keys",
     Place("Full"): "cache_settings",
     Place("cache_host"): "cache_host",
@@ -70,6 +71,7 @@ NEEDS = {
     Place("require_received"): "prompt_replicas",
     Place("require_at_work"): "several_workers",
     Place("workers_of"): "workers",
+    Place("settled", "reference_copies"): "several_copies",
     Place("namespaces_over_workers"): "sharded_entries",
     Place("namespace_on"): "sharded_entries",
     Place("home", "citus"): "sharded_entries",
@@ -80,6 +82,7 @@ IMPLIED = {
     "cache_host": {"redis", "hosts"},
     "cache_keys": {"redis"},
     "cache_state": {"redis"},
+    "small_cache": {"cache_state"},
     "cache_settings": {"redis"},
     "several_workers": {"workers"},
     "sharded_entries": {"citus", "schema"},

@@ -3,13 +3,22 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from support import sql
 from support.cli.console import out
-from support.errors import AcceptError, NotInTime, RequirementMissing, UsageError
+from support.errors import (
+    AcceptError,
+    ConnectFailed,
+    NotInTime,
+    RequirementMissing,
+    TargetUnreachable,
+    UsageError,
+)
 from support.hosts.remote import HostAccess
 from support.hosts.remote.ways import heal_host
 from support.settings import Settings
-from support.target import temporary_redis_settings
-from support.target.discovery import cache, from_settings, user_cluster, web
+from support.target import emptied, temporary_redis_settings
+from support.target.cluster import Cluster
+from support.target.discovery import cache, database, from_settings, user_cluster, web
 from support.target.discovery.database import LOCAL, hosts_given
 from support.target.discovery.user_hosts import declared_access
 from support.target.members import NO_ANSWER, NoAnswer
@@ -24,9 +33,11 @@ Healed = tuple[bool, list[str]]
 
 
 def heal(settings: Settings) -> int:
-    """Undo everything on every host of [hosts] at once, then in Patroni's configuration and Redis' settings; say what.
+    """Undo everything on every host of [hosts] at once, then in Patroni's configuration, in Redis' settings, and in
+    those of Citus' worker groups; say what.
 
-    Returns 1 if anything could not be undone, or looked at. The database need not answer. Raises UsageError if the
+    Returns 1 if anything could not be undone, or looked at. The database need not answer, unless Citus is declared and
+    a superuser's login given: without one nothing is changed there. Raises UsageError if the
     settings name no cluster of the user's.
     """
     if not settings.accept_hosts and not settings.external:
@@ -36,10 +47,14 @@ def heal(settings: Settings) -> int:
     if ways:
         with ThreadPoolExecutor(len(ways)) as each:
             answers = dict(zip(ways, each.map(_healed, ways.values()), strict=True))
+    started = any(told for _, told in answers.values())
+    patience = REJOIN if started else REST
     if settings.enable_patroni is not False:
-        started = any(told for _, told in answers.values())
-        answers |= _configurations_given_back(settings, patience=REJOIN if started else REST)
-    return _show({**answers, **_redis_settings_given_back(settings)})
+        answers |= _configurations_given_back(settings, patience)
+    answers |= _redis_settings_given_back(settings)
+    if settings.enable_citus is not False and settings.accept_admin_user:
+        answers |= _worker_groups_given_back(settings, patience)
+    return _show(answers)
 
 
 def _healed(declared: HostAccess) -> Healed:
@@ -119,6 +134,24 @@ def _redis_settings_given_back(settings: Settings) -> Mapping[str, Healed]:
         return {"Redis": eventually(given_back, within=REST, subject="Redis answers", retry_on=no_answer)}
     except NotInTime as error:
         return {"Redis": (False, [f"its settings were not looked at: {error.observed}"])}
+
+
+def _worker_groups_given_back(settings: Settings, patience: float) -> Mapping[str, Healed]:
+    """Which worker groups take shards again; nothing where there is no note of any, as without Citus.
+
+    A database whose host was started just now, or that fails over, needs some time.
+    """
+
+    def given_back() -> list[str]:
+        return emptied.give_back_all(Cluster(user_cluster.endpoints(settings, database.find(settings))))
+
+    no_answer = (sql.Error, ConnectFailed, TargetUnreachable)
+    try:
+        done = eventually(given_back, within=patience, subject="the database answers", retry_on=no_answer)
+    except NotInTime as error:
+        declared = bool(settings.enable_citus or settings.citus_coordinator or settings.citus_workers)
+        return {"Citus": (not declared, [f"whether every worker group takes shards is not known: {error.observed}"])}
+    return {"Citus": (True, done)} if done else {}
 
 
 def _show(answers: Mapping[str, Healed]) -> int:

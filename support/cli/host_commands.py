@@ -29,7 +29,7 @@ from support.target.topology import Topology
 from support.vocabulary import counted
 from support.waiting import describe
 
-_SITE = r"(cluster|group|copies)$|of_group\(.*\)$"
+_SITE = r"(cluster|group|copies)$|(of|worker)_group\(.*\)$"
 _HOLDS = ("host_of", "proxy_host", "cache_host", "dcs_hosts", "leader_of_dcs")
 HOSTS = {Place("site", _SITE): "hosts", **{Place(name): "hosts" for name in _HOLDS}}
 """What code names that gets hold of hosts."""

@@ -337,6 +337,9 @@ def ruvector_missing(dialect: VectorDialect) -> str:
     return "" if dialect is RUVECTOR else f"the vector extension is {dialect.extension} (--vector ruvector)"
 
 
+OF_WORKERS = ("citus", "workers", "several_workers", "worker_replicas", "nodes", "several_copies")
+
+
 def lacks(
     layout: Layout, kind: str, citus_missing: str, ruvector_missing: str, tls_missing: str = ""
 ) -> dict[str, str]:
@@ -350,7 +353,7 @@ def lacks(
         found |= dict.fromkeys(("tls", "verified_tls", "certificates"), without_tls)
     if not layout.workers:
         why = citus_missing or "the embedded cluster has no worker groups (--workers)"
-        found |= dict.fromkeys(("citus", "workers", "several_workers", "worker_replicas", "nodes"), why)
+        found |= dict.fromkeys(OF_WORKERS, why)
     elif layout.worker_members == 1:
         found["worker_replicas"] = "each worker group of the embedded cluster has a single member (--worker-members)"
     if layout.workers == 1:

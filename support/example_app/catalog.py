@@ -6,6 +6,7 @@ Source: https://www.postgresql.org/docs/16/catalogs.html
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from support import sql
 from support.example_app.profile import quoted
@@ -37,7 +38,7 @@ _INDEXES = """
      WHERE indrelid = ANY (%s::oid[]) AND indpred IS NULL
 """
 _REFERENCES = """
-    SELECT conrelid, confrelid::regclass::text, array_agg(attname::text)
+    SELECT conrelid, confrelid, confrelid::regclass::text, array_agg(attname::text)
       FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY (conkey)
      WHERE conrelid = ANY (%s::oid[]) AND contype = 'f' GROUP BY pg_constraint.oid, conrelid, confrelid
 """
@@ -121,7 +122,7 @@ class TableFacts:
     """The sets of columns that a unique index or constraint covers."""
     indexes: tuple[Index, ...] = ()
     references: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Referenced table -> the columns of the foreign key."""
+    """Referenced table, by the name it was looked at, else by PostgreSQL's -> the columns of the foreign key."""
     refused: tuple[str, ...] = ()
     """The privileges that the login lacks, of SELECT, INSERT, UPDATE and DELETE."""
 
@@ -137,7 +138,8 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
             return look_at(session, tables)
     names = {quoted(table): table for table in tables}
     found = {names[name]: oid for name, oid in sql.rows(where, _TABLES, [list(names)])}
-    oids = [list(found.values())]
+    oids: list[Any] = [list(found.values())]
+    known: dict[int, str] = {oid: table for table, oid in found.items()}
     columns = sql.rows(where, _COLUMNS, [_CONSTANT, *oids])
     unique, indexes = sql.rows(where, _UNIQUE, oids), sql.rows(where, _INDEXES, oids)
     references, refused = sql.rows(where, _REFERENCES, oids), sql.rows(where, _PRIVILEGES, oids)
@@ -150,7 +152,9 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
             },
             unique=frozenset(frozenset(names) for of, names in unique if of == oid),
             indexes=tuple(Index(name, column, *rest) for of, column, name, *rest in indexes if of == oid),
-            references={other: frozenset(names) for of, other, names in references if of == oid},
+            references={
+                known.get(other) or str(name): frozenset(names) for of, other, name, names in references if of == oid
+            },
             refused=tuple(privilege for of, privilege in refused if of == oid),
         )
         for table, oid in found.items()

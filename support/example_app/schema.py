@@ -242,7 +242,7 @@ def copies(
         yield
     finally:
         eventually(
-            lambda: sql.execute(where, f"DROP SCHEMA {schema} CASCADE"),
+            lambda: sql.execute(where, f"DROP SCHEMA IF EXISTS {schema} CASCADE"),
             within=RECOVERY,  # whatever was done to a worker meanwhile
             subject=f"the schema {schema} is dropped",
             retry_on=(sql.Error, ConnectFailed),

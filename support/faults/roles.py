@@ -32,16 +32,16 @@ ROLE = Kind(
 )
 """The roles by which scenarios refer to a member; see `member_by_role`."""
 SYNCHRONOUS = frozenset({"sync_standby", "quorum_standby"})
-_OF_WORKERS = re.compile(r"(?P<role>.+) of worker group (?P<group>\d+)")
+_OF_WORKERS = re.compile(r"(?P<role>.+) of worker group (?P<number>\d+)")
 
 
 def member_by_role(cluster: Cluster, role: str) -> str:
-    """The member that has the role now: a key of `having`, or such as "the leader of worker group 1".
+    """The member that has the role now: a key of `having`, or such as "the leader of worker group 1", the first one.
 
     Raises Inconclusive if no member has it, LookupError if there is no such role or group.
     """
     if of_workers := _OF_WORKERS.fullmatch(role):
-        cluster, role = cluster.of_group(int(of_workers["group"])), of_workers["role"]
+        cluster, role = cluster.worker_group(int(of_workers["number"])), of_workers["role"]
     view = cluster.view()
     known = purposes_of(view.leader.name if view.leader else "", view.members, cluster.topology.delays)
     # First those that do all that a replica can do: a fault of one that serves nobody would show nothing.

@@ -1,9 +1,11 @@
 """From what a scenario recorded to its verdict: figures, known limits, a second opinion, and the history itself."""
 
+from itertools import count
+
 from support import sql
 from support.engine.history import History
 from support.engine.world import World
-from support.errors import ProcessFailed
+from support.errors import Inconclusive, ProcessFailed
 from support.isolation import second_opinion
 from support.isolation.checks import Observed, isolated, limit_of_snapshots
 from support.isolation.handover import IsolationHandover
@@ -21,19 +23,19 @@ def one_place(world: World) -> Items:
 
 
 def over_all_workers(world: World, each: int) -> Items:
-    """Empty items in new namespaces, `each` of them on every worker group that takes shards."""
+    """Empty items in new namespaces, `each` of them on every node that holds a shard of the entries.
+
+    Raises Inconclusive where a single node holds them all.
+    """
     table = world.profile.entries.table
     handover = world.handover(IsolationHandover)
     with sql.session(world.cluster.write) as session:
-        groups = [node.group for node in citus.known_to(session) if node.takes_shards]
-        found: dict[str, int] = {}
-        number = 0
-        while any(list(found.values()).count(group) < each for group in groups):
-            name = f"{world.namespace}-{number}"
-            group = citus.home(session, table, name)
-            if list(found.values()).count(group) < each:
-                found[world.another_namespace(str(number))] = group
-            number += 1
+        groups = citus.holders(session, table)
+        if len(groups) < 2:
+            held = f"only {citus.node_name(groups[0])}" if groups else "no node"
+            raise Inconclusive(f"{held} holds shards of {table}: rebalance first")
+        names = citus.chosen(session, table, f"{world.namespace}-", map(str, count()), dict.fromkeys(groups, each))
+    found = {world.another_namespace(name): group for name, group in names.items()}
     items = Items(world.profile, list(found))
     items.create(world.cluster.write)
     handover.homes = items.homes(found)

@@ -1,6 +1,6 @@
 """The certificates in use: who presents which, and which are in the files of the servers and of the application."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,15 +20,34 @@ Certificates = Mapping[str, Certificate | NoAnswer]
 
 
 def in_use(cluster: Cluster) -> Certificates:
-    """Every certificate on which clients of the cluster rely: those of all servers, and the application's own."""
+    """Every certificate on which clients of the cluster rely: those of all servers, and the application's own.
+
+    Of several authorities that the application trusts, those on which the servers' certificates depend.
+    """
     servers = {**_of_postgres(cluster), **_of_others(cluster)}
     found: dict[str, Certificate | NoAnswer] = dict(ask_in_parallel(servers, lambda name: servers[name]()))
     for option, whose in (("sslrootcert", "the authority that the application trusts"), ("sslcert", "the application")):
         file = cluster.topology.options.get(option, "")
         if file and Path(file).is_file():
             own = in_pem(Path(file).read_bytes())
+            if option == "sslrootcert":
+                own = relied_on(own, list(known(found).values()))
             found |= {f"{whose} ({one.subject})" if len(own) > 1 else whose: one for one in own}
     return found
+
+
+def relied_on(trusted: Sequence[Certificate], presented: Collection[Certificate]) -> tuple[Certificate, ...]:
+    """The trusted authorities on which what is presented depends: those that issued it, and those above them.
+
+    A file may contain many more, and one that nobody uses any more may end. Where none is known to have issued
+    anything (there may be others in between), the one that is valid for longest.
+    """
+    issuers, chosen = {one.issuer for one in presented}, list[Certificate]()
+    latest = {one.subject: one for one in sorted(trusted, key=lambda one: one.expires)}  # others have been renewed
+    while new := [one for one in latest.values() if one.subject in issuers and one not in chosen]:
+        chosen += new
+        issuers |= {one.issuer for one in new}
+    return tuple(one for one in trusted if one in chosen) or (max(trusted, key=lambda one: one.expires),)
 
 
 def of_members(cluster: Cluster) -> Certificates:

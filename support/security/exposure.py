@@ -19,7 +19,7 @@ from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.login import log_in
 from support.target.redis import client_of, primary_of
-from support.target.topology import Login, Topology
+from support.target.topology import Login, RedisAddress, Topology
 
 Places = Iterator[tuple[str, bytes]]
 """Names of places, and the content of each."""
@@ -151,11 +151,11 @@ def failing_logins(cluster: Cluster, decoy: str) -> Mapping[str, Callable[[], ob
     write, topology = cluster.write, cluster.topology
     database, role, host = DECOYS
     failing: dict[str, Callable[[], object]] = {
-        database: lambda: sql.connect(replace(write, database=decoy)),
-        role: lambda: sql.connect(replace(write, user=decoy)),
-        "a login where nobody listens": lambda: sql.connect(replace(write, port=_UNUSED_PORT)),
-        host: lambda: sql.connect(replace(write, host=f"{decoy}.invalid")),
-        "a login with an unknown option": lambda: sql.connect(replace(write, options={"sslmode": decoy})),
+        database: lambda: _log_in(replace(write, database=decoy)),
+        role: lambda: _log_in(replace(write, user=decoy)),
+        "a login where nobody listens": lambda: _log_in(write.at(write.name, write.host, _UNUSED_PORT)),
+        host: lambda: _log_in(write.at(write.name, f"{decoy}.invalid", write.port)),
+        "a login with an unknown option": lambda: _log_in(replace(write, options={**write.options, "sslmode": decoy})),
         "an invalid statement": lambda: sql.execute(write, decoy),
     }
     page, cache = topology.statistics, topology.redis
@@ -165,10 +165,25 @@ def failing_logins(cluster: Cluster, decoy: str) -> Mapping[str, Callable[[], ob
     if cache:
         elsewhere = replace(cache.address, port=_UNUSED_PORT)
         nobody = replace(cache, address=elsewhere, mode="standalone", further=())
-        failing["a cache where nobody listens"] = lambda: client_of(nobody).ping()
+        failing["a cache where nobody listens"] = lambda: _ping(nobody)
     if cache and (password := cache.password):
-        failing["a cache that refuses a login"] = lambda: client_of(primary_of(cache)).auth(password, decoy)
+        failing["a cache that refuses a login"] = lambda: _log_in_to_cache(cache, decoy, password)
     return failing
+
+
+def _log_in(endpoint: sql.Endpoint) -> None:
+    with sql.session(endpoint):
+        pass
+
+
+def _ping(cache: RedisAddress) -> None:
+    with client_of(cache) as client:
+        client.ping()
+
+
+def _log_in_to_cache(cache: RedisAddress, user: str, password: str) -> None:
+    with client_of(primary_of(cache)) as client:
+        client.auth(password, user)
 
 
 def _logins(topology: Topology) -> dict[str, Login]:

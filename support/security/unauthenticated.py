@@ -1,6 +1,7 @@
 """Requests to Patroni and commands to Redis from a client that has no right login for them.
 
-None of them would change anything if it were accepted: each is incomplete, or concerns something that does not exist.
+None of them would change anything if it were accepted, but that Patroni reads its configuration file again: each is
+incomplete, or concerns something that does not exist. A switchover is cancelled only where none is scheduled.
 Sources: https://patroni.readthedocs.io/en/latest/rest_api.html, https://redis.io/docs/latest/commands/
 """
 
@@ -15,18 +16,20 @@ import requests
 from support.errors import Inconclusive
 from support.target import http
 from support.target.cluster import Cluster
-from support.target.members import ask_in_parallel
-from support.target.redis import ERRORS, FORBIDDEN, client_of, primary_of, require_answer
+from support.target.members import NoAnswer, ask_in_parallel
+from support.target.redis import ERRORS, FORBIDDEN, client_of, require_answer, sentinels_of, servers_of
 from support.target.topology import Login, RedisAddress
 from support.timeouts import REST
+from support.waiting import NotYet
 
+_CANCEL = "cancel a switchover"
 REQUESTS: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
     "change the configuration": ("PATCH", "/config", {}),
     "start a switchover": ("POST", "/switchover", {}),
     "start a failover": ("POST", "/failover", {}),
     "restart PostgreSQL": ("POST", "/restart", {"role": "nobody's"}),
     "reload its configuration": ("POST", "/reload", {}),
-    "cancel a switchover": ("DELETE", "/switchover", {}),
+    _CANCEL: ("DELETE", "/switchover", {}),
 }
 """What the request is to do -> method, path and body."""
 
@@ -60,10 +63,39 @@ def patroni_requests(cluster: Cluster, wrong: str, wanted: Iterable[str]) -> dic
 
 
 def redis_commands(cluster: Cluster, wrong: str, wanted: Iterable[str], key: str) -> dict[str, str]:
-    """Each command -> "NOAUTH" when it was refused as unauthenticated, "" when it was accepted, or no answer."""
-    login = LOGINS[wrong](DEFAULT_USER)
-    answers = ask_in_parallel(wanted, lambda command: _command(cluster, command, login, key))
+    """Each command to each server, as each user -> "NOAUTH" when it was refused as unauthenticated, "" when it was
+    accepted, or no answer.
+
+    A password is tried as Redis' default user and as the application's: an ACL may ask one for a password, and not the
+    other. Sentinels are servers like the others where they have a login.
+    """
+    try:
+        servers = _servers(_redis(cluster))
+    except ERRORS as error:
+        return {command: str(NoAnswer.because(error)) for command in wanted}
+    tried = {
+        f"{name} {how}: {command}": (replace(server, user=user, password=password), command)
+        for name, server in servers.items()
+        for how, user, password in _wrong_logins(server, wrong)
+        for command in wanted
+    }
+    answers = ask_in_parallel(tried, lambda name: _command(*tried[name], key))
     return {name: str(answer) for name, answer in answers.items()}
+
+
+def _wrong_logins(server: RedisAddress, wrong: str) -> list[tuple[str, str | None, str | None]]:
+    """In words, user and password."""
+    logins = {LOGINS[wrong](user) for user in (DEFAULT_USER, server.user or DEFAULT_USER)}
+    named = {login.user: login.password for login in logins if login}
+    return [(f"as {user}", user, named[user]) for user in sorted(named)] or [("without a login", None, None)]
+
+
+def _servers(server: RedisAddress) -> dict[str, RedisAddress]:
+    """What messages call it -> each server, Sentinels with a login included."""
+    sentinels = sentinels_of(server) if server.sentinel_login else ()
+    return {f"Redis at {one.address}": one for one in servers_of(server)} | {
+        f"the Sentinel at {one.address}": one for one in sentinels
+    }
 
 
 def require_patroni_accepts_login(cluster: Cluster) -> None:
@@ -78,19 +110,21 @@ def require_patroni_accepts_login(cluster: Cluster) -> None:
 
 
 def require_redis_accepts_login(cluster: Cluster) -> None:
-    """Raises Inconclusive unless Redis accepts a command with the right login."""
+    """Raises Inconclusive unless each server of Redis accepts a command with the right login."""
+    asked = "Redis"
     try:
-        with client_of(_named_login(cluster)) as client:
-            require_answer(client)
+        for name, server in _servers(_redis(cluster)).items():
+            asked = name
+            # By its name: a Redis that asks for no password refuses one that comes without a name.
+            with client_of(replace(server, user=server.user or DEFAULT_USER)) as client:
+                require_answer(client)
     except ERRORS as error:
-        raise Inconclusive(f"Redis does not accept the right login: {error}") from None
+        raise Inconclusive(f"{asked} does not accept the right login: {error}") from None
 
 
-def _named_login(cluster: Cluster) -> RedisAddress:
-    """Redis with an explicit user name: a Redis that asks for no password refuses one that comes without a name."""
+def _redis(cluster: Cluster) -> RedisAddress:
     assert cluster.topology.redis is not None, "scenarios say by a tag that they need it"
-    server = primary_of(cluster.topology.redis)
-    return replace(server, user=server.user or DEFAULT_USER)
+    return cluster.topology.redis
 
 
 def _patroni_login(cluster: Cluster) -> Login:
@@ -101,6 +135,8 @@ def _patroni_login(cluster: Cluster) -> Login:
 def _request(cluster: Cluster, member: str, request: str, login: Login | None) -> str:
     method, path, body = REQUESTS[request]
     patroni = cluster.patroni(member)
+    if request == _CANCEL and patroni.cluster().switchover_scheduled:
+        raise NotYet("not tried, as it would cancel the switchover that is scheduled")
     answer = http.send(
         method,
         f"{patroni.url}{path}",
@@ -112,13 +148,25 @@ def _request(cluster: Cluster, member: str, request: str, login: Login | None) -
     return str(answer.status_code) if answer.status_code in _WANTS_LOGIN else ""
 
 
-def _command(cluster: Cluster, command: str, login: Login | None, key: str) -> str:
-    user, password = (login.user, login.password) if login else (None, None)
+_LET_IN = (
+    *(redis.ReadOnlyError, redis.exceptions.MovedError, redis.exceptions.AskError, redis.exceptions.ClusterDownError),
+    *(redis.exceptions.MasterDownError, redis.exceptions.OutOfMemoryError),
+)
+"""Errors with which a server answers only to a client that it has let in: a replica, or a node with other keys."""
+_UNKNOWN = "unknown command"
+"""The same of Sentinels, which know few of the commands."""
+
+
+def _command(server: RedisAddress, command: str, key: str) -> str:
     try:
-        with client_of(replace(_named_login(cluster), user=user, password=password)) as client:
+        with client_of(server) as client:
             client.execute_command(*(key if word == "$key" else word for word in COMMANDS[command]))
     except (redis.AuthenticationError, FORBIDDEN):
         return "NOAUTH"
+    except _LET_IN:
+        return ""
     except ERRORS as error:
+        if isinstance(error, redis.ResponseError) and str(error).lower().startswith(_UNKNOWN):
+            return ""
         raise OSError(str(error)) from None
     return ""

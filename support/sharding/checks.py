@@ -4,6 +4,7 @@ Answers are correct, and plans move no rows; transfers and two-phase commits are
 a deadlock has one victim. Where shards and rows are is judged in `placement_checks`.
 """
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def each_shard_by_index(
 ) -> Finding:
     """Every shard was read by its own part of one of the `meant` indexes; `used` is shard -> indexes.
 
-    A shard's index has the name of the table's index, followed by the number of the shard. Unknown without a shard.
+    A shard's index is known by the name of the table's index and the number of the shard. Unknown without a shard.
     """
     if not shards:
         return Finding.unknown("the table has no shard")
@@ -82,7 +83,7 @@ def each_shard_by_index(
         return Finding.false("there is no valid HNSW index for this metric")
     if unread := sorted(shards - used.keys()):
         return Finding.false(f"{len(unread)} of {len(shards)} shards are not read: {listed(unread)}")
-    astray = sorted(shard for shard in shards if not set(used[shard]) & _own(shard, meant))
+    astray = sorted(shard for shard in shards if not any(_is_part(one, shard, meant) for one in used[shard]))
     if not astray:
         return Finding.true(f"{len(shards)} shards by {' or '.join(sorted(meant))}")
     instead = ", ".join(sorted(used[astray[0]])) or "no index"
@@ -105,9 +106,20 @@ def each_search_by_index(
     return Finding.true(f"{len(plans)} searches, each of {found.words}")
 
 
-def _own(shard: str, indexes: Collection[str]) -> set[str]:
+_LONGEST_NAME = 63  # bytes of an identifier, in a PostgreSQL that was built as usual
+
+
+def _is_part(name: str, shard: str, indexes: Collection[str]) -> bool:
+    """Whether an index of a shard is its part of one of the table's. Where the number of the shard makes the name too
+    long, Citus keeps the beginning, and puts a hash of the whole name between the two."""
     number = shard.rpartition("_")[2]
-    return {f"{index}_{number}" for index in indexes}
+    shortened = re.fullmatch(f"(?P<beginning>.+)_[0-9a-f]{{8}}_{number}", name)
+    return any(
+        index.startswith(shortened["beginning"])
+        if shortened and len(f"{index}_{number}".encode()) > _LONGEST_NAME
+        else name == f"{index}_{number}"
+        for index in indexes
+    )
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ from support.hosts.interface import SiteHost
 from support.sharding import placement_checks as checks
 from support.sharding import shards
 from support.sharding.placement_checks import Placement, of_hash
-from support.sharding.shards import workers_of
-from support.target.citus import known_to, node_leaders, node_name
+from support.sharding.shards import nodes_for_shards, workers_of
+from support.target.citus import COORDINATOR, known_to, node_leaders, node_name
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.timeouts import REJOIN, STATEMENT
@@ -45,10 +45,6 @@ _MOVE = """
 _REBALANCE = """
     SELECT rebalance_table_shards(%s, rebalance_strategy => 'by_shard_count', shard_transfer_mode => 'force_logical',
                                   drain_only => %s)
-"""
-_TAKE_SHARDS = """
-    SELECT citus_set_node_property(nodename, nodeport, 'shouldhaveshards', %s)
-      FROM pg_dist_node WHERE groupid = %s AND noderole = 'primary'
 """
 _LEFT = """
     SELECT 'subscription ' || subname FROM pg_subscription WHERE subname LIKE 'citus_shard_%'
@@ -166,11 +162,6 @@ def rebalance(where: sql.Endpoint, table: str, *, drain_only: bool = False) -> S
     return ShardJob(where, _REBALANCE, [table, drain_only])
 
 
-def let_take_shards(where: sql.Endpoint, group: int, takes: bool) -> None:
-    """Set whether a worker group takes shards; needs a superuser."""
-    sql.rows(where, _TAKE_SHARDS, [takes, group])
-
-
 def left_behind(cluster: Cluster) -> Mapping[str, list[str]]:
     """Node -> the leftovers of shard moves on it, which nobody needs any more; nodes without any are left out."""
     found = {node: [what for (what,) in sql.rows(where, _LEFT)] for node, where in node_leaders(cluster).items()}
@@ -192,6 +183,12 @@ class OwnTables:
     def placements(self) -> list[Placement]:
         """Where their shards are now."""
         return shards.placements(self.cluster.write, self.tables)
+
+    @property
+    def first_on_a_worker(self) -> int:
+        """Which of the namespaces is the first whose shard a worker group holds; a coordinator may hold some, too."""
+        entries = sorted((one for one in self.placements if one.table == self.tables[0]), key=lambda one: one.shard)
+        return next(number for number, one in enumerate(entries) if one.node != COORDINATOR)
 
     @property
     def rows(self) -> list[sql.Row]:
@@ -225,9 +222,8 @@ _COUNT = "SELECT {entries.namespace}, count(*), count(DISTINCT {entries.key}) FR
 
 
 def make_tables(world: World, count: int) -> OwnTables:
-    """Two co-located tables of `count` shards each, spread over at least two worker groups."""
-    workers = workers_of(world.cluster)
-    if len(workers) < 2:
+    """Two co-located tables of `count` shards each, spread over all nodes that take shards."""
+    if len(workers_of(world.cluster)) < 2:
         raise NotAvailable("there is one worker group: shards cannot be moved anywhere")
     parts = [part for part in (world.profile.entries, world.profile.related) if part]
     copies = shards.own_copies(world, parts, count)
@@ -235,7 +231,7 @@ def make_tables(world: World, count: int) -> OwnTables:
     known = shards.placements(copies.write, tables)
     hashed = shards.hashes(copies.write, [f"namespace {number}" for number in range(50 * count)])
     at = {place.shard: value for value, code in hashed.items() for place in of_hash(known, tables[0], code)}
-    checks.evenly_spread(known, count, workers).require()
+    checks.evenly_spread(known, count, nodes_for_shards(world.cluster)).require()
     return OwnTables(copies, tables, [at[shard] for shard in sorted(at)])
 
 
@@ -252,12 +248,11 @@ class PlannedMove:
 
     @classmethod
     def of_first_shard(cls, own: OwnTables) -> "PlannedMove":
-        """The first shard, from where it is to the first other worker group."""
-        known = own.placements
-        shard = min(one.shard for one in known)
-        groups = {node_name(node.group): node.group for node in known_to(own.cluster.write) if node.group}
+        """The first shard that a worker group holds, from there to the first other worker group."""
+        known, groups = own.placements, {node_name(node.group): node.group for node in known_to(own.cluster.write)}
+        shard = sorted({one.shard for one in known if one.table == own.tables[0]})[own.first_on_a_worker]
         source = next(groups[one.node] for one in known if one.shard == shard)
-        target = next(group for group in groups.values() if group != source)
+        target = next(group for group in groups.values() if group not in (0, source))
         return cls(shard, source, target, known, own.rows)
 
     def start(self, where: sql.Endpoint) -> ShardJob:

@@ -30,11 +30,13 @@ class Placement:
     colocation: int = 0
     """Citus' co-location group: shards of its tables with the same range of hashes belong on the same node."""
     active: bool = True
+    called: str = ""
+    """The name of the shard, where it is not the table's and the shard's number: Citus shortens long names."""
 
     @property
     def name(self) -> str:
         """The name of the shard, which is a table of its node."""
-        return f"{relation(self.table)}_{self.shard}"
+        return self.called or f"{relation(self.table)}_{self.shard}"
 
     def __str__(self) -> str:
         return f"{self.name} on {self.node}"

@@ -4,6 +4,7 @@ Source: https://docs.citusdata.com/en/v13.0/performance/performance_tuning.html 
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from support import sql
 from support.engine.world import World
 from support.sharding.shards import workers_of
 from support.target.citus import known_to, node_name
+from support.target.topology import Address
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Task:
     """What one node is asked, about one shard of each table."""
 
     node: str
-    """Its address."""
+    """Its address, as messages write it."""
     tables: frozenset[str]
     """The shards that are read, by their names on the node."""
     indexes: frozenset[str]
@@ -56,11 +58,17 @@ def parsed(tree: Any) -> TaskPlan:
     return TaskPlan(int(job["Task Count"]), tuple(map(_task, job.get("Tasks", ()))), tuple(moves))
 
 
+_NODE = re.compile(r"host=(?P<host>\S+) port=(?P<port>\d+) ")
+"""How a plan names a node; the name of the database, which is not quoted, comes last."""
+
+
 def _task(task: Any) -> Task:
-    address = dict(part.split("=", 1) for part in task["Node"].split())
+    node = _NODE.match(task["Node"])
+    if node is None:
+        raise LookupError(f"the plan names a node in an unknown way: {task['Node']}")
     remote = task["Remote Plan"]
     return Task(
-        f"{address['host']}:{address['port']}",
+        str(Address(node["host"], int(node["port"]))),
         frozenset(map(str, _all(remote, "Relation Name"))),
         frozenset(map(str, _all(remote, "Index Name"))),
     )

@@ -76,7 +76,7 @@ def reference_key(namespace: str, name: str) -> str:
 _NUMBER = "({entries.metadata}->>'number')::bigint"
 TOTALS_BY_TOPIC = f"""
     SELECT {{entries.metadata}}->>'topic', count(*), count(DISTINCT {{entries.namespace}}), sum({_NUMBER}),
-           min({{entries.key}}), max({{entries.value}}), round(avg({_NUMBER}), 4)
+           min({{entries.key}}::text COLLATE "C"), max({{entries.value}}::text COLLATE "C"), round(avg({_NUMBER}), 4)
       FROM {{entries}} WHERE starts_with({{entries.namespace}}, %s) GROUP BY 1
 """
 SUMS_BY_TOPIC = f"""

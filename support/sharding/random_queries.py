@@ -33,6 +33,7 @@ class Source:
 
 _PATTERN = "e.{entries.metadata}->>'pattern'"
 _NUMBER = "(e.{entries.metadata}->>'number')::bigint"
+_PATTERN_NUMBER = "p.{related.number}::bigint"  # the application's column may be of any type of numbers
 _ON_PATTERN = "p.{related.namespace} = e.{entries.namespace} AND p.{related.name} = " + _PATTERN
 ENTRIES = Source(
     "{entries} e",
@@ -44,7 +45,7 @@ PATTERNS = Source(
     "{related} p",
     "p.{related.namespace}",
     ("p.{related.namespace}", "p.{related.name}"),
-    ("p.{related.number}", "length(p.{related.name})"),
+    (_PATTERN_NUMBER, "length(p.{related.name})"),
 )
 NODES = Source(
     "{nodes} n",
@@ -56,13 +57,13 @@ ENTRIES_OF_PATTERNS = Source(
     "{entries} e JOIN {related} p ON " + _ON_PATTERN,
     "e.{entries.namespace}",
     ("e.{entries.namespace}", "e.{entries.value}", "p.{related.name}"),
-    (_NUMBER, "p.{related.number}"),
+    (_NUMBER, _PATTERN_NUMBER),
 )
 PATTERNS_WITH_OR_WITHOUT = Source(
     "{related} p LEFT JOIN {entries} e ON " + _ON_PATTERN,
     "p.{related.namespace}",
     ("p.{related.namespace}", "p.{related.name}", "e.{entries.value}"),
-    ("p.{related.number}", _NUMBER),
+    (_PATTERN_NUMBER, _NUMBER),
 )
 EDGES = Source(
     "{edges} g JOIN {nodes} n ON n.{nodes.namespace} = g.{edges.namespace} AND n.{nodes.name} = g.{edges.source}",
@@ -74,7 +75,7 @@ ENTRIES_AND_REFERENCES = Source(
     "{entries} e JOIN {reference} h ON h.{reference.key} = " + _PATTERN,
     "e.{entries.namespace}",
     ("e.{entries.namespace}", "e.{entries.value}", "h.{reference.key}"),
-    (_NUMBER, "h.{reference.number}"),
+    (_NUMBER, "h.{reference.number}::bigint"),
 )
 SOURCES = (ENTRIES, PATTERNS, NODES, ENTRIES_OF_PATTERNS, PATTERNS_WITH_OR_WITHOUT, EDGES, ENTRIES_AND_REFERENCES)
 
@@ -120,8 +121,9 @@ class RandomQueries:
         return Query(f"SELECT {self._aggregates(source)} {self._from(source)}")
 
     def _topmost(self, source: Source) -> Query:
-        columns = [*self._some(source.words, 2), *self._some(source.numbers, 1)]
-        order = ", ".join(f"{one} {self._chance.choice(('ASC', 'DESC'))} NULLS LAST" for one in columns)
+        words, numbers = self._some(source.words, 2), self._some(source.numbers, 1)
+        columns, by = [*words, *numbers], [*map(_sorted_alike, words), *numbers]
+        order = ", ".join(f"{one} {self._chance.choice(('ASC', 'DESC'))} NULLS LAST" for one in by)
         limit, offset = self._chance.randrange(1, 20), self._chance.choice((0, 0, 3))
         text = f"SELECT {', '.join(columns)} {self._from(source)} ORDER BY {order} LIMIT {limit} OFFSET {offset}"
         return Query(text, ordered=True)
@@ -145,7 +147,7 @@ class RandomQueries:
         word = self._chance.choice(source.words[1:])
         return Query(
             f"SELECT {source.namespace}, {word}, "
-            f"{place} OVER (PARTITION BY {source.namespace} ORDER BY {word}) {self._from(source)}"
+            f"{place} OVER (PARTITION BY {source.namespace} ORDER BY {_sorted_alike(word)}) {self._from(source)}"
         )
 
     # Parts of queries
@@ -168,7 +170,7 @@ class RandomQueries:
                 f" AND {number} {self._chance.choice(('<', '>=', '<>'))} {self._chance.randrange(30)}",
                 f" AND {word} LIKE '%{self._chance.randrange(10)}'",
                 f" AND {word} IS {self._chance.choice(('NULL', 'NOT NULL'))}",
-                f" AND ({number} BETWEEN 3 AND 20 OR {word} > 'n')",
+                f" AND ({number} BETWEEN 3 AND 20 OR {_sorted_alike(word)} > 'n')",
             )
         )
 
@@ -182,7 +184,7 @@ class RandomQueries:
             f"count(DISTINCT {word})",
             f"sum({number})",
             f"avg({number})",
-            f"min({word})",
+            f"min({_sorted_alike(word)})",
             f"max({number})",
             f"count(*) FILTER (WHERE {number} > 5)",
         )
@@ -190,6 +192,11 @@ class RandomQueries:
 
     def _some(self, things: Sequence[str], most: int) -> list[str]:
         return self._chance.sample(things, self._chance.randrange(1, min(most, len(things)) + 1))
+
+
+def _sorted_alike(word: str) -> str:
+    """A word as it is sorted in any table: the application's columns may have a collation, or a type, of their own."""
+    return f'({word})::text COLLATE "C"'
 
 
 def _literal(text: str) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count as numbers
+from typing import Any
 
 from support import sql
 from support.engine.world import World
@@ -30,12 +31,15 @@ _TABLES = """
            CASE WHEN partkey IS NOT NULL THEN column_to_column_name(logicalrelid, partkey) END
       FROM unnest(%s, %s) AS named (t, quoted) LEFT JOIN pg_dist_partition ON logicalrelid = to_regclass(quoted)
 """
-_PLACEMENTS = """
+# The name of a shard without its schema. Citus shortens it where the table's name is long, and adds a hash.
+_NAME = "parse_ident(shard_name(logicalrelid, shardid)) AS name (parts)"
+_PLACEMENTS = f"""
     SELECT t, shardid, groupid, coalesce(shardminvalue::bigint, 0), coalesce(shardmaxvalue::bigint, 0), colocationid,
-           shardstate = 1
+           shardstate = 1, parts[cardinality(parts)]
       FROM unnest(%s, %s) AS named (t, quoted)
       JOIN pg_dist_partition part ON part.logicalrelid = to_regclass(quoted)
       JOIN pg_dist_shard USING (logicalrelid)
+      CROSS JOIN {_NAME}
       LEFT JOIN pg_dist_placement USING (shardid)
      ORDER BY t, shardid, groupid
 """
@@ -46,16 +50,27 @@ _SIZES = """
      GROUP BY shardid
 """
 _HASHES = "SELECT value, hashtext(value) FROM unnest(%s) value"
-_RESOLVED = """
-    SELECT nspname, relname
-      FROM unnest(%s) quoted
-      JOIN pg_class ON pg_class.oid = to_regclass(quoted) JOIN pg_namespace ON pg_namespace.oid = relnamespace
+_RESOLVED = f"""
+    SELECT DISTINCT nspname, regexp_replace(parts[cardinality(parts)], '_[0-9]+$', '')
+      FROM pg_dist_shard CROSS JOIN {_NAME}
+      JOIN pg_class ON pg_class.oid = logicalrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
+     WHERE logicalrelid = ANY (SELECT to_regclass(quoted) FROM unnest(%s) quoted)
 """
+_NUMBERS = """
+    SELECT least(min(shardid), min(seqmin)),
+           greatest(max(shardid),
+                    CASE WHEN has_sequence_privilege('pg_dist_shardid_seq', 'SELECT, USAGE')
+                         THEN pg_sequence_last_value('pg_dist_shardid_seq') END)
+      FROM pg_dist_shard RIGHT JOIN pg_sequence ON true WHERE seqrelid = 'pg_dist_shardid_seq'::regclass
+"""
+# A shard is found by its name, also where Citus has forgotten it. A table of the application may have such a name as
+# well: one that Citus shards is no shard, and a number that no shard has had yet is none.
 _SHARDS_HERE = """
     SELECT relname, format('%%I.%%I', nspname, relname)
       FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
      WHERE (nspname, regexp_replace(relname, '_[0-9]+$', '')) IN (SELECT * FROM unnest(%s, %s))
-       AND relname ~ '_[0-9]+$' AND relkind = 'r'
+       AND substring(relname FROM '_([0-9]+)$')::numeric BETWEEN %s AND %s AND relkind IN ('r', 'p')
+       AND NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = pg_class.oid)
      ORDER BY 1
 """
 
@@ -93,12 +108,15 @@ def meant_to_be_distributed(cluster: Cluster) -> tuple[str, ...]:
 
 def placements(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> list[Placement]:
     """Every placement of the tables' shards; a shard without a placement is on "no node"."""
+    rows = sql.rows(where, _PLACEMENTS, _named(tables))
     return [
-        Placement(
-            table, shard, NOWHERE if group is None else node_name(group), lowest, highest, colocation, bool(active)
-        )
-        for table, shard, group, lowest, highest, colocation, active in sql.rows(where, _PLACEMENTS, _named(tables))
+        Placement(table, shard, _holder(group), lowest, highest, colocation, bool(active), name)
+        for table, shard, group, lowest, highest, colocation, active, name in rows
     ]
+
+
+def _holder(group: int | None) -> str:
+    return NOWHERE if group is None else node_name(group)
 
 
 def sizes(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[int, int | None]:
@@ -151,13 +169,16 @@ def rows_by_shard(cluster: Cluster, namespaces: Sequence[str]) -> dict[str, list
     return found
 
 
-def _resolved(cluster: Cluster, tables: Sequence[str]) -> list[list[str]]:
-    """The schemas and the names of the tables, as the coordinator resolves them."""
-    found = sql.rows(cluster.write, _RESOLVED, [[quoted(table) for table in tables]])
-    return [[schema for schema, _ in found], [name for _, name in found]]
+def _resolved(cluster: Cluster, tables: Sequence[str]) -> list[Any]:
+    """The schemas of the tables, what the names of their shards begin with, and the first and the last number that a
+    shard can have, as the coordinator knows them."""
+    with sql.session(cluster.write) as session:
+        found = sql.rows(session, _RESOLVED, [[quoted(table) for table in tables]])
+        ((first, last),) = sql.rows(session, _NUMBERS)
+    return [[schema for schema, _ in found], [name for _, name in found], first, last]
 
 
-def _shards_here(session: sql.Session, resolved: list[list[str]]) -> list[sql.Row]:
+def _shards_here(session: sql.Session, resolved: list[Any]) -> list[sql.Row]:
     """The shards of those tables among the node's own tables: the name, and the qualified SQL identifier."""
     with sql.settings(session, citus__override_table_visibility="off"):
         return sql.rows(session, _SHARDS_HERE, resolved)
@@ -165,7 +186,7 @@ def _shards_here(session: sql.Session, resolved: list[list[str]]) -> list[sql.Ro
 
 def _rows(
     where: sql.Endpoint,
-    resolved: list[list[str]],
+    resolved: list[Any],
     part: Entries | Reference,
     columns: Sequence[str],
     namespaces: Sequence[str],
@@ -208,18 +229,24 @@ def namespaces_over_workers(world: World, count: int) -> list[str]:
 
 
 def namespace_on(world: World, group: int) -> str:
-    """A new namespace of the scenario whose rows are on that worker group. Raises LookupError without such a group."""
-    world.cluster.of_group(group)
+    """A new namespace of the scenario whose rows are on that worker group.
+
+    Raises Inconclusive where the group holds no shard of the entries.
+    """
+    names = (f"on-{group}-{number}" for number in numbers())
+    new = (name for name in names if f"{world.namespace}-{name}" not in world.namespaces)
     with sql.session(world.cluster.write) as session:
-        names = (f"on-{group}-{number}" for number in numbers())
-        return world.another_namespace(
-            next(
-                one
-                for one in names
-                if f"{world.namespace}-{one}" not in world.namespaces
-                and citus.home(session, world.profile.entries.table, f"{world.namespace}-{one}") == group
-            )
-        )
+        (name,) = citus.chosen(session, world.profile.entries.table, f"{world.namespace}-", new, {group: 1})
+    return world.another_namespace(name)
+
+
+def nodes_for_shards(cluster: Cluster) -> list[str]:
+    """The nodes over which shards should be spread: those that take shards, and every worker group.
+
+    Raises NotAvailable where there is no worker group: then nothing can be spread.
+    """
+    workers, taking = workers_of(cluster), [node.group for node in citus.known_to(cluster.write) if node.takes_shards]
+    return list(dict.fromkeys([*map(node_name, sorted(taking)), *workers]))
 
 
 def workers_of(cluster: Cluster) -> list[str]:

@@ -28,11 +28,13 @@ from support.target.synchronous import standbys_waited_for
 from support.timeouts import VISIBLE
 from support.waiting import NotYet, eventually
 
-# Citus' sessions on the workers carry the number of the session that they work for.
+# Citus' sessions on the workers carry the number of the session that they work for. Whether a transaction is open there
+# is told by its lock: the state of a session is not known where track_activities is off.
 _NUMBER = "SELECT citus_backend_gpid()"
 _WORKS_FOR = """
-    SELECT count(*) FROM pg_stat_activity
-     WHERE state = 'idle in transaction' AND application_name LIKE 'citus_internal gpid=' || %s
+    SELECT count(DISTINCT pid)
+      FROM pg_stat_activity JOIN pg_locks USING (pid)
+     WHERE application_name LIKE 'citus_internal gpid=' || %s AND locktype = 'virtualxid' AND mode = 'ExclusiveLock'
 """
 
 

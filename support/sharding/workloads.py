@@ -16,6 +16,7 @@ from support.example_app.entries import INSERT_ENTRY
 from support.example_app.profile import Profile
 from support.sharding.checks import Account, Transfer
 from support.sharding.shards import namespace_on
+from support.target import citus
 from support.timeouts import CLIENT
 
 
@@ -62,11 +63,14 @@ def open_accounts(where: sql.Endpoint, profile: Profile, accounts: Iterable[str]
 def start_transfers(world: World, clients: int) -> list[str]:
     """Let clients move amounts between accounts on different worker groups until the scenario ends.
 
-    Returns the accounts' namespaces, after 100 transfers.
+    Returns the accounts' namespaces, after 100 transfers. Raises Inconclusive where fewer than two of them hold shards.
     """
-    groups = [group.group for group in world.cluster.groups if group.group]
+    groups = [group for group in citus.holders(world.cluster.write, world.profile.entries.table) if group]
     if len(groups) < 2:
-        raise Inconclusive("there is one worker group: no transfer can leave it")
+        held = f"only {citus.node_name(groups[0])}" if groups else "no worker group"
+        raise Inconclusive(
+            f"{held} holds shards of the entries, and transfers are between two of them: rebalance first"
+        )
     by_group = [[namespace_on(world, group) for _ in range(4)] for group in groups]
     accounts = [account for those in by_group for account in those]
     open_accounts(world.cluster.write, world.profile, accounts)

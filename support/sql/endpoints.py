@@ -68,7 +68,10 @@ class Endpoint:
 
 
 def login_variables(endpoint: Endpoint, application: str) -> dict[str, str]:
-    """The environment by which libpq's programs log in there; `application` is their application_name."""
+    """The environment by which libpq's programs log in there; `application` is their application_name, by default.
+
+    Parameters for which libpq has no variable are left out.
+    """
     hosts, ports = endpoint.hosts_and_ports
     return {
         "PGHOST": hosts,
@@ -77,5 +80,5 @@ def login_variables(endpoint: Endpoint, application: str) -> dict[str, str]:
         "PGUSER": endpoint.user,
         "PGPASSWORD": endpoint.password,
         "PGAPPNAME": application,
-        **{f"PG{name.replace('_', '').upper()}": value for name, value in endpoint.options.items()},
+        **{name: value for option, value in endpoint.options.items() if (name := libpq.variable_of(option))},
     }

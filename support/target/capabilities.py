@@ -38,6 +38,7 @@ CAPABILITIES = {
     "cache_state": "a Redis that tells its state (INFO)",
     "cache_keys": "keys of its own in Redis, for the suite",
     "cache_settings": "settings of Redis that the suite can change (CONFIG SET)",
+    "small_cache": "a Redis with a memory limit of 512 MB at most, which the suite can reach",
     "one_redis": "a cache on one Redis server at a time",
     "redis_failover": "a Redis with a replica that can take over (Sentinel, Redis Cluster)",
     "redis_password": "a password that Redis requires",
@@ -52,6 +53,7 @@ CAPABILITIES = {
     "several_workers": "two or more worker groups",
     "worker_replicas": "at least one replica in each worker group",
     "nodes": "direct logins to every Citus node",
+    "several_copies": "two or more Citus nodes with copies of the reference tables",
     "spare_worker": "a spare server that can join as a Citus worker",
     "dcs": "a DCS whose members report their health (etcd)",
     "spare_dcs": "a DCS of three or more members, one of them to spare",
@@ -104,7 +106,10 @@ CAPABILITIES = {
 
 TLS = frozenset({"tls", "verified_tls", "certificates"})
 SHARDS = frozenset(
-    {"citus", "sharded_entries", "workers", "several_workers", "worker_replicas", "nodes", "spare_worker"}
+    {
+        *("citus", "sharded_entries", "workers", "several_workers", "worker_replicas", "nodes", "several_copies"),
+        "spare_worker",
+    }
 )
 """What only a cluster with worker groups has."""
 

@@ -23,6 +23,8 @@ class Certificate:
     """With its time zone, UTC."""
     fingerprint: str
     """SHA-256, in hexadecimal digits."""
+    issuer: str = ""
+    """The subject of the authority that issued it."""
 
 
 def presented(address: Address) -> Certificate:
@@ -53,4 +55,5 @@ def in_pem(text: bytes) -> tuple[Certificate, ...]:
 
 
 def _facts(found: x509.Certificate) -> Certificate:
-    return Certificate(found.subject.rfc4514_string(), found.not_valid_after_utc, found.fingerprint(SHA256()).hex())
+    fingerprint, issuer = found.fingerprint(SHA256()).hex(), found.issuer.rfc4514_string()
+    return Certificate(found.subject.rfc4514_string(), found.not_valid_after_utc, fingerprint, issuer)

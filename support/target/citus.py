@@ -3,10 +3,13 @@
 Source: https://docs.citusdata.com/en/v13.0/develop/api_metadata.html (pg_dist_node)
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from support import sql
+from support.errors import Inconclusive
 from support.example_app.profile import quoted
 from support.target.cluster import Cluster
 from support.target.topology import Address
@@ -26,6 +29,11 @@ _DISTRIBUTION = """
                     FROM pg_dist_shard shard JOIN pg_dist_placement USING (shardid)
                    WHERE shard.logicalrelid = part.logicalrelid)
       FROM pg_dist_partition part WHERE logicalrelid = to_regclass(%s)
+"""
+_HOLDERS = """
+    SELECT DISTINCT groupid
+      FROM pg_dist_placement JOIN pg_dist_shard USING (shardid)
+     WHERE logicalrelid = to_regclass(%s) ORDER BY 1
 """
 _HASHED_BY = """
     SELECT column_to_column_name(logicalrelid, partkey)
@@ -67,6 +75,39 @@ def known_to(where: sql.Endpoint | sql.Session) -> tuple[Node, ...]:
         Node(group, Address(host, port), active, shards, metadata)
         for group, host, port, active, shards, metadata in sql.rows(where, _NODES)
     )
+
+
+def holders(where: sql.Endpoint | sql.Session, table: str) -> tuple[int, ...]:
+    """The groups that hold a shard of a table, by the coordinator's metadata."""
+    return tuple(group for (group,) in sql.rows(where, _HOLDERS, [quoted(table)]))
+
+
+_PORTION, _MOST = 200, 20_000  # names in one query, and in all
+
+
+def chosen(
+    where: sql.Endpoint | sql.Session, table: str, prefix: str, names: Iterator[str], wanted: Mapping[int, int]
+) -> dict[str, int]:
+    """Some of the names, in their order, each with the group that holds the rows of the namespace `prefix` + name.
+
+    `wanted` is group -> how many names. Raises Inconclusive where a group holds no shard of the table, and where none
+    of very many names is at home there: a shard may hold the rows of a single tenant.
+    """
+    if lacking := sorted(wanted.keys() - set(holders(where, table))):
+        raise Inconclusive(f"{node_name(lacking[0])} holds no shard of {table}: rebalance first")
+    found, counts = dict[str, int](), Counter[int]()
+    for _ in range(_MOST // _PORTION):
+        portion = list(islice(names, _PORTION))
+        at: dict[str, int] = dict(sql.rows(where, _HOMES, [[prefix + name for name in portion], quoted(table)]))
+        for name in portion:
+            group = at.get(prefix + name, -1)
+            if counts[group] < wanted.get(group, 0):
+                found[name] = group
+                counts[group] += 1
+        if counts == wanted:
+            return found
+    few = ", ".join(node_name(group) for group in sorted(wanted) if counts[group] < wanted[group])
+    raise Inconclusive(f"of {_MOST} namespaces, hardly one belongs on {few}: the shards of {table} there are tiny")
 
 
 def home(where: sql.Endpoint | sql.Session, table: str, namespace: str) -> int:

@@ -56,6 +56,17 @@ class Cluster:
                 return one
         raise LookupError(f"no group {group}; there are {', '.join(map(str, self.topology.groups))}")
 
+    def worker_group(self, number: int) -> "Cluster":
+        """The worker group that scenarios call by this number: they are counted from 1, in the order of their groups.
+
+        Groups have any numbers, with gaps where one was removed. Raises LookupError if there are not so many.
+        """
+        workers = [one for one in self.groups if one.group]
+        if not 1 <= number <= len(workers):
+            there = ", ".join(str(one.group) for one in workers) or "none"
+            raise LookupError(f"there are not {number} worker groups (groups of workers: {there})")
+        return workers[number - 1]
+
     def group_with(self, member: str) -> "Cluster":
         """The group of a member; this group for any other name."""
         return next((one for one in self.groups if member in one.members), self)

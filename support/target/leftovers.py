@@ -1,8 +1,9 @@
 """Leftovers of killed runs in a target: what they noted is removed by name, and what others left is searched for.
 
 The rows of a run are in namespaces `accept-<id>...`, its schemas and publications are called `accept_<id>...`, and the
-id tells when the run began. A run on this machine leaves a folder, which tells whether it is still going on, and what
-it stored where. Of a run on another machine nothing is known but what can be found in the tables, and how old it is.
+id tells when the run began. A schema may note what else has to be undone (see emptied.py). A run on this machine
+leaves a folder, which tells whether it is still going on, and what it stored where. Of a run on another machine nothing
+is known but what can be found in the tables, and how old it is.
 """
 
 import re
@@ -16,11 +17,11 @@ from datetime import timedelta
 from psycopg2 import errorcodes
 
 from support import sql
-from support.errors import ConnectFailed
+from support.errors import ConnectFailed, NotAvailable
 from support.example_app import schema
 from support.example_app.profile import quoted
 from support.run import RUNS, STORED, Life, begun_at, life_of
-from support.target import stored
+from support.target import emptied, stored
 from support.target.cluster import Cluster
 from support.target.stored import Noted
 from support.timeouts import SEARCH
@@ -104,7 +105,7 @@ def remove(cluster: Cluster, own: str, search: bool = True) -> Leftovers:
         try:
             rows = _remove(cluster, noted.get(run, ()), found.rows.get(run, {}), found.schemas.get(run, ()))
             _drop(cluster, found.publications.get(run, ()))
-        except (sql.Error, ConnectFailed) as error:
+        except (sql.Error, ConnectFailed, NotAvailable) as error:
             kept.append(f"the leftovers of run {run}, which began {ago} ago, cannot be removed: {describe(error)}")
             continue
         if run in noted or not (RUNS / run / STORED).exists():  # it may have notes about another target
@@ -163,8 +164,9 @@ def _remove(cluster: Cluster, noted: Sequence[Noted], found: Mapping[str, set[st
     if cluster.topology.embedded and "citus" not in cluster.topology.lacks:
         local = cluster.with_tables_of(schema.LOCAL)
         rows += sum(Noted(local.profile, one.namespaces).remove(local.write) for one in noted)
+    others = [name for name in schemas if not emptied.give_back(cluster, name)]
     with sql.session(cluster.write) as session:
-        for name in schemas:
+        for name in others:
             sql.execute(session, f"DROP SCHEMA IF EXISTS {quoted(name)} CASCADE")
     return rows
 

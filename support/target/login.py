@@ -10,7 +10,9 @@ import hmac
 import secrets
 import socket
 import ssl
+import stringprep
 import struct
+import unicodedata
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,11 +27,34 @@ _HEADER = "n,,"
 _ALGORITHM = "sha256"
 
 
+def prepared(password: str) -> str:
+    """A password as SCRAM uses it, by SASLprep (RFC 4013); where that forbids it, unchanged.
+
+    As PostgreSQL does it, on both sides of a login: what is forbidden is looked for before the normalization.
+    """
+    mapped = "".join(
+        " " if stringprep.in_table_c12(one) else one for one in password if not stringprep.in_table_b1(one)
+    )
+    right_to_left = any(map(stringprep.in_table_d1, mapped))
+    ends_alike = not right_to_left or (stringprep.in_table_d1(mapped[0]) and stringprep.in_table_d1(mapped[-1]))
+    mixed = right_to_left and any(map(stringprep.in_table_d2, mapped))
+    if not mapped or mixed or not ends_alike or any(table(one) for one in mapped for table in _PROHIBITED):
+        return password
+    return unicodedata.normalize("NFKC", mapped)
+
+
+_PROHIBITED = (
+    *(stringprep.in_table_a1, stringprep.in_table_c12, stringprep.in_table_c21_c22, stringprep.in_table_c3),
+    *(stringprep.in_table_c4, stringprep.in_table_c5, stringprep.in_table_c6, stringprep.in_table_c7),
+    *(stringprep.in_table_c8, stringprep.in_table_c9),
+)
+
+
 class ScramClient:
     """One login by SCRAM. PostgreSQL takes the user from the connection, and ignores the one in these messages."""
 
     def __init__(self, password: str, user: str = "", nonce: str | None = None) -> None:
-        self._password = password
+        self._password = prepared(password)
         self._bare = f"n={user},r={nonce or secrets.token_urlsafe(18)}"
 
     @property

@@ -45,6 +45,7 @@ class ClusterView:
     members: tuple[MemberView, ...]
     paused: bool
     scope: str
+    switchover_scheduled: bool = False
 
     @property
     def leader(self) -> MemberView | None:
@@ -81,7 +82,8 @@ class PatroniApi:
         """The cluster as this member sees it."""
         answer = self._json("/cluster")
         members = tuple(_member_view(member) for member in answer["members"])
-        return ClusterView(members, bool(answer.get("pause")), str(answer.get("scope", "")))
+        scheduled = bool(answer.get("scheduled_switchover"))
+        return ClusterView(members, bool(answer.get("pause")), str(answer.get("scope", "")), scheduled)
 
     def _json(self, path: str) -> dict[str, Any]:
         answer = self._get(path)

@@ -51,6 +51,10 @@ FORBIDDEN = redis.exceptions.NoPermissionError
 _ONCE = Retry(NoBackoff(), 0)
 
 
+MOST_FILLED = 512 * 2**20
+"""Bytes; a memory limit above this is not reached by storing data."""
+
+
 def require_answer(client: redis.Redis) -> None:
     """Raises one of ERRORS unless Redis answers and accepts the login, whatever that login may do there."""
     with suppress(FORBIDDEN):
@@ -104,6 +108,13 @@ def facts_in(info: Mapping[str, Any]) -> RedisFacts:
     )
 
 
+def unreachable(facts: RedisFacts) -> str:
+    """Why the memory limit cannot be reached by storing data; empty if it can."""
+    if 0 < facts.memory_limit <= MOST_FILLED:
+        return ""
+    return f"the memory limit of Redis ({facts}) cannot be reached by storing {MOST_FILLED / 2**20:.0f} MB"
+
+
 def client_of(server: RedisAddress, timeout: float = REST, **further: Any) -> redis.Redis:
     """A client that tries once: by default redis-py tries three times, which would hide that the server is gone.
 
@@ -145,6 +156,29 @@ def primaries_of(server: RedisAddress) -> tuple[RedisAddress, ...]:
     with client_of(server) as client:
         found = [Address(str(one.host), int(one.port)) for one in cast(RedisCluster, client).get_primaries()]
     return tuple(replace(alone, address=address) for address in sorted(found, key=str))
+
+
+def servers_of(server: RedisAddress) -> tuple[RedisAddress, ...]:
+    """Each server that holds data: the one, the Sentinels' master with its replicas, or all of a Redis Cluster."""
+    alone = replace(server, mode="standalone", further=(), sentinel_login=None)
+    if server.mode == "sentinel":
+        replicas = [Address(*one) for one in sentinel_of(server).discover_slaves(server.service)]
+        return (primary_of(server), *(replace(alone, address=address) for address in replicas))
+    if server.mode == "cluster":
+        with client_of(server) as client:
+            found = [Address(str(one.host), int(one.port)) for one in cast(RedisCluster, client).get_nodes()]
+        return tuple(replace(alone, address=address) for address in sorted(found, key=str))
+    return (server,)
+
+
+def sentinels_of(server: RedisAddress) -> tuple[RedisAddress, ...]:
+    """Each Sentinel, as a server that is logged in to with the Sentinels' own login."""
+    if server.mode != "sentinel":
+        return ()
+    login = server.sentinel_login
+    user, password = (login.user or None, login.password) if login else (None, None)
+    alone = replace(server, mode="standalone", further=(), sentinel_login=None, database=0)
+    return tuple(replace(alone, address=one, user=user, password=password) for one in server.addresses)
 
 
 def primary_of(server: RedisAddress) -> RedisAddress:

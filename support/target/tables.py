@@ -135,7 +135,7 @@ def _lacking(topology: Topology, lacks: Mapping[str, str]) -> Topology:
 
 def _create(ours: Cluster, name: str, cleanup: ExitStack) -> None:
     sql.execute(ours.write, f"CREATE SCHEMA {name}")
-    cleanup.callback(sql.execute, ours.write, f"DROP SCHEMA {name} CASCADE")
+    cleanup.callback(sql.execute, ours.write, f"DROP SCHEMA IF EXISTS {name} CASCADE")
     if (found := sql.value(ours.write, "SELECT current_schema()")) != name:
         raise NotAvailable(f"a pooler ignores the search_path of a login: new tables would be in schema {found}")
     schema.create(ours.write, dialect_of(ours.write))

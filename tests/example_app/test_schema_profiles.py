@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import random
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -312,6 +313,30 @@ def test_a_table_that_cannot_play_its_part_says_why(empty: sql.Endpoint, change:
     sql.execute(empty, NOTES)
     sql.execute(empty, change)
     assert why in fitting(empty, declared_profile(OWN)).lacks["schema"]
+
+
+def test_a_reference_to_a_table_of_ours_is_no_obstacle(empty: sql.Endpoint) -> None:
+    """However its name is written: PostgreSQL quotes it where it has to."""
+    sql.execute(
+        empty,
+        """CREATE SCHEMA app;
+        CREATE TABLE app."Notes" (tenant text, slug text, body text, PRIMARY KEY (tenant, slug));
+        CREATE TABLE app."Tags" (tenant text, slug text, uses int);
+        ALTER TABLE app."Tags" ADD FOREIGN KEY (tenant, slug) REFERENCES app."Notes" """,
+    )
+    entries = {"table": "app.Notes", "namespace": "tenant", "key": "slug", "value": "body"}
+    related = {"table": "app.Tags", "namespace": "tenant", "name": "slug", "number": "uses"}
+    fitted = fitting(empty, declared_profile({"entries": entries, "related": related}))
+    assert "related" not in fitted.lacks, fitted.lacks
+
+
+def test_copies_whose_schema_is_gone_are_dropped(empty: sql.Endpoint) -> None:
+    """As after a DROP SCHEMA that was done, and whose answer was lost."""
+    sql.execute(empty, NOTES)
+    begun = time.monotonic()
+    with schema.copies(empty, "accept_gone", [declared_profile(OWN).entries]):
+        sql.execute(empty, "DROP SCHEMA accept_gone CASCADE")
+    assert time.monotonic() - begun < 30
 
 
 def test_a_role_that_may_not_write_is_told(empty: sql.Endpoint) -> None:

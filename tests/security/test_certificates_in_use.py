@@ -3,6 +3,7 @@
 import shutil
 import ssl
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from redis_servers import running as running_redis
 from support.embedded.certificates import Authority
 from support.security import certificates
 from support.security.checks import all_valid_for
+from support.target.certificates import Certificate, in_pem
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, RedisTls, Topology, WebAccess
 
@@ -69,3 +71,37 @@ def test_those_of_patroni_and_of_redis(tmp_path: Path, files: tuple[str, str]) -
             redis=RedisAddress(Address(HOST, port), tls=RedisTls()),
         )
         assert days_of(topology) == {"Patroni's REST API of pg1": 30, f"Redis at {HOST}:{port}": 30}
+
+
+def authority(name: str, days: float, issuer: str = "") -> Certificate:
+    return Certificate(name, datetime.now(UTC) + timedelta(days=days), name, issuer or name)
+
+
+ENDED, OURS, ABOVE = authority("ended", -3), authority("ours", 5, issuer="above"), authority("above", 9)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "presented", "judged"),
+    [
+        ((ENDED, OURS), [authority("server", 90, issuer="ours")], (OURS,)),
+        ((ENDED, OURS, ABOVE), [authority("server", 90, issuer="ours")], (OURS, ABOVE)),
+        ((ENDED, OURS), [authority("server", 90, issuer="ended")], (ENDED,)),
+        ((ENDED, OURS), [authority("server", 90, issuer="in between")], (OURS,)),
+        ((ENDED,), [], (ENDED,)),
+        ((authority("ours", -1), OURS), [authority("server", 90, issuer="ours")], (OURS,)),
+    ],
+)
+def test_the_authorities_that_are_judged(
+    trusted: tuple[Certificate, ...], presented: list[Certificate], judged: tuple[Certificate, ...]
+) -> None:
+    """A file of many authorities, such as a distribution's, has some that nobody relies on."""
+    assert certificates.relied_on(trusted, presented) == judged
+
+
+def test_an_authority_that_issued_nothing_may_end(tmp_path: Path) -> None:
+    ours, other = (Authority.create(tmp_path / name) for name in ("ours", "other"))
+    issued, foreign = ours.issue([HOST]), other.issue([HOST])
+    ((server,), (unused,)) = (in_pem(one.certificate.encode())[:1] for one in (issued, foreign))
+    (root,) = in_pem(ours.certificate.read_bytes())
+    assert server.issuer == root.subject
+    assert certificates.relied_on((unused, root), [server]) == (root,)

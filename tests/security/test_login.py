@@ -198,3 +198,26 @@ def test_scram_is_that_of_rfc_7677() -> None:
     assert client.final(f"r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096") == (
         f"c=biws,r={nonce},p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
     )
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "one\u00a0space",
+        "soft\u00adhyphen",
+        "\u2168 and \ufb01ne",
+        "forbidden \u0007 \u2168",
+        "\u0627\u0031",
+        "\u0627\u0628",
+        "a\u00ad",
+    ],
+)
+def test_a_password_is_prepared_as_the_server_prepared_it(postgres: sql.Endpoint, password: str) -> None:
+    """Spaces of other kinds, what is not to be seen, compatible characters, and what is forbidden, and so unchanged."""
+    with sql.session(postgres) as session:
+        sql.execute(session, "CREATE ROLE unusual LOGIN PASSWORD %s", [password])
+    try:
+        assert log_in(postgres.as_user("unusual", password)) == Answer("SCRAM", True)
+        assert not log_in(postgres.as_user("unusual", f"{password}x")).authenticated
+    finally:
+        sql.execute(postgres, "DROP ROLE unusual")

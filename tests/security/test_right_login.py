@@ -1,5 +1,6 @@
 """Refusals prove nothing unless the right login is accepted: what is said where it is not."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ import pytest
 from conftest import free_port
 
 from support.errors import Inconclusive
-from support.security.unauthenticated import require_patroni_accepts_login
+from support.security.checks import all_refused
+from support.security.unauthenticated import patroni_requests, require_patroni_accepts_login
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, MemberAddress, Topology
 
@@ -51,3 +53,51 @@ def test_each_member_and_the_settings_are_named() -> None:
         "inconclusive: Patroni does not accept the right login: m1: 401; m2: no answer "
         "([Errno 111] Connection refused); check PATRONI_RESTAPI_USERNAME and PATRONI_RESTAPI_PASSWORD"
     )
+
+
+@contextmanager
+def cancelling(scheduled: bool, cancelled: list[str]) -> Iterator[Address]:
+    """A REST API that cancels a switchover for anybody who asks; whether one is scheduled is said by /cluster."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            told = {"members": [], **({"scheduled_switchover": {"at": "2030-01-01"}} if scheduled else {})}
+            self._answer(200, json.dumps(told).encode())
+
+        def do_DELETE(self) -> None:
+            cancelled.append(self.path)
+            self._answer(200 if scheduled else 404)
+
+        def _answer(self, status: int, body: bytes = b"") -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing to standard error."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield Address("127.0.0.1", server.server_port)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_a_switchover_that_somebody_scheduled_is_not_cancelled(scheduled: bool) -> None:
+    cancelled: list[str] = []
+    with cancelling(scheduled, cancelled) as there:
+        topology = Topology(
+            database="app",
+            application=Login("app", ""),
+            write=Address("127.0.0.1", 1),
+            members=(MemberAddress("m1", Address("127.0.0.1", 1), there),),
+            patroni_login=Login("ops", "right"),
+        )
+        answers = patroni_requests(Cluster(topology), "no login", ["cancel a switchover"])
+    finding = all_refused(answers)
+    assert cancelled == ([] if scheduled else ["/switchover"])
+    assert finding.holds is (None if scheduled else False)
+    assert ("it would cancel the switchover that is scheduled" in finding.words) is scheduled

@@ -330,6 +330,15 @@ class TestExposure:
         assert decoy_found(search).holds is True
         assert no_secret_found(search).holds is True
 
+    @pytest.mark.parametrize("options", [{}, {"target_session_attrs": "any", "hostaddr": "127.0.0.1,127.0.0.1"}])
+    def test_a_write_endpoint_may_have_several_hosts(self, cluster: Cluster, options: dict[str, str]) -> None:
+        """None of them lets in a login that is to fail."""
+        write = cluster.topology.write
+        several = replace(cluster.topology, further_write=(write,), write_options=options)
+        search = self.search(Cluster(several))
+        search.look_into(exposure.error_messages(Cluster(several), search.decoy))
+        assert decoy_found(search).holds is True
+
     def test_a_message_with_a_password_is_found(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sql.Endpoint, "__str__", lambda endpoint: f"{endpoint.user}:{endpoint.password}")
         search = self.search(cluster)

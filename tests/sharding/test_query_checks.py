@@ -85,6 +85,18 @@ class TestTaskPlans:
         assert (plan.count, plan.moves) == (2, ())
         assert plan.tasks == (Task("10.0.0.1:5432", frozenset({"t_1"}), frozenset({"i_1"})),)
 
+    @pytest.mark.parametrize(
+        ("node", "address"),
+        [
+            ("host=fd00::1 port=5432 dbname=d", "[fd00::1]:5432"),
+            ("host=db.example.org port=9700 dbname=my app = yours", "db.example.org:9700"),
+        ],
+    )
+    def test_a_node_is_known_by_its_address_whatever_the_database_is_called(self, node: str, address: str) -> None:
+        job = {"Task Count": 1, "Tasks": [{"Node": node, "Remote Plan": [[{"Plan": {"Relation Name": "t_1"}}]]}]}
+        (task,) = parsed([{"Plan": {"Distributed Query": {"Job": job}}}]).tasks
+        assert task.node == address
+
     def test_what_moves(self) -> None:
         job = {"Task Count": 4, "Dependent Jobs": [{"Map Task Count": 32, "Merge Task Count": 4}]}
         plan = parsed([{"Plan": {"Distributed Query": {"Subplans": [{}], "Job": job}}}])

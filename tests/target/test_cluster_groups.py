@@ -3,6 +3,7 @@
 import pytest
 
 from support.errors import NotAvailable
+from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
 from support.target.discovery.user_cluster import workers_lacking
 from support.target.topology import Address, Login, MemberAddress, Topology
@@ -63,6 +64,18 @@ def test_a_member_leads_to_its_group(cluster: Cluster) -> None:
 def test_a_group_that_is_not_there_is_named(cluster: Cluster) -> None:
     with pytest.raises(LookupError, match="no group 7; there are 0, 1, 2"):
         cluster.of_group(7)
+
+
+def test_worker_groups_are_counted_whatever_their_numbers_are() -> None:
+    members = (member("a1", 0), member("c1", 9), member("b1", 4), member("b2", 4))
+    cluster = Cluster(Topology("db", Login("app", "secret"), Address("proxy", 5000), members=members))
+    assert [cluster.worker_group(number).group for number in (1, 2)] == [4, 9]
+    assert cluster.of_group(9).worker_group(1).members == ("b1", "b2")
+    for number in (0, 3):
+        with pytest.raises(LookupError, match=rf"not {number} worker groups \(groups of workers: 4, 9\)"):
+            cluster.worker_group(number)
+    with pytest.raises(LookupError, match="not 9 worker groups"):
+        member_by_role(cluster, "the leader of worker group 9")
 
 
 def test_no_endpoint_reads_from_workers(cluster: Cluster) -> None:

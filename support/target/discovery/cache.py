@@ -13,18 +13,20 @@ import redis
 from pydantic import SecretStr
 from redis.sentinel import MasterNotFoundError
 
-from support.errors import RequirementMissing, UsageError
+from support.errors import NotAvailable, RequirementMissing, UsageError
 from support.settings import Settings
 from support.target.discovery.addresses import parsed
 from support.target.redis import (
     ERRORS,
     FORBIDDEN,
     client_of,
+    facts_of,
     primaries_of,
     primary_of,
     replicas_of,
     require_answer,
     sentinel_of,
+    unreachable,
 )
 from support.target.topology import Address, Login, RedisAddress, RedisTls
 from support.waiting import describe
@@ -107,8 +109,8 @@ def ambient_and_unusable(settings: Settings) -> str:
     return _unusable(settings) if settings.redis_url_is_ambient and not others else ""
 
 
-PERMISSIONS = ("cache_state", "cache_keys", "cache_settings")
-"""The capabilities that depend on what the user may do in Redis."""
+PERMISSIONS = ("cache_state", "cache_keys", "cache_settings", "small_cache")
+"""The capabilities that depend on what the user may do in Redis, and on its settings."""
 
 
 def lacking(server: RedisAddress, own_repository: bool) -> dict[str, str]:
@@ -119,9 +121,20 @@ def lacking(server: RedisAddress, own_repository: bool) -> dict[str, str]:
     key, user = f"accept-{token_hex(8)}", server.user or "default"
     with client_of(server) as client:
         state = _forbidden(user, "INFO", lambda: client.info("server"))
+        large = state or _too_large(client)
         keys = next(filter(None, (_forbidden(user, *one) for one in _key_commands(client, key, own_repository))), "")
-    found = {"cache_state": state, "cache_keys": keys, "cache_settings": _refused_settings(server, user)}
+    found = {"cache_state": state, "small_cache": large, "cache_keys": keys}
+    found["cache_settings"] = _refused_settings(server, user)
     return {name: why for name, why in {**found, "redis_failover": _no_failover(server, user)}.items() if why}
+
+
+def _too_large(client: redis.Redis) -> str:
+    try:
+        return unreachable(facts_of(client))
+    except NotAvailable as error:
+        return describe(error)
+    except AssertionError:  # it gives no answer, which scenarios will notice
+        return ""
 
 
 def _require_use(client: redis.Redis, server: RedisAddress, called: str) -> None:

@@ -56,6 +56,22 @@ class _Findings:
 _MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
 
 
+def endpoints(settings: Settings, found: database.Database) -> Topology:
+    """The endpoints of the database that was found, and the logins there, without anything else of the cluster."""
+    return Topology(
+        database=found.name,
+        application=found.login,
+        write=found.write[0],
+        further_write=found.write[1:],
+        write_options=found.write_options,
+        read=found.read[0] if found.read else None,
+        further_read=found.read[1:],
+        read_options=found.read_options,
+        administrator=from_settings.administrator(settings),
+        options=found.options,
+    )
+
+
 def discover(settings: Settings) -> Topology:
     """Examine the user's cluster; changes nothing.
 
@@ -64,20 +80,11 @@ def discover(settings: Settings) -> Topology:
     is there. Each message says what to change.
     """
     found_database, declared_dcs = database.find(settings), dcs.declared(settings)
-    topology = Topology(
-        database=found_database.name,
-        application=found_database.login,
-        write=found_database.write[0],
-        further_write=found_database.write[1:],
-        write_options=found_database.write_options,
-        read=found_database.read[0] if found_database.read else None,
-        further_read=found_database.read[1:],
-        read_options=found_database.read_options,
-        administrator=from_settings.administrator(settings),
+    topology = replace(
+        endpoints(settings, found_database),
         patroni_login=from_settings.patroni_login(settings),
         patroni_access=web.of_patroni(settings),
         statistics=from_settings.statistics_page(settings),
-        options=found_database.options,
     )
     findings = _Findings(dict.fromkeys(user_hosts.OURS_ALONE, "the suite did not boot this cluster"))
     if settings.accept_destructive != topology.database:
@@ -377,9 +384,13 @@ def _scheme_of_page(topology: Topology) -> str:
 def _look_at_workers(topology: Topology, findings: _Findings) -> None:
     """How many worker groups there are, by Citus and by the members that were found."""
     if why := findings.lacks.get("citus", ""):
-        findings.lacks |= dict.fromkeys(("workers", "several_workers", "worker_replicas", "nodes"), why)
+        of_workers = ("workers", "several_workers", "worker_replicas", "nodes", "several_copies")
+        findings.lacks |= dict.fromkeys(of_workers, why)
         return
     workers = citus.expected_workers(Cluster(topology))
+    if len(nodes := citus.known_to(Cluster(topology).write)) < 2:
+        only = f"Citus knows one node, {citus.node_name(nodes[0].group)}" if nodes else "Citus knows no node"
+        findings.lacks["several_copies"] = f"{only}: no other one has a copy of a reference table"
     sizes = Counter(one.group for one in (*topology.members, *topology.absent) if one.group)
     findings.lacks |= workers_lacking(len(workers), sizes)
 

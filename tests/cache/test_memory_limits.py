@@ -1,0 +1,20 @@
+"""A Redis whose memory limit is too high to be reached is not filled; on a real Redis."""
+
+from pathlib import Path
+
+import pytest
+from conftest import free_port
+from redis_servers import running
+
+from support.target.discovery import cache
+from support.target.topology import Address, RedisAddress
+
+
+@pytest.mark.parametrize(("limit", "why"), [("4gb", "4096 MB"), ("0", "no limit"), ("512mb", ""), ("64mb", "")])
+def test_what_cannot_be_filled_is_told_in_advance(tmp_path: Path, limit: str, why: str) -> None:
+    port = free_port()
+    with running(tmp_path, port, ["--maxmemory", limit]):
+        lacks = cache.lacking(RedisAddress(Address("127.0.0.1", port)), own_repository=True)
+    assert ("small_cache" in lacks) is bool(why)
+    assert why in lacks.get("small_cache", "")
+    assert "cache_state" not in lacks

@@ -1,0 +1,185 @@
+"""Which tables of a node are taken for shards, and by which names; on a real Citus."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from support import sql
+from support.engine.world import World
+from support.errors import Inconclusive
+from support.example_app.profile import Entries, Profile
+from support.isolation.judging import over_all_workers
+from support.sharding import shards, transactions
+from support.sharding.checks import each_shard_by_index
+from support.sharding.moves import OwnTables
+from support.sharding.placement_checks import each_on_one_live_node, evenly_spread
+from support.sharding.workloads import start_transfers
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, Topology
+
+LONG = "events_of_a_table_whose_name_leaves_no_room_for_a_number_aäö"
+LONG_INDEX = f"{LONG[:50]}_by_key"
+_TABLES = f"""
+    CREATE SCHEMA named;
+    CREATE TABLE named.events (tenant text, key text, value text);
+    SELECT create_distributed_table('named.events', 'tenant', shard_count => 4);
+    CREATE TABLE named.events_2024 (tenant text, key text, value text);
+    CREATE TABLE named.events_20240101 (tenant text, key text, value text);
+    SELECT create_distributed_table('named.events_20240101', 'tenant', shard_count => 4);
+    CREATE TABLE named.parted (tenant text, day int) PARTITION BY RANGE (day);
+    CREATE TABLE named.parted_1 PARTITION OF named.parted FOR VALUES FROM (0) TO (9);
+    SELECT create_distributed_table('named.parted', 'tenant', shard_count => 4);
+    CREATE TABLE named."{LONG}" (tenant text, key text, value text);
+    CREATE INDEX "{LONG_INDEX}" ON named."{LONG}" (key);
+    SELECT create_distributed_table('named."{LONG}"', 'tenant', shard_count => 4);
+"""
+_NODE = "INSERT INTO pg_dist_node (groupid, nodename, nodeport, shouldhaveshards) VALUES (%s, %s, 5432, true)"
+TABLES = ("named.events", "named.events_20240101", "named.parted", f"named.{LONG}")
+
+
+@pytest.fixture(scope="module")
+def endpoint(citus: sql.Endpoint) -> Iterator[sql.Endpoint]:
+    for statement in filter(None, map(str.strip, _TABLES.split(";\n"))):
+        sql.execute(citus, statement)
+    yield citus
+    sql.execute(citus, "DROP SCHEMA named CASCADE")
+
+
+@pytest.fixture
+def cluster(endpoint: sql.Endpoint) -> Cluster:
+    return cluster_at(endpoint)
+
+
+def cluster_at(endpoint: sql.Endpoint) -> Cluster:
+    login = Login(endpoint.user, endpoint.password)
+    return Cluster(Topology(endpoint.database, login, Address(endpoint.host, endpoint.port)))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_shard_is_found_on_its_node_and_nothing_else(cluster: Cluster, table: str) -> None:
+    """Of partitioned tables, of tables whose names end in a number, and of those with the longest names."""
+    known = shards.placements(cluster.write, [table])
+    finding = each_on_one_live_node(known, shards.held_on_nodes(cluster, [table]), tables=[table])
+    assert finding.holds, finding.words
+    assert len(known) == 4
+
+
+def test_a_shard_that_citus_has_forgotten_is_found(cluster: Cluster) -> None:
+    foreign = shards.placements(cluster.write, ["named.parted"])[0].shard  # a number that shards have had
+    sql.execute(cluster.write, f"CREATE TABLE named.events_{foreign} (LIKE named.events)")
+    try:
+        found = each_on_one_live_node(
+            shards.placements(cluster.write, ["named.events"]), shards.held_on_nodes(cluster, ["named.events"])
+        )
+    finally:
+        sql.execute(cluster.write, f"DROP TABLE named.events_{foreign}")
+    assert found.holds is False
+    assert f"events_{foreign} is on the coordinator, where it does not belong" in found.words
+
+
+def test_one_who_may_not_ask_for_the_next_number_finds_the_same(cluster: Cluster) -> None:
+    sql.execute(cluster.write, "CREATE ROLE reader LOGIN PASSWORD 'x'; REVOKE ALL ON pg_dist_shardid_seq FROM PUBLIC")
+    try:
+        theirs = cluster_at(cluster.write.as_user("reader", "x"))
+        sql.execute(cluster.write, "GRANT USAGE ON SCHEMA named TO reader")
+        assert shards.held_on_nodes(theirs, TABLES) == shards.held_on_nodes(cluster, TABLES)
+    finally:
+        sql.execute(
+            cluster.write, "DROP OWNED BY reader; DROP ROLE reader; GRANT SELECT ON pg_dist_shardid_seq TO PUBLIC"
+        )
+
+
+def test_the_index_of_a_shard_is_known_by_a_shortened_name_too(cluster: Cluster) -> None:
+    known = {one.name for one in shards.placements(cluster.write, [f"named.{LONG}"])}
+    with sql.session(cluster.write) as session, sql.settings(session, citus__override_table_visibility="off"):
+        found = sql.rows(session, "SELECT tablename, indexname FROM pg_indexes WHERE schemaname = 'named'")
+    used = {shard: {index} for shard, index in found if shard in known}
+    assert not any(f"{LONG_INDEX}_" in index for indexes in used.values() for index in indexes), "Citus shortens them"
+    assert each_shard_by_index(used, known, {LONG_INDEX}).holds
+    assert each_shard_by_index(used, known, {f"x{LONG_INDEX[1:]}"}).holds is False
+    assert each_shard_by_index(used, known, {LONG_INDEX[:20]}).holds is False
+
+
+class TestWhereNothingWasRebalanced:
+    """A single node holds all shards, whatever other nodes there are."""
+
+    @pytest.fixture
+    def world(self, cluster: Cluster) -> World:
+        profile = Profile("named", entries=Entries("named.events", namespace="tenant"))
+        found = replace(cluster.topology, profile=profile)
+        names: list[str] = []
+        return cast(
+            World,
+            SimpleNamespace(
+                cluster=Cluster(found),
+                profile=profile,
+                namespace="run",
+                namespaces=names,
+                another_namespace=lambda name: names.append(f"run-{name}") or f"run-{name}",
+                handover=lambda kind: kind(),
+            ),
+        )
+
+    def test_no_namespace_is_searched_for_on_a_node_without_shards(self, world: World) -> None:
+        with pytest.raises(Inconclusive, match=r"worker group 7 holds no shard of named\.events: rebalance first"):
+            shards.namespace_on(world, 7)
+        first, second = (shards.namespace_on(world, 0) for _ in range(2))
+        assert first != second
+
+    def test_no_transfer_is_tried(self, world: World) -> None:
+        with pytest.raises(Inconclusive, match="no worker group holds shards of the entries"):
+            start_transfers(world, 2)
+
+    def test_nothing_is_over_all_workers(self, world: World) -> None:
+        with pytest.raises(Inconclusive, match=r"only the coordinator holds shards of named\.events"):
+            over_all_workers(world, each=2)
+
+
+class TestACoordinatorThatTakesShards:
+    """It is a node like any other, and gets its share of the shards."""
+
+    @pytest.fixture
+    def spread(self, cluster: Cluster) -> Iterator[OwnTables]:
+        """Two shards of four are on the coordinator, the first one among them; there are no such workers."""
+        numbers = sorted(one.shard for one in shards.placements(cluster.write, ["named.events"]))
+        move = "UPDATE pg_dist_placement SET groupid = %s WHERE shardid = %s"
+        with sql.session(cluster.write) as session:
+            for group in (1, 4):
+                sql.execute(session, _NODE, [group, f"worker-{group}"])
+            sql.execute(session, move, [4, numbers[1]])
+            sql.execute(session, move, [1, numbers[3]])
+        yield OwnTables(cluster, ("named.events",), [str(number) for number in numbers])
+        with sql.session(cluster.write) as session:
+            sql.execute(session, "UPDATE pg_dist_placement SET groupid = 0")
+            sql.execute(session, "DELETE FROM pg_dist_node WHERE groupid > 0")
+
+    def test_its_share_is_no_imbalance(self, spread: OwnTables) -> None:
+        nodes = shards.nodes_for_shards(spread.cluster)
+        assert nodes == ["the coordinator", "worker group 1", "worker group 4"]
+        finding = evenly_spread(spread.placements, 4, nodes)
+        assert finding.holds, finding.words
+
+    def test_a_worker_that_should_have_shards_and_takes_none_is_expected_to(self, spread: OwnTables) -> None:
+        where = spread.cluster.write
+        sql.execute(where, "UPDATE pg_dist_node SET shouldhaveshards = groupid = 1")
+        try:
+            assert shards.nodes_for_shards(spread.cluster) == ["worker group 1", "worker group 4"]
+        finally:
+            sql.execute(where, "UPDATE pg_dist_node SET shouldhaveshards = true")
+
+    def test_what_is_moved_from_worker_to_worker_is_on_a_worker(self, spread: OwnTables) -> None:
+        assert spread.first_on_a_worker == 1
+
+
+@pytest.mark.parametrize("track", ["on", "off"])
+def test_a_transaction_is_seen_on_a_worker_whatever_is_tracked_there(citus: sql.Endpoint, track: str) -> None:
+    options = {"options": f"-c track_activities={track}", "application_name": "citus_internal gpid=77"}
+    with sql.session(replace(citus, options=options), autocommit=False) as working:
+        assert sql.value(citus, transactions._WORKS_FOR, ["77"]) == 0
+        sql.value(working, "SELECT 1")
+        assert sql.value(citus, transactions._WORKS_FOR, ["77"]) == 1
+        working.commit()
+        assert sql.value(citus, transactions._WORKS_FOR, ["77"]) == 0

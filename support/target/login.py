@@ -15,7 +15,7 @@ import struct
 import unicodedata
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,6 +91,7 @@ class Connection:
 
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
+        self.encrypted = isinstance(stream, ssl.SSLSocket)
 
     def start(self, parameters: Mapping[str, str]) -> None:
         """Send the first message: user, database and further parameters."""
@@ -128,6 +129,18 @@ def _connected(endpoint: sql.Endpoint) -> Iterator[Connection]:
         else:
             with _context(endpoint.options).wrap_socket(stream, server_hostname=endpoint.host) as secured:
                 yield Connection(secured)
+
+
+def _other_way(endpoint: sql.Endpoint, encrypted: bool) -> sql.Endpoint | None:
+    """How libpq tries once more where the server has refused it; None where it does not. `encrypted`: the first time.
+
+    pg_hba.conf may let it in with TLS alone, or without it alone.
+    """
+    other = {("allow", False): "require", ("prefer", True): "disable"}
+    mode = other.get((endpoint.options.get("sslmode", "prefer"), encrypted))
+    if mode is None or libpq.is_socket(endpoint.host):
+        return None
+    return replace(endpoint, options={**endpoint.options, "sslmode": mode})
 
 
 def _stream_to(endpoint: sql.Endpoint) -> socket.socket:
@@ -237,14 +250,23 @@ class Answer:
 def log_in(endpoint: sql.Endpoint, *, replication: bool = False) -> Answer:
     """Try a login, for an ordinary session or for replication, and disconnect.
 
-    One for which the server demands another proof than a password counts as refused. Raises OSError when there is no
+    One for which the server demands another proof than a password counts as refused. Where the server refuses the proof
+    and sslmode is `allow` or `prefer`, the other way is tried as well, as libpq does. Raises OSError when there is no
     answer: nothing listens, or the server stays silent or closes the connection. Raises NoTls when the server offers no
     TLS, although the endpoint's sslmode needs it.
     """
     parameters = {"user": endpoint.user, "database": endpoint.database}
     with _connected(endpoint) as opened:
         opened.start({**parameters, "replication": "true"} if replication else parameters)
-        return _converse(opened, endpoint)
+        answer, other = _converse(opened, endpoint), _other_way(endpoint, opened.encrypted)
+    if answer.authenticated or other is None:
+        return answer
+    try:
+        second = log_in(other, replication=replication)
+    except (NoTls, OSError):
+        return answer
+    # Of two refusals, the one by a password says more than the one by an address.
+    return second if second.authenticated or answer.asked_for == "nothing" else answer
 
 
 def salt(endpoint: sql.Endpoint) -> str:
@@ -254,9 +276,16 @@ def salt(endpoint: sql.Endpoint) -> str:
     role that does not exist, derived from a secret that a system gets when it is created. Raises OSError when there is
     no answer.
     """
-    first = ScramClient("").first.encode()
     # No secret is sent, so that a server without TLS can be asked as well.
-    with _connected(replace(endpoint, options={**endpoint.options, "sslmode": "prefer"})) as opened:
+    found = _salt_told(replace(endpoint, options={**endpoint.options, "sslmode": "prefer"}))
+    with suppress(OSError):
+        found = found or _salt_told(replace(endpoint, options={**endpoint.options, "sslmode": "disable"}))
+    return found
+
+
+def _salt_told(endpoint: sql.Endpoint) -> str:
+    first = ScramClient("").first.encode()
+    with _connected(endpoint) as opened:
         opened.start({"user": endpoint.user, "database": endpoint.database})
         for kind, body in opened.messages():
             if kind != _AUTHENTICATION:

@@ -18,9 +18,9 @@ from support.errors import ConnectFailed, Inconclusive
 from support.security import certificates, logins
 from support.security.checks import Validity, all_loaded, all_over_tls, all_refused, all_valid_for
 from support.target.cluster import Cluster
-from support.target.login import certificate_error, offers_tls, salt
+from support.target.login import certificate_error, log_in, offers_tls, salt
 from support.target.topology import Address, Login, MemberAddress, Topology
-from support.waiting import eventually
+from support.waiting import NotYet, eventually
 
 HOST = "127.0.0.1"
 
@@ -116,6 +116,35 @@ def test_for_another_promise_one_that_offers_no_tls_proves_nothing(server: Serve
     server.reload(ssl="off")
     with pytest.raises(Inconclusive, match="offers no TLS, and sslmode=require needs it"):
         logins.require_right_login_accepted(server.cluster("require"), "member")
+
+
+@pytest.mark.parametrize(
+    ("mode", "line", "let_in"),
+    [
+        ("allow", "hostssl", True),
+        ("prefer", "hostnossl", True),
+        ("prefer", "hostssl", True),
+        ("allow", "hostnossl", True),
+        ("require", "hostnossl", False),
+        ("disable", "hostssl", False),
+    ],
+)
+def test_what_libpq_tries_twice_is_tried_twice(server: Server, mode: str, line: str, let_in: bool) -> None:
+    """pg_hba.conf has lines for connections with TLS alone, and without it alone; libpq itself is the reference."""
+    server.access(f"{line} all all all scram-sha-256")
+    endpoint = replace(server.cluster(mode).write, options={"sslmode": mode})
+    eventually(lambda: _require_as_libpq(endpoint, let_in), within=5, subject="pg_hba.conf is read")
+    answer = log_in(endpoint)
+    assert (answer.authenticated, answer.asked_for) == ((True, "SCRAM") if let_in else (False, "nothing"))
+    wrong = log_in(replace(endpoint, password="wrong"))
+    assert (wrong.authenticated, wrong.refusal) == (False, "28P01" if let_in else "28000")
+    assert bool(salt(endpoint))
+
+
+def _require_as_libpq(endpoint: sql.Endpoint, let_in: bool) -> None:
+    refused = sql.error_of(lambda: sql.value(endpoint, "SELECT 1"))
+    if (refused is None) is not let_in:
+        raise NotYet(str(refused))
 
 
 def test_its_salt_is_known_all_the_same(server: Server) -> None:

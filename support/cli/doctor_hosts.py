@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from support.cli.behave_process import Planned
 from support.hosts.remote.access import told
-from support.target.discovery.user_hosts import OF_HOSTS, Looked
+from support.target.discovery.host_capabilities import OF_HOSTS, Looked
 from support.target.topology import Topology
 
 _WAYS = "ssh://root@ADDRESS"

@@ -6,7 +6,7 @@ from support.cli.behave_process import Planned, dry_run
 from support.cli.doctor import Diagnosis, show
 from support.cli.doctor_hosts import host_lines, waiting_for_hosts
 from support.hosts.remote import HostAccess, ProgramAccess
-from support.target.discovery.user_hosts import Looked
+from support.target.discovery.host_capabilities import Looked
 from support.target.timing import Timing
 from support.target.topology import Address, Login, MemberAddress, Topology
 

@@ -23,7 +23,7 @@ from support.failover.joint_loss import require_led_again, switch_on
 from support.faults.declared import Declared, OnHosts, disturbances_of
 from support.settings import Settings
 from support.sharding.shards import first_worker, second_worker
-from support.target.discovery.user_hosts import OURS_ALONE
+from support.target.discovery.host_capabilities import OURS_ALONE
 
 HEALS = (switch_on, require_led_again)
 """Functions that end what an earlier step did."""

@@ -15,7 +15,7 @@ from support.errors import Inconclusive
 from support.faults.nemesis import Nemesis
 from support.faults.network import QuorumLost
 from support.hosts.interface import SiteHost
-from support.target.discovery.user_hosts import members_of_dcs
+from support.target.discovery.host_capabilities import members_of_dcs
 from support.target.topology import Address
 
 pytestmark = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")

@@ -18,7 +18,8 @@ from support.faults.process import Freeze, HostCrash, Kill
 from support.hosts.remote import Guards, HostAccess, HostRefused, Reach, RemoteSite, ways
 from support.hosts.remote.containers import Container, EngineLog
 from support.hosts.remote.ways import heal_host
-from support.target.discovery.user_hosts import Looked, declared_access, look
+from support.target.discovery.host_capabilities import Looked
+from support.target.discovery.user_hosts import declared_access, look
 from support.target.topology import Address, Login, Topology
 from support.waiting import NotYet, eventually
 

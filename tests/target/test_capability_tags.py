@@ -14,7 +14,7 @@ from support.cli.behave_process import Planned, dry_run
 from support.cli.capability_needs import CLUSTER, NEEDS, UNLESS_MISSING, WORDS, capabilities, needed, untagged
 from support.cli.reach import Place, reached
 from support.target.capabilities import CAPABILITIES
-from support.target.discovery.user_hosts import OURS_ALONE
+from support.target.discovery.host_capabilities import OURS_ALONE
 
 ROOT = Path(__file__).parents[2]
 OF_EXAMPLES = {"cache_settings", "cache_host", "poor_links"}

@@ -17,17 +17,15 @@ from support.hosts.remote import HostAccess, ProgramAccess, Reach
 from support.hosts.remote.processes import first_process, instances, parsed_table, program_trees, unit_of_servers
 from support.hosts.remote.reach import _sockets
 from support.settings import Settings
+from support.target.discovery.host_capabilities import Looked, lacking, members_of_dcs
 from support.target.discovery.user_hosts import (
-    Looked,
     _found_access,
     _is_here,
     _ports,
     _watched,
     declared_access,
     find,
-    lacking,
     look,
-    members_of_dcs,
 )
 from support.target.topology import Address, Login, MemberAddress, Topology
 

@@ -19,6 +19,7 @@ from support.target.discovery import (
     database,
     dcs,
     from_settings,
+    host_capabilities,
     logins,
     members,
     nodes,
@@ -86,7 +87,7 @@ def discover(settings: Settings) -> Topology:
         patroni_access=web.of_patroni(settings),
         statistics=from_settings.statistics_page(settings),
     )
-    findings = _Findings(dict.fromkeys(user_hosts.OURS_ALONE, "the suite did not boot this cluster"))
+    findings = _Findings(dict.fromkeys(host_capabilities.OURS_ALONE, "the suite did not boot this cluster"))
     if settings.accept_destructive != topology.database:
         findings.lacks["destructive"] = (
             f"your own cluster is disturbed only if ACCEPT_DESTRUCTIVE names its database, {topology.database}"

@@ -1,0 +1,189 @@
+"""What the hosts of a user's cluster allow: the capabilities that they lack, each with what would change that."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from support.hosts.remote import HostAccess
+from support.target import dcs, etcd
+from support.target.topology import Topology
+from support.waiting import NotYet
+
+OURS_ALONE = ("disks", "volatile_disks", "slow_links", "own_programs", "spare_worker")
+"""Capabilities that only the embedded cluster's hosts have."""
+OF_HOSTS = (
+    "hosts",
+    "crashes",
+    "partitions",
+    "dcs_links",
+    "poor_links",
+    "member_files",
+    "member_data",
+    "dcs_hosts",
+    "proxy_host",
+    "proxy_reload",
+    "cache_host",
+)
+"""Capabilities that a user's hosts can have."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one host is, by its own words, and why it may not be broken."""
+
+    name: str
+    access: HostAccess
+    obstacles: tuple[str, ...] = ()
+    """Why nothing is done to it, each with what would change that."""
+    remarks: tuple[str, ...] = ()
+    """What was found there."""
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    """Capability -> why what runs there does not have it: a member's files, or HAProxy."""
+    comes_from: str = ""
+    """The address from which our commands come, as it sees it; empty if they do not come over its network."""
+
+
+def members_of_dcs(topology: Topology) -> int | None:
+    """How many members the DCS has; of one that is not etcd, at least. None if etcd does not say.
+
+    The settings may have one address of several.
+    """
+    if dcs.program(topology) != "etcd":
+        return dcs.nodes(topology)
+    try:
+        return etcd.quorum(topology).voters
+    except NotYet:
+        return None
+
+
+def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None) -> dict[str, str]:
+    """Capability -> why a user's hosts do not have it. `in_dcs`: how many members the DCS has, if that is known."""
+    lacks = dict.fromkeys(OURS_ALONE, "not on a cluster that the suite did not boot")
+    members = [one.name for one in topology.members]
+    bad = {name: looked[name].obstacles for name in members if name in looked and looked[name].obstacles}
+    if untold := [name for name in members if name not in looked]:
+        why = f"[hosts] has no {', '.join(untold)}: add how the suite gets access to it"
+        return lacks | dict.fromkeys(OF_HOSTS, why)
+    if bad:
+        why = "; ".join(f"{name}: {obstacles[0]}" for name, obstacles in bad.items())
+        return lacks | dict.fromkeys(OF_HOSTS, why)
+    able = {name: one.access for name, one in looked.items() if not one.obstacles}
+    own = {name: able[name] for name in members}
+    if one_machine := _on_one_machine(own):
+        why = f"{' and '.join(one_machine)} are on one machine: what is done to the one would hit the other"
+        return lacks | dict.fromkeys(OF_HOSTS, why)
+    if without := [name for name, one in own.items() if "patroni" not in one.programs]:
+        return lacks | dict.fromkeys(OF_HOSTS, f"no Patroni was found on {', '.join(without)}")
+    if without := [name for name, one in own.items() if not one.programs["patroni"].start]:
+        lacks["crashes"] = (
+            f"how Patroni is started on {', '.join(without)} is not known: "
+            f'[hosts.{without[0]}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
+        )
+    for capability in ("member_files", "member_data"):
+        whys = {name: looked[name].fixed.get(capability, "") for name in members}
+        if fixed := [f"{name}: {why}" for name, why in whys.items() if why]:
+            lacks[capability] = "; ".join(fixed)
+    for capability, program, what in (
+        ("dcs_hosts", dcs.program(topology), dcs.program(topology) or dcs.kind(topology)),
+        ("proxy_host", "haproxy", "HAProxy"),
+        ("cache_host", "redis", "Redis"),
+    ):
+        if why := _lacks_program(program, what, looked, own):
+            lacks[capability] = why
+    if why := lacks.get("dcs_hosts") or _lacks_hosts_of_dcs(looked, topology, in_dcs):
+        lacks["dcs_hosts"] = why
+    unable_to = {name: one.fixed.get("proxy_reload", "") for name, one in looked.items()}
+    proxies = [f"{name}: {reason}" for name, reason in unable_to.items() if reason]
+    if why := lacks.get("proxy_host") or "; ".join(proxies):
+        lacks["proxy_reload"] = why
+    if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able, topology):
+        lacks["dcs_links"] = why
+    lacks |= _lacks_partitions(looked, own, topology, in_dcs)
+    lacks |= _lacks_links(looked, dcs.program(topology))
+    if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
+        why = (*unable[0].obstacles, "dropping packets needs nft, which cannot be used there")[0]
+        lacks["poor_links"] = f"{unable[0].name}: {why}"
+    return lacks
+
+
+def _lacks_program(program: str, what: str, looked: Mapping[str, Looked], own: Mapping[str, HostAccess]) -> str:
+    """Why the hosts of a program cannot be broken; empty if they can."""
+    having = {name: one for name, one in looked.items() if program in one.access.programs}
+    if not having:
+        others = [f"{name}: {one.obstacles[0]}" for name, one in looked.items() if one.obstacles]
+        return f"[hosts] has no host on which {what} runs" + (f" ({'; '.join(others)})" if others else "")
+    if bad := [f"{name}: {one.obstacles[0]}" for name, one in having.items() if one.obstacles]:
+        return "; ".join(bad)
+    if shared := [name for name, one in having.items() if name in own or _shares(one.access, own.values())]:
+        return f"{what} runs on the members' own machines ({', '.join(shared)}), so it cannot fail separately"
+    if untold := [name for name, one in having.items() if not one.access.programs[program].start]:
+        return f"how {what} is started on {untold[0]} is not known: [hosts.{untold[0]}] programs"
+    return ""
+
+
+def _lacks_hosts_of_dcs(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None) -> str:
+    """Why [hosts] may not name every host of the DCS; empty if it does."""
+    program = dcs.program(topology)
+    having = sum(program in one.access.programs for one in looked.values())
+    if in_dcs is None:
+        return f"how many members {program} has is not known, as it does not say: set ETCD_HOSTS or [dcs]"
+    if having < in_dcs:
+        return f"{program} has {in_dcs} members, and [hosts] has {having} of their hosts"
+    return ""
+
+
+def _lacks_dcs_links(able: Mapping[str, HostAccess], topology: Topology) -> str:
+    """Why links within the DCS cannot be cut: of each two of its hosts, one has to be able to; empty if they can."""
+    unable = [name for name, one in able.items() if dcs.program(topology) in one.programs and not one.cutter]
+    return f"{unable[0]} and {unable[1]} have no nft or iptables to use" if len(unable) > 1 else ""
+
+
+def _lacks_partitions(
+    looked: Mapping[str, Looked], own: Mapping[str, HostAccess], topology: Topology, in_dcs: int | None
+) -> dict[str, str]:
+    if without := [name for name, one in own.items() if not one.cutter]:
+        return {"partitions": f"{without[0]}: {looked[without[0]].remarks[-1]}"}
+    having = [one for one in looked.values() if dcs.program(topology) in one.access.programs]
+    if not having or _lacks_hosts_of_dcs(looked, topology, in_dcs):
+        return {"partitions": "[hosts] does not name every host of the DCS, from which a member has to be cut off, too"}
+    if any(one.name in own or _shares(one.access, own.values()) for one in having):
+        return {"partitions": "the DCS runs on the members' own machines: no member can be cut off from it separately"}
+    return {}
+
+
+def _lacks_links(looked: Mapping[str, Looked], of_dcs: str) -> dict[str, str]:
+    """What cannot be done because our own commands take links that it would cut: those of a jump host, or of a host on
+    which the suite runs."""
+    lacks: dict[str, str] = {}
+    for (name, one), (other, by) in itertools.permutations(looked.items(), 2):
+        if one.comes_from not in by.access.addresses:
+            continue
+        why = (
+            f"commands come to {name} from {other}, so the links between the two cannot be cut: run the suite on a "
+            f"machine that is not in [hosts], and let them come by such a one"
+        )
+        lacks |= dict.fromkeys(("partitions", "poor_links"), why)
+        if of_dcs in one.access.programs and of_dcs in by.access.programs:
+            lacks["dcs_links"] = why
+    return lacks
+
+
+def _on_one_machine(own: Mapping[str, HostAccess]) -> tuple[str, ...]:
+    """Two members that share a machine; containers are apart even on one machine, and with its network."""
+    for (name, one), (other, another) in itertools.combinations(own.items(), 2):
+        contained = all(access.reach.startswith(("docker://", "podman://")) for access in (one, another))
+        if one.reach == another.reach or (not contained and _shares(one, [another])):
+            return name, other
+    return ()
+
+
+def _shares(access: HostAccess, others: Iterable[HostAccess]) -> bool:
+    """Whether it is the same machine as another one: all addresses of one are also the other's.
+
+    Machines that are two can have some in common, such as that of docker0 on each.
+    """
+    own = set(access.addresses)
+    return any(
+        other.reach == access.reach or (own and (own <= {*other.addresses} or own > {*other.addresses} > set()))
+        for other in others
+    )

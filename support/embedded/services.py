@@ -18,8 +18,9 @@ from support.embedded.shape import OWN, Timing
 from support.hosts import Host, Process
 from support.target.topology import Login
 
-DISTURBING = ("PATRONI", "PG", "ETCD")
-"""Environment variables with these prefixes would override the configuration files."""
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+DISTURBING = ("PATRONI", "PG", "ETCD", *_PROXIES, *(name.upper() for name in _PROXIES))
+"""Environment variables with these prefixes would override the configuration files, or send etcd's peers to a proxy."""
 
 BOOT: Timing = OWN.timing
 """The timing that every cluster boots with: Patroni sleeps for loop_wait between the steps of a boot."""

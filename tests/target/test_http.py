@@ -1,5 +1,7 @@
 """Components are asked directly: nothing in the environment comes between them and the suite, or adds a login."""
 
+import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ import pytest
 from conftest import free_port
 
 from support.embedded.patroni_start import await_quorum
+from support.embedded.services import _undisturbed
 from support.target import etcd, haproxy, http
 from support.target.patroni import PatroniApi
 from support.target.topology import Address, Login, StatisticsPage, Topology
@@ -61,6 +64,14 @@ def test_no_proxy_is_used_and_no_login_is_added() -> None:
         page = StatisticsPage(f"http://{address}", Login("admin", "right"))
         assert haproxy.receptions(page, ["no credentials"]) == {"no credentials": {"answer": "served"}}
     assert seen == ["", "", ""]
+
+
+def test_what_a_cluster_of_ours_consists_of_knows_of_no_proxy() -> None:
+    """etcd's members would ask one another through it, and never find a quorum."""
+    command = _undisturbed(["sh", "-c", "env"], os.environ)
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "_proxy=" not in said.lower()
+    assert "PATH=" in said
 
 
 def test_a_member_that_starts_asks_etcd_without_the_proxy() -> None:

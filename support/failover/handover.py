@@ -30,7 +30,7 @@ class DirectClients:
 class FailoverHandover(Handover):
     """Facts of before a fault, clients that only some scenarios have, and answers that a later step judges."""
 
-    lease: Annotated[Lease, "When the leader is cut off from the DCS"]
+    lease: Annotated[Lease, "When a majority of the DCS crashes"]
     """How long the leader's lock lasts, read before the fault."""
     lock_before_the_fault: Annotated[LockBefore, "When the leader is cut off from the DCS"]
     """When the leader's lock had last been renewed, as far as the DCS tells."""

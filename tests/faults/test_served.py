@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 import redis
+from booting import boots
 from conftest import free_port
 from servers import postgres
 
@@ -24,6 +25,7 @@ from support.target.topology import Address, RedisAddress
 from support.waiting import eventually
 
 
+@boots
 @dataclass
 class Program:
     """A real program of this machine, without a host of its own."""

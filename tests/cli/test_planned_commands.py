@@ -31,7 +31,7 @@ PROGRAMS = {"a": ("patroni", "postgres"), "b": ("patroni", "postgres", "etcd"), 
 """Host -> the programs on it: each only sleeps, and is known by its name."""
 STREAMS = {"b": "sync", "c": "async"}
 """Replica -> whether commits wait for it."""
-LOOKS = frozenset("look table where size tail tail_of cat probe counted left beat heal".split())
+LOOKS = frozenset("look addresses table where size tail tail_of cat date probe counted left beat heal".split())
 """What changes nothing that a fault does not say, or undoes it."""
 REHEARSED = "said instead of done"
 """Words of the script that only says what it would do."""
@@ -355,5 +355,5 @@ def _require_undo(machine: Machine, undone_by: Sequence[str]) -> None:
 
 
 def _plain(text: str) -> str:
-    """With one blank between two words, and without the names of faults."""
-    return re.sub(r"accept_[0-9a-f]{8}", "accept_ID", " ".join(text.split()))
+    """With one blank between two words, none where a command begins, and without the names of faults."""
+    return re.sub(r"accept_[0-9a-f]{8}", "accept_ID", " ".join(text.split())).replace("$( ", "$(")

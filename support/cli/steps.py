@@ -23,6 +23,7 @@ from support.cli.handed_over import exchange
 from support.cli.paths import STEPS
 from support.cli.word_search import best_first, nothing_found
 from support.own_folder import OwnFolder
+from support.places import ROOT
 from support.vocabulary import Columns, Kind, counted
 
 _KINDED = re.compile(r"\{(\w+):([A-Z]\w*)\}")
@@ -102,7 +103,7 @@ def matching(sentence: str, among: Sequence[Step]) -> tuple[Step, ...]:
 
 def function_at(file: Path, line: int) -> FunctionType | None:
     """The step function at that line, of its first decorator; None if there is none, such as one made by a function."""
-    where = _module(file)
+    where = _module(ROOT / file)
     own = (one for one in vars(where).values() if isinstance(one, FunctionType) and one.__module__ == where.__name__)
     return next((one for one in own if one.__code__.co_firstlineno == line), None)
 

@@ -1,5 +1,7 @@
 """Wrong usage and missing targets: the exit status and a clear message."""
 
+from pathlib import Path
+
 import pytest
 from program import Ended, Program, copy, target
 

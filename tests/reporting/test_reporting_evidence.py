@@ -14,13 +14,13 @@ import allure_commons
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.reporting.timeline import Period, Timeline, timeline_of
 
 from support import sql
 from support.errors import Inconclusive, NotInTime
 from support.hosts.interface import Clock
 from support.hosts.processes import LogFile
 from support.reporting.evidence import LONGEST, MASK, SHORTEST, Evidence, Redactor, collect, written_since
+from support.reporting.fault_record import FaultRecord, MemberState, fault_record_of
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 
@@ -218,11 +218,13 @@ def test_json_stays_json(attached: dict[str, str]) -> None:
     evidence, moment = Evidence(Redactor(["1234"])), 1700012345.1234
     evidence.attach_json("facts", {"1234": ["it is 1234", moment, None]})
     assert json.loads(attached["facts"]) == {"1234": [f"it is {MASK}", moment, None]}
-    [period] = (Period("db1234", "writes", 1234.0, 1234.5),)
-    evidence.attach_data("timeline", Timeline("FO-01", moment, 9.0, (period,)).json)
-    assert timeline_of(attached["timeline"]) == Timeline("FO-01", moment, 9.0, (replace(period, member=f"db{MASK}"),))
-    Evidence(Redactor(["writes"])).attach_data("timeline", Timeline("FO-01", moment, 9.0, (period,)).json)
-    assert timeline_of(attached["timeline"]) == Timeline("FO-01", moment, 9.0, (period,))
+    [period] = (MemberState("db1234", "writes", 1234.0, 1234.5),)
+    evidence.attach_data("timeline", FaultRecord("FO-01", moment, 9.0, (period,)).json)
+    assert fault_record_of(attached["timeline"]) == FaultRecord(
+        "FO-01", moment, 9.0, (replace(period, member=f"db{MASK}"),)
+    )
+    Evidence(Redactor(["writes"])).attach_data("timeline", FaultRecord("FO-01", moment, 9.0, (period,)).json)
+    assert fault_record_of(attached["timeline"]) == FaultRecord("FO-01", moment, 9.0, (period,))
 
 
 def test_lines_of_json_stay_such(attached: dict[str, str]) -> None:

@@ -37,7 +37,6 @@ SETTLED = {
     "network.degrade": "slow_links",
     "haproxy.receptions": "statistics_login",
     "redis.facts_of": "cache_state",
-    "roles.cache_host": "redis",
     "loopback.give_disk": "disks",
     "loopback.volatile_disk": "volatile_disks",
     "namespaces.volatile_disk": "volatile_disks",

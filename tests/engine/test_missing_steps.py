@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import get_type_hints
@@ -13,7 +14,7 @@ from program import ROOT
 from support.cache.handover import CacheHandover
 from support.cli.handed_over import exchange
 from support.cli.new import TEMPLATE
-from support.cli.steps import Step, matching, steps
+from support.cli.steps import matching, steps
 from support.engine.world import World
 from support.errors import MissingStep
 from support.failover.handover import FailoverHandover
@@ -38,17 +39,19 @@ def _sentences() -> Iterator[tuple[str, str, str]]:
                     yield f"{where} {what}", "", sentence
 
 
-def _of_own_folders() -> tuple[Step, ...]:
-    """Those that `accept new` writes; behave does not keep them, or another such folder's would be ambiguous."""
+@contextmanager
+def _registry_unchanged() -> Iterator[None]:
+    """behave keeps no step that is imported meanwhile: those of `accept new` are ambiguous beside a user's own."""
     before = {kind: [*known] for kind, known in registry.steps.items()}
     try:
-        return steps(TEMPLATE / "steps")
+        yield
     finally:
         registry.steps.update(before)
 
 
-SENTENCES = list(_sentences())
-STEPS = (*steps(), *_of_own_folders())
+with _registry_unchanged():
+    SENTENCES = list(_sentences())
+    STEPS = (*steps(), *steps(TEMPLATE / "steps"))
 
 
 @pytest.fixture

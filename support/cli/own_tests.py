@@ -62,8 +62,8 @@ class Extent(Enum):
 
 
 def tests(arguments: Sequence[str], extent: Extent) -> Check:
-    """pytest in several processes: one more than there are cores where tests wait for clusters."""
-    processes = len(os.sched_getaffinity(0)) + (extent is not Extent.QUICK)
+    """pytest in several processes: two more than there are cores where tests wait for clusters."""
+    processes = len(os.sched_getaffinity(0)) + 2 * (extent is not Extent.QUICK)
     spread = ("-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder")
     chosen = {Extent.QUICK: ["--quick"], Extent.USUAL: ["-m", "not slow"], Extent.ALL: []}[extent]
     return Check("tests (pytest)", _module("pytest", *spread, *chosen, *arguments))

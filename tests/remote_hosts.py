@@ -13,7 +13,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -80,6 +80,7 @@ class Machine:
     user: str = "root"
     groups: tuple[Path, ...] = ()
     """Its control groups, which its systemd divides."""
+    spawned: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     @property
     def cable(self) -> str:
@@ -101,7 +102,8 @@ class Machine:
     def spawn(self, *command: str) -> "subprocess.Popen[bytes]":
         """Run something there, past ssh."""
         enter = ["nsenter", f"--target={self.init}", "--net", "--pid", "--mount", "--"]
-        return subprocess.Popen([*enter, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.spawned.append(subprocess.Popen([*enter, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+        return self.spawned[-1]
 
     def call(self, *command: str) -> str:
         enter = ["nsenter", f"--target={self.init}", "--net", "--pid", "--mount", "--"]
@@ -114,6 +116,9 @@ class Machine:
         return [line for line in Reach.of(self.url).run("left").split() if line]
 
     def die(self) -> None:
+        for program in self.spawned:  # an nsenter stops when what it runs is stopped, and would stay
+            program.kill()
+            program.wait()
         with suppress(IndexError, FileNotFoundError, ProcessLookupError):
             os.kill(self.init, signal.SIGKILL)  # and with it everything there
         self.process.kill()

@@ -1,13 +1,12 @@
 """Refusals prove nothing unless the right login is accepted: what is said where it is not."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from conftest import free_port
+from http_servers import Handler, serving_with
 
 from support.errors import Inconclusive
 from support.security.checks import all_refused
@@ -20,21 +19,12 @@ from support.target.topology import Address, Login, MemberAddress, Topology
 def refusing() -> Iterator[Address]:
     """A REST API that takes every login for wrong."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Own(Handler):
         def do_PATCH(self) -> None:
-            self.send_response(401)
-            self.end_headers()
+            self.answer(401)
 
-        def log_message(self, *_: object) -> None:
-            """Nothing to standard error."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield Address("127.0.0.1", server.server_port)
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving_with(Own) as address:
+        yield address
 
 
 def test_each_member_and_the_settings_are_named() -> None:
@@ -59,30 +49,17 @@ def test_each_member_and_the_settings_are_named() -> None:
 def cancelling(scheduled: bool, cancelled: list[str]) -> Iterator[Address]:
     """A REST API that cancels a switchover for anybody who asks; whether one is scheduled is said by /cluster."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Own(Handler):
         def do_GET(self) -> None:
             told = {"members": [], **({"scheduled_switchover": {"at": "2030-01-01"}} if scheduled else {})}
-            self._answer(200, json.dumps(told).encode())
+            self.answer(200, json.dumps(told).encode())
 
         def do_DELETE(self) -> None:
             cancelled.append(self.path)
-            self._answer(200 if scheduled else 404)
+            self.answer(200 if scheduled else 404)
 
-        def _answer(self, status: int, body: bytes = b"") -> None:
-            self.send_response(status)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing to standard error."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield Address("127.0.0.1", server.server_port)
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving_with(Own) as address:
+        yield address
 
 
 @pytest.mark.parametrize("scheduled", [True, False])

@@ -2,14 +2,13 @@
 
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from conftest import free_port
+from http_servers import Handler, serving_with
 
 from support.embedded.patroni_start import await_quorum
 from support.embedded.services import _undisturbed
@@ -24,23 +23,13 @@ HEALTHY = b'{"health": "true", "etcdserver": "3.4.0"}'
 def serving(seen: list[str]) -> Iterator[Address]:
     """A web server that notes the login of each request."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Own(Handler):
         def do_GET(self) -> None:
             seen.append(self.headers.get("Authorization", ""))
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(HEALTHY)
+            self.answer(200, HEALTHY)
 
-        def log_message(self, *_: object) -> None:
-            """Nothing to standard error."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield Address("127.0.0.1", server.server_port)
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving_with(Own) as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)

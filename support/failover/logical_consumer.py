@@ -7,11 +7,11 @@ https://patroni.readthedocs.io/en/latest/dynamic_configuration.html (slots)
 """
 
 import re
-import threading
 import time
 from contextlib import suppress
 
 from support import sql
+from support.engine.background import Background
 from support.engine.history import Outcome
 from support.engine.workload import Task, Turn, Workload
 from support.engine.world import World
@@ -82,7 +82,7 @@ class MaintainedSlot(Fault):
         return bool(sql.value(self._cluster.administration_of(member), _SLOTS, [self.name]))
 
 
-class Consumer:
+class Consumer(Background):
     """Reads the slot on the leader, whoever leads, until it is closed; each read confirms what it got.
 
     A context manager. It never makes a slot of its own: what had been committed until then would be missing.
@@ -95,29 +95,14 @@ class Consumer:
         self.received: list[Received] = []
         self.said = ""
         """The last error, while it cannot read."""
-        self._stopping = threading.Event()
-        self._errors: list[BaseException] = []
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self) -> "Consumer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()
-        if self._errors:
-            raise self._errors[0]
+        super().__init__(self._work)
 
     def _work(self) -> None:
-        try:
-            while not self._stopping.wait(_READS):
-                try:
-                    self._read_on()
-                except NO_ANSWER as error:
-                    self.said = describe(error)
-        except BaseException as error:  # leaving the `with` block raises it
-            self._errors.append(error)
+        while not self._stopping.wait(_READS):
+            try:
+                self._read_on()
+            except NO_ANSWER as error:
+                self.said = describe(error)
 
     def _read_on(self) -> None:
         """Read from the leader, in one session, until that fails or the consumer is closed."""

@@ -4,13 +4,14 @@ Source: https://github.com/patroni/patroni/issues/2972 (a member that held the l
 answered "primary" meanwhile)
 """
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from psycopg2 import errorcodes
 
+from support.engine.background import Background
 from support.engine.ledger import APPEND
 from support.engine.world import World
 from support.failover.leader_checks import Claim, called_primary_truly, longest_false_claim
@@ -23,42 +24,22 @@ _READ_ONLY = errorcodes.READ_ONLY_SQL_TRANSACTION
 """What PostgreSQL says against a write that was sent to a replica."""
 
 
-class ClaimWatch:
+class ClaimWatch(Background):
     """Asks all members at once until it is closed; a member that gives no answer is asked again. A context manager."""
 
     def __init__(self, questions: dict[str, Callable[[], bool]]) -> None:
         """`questions`: member -> whether its health check calls it the primary now."""
         self.claims: list[Claim] = []
         """Every answer, or missing answer, until now."""
-        self._stopping = threading.Event()
-        self._errors: list[BaseException] = []
-        self._threads = [
-            threading.Thread(target=self._ask, args=[name, question], daemon=True)
-            for name, question in questions.items()
-        ]
-
-    def __enter__(self) -> "ClaimWatch":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
-        if self._errors:
-            raise self._errors[0]
+        super().__init__(*(partial(self._ask, name, question) for name, question in questions.items()))
 
     def _ask(self, member: str, question: Callable[[], bool]) -> None:
-        try:
-            while not self._stopping.is_set():
-                begun, answer = time.monotonic(), None
-                with suppress(*NO_ANSWER):
-                    answer = question()
-                self.claims.append(Claim(member, begun, time.monotonic(), answer))
-                self._stopping.wait(_PACE)
-        except BaseException as error:  # leaving the `with` block raises it
-            self._errors.append(error)
+        while not self._stopping.is_set():
+            begun, answer = time.monotonic(), None
+            with suppress(*NO_ANSWER):
+                answer = question()
+            self.claims.append(Claim(member, begun, time.monotonic(), answer))
+            self._stopping.wait(_PACE)
 
 
 def watch_claims(world: World) -> ClaimWatch:

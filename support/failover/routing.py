@@ -10,6 +10,7 @@ from datetime import datetime
 
 from support import sql
 from support.engine import markers
+from support.engine.background import Background
 from support.engine.checks.writers import last_accepted
 from support.engine.finding import Finding
 from support.engine.recovery import require_within
@@ -227,7 +228,7 @@ def _await_within(world: World, probe: Callable[[], None], subject: str, since: 
     require_within(world, f"{subject} after", time.monotonic() - since, limit)
 
 
-class ClosingWatch:
+class ClosingWatch(Background):
     """Notes when the other side closes idle sessions, until it is left. A context manager.
 
     It looks from before the fault on: some faults, such as a switchover, are over only when the sessions are.
@@ -236,19 +237,8 @@ class ClosingWatch:
     def __init__(self, sessions: Iterable[sql.Session]) -> None:
         self._lines = {session.fileno() for session in sessions}
         self._ended = list[float]()
-        self._over, self._stopping = threading.Event(), threading.Event()
-        self._errors: list[BaseException] = []
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self) -> "ClosingWatch":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        self._thread.join()
-        if self._errors:
-            raise self._errors[0]
+        self._over = threading.Event()
+        super().__init__(self._look)
 
     def closings(self, until: float) -> list[float]:
         """The time of each closing, on the monotonic clock. Waits for all of them, until `until` at the longest."""
@@ -263,9 +253,8 @@ class ClosingWatch:
                 said, _, _ = select.select(lines, [], [], _LOOK)
                 lines -= set(said)
                 self._ended += [time.monotonic()] * len(said)
-        except BaseException as error:  # leaving the `with` block raises it
-            self._errors.append(error)
-        self._over.set()
+        finally:
+            self._over.set()
 
 
 def require_sessions_cut(world: World, watch: ClosingWatch, limit: float) -> None:

@@ -114,9 +114,16 @@ def columns_of(file: Path, line: int) -> Columns | None:
     return columns
 
 
-@cache
 def _module(file: Path) -> ModuleType:
-    """The step module in a file. Importing it a second time, beside behave, has no effects of its own."""
+    """The step module in a file. Importing it beside behave, from the same working directory, has no effects.
+
+    Imported again from another one, behave would take its steps for others of the same wording.
+    """
+    return _imported(file.resolve())
+
+
+@cache
+def _imported(file: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"steps_in_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None
@@ -129,8 +136,12 @@ def _module(file: Path) -> ModuleType:
     return module
 
 
-@cache
 def _registered(file: Path) -> Mapping[str, Kind]:
+    return _kinds(file.resolve())
+
+
+@cache
+def _kinds(file: Path) -> Mapping[str, Kind]:
     """The kinds that a step module registers with behave: the name of the type -> the kind."""
     calls = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
     keywords = [

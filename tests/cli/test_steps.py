@@ -116,3 +116,19 @@ def test_the_command_line_searches_it(tmp_path: Path) -> None:
     assert apart.complaints == [
         "accept: no step contains all of 'redis', 'shards'; each is in some (./accept steps lists them all)"
     ]
+
+
+def test_steps_are_read_from_any_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """behave names the place of a step from where it was imported, and refuses the same step at another place."""
+    file = tmp_path / "kind_steps.py"
+    file.write_text(
+        "from behave import given, register_type\nfrom support.vocabulary import Kind\n"
+        'SIDE = Kind("side", ("left", "right"))\nregister_type(Side=SIDE)\n'
+        '@given("the {side:Side} side")\ndef the_side(context, side): ...\n'
+    )
+    (step,) = catalogue.steps(tmp_path)
+    assert set(step.kinds) == {"side"}
+    monkeypatch.chdir(tmp_path)
+    (same,) = catalogue.steps(Path())
+    assert same.kinds == step.kinds
+    assert same.kinds["side"] is step.kinds["side"]

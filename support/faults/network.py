@@ -146,6 +146,8 @@ class QuorumLost(EveryHostCrashes):
         super().require_in_effect()
         if serving := etcd.serving(self._topology, self._survivors):
             raise NotYet(f"etcd has a quorum still, by {', '.join(serving)}")
+        if electable := etcd.electable(self._topology, self._survivors):  # the one that crashed may have led them
+            raise NotYet(f"etcd has a quorum still, though no leader now, by {', '.join(electable)}")
 
 
 def _both_ways(hosts: Collection[str], others: Collection[str]) -> list[Pair]:

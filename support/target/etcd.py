@@ -255,6 +255,24 @@ def serving(topology: Topology, addresses: Iterable[Address]) -> list[str]:
     return [name for name, answer in found.items() if answer is True]
 
 
+def electable(topology: Topology, addresses: Iterable[Address]) -> list[str]:
+    """At which of these addresses a member is connected to enough others to elect a leader, if there is none now.
+
+    By its metrics: empty where they are not served with the rest. Without a leader, a quorum is seen in nothing else.
+    """
+    asked = {str(address): address for address in addresses}
+    found = ask_in_parallel(asked, lambda name: _reaches_majority(topology, asked[name]))
+    return [name for name, answer in found.items() if answer is True]
+
+
+def _reaches_majority(topology: Topology, address: Address) -> bool:
+    members = _post(topology, address, "/v3/cluster/member/list", {})["members"]
+    voters = {str(one["ID"]) for one in members if not one.get("isLearner")}
+    own = str(_post(topology, address, "/v3/maintenance/status", {})["header"]["member_id"])
+    connected = {id for id, active in _peers(topology, str(address)).items() if active}
+    return len(voters & {own, *connected}) > len(voters) // 2
+
+
 def _healthy_member(topology: Topology, address: Address) -> str:
     """The id of the member there. Raises NotYet, with its answer, when it is not part of a quorum."""
     answer = _get(topology, address, "/health")

@@ -16,8 +16,9 @@ from support.failover.switchover import (
 )
 from support.faults.declared import disturbs
 from support.faults.patroni import Switchover
-from support.faults.roles import ROLE, in_sandbox, member_by_role, proxy_host
+from support.faults.roles import ROLE, in_sandbox, member_by_role
 from support.faults.shutdown import ArchivingFails, SilentConsumer
+from support.target.component_hosts import proxy_host
 from support.target.patroni_commands import switch_over
 from support.vocabulary import Kind, columns
 

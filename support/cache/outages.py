@@ -27,10 +27,10 @@ from support.example_app.entries import EntryStore
 from support.faults.nemesis import Fault
 from support.faults.network import WITH_ITS_CLIENTS, partition_of_leader
 from support.faults.process import Restart
-from support.faults.roles import cache_host
 from support.faults.served import RedisFrozen, RedisKilled
 from support.hosts.interface import SiteProgram
 from support.target.cluster import Cluster
+from support.target.component_hosts import cache_host
 from support.target.redis import ERRORS, client_of, primaries_of, primary_of, replicas_of, sentinel_of
 from support.target.temporary_redis_settings import TemporarySettings
 from support.timeouts import NOTICE, VISIBLE

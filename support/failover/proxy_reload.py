@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
-from support.faults.roles import proxy_host
 from support.hosts.interface import Running, SiteHost
 from support.target.cluster import Cluster
+from support.target.component_hosts import proxy_host
 from support.target.leadership import WRITE_ROUTE, routes
 from support.target.members import NO_ANSWER
 from support.waiting import NotYet, eventually

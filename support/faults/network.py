@@ -11,10 +11,10 @@ from typing import TypeVar
 from support.errors import Inconclusive
 from support.faults.nemesis import Fault
 from support.faults.process import EveryHostCrashes
-from support.faults.roles import dcs_hosts, leader_of_dcs, proxy_host
 from support.hosts.interface import Flow, Pair, Site, SiteHost
 from support.target import etcd
 from support.target.cluster import Cluster
+from support.target.component_hosts import dcs_hosts, leader_of_dcs, proxy_host
 from support.target.discovery.addresses import names_of
 from support.target.topology import Topology
 from support.vocabulary import Kind

@@ -11,9 +11,9 @@ import redis
 from support import sql
 from support.errors import Inconclusive
 from support.faults.process import Freeze, Kill, Restart
-from support.faults.roles import proxy_host
 from support.hosts.interface import SiteProgram
 from support.target.cluster import Cluster
+from support.target.component_hosts import proxy_host
 from support.target.redis import client_of, require_answer
 from support.target.topology import RedisAddress
 from support.waiting import NotYet

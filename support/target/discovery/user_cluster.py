@@ -11,7 +11,7 @@ from support import libpq, sql
 from support.errors import ConnectFailed, NotAvailable, RequirementMissing, TargetUnreachable, UsageError
 from support.example_app.vectors import RUVECTOR, dialect_of
 from support.settings import Settings
-from support.target import citus, etcd
+from support.target import citus, component_hosts, etcd
 from support.target.cluster import Cluster
 from support.target.discovery import (
     addresses,
@@ -112,7 +112,9 @@ def discover(settings: Settings) -> Topology:
     _look_at_workers(topology, findings)
     found = user_hosts.find(settings.accept_hosts, topology)
     findings.lacks |= found.lacks
-    return with_profile(replace(topology, lacks=findings.lacks, hosts=found.hosts), settings)
+    topology = replace(topology, lacks=findings.lacks, hosts=found.hosts)
+    findings.lacks |= component_hosts.unknown(Cluster(topology))
+    return with_profile(topology, settings)
 
 
 _BACKENDS: Mapping[Literal["write", "read"], str] = {"write": "backends", "read": "read_backends"}

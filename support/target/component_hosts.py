@@ -1,0 +1,106 @@
+"""Which host a component beside the members runs on now: the DCS, the proxy or the cache."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+
+import redis
+
+from support import sql
+from support.errors import ConnectFailed
+from support.hosts.interface import SiteHost
+from support.target import dcs, etcd
+from support.target.cluster import Cluster
+from support.target.discovery.addresses import names_of
+from support.target.members import NO_ANSWER
+from support.target.redis import primary_of
+
+
+def dcs_hosts(cluster: Cluster) -> list[str]:
+    """The names of the hosts that run the DCS."""
+    return [host.name for host in _running_program(cluster, *dcs.PROGRAMS)]
+
+
+def leader_of_dcs(cluster: Cluster) -> SiteHost:
+    """The host of the member that leads the DCS now."""
+    return _at(_running_program(cluster, "etcd"), *etcd.leader(cluster.topology), alone=True)
+
+
+def proxy_host(cluster: Cluster) -> SiteHost:
+    """The host of the proxy through which clients reach the members."""
+    hosts, given = _running_program(cluster, "haproxy"), cluster.topology.write.host
+    with suppress(LookupError):
+        return _at(hosts, given)
+    # At a virtual address, say, that is another proxy's now; or at a published port of a container.
+    seen = _seen_by_leader(cluster)
+    return _at(hosts, given, *seen, alone=not seen)
+
+
+def cache_host(cluster: Cluster) -> SiteHost:
+    """The host of the cache: of the Redis that takes writes now."""
+    server = cluster.redis_address
+    return _at(_running_program(cluster, "redis"), primary_of(server).address.host, alone=server.mode == "standalone")
+
+
+_OF: Mapping[str, Callable[[Cluster], SiteHost]] = {
+    "dcs_hosts": leader_of_dcs,
+    "proxy_host": proxy_host,
+    "cache_host": cache_host,
+}
+"""Capability -> how its host is found."""
+_WITH = {"dcs_hosts": ("dcs_links",), "proxy_host": ("proxy_reload",)}
+"""Capability -> those that a target has only with it."""
+
+
+def unknown(cluster: Cluster) -> dict[str, str]:
+    """Capability -> why no fault of that component can be injected: which host it is on cannot be told."""
+    lacks = dict[str, str]()
+    for capability, find in _OF.items():
+        if capability in cluster.topology.lacks or (find is leader_of_dcs and not _is_etcd(cluster)):
+            continue
+        with suppress(*NO_ANSWER, redis.RedisError):  # that a component is silent is for the scenarios to find
+            try:
+                find(cluster)
+            except LookupError as error:
+                lacks |= dict.fromkeys((capability, *_WITH.get(capability, ())), str(error))
+    return lacks
+
+
+def _is_etcd(cluster: Cluster) -> bool:
+    """Only of etcd is the leader known."""
+    return dcs.program(cluster.topology) == "etcd"
+
+
+def _seen_by_leader(cluster: Cluster) -> tuple[str, ...]:
+    """The address from which the proxy connects to the leader; empty if PostgreSQL does not tell another one's."""
+    try:
+        found = sql.value(cluster.write, "SELECT host(inet_client_addr())")
+    except (sql.Error, ConnectFailed):
+        return ()
+    return (str(found),) if found and not ip_address(str(found)).is_loopback else ()
+
+
+def _running_program(cluster: Cluster, *programs: str) -> list[SiteHost]:
+    found = [host for host in cluster.site.hosts.values() if host.processes.keys() & set(programs)]
+    if not found:
+        raise LookupError(f"no host of the cluster is known to run {' or '.join(programs)}")
+    return found
+
+
+def _at(hosts: Sequence[SiteHost], *names: str, alone: bool = False) -> SiteHost:
+    """The host with the first of these names or addresses that any has: has now, or was found or said to have.
+
+    `alone`: the component is known to be on one host, which may then have none of them. Raises LookupError.
+    """
+    present = {host.name: {*host.present_addresses()} for host in hosts}
+    for name in names:
+        known = names_of(name)
+        now = [host for host in hosts if known & {host.name, *present[host.name]}]
+        if found := now or [host for host in hosts if known & {*host.addresses}]:
+            return found[0]
+    if alone and len(hosts) == 1:
+        return hosts[0]
+    raise LookupError(
+        f"none of {', '.join(host.name for host in hosts)} is at {' or '.join(names)}: the host that is may be missing "
+        "in [hosts], or its address in its table there"
+    )

@@ -1,0 +1,106 @@
+"""On which host a component is, by the addresses at which hosts are known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+from conftest import free_port
+
+from support import sql
+from support.hosts.interface import SiteHost
+from support.target.cluster import Cluster
+from support.target.component_hosts import _at, unknown
+from support.target.topology import Address, Login, RedisAddress, Topology
+
+
+@dataclass(frozen=True)
+class Named:
+    """All that is asked of a host here."""
+
+    name: str
+    addresses: tuple[str, ...]
+    present: tuple[str, ...] = ()
+    processes: Mapping[str, None] = field(default_factory=dict)
+
+    def present_addresses(self) -> tuple[str, ...]:
+        return self.present
+
+
+def hosts(*each: Named) -> list[SiteHost]:
+    return [cast(SiteHost, cast(Any, one)) for one in each]
+
+
+THREE = hosts(*(Named(f"etcd{number}", (f"10.0.1.{number}",)) for number in (1, 2, 3)))
+
+
+def test_a_host_is_known_by_its_address_its_name_or_what_its_name_resolves_to() -> None:
+    assert _at(THREE, "10.0.1.2").name == "etcd2"
+    assert _at(THREE, "etcd3").name == "etcd3"
+    assert _at(hosts(Named("one", ("127.0.0.1",)), Named("other", ("10.0.0.1",))), "localhost").name == "one"
+
+
+def test_published_at_one_address_it_is_known_by_what_it_tells_of_itself() -> None:
+    """Ports of containers are published at the address of their engine's machine, which is no host's own."""
+    assert _at(THREE, "192.0.2.1", "10.0.1.3").name == "etcd3"
+
+
+def test_an_address_that_has_moved_leads_to_the_host_that_has_it_now() -> None:
+    """keepalived has given it to another one since the hosts were looked at."""
+    shared = "10.0.2.100"
+    both = hosts(Named("lb1", ("10.0.2.1", shared), ("10.0.2.1",)), Named("lb2", ("10.0.2.2",), ("10.0.2.2", shared)))
+    assert _at(both, shared).name == "lb2"
+
+
+def test_none_is_guessed() -> None:
+    with pytest.raises(LookupError, match=r"none of etcd1, etcd2, etcd3 is at 192\.0\.2\.1 or nowhere\.invalid"):
+        _at(THREE, "192.0.2.1", "nowhere.invalid", alone=True)
+    with pytest.raises(LookupError, match=r"none of etcd1 is at 192\.0\.2\.1: .* \[hosts\]"):
+        _at(THREE[:1], "192.0.2.1")  # there may be two more
+
+
+def test_the_only_one_that_there_is_need_not_have_the_address() -> None:
+    assert _at(THREE[:1], "192.0.2.1", alone=True).name == "etcd1"
+    assert _at(THREE[:1], f"/{'a-folder' * 20}", alone=True).name == "etcd1"
+
+
+@dataclass(frozen=True)
+class Hosts:
+    hosts: Mapping[str, Named]
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that is asked of a cluster here. Nothing answers at its write endpoint."""
+
+    topology: Topology
+    site: Hosts
+    write: sql.Endpoint
+    redis_address: RedisAddress
+
+
+def cluster(named: Sequence[Named], proxy: str, redis: str) -> Cluster:
+    cache = RedisAddress(Address(redis, 6379))
+    lacks = {"dcs_hosts": "there are none here"}
+    topology = Topology("app", Login("app", ""), Address(proxy, 5000), redis=cache, lacks=lacks)
+    nobody = sql.Endpoint("app", "127.0.0.1", free_port(), "app", "app", "")
+    known = Known(topology, Hosts({one.name: one for one in named}), nobody, cache)
+    return cast(Cluster, cast(Any, known))
+
+
+PROXIES = [Named(f"lb{number}", (f"10.0.2.{number}",), processes={"haproxy": None}) for number in (1, 2)]
+CACHES = [Named(f"cache{number}", (f"10.0.3.{number}",), processes={"redis": None}) for number in (1, 2)]
+
+
+def test_of_a_component_whose_host_cannot_be_told_that_is_known_before_any_scenario() -> None:
+    assert unknown(cluster([*PROXIES, *CACHES], "10.0.2.2", "10.0.3.1")) == {}
+    lacks = unknown(cluster([*PROXIES, *CACHES], "10.0.2.3", "10.0.3.3"))
+    assert lacks.keys() == {"proxy_host", "proxy_reload", "cache_host"}
+    assert lacks["proxy_host"].startswith("none of lb1, lb2 is at 10.0.2.3: the host that is may be missing in [hosts]")
+    assert lacks["cache_host"].startswith("none of cache1, cache2 is at 10.0.3.3: ")
+
+
+def test_a_capability_that_is_lacking_anyway_keeps_its_reason() -> None:
+    one = cast(Any, cluster([*PROXIES, *CACHES], "10.0.2.3", "10.0.3.3"))
+    topology = replace(one.topology, lacks={**one.topology.lacks, "proxy_host": "it runs on the members' own machines"})
+    assert unknown(replace(one, topology=topology)).keys() == {"cache_host"}

@@ -4,6 +4,7 @@ The sources are imported only to tell which values a parameter, or a column of a
 """
 
 import ast
+import importlib
 import importlib.util
 import re
 import sys
@@ -29,6 +30,7 @@ from support.vocabulary import Columns, Kind, counted
 _KINDED = re.compile(r"\{(\w+):([A-Z]\w*)\}")
 """A parameter whose type is registered with behave."""
 KEYWORDS = ("given", "when", "then", "step")
+_OURS = ROOT / STEPS
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ def _module(file: Path) -> ModuleType:
 
 @cache
 def _imported(file: Path) -> ModuleType:
+    if file.is_relative_to(_OURS):
+        return importlib.import_module(".".join((STEPS.name, *file.relative_to(_OURS).with_suffix("").parts)))
     spec = importlib.util.spec_from_file_location(f"steps_in_{file.stem}", file)
     assert spec is not None
     assert spec.loader is not None

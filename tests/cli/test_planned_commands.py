@@ -39,6 +39,17 @@ Calls = set[tuple[str, str]]
 """Host, and the call of the script there without the name that each fault has of its own; a repeated one once."""
 
 
+_END = " </dev/null\n"
+
+
+def _whole(file: Path) -> str:
+    """A host's guards are told that we are still there by a thread of its own, at any time."""
+    text = file.read_text()
+    if not text.endswith(_END):
+        raise NotYet(text[-100:])
+    return text
+
+
 @dataclass
 class Recorder:
     """Everything that the shells of the hosts get, and nothing less: their ssh is tapped."""
@@ -49,9 +60,9 @@ class Recorder:
         """What changed something since the last call: of rehearsals, and of what was done."""
         found = {True: Calls(), False: Calls()}
         for file in self.folder.iterdir():
-            text = file.read_text()
+            text = eventually(lambda file=file: _whole(file), within=10, subject="a call has been written down")
             file.unlink()
-            call = text.rpartition("; main ")[2].removesuffix(" </dev/null\n")
+            call = text.rpartition("; main ")[2].removesuffix(_END)
             host = re.search(r" -- (\S+) ", text.partition("\n")[0])
             verb, *arguments = shlex.split(call)
             if host and verb not in LOOKS and not (verb == "sh" and "/proc/" in arguments[-1]):

@@ -1,5 +1,6 @@
 """The step catalogue: read from the sources, searchable, and complete."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -132,3 +133,14 @@ def test_steps_are_read_from_any_working_directory(tmp_path: Path, monkeypatch: 
     (same,) = catalogue.steps(Path())
     assert same.kinds == step.kinds
     assert same.kinds["side"] is step.kinds["side"]
+
+
+def test_our_own_steps_are_read_whether_they_were_imported_before_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module("steps.failover.fault_steps")
+    monkeypatch.chdir(ROOT)
+    known = [step for step in catalogue.steps() if step.file == Path("steps/failover/fault_steps.py")]
+    assert catalogue.function_at(known[0].file, module.step_healthy_cluster.__code__.co_firstlineno)
+    assert any(step.kinds for step in known)

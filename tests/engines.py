@@ -49,6 +49,7 @@ class Pods:
 
     def run(self, name: str, *command: str, options: tuple[str, ...] = (), tools: bool = True) -> None:
         """Start a container; without `tools` it holds nothing but the program."""
+        shutil.rmtree(f"/run/accept-{self.client}-{name}", ignore_errors=True)  # of one whose test was killed
         root = self.root(name)
         for part in ("etc", "dev", "proc", "sys", "tmp", "run", "var", "usr/bin"):
             (root / part).mkdir(parents=True, exist_ok=True)

@@ -316,7 +316,7 @@ def test_a_label_is_a_mark_as_well(pods: Pods) -> None:
     assert found.obstacles == ()
     assert found.access.cutter == ""
     assert "no network of its own" in found.remarks[-1]
-    host = RemoteSite({"one": found.access}, Guards(grace=4)).machines["one"]
+    host = RemoteSite({"one": found.access}).machines["one"]
     host.power_off()
     assert pods.state("labelled") == "exited"
     host.power_on()
@@ -333,7 +333,7 @@ def test_a_container_without_tools_is_looked_at_from_outside(pods: Pods) -> None
     assert found.obstacles == ()
     assert found.access.without_shell
     assert (found.access.cutter, found.access.programs["etcd"].how) == ("nft", "container bare")
-    host = RemoteSite({"one": found.access}, Guards(grace=4)).machines["one"]
+    host = RemoteSite({"one": found.access}).machines["one"]
     everything = host.running()
     assert [one.name for one in everything] == ["etcd"]
     host.suspend(everything)
@@ -357,7 +357,7 @@ def test_what_is_wrong_with_a_container_is_told(pods: Pods, monkeypatch: pytest.
 
 def test_what_was_logged_since_is_told_by_the_clock_of_the_engine(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be on another machine, whose clock is not ours."""
-    script = "while [ ! -e /tmp/speak ]; do sleep 0.1; done; echo one; echo two >&2; exec sleep 600"
+    script = "while [ ! -e /tmp/speak ]; do sleep 0.01; done; echo one; echo two >&2; exec sleep 600"
     pods.run("talks", "/usr/bin/sh", "-c", f"echo before; {script}")
     log = EngineLog(Container(pods.client, "talks"))
     eventually(lambda: _require(log.since("") == "before\n"), within=10, subject="it has begun")
@@ -367,8 +367,41 @@ def test_what_was_logged_since_is_told_by_the_clock_of_the_engine(pods: Pods, mo
     assert log.since(mark) == ""
     (pods.root("talks") / "tmp/speak").touch()
     eventually(lambda: _require(sorted(log.since(mark).splitlines()) == ["one", "two"]), within=10, subject="it speaks")
+    later = log.end()
+    assert log.since(later) == ""
     pods.run("mute", "/usr/bin/sleep", "600")
     assert EngineLog(Container(pods.client, "mute")).end() == ""
+
+
+def test_no_line_of_the_second_of_the_mark_is_lost(pods: Pods) -> None:
+    """What an engine tells whole seconds of was written before the mark and after it alike."""
+    script = "for i in $(seq 1 200); do echo $i; sleep 0.01; done; exec sleep 600"
+    pods.run("counts", "/usr/bin/sh", "-c", script)
+    log = EngineLog(Container(pods.client, "counts"))
+    eventually(lambda: _require("20\n" in log.since("")), within=10, subject="it counts")
+    before, mark, after = log.since(""), log.end(), log.since("")
+    eventually(lambda: _require("\n200\n" in log.since("")), within=20, subject="it has counted")
+    numbers = [int(one) for one in log.since(mark).split()]
+    assert numbers == list(range(numbers[0], 201))
+    assert len(before.split()) < numbers[0] <= len(after.split()) + 1
+
+
+def test_what_the_client_says_of_itself_is_no_line_of_the_log(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "echo before; while [ ! -e /tmp/speak ]; do sleep 0.01; done; echo 'a\rb'; exec sleep 600"
+    pods.run("warned", "/usr/bin/sh", "-c", script)
+    client = pods.folder / "warns" / pods.client
+    client.parent.mkdir()
+    client.write_text(
+        f'#!/bin/sh\necho "Emulate Docker CLI using podman." >&2\nexec {shutil.which(pods.client)} "$@"\n'
+    )
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{client.parent}:{os.environ['PATH']}")
+    log = EngineLog(Container(pods.client, "warned"))
+    eventually(lambda: _require("before" in log.since("")), within=10, subject="it has begun")
+    mark = log.end()
+    (pods.root("warned") / "tmp/speak").touch()
+    eventually(lambda: _require(log.since(mark)), within=10, subject="it speaks")
+    assert log.since(mark) == "a\rb\n"
 
 
 def test_a_container_of_compose_is_found_by_its_labels(pods: Pods) -> None:

@@ -36,6 +36,8 @@ _MARK_FILE = "/etc/accept-breakable"
 _KILLED = 128 + signal.SIGKILL
 _START_TIME = 19  # the field of /proc/PID/stat, counted after the name
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)? ?(Z|[+-]\d\d:?\d\d)")
+_TIMED = re.compile(r"^(\d{4}-\d\d-\d\dT\S+) (.*(?:\n|\Z))", re.MULTILINE)
+"""A line of a log that was asked for with times."""
 _MADE_WITHIN = 60.0  # seconds between the start of a first process and that of its container, on a busy machine
 
 
@@ -234,17 +236,28 @@ class EngineLog:
         self._container = container
 
     def end(self) -> str:
-        """See Log. The time of the last line, by the engine's own clock; empty if there is none."""
-        return self._read("--tail=1", "--timestamps").partition(" ")[0].strip()
+        """See Log. The time of the last line, by the engine's own clock, and how many lines have it; empty if none has.
+
+        podman tells docker's client whole seconds, in each of which there may be many lines.
+        """
+        times = [moment for moment, _ in self._timed("--tail=1")]
+        if not times:
+            return ""
+        same = [moment for moment, _ in self._timed(f"--since={times[-1]}") if moment == times[-1]]
+        return f"{times[-1]} {len(same)}"
 
     def since(self, mark: str) -> str:
         """See Log."""
         if not mark:
             return self._read()
-        timed = (
-            line.partition(" ") for line in self._read(f"--since={mark}", "--timestamps").splitlines(keepends=True)
-        )
-        return "".join(words for moment, _, words in timed if moment != mark)
+        last, _, count = mark.partition(" ")
+        timed = self._timed(f"--since={last}")
+        known = [number for number, (moment, _) in enumerate(timed) if moment == last][: int(count)]
+        return "".join(words for number, (_, words) in enumerate(timed) if number not in known)
+
+    def _timed(self, *options: str) -> list[tuple[str, str]]:
+        """Each line with its time; what the client itself says has none, and is left out."""
+        return [(found[1], found[2]) for found in _TIMED.finditer(self._read("--timestamps", *options))]
 
     def last(self, most: int) -> str:
         """See Log."""

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,9 +22,9 @@ from support.reporting import journal, merging
 from support.reporting.evidence import Redactor
 from support.reporting.installing import install_renderer, install_renderer_meanwhile
 from support.reporting.metrics import Publisher
-from support.reporting.pages import printing
-from support.reporting.pages.site import DASHBOARD, Knowledge
-from support.reporting.rendering import JUNIT, conclude, conclude_failure
+from support.reporting.pages import printing, site
+from support.reporting.pages.site import DASHBOARD, PDF, Knowledge
+from support.reporting.rendering import JUNIT, NAME, conclude, conclude_failure
 from support.reporting.summary import append_markdown
 from support.run import Run
 from support.settings import Settings
@@ -32,8 +33,6 @@ from support.waiting import describe
 
 TRUST = STATE / "trust.jsonl"
 """What `accept prove` found last."""
-PDF = "dashboard.pdf"
-"""The dashboard on paper, beside the page."""
 _SELECTING = ("--tags", "-t", "--name", "-n")
 _FLAGS_OF_TARGET = ("--own-schema",)
 _OPTIONS_OF_TARGET = (
@@ -54,6 +53,12 @@ JOURNAL = RESULTS / merging.JOURNAL
 def prepare() -> None:
     """Begin to install the renderer if it is missing. Without it, only the page by Allure is missing."""
     install_renderer_meanwhile(say)
+
+
+def withdraw_pages() -> None:
+    """Say in the pages that a run has begun: if it is killed, the last ones would be taken for its report."""
+    with _hiding_no_verdict("the last run's pages cannot be replaced"):
+        site.write_unfinished(REPORT, NAME, time.time())
 
 
 def forget_verdicts() -> None:

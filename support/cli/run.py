@@ -78,6 +78,7 @@ def run(options: RunOptions, arguments: Sequence[str] = ()) -> int:
     report.forget_verdicts()
     planned = _planned(options.selection, options.settings)
     clusters.sweep()
+    report.withdraw_pages()
     report.prepare()
     run = _begin(options, options.seed)
     say(f"{counted(len(planned), 'scenario')}; seed {run.seed} (--seed {run.seed} repeats the random choices)")

@@ -248,6 +248,25 @@ def test_a_run_that_cannot_begin_leaves_nothing_of_the_run_before(fresh: Program
     assert not (fresh.project / "allure-report" / "junit.xml").exists()
 
 
+def test_the_report_of_the_run_before_is_not_taken_for_that_of_a_killed_run(fresh: Program) -> None:
+    report = fresh.project / "allure-report"
+    fresh.write_features({"cluster/a.feature": TRUE})
+    assert fresh.run().status == 0
+    fresh.write_features({"cluster/a.feature": LONG})
+    with fresh.started("run") as running:
+        family = _await_scenario(running, "A claim that takes long")
+        running.kill()
+        running.wait()
+        _require_gone(family)
+    for page in report.glob("*.*"):
+        text = page.read_text()
+        assert "No report yet: the run that began on " in text
+        assert "keeps" not in text
+    assert {one.name for one in report.glob("*.*")} == {"dashboard.html", "index.html", "on-call.html"}
+    assert fresh.run("report").status == 0
+    assert "Yes: the cluster keeps" in (report / "dashboard.html").read_text()
+
+
 def test_runs_that_end_at_the_same_time_report_one_after_the_other(fresh: Program) -> None:
     fresh.write_features({"cluster/a.feature": TRUE})
     (fresh.project / ".accept").mkdir()

@@ -26,6 +26,8 @@ from support.reporting.tally import counts_line
 from support.reporting.trust import Trust
 
 DASHBOARD, SCENARIOS, ON_CALL, ALLURE = "dashboard.html", "index.html", "on-call.html", "allure.html"
+PDF = "dashboard.pdf"
+"""The dashboard on paper, beside the page."""
 _ID = re.compile(r"\b[A-Z]{2}-\d{2}\b")
 _TEMPLATES = Path(__file__).parent.parent / "templates"
 _ENVIRONMENT = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -80,7 +82,7 @@ def write_pages(
         "css": _file("page.css"),
         "picture_js": _file("picture.js"),
         "page_js": _file("page.js"),
-        "when": time.strftime("%d %B %Y, %H:%M %Z", time.localtime(record.began)),
+        "when": _clock(record.began),
         "target": record.facts.get("Target", "unknown target"),
         "about": dashboard.about(record),
         "took": dashboard.took(record),
@@ -102,6 +104,19 @@ def write_pages(
     entries = on_call_page.entries(states, guides, knowledge.sabotages, record.facts, record.options)
     save(ON_CALL, "on_call.html.j2", {**head, "entries": entries, "code": on_call_page.with_code})
     past.write(output / past.RUN, [run])
+
+
+def write_unfinished(output: Path, name: str, began: float) -> None:
+    """Replace the pages of the last run by word of one that has not ended. `began` is its wall-clock time.
+
+    They would be taken for its report if it were killed. Raises OSError.
+    """
+    for page in (DASHBOARD, SCENARIOS, ON_CALL):
+        if (output / page).exists():
+            values = {"name": name, "policy": Markup(POLICY_TAG), "css": _file("page.css"), "when": _clock(began)}
+            _save(output, page, "unfinished.html.j2", values)
+    for file in (ALLURE, past.RUN, PDF):
+        (output / file).unlink(missing_ok=True)
 
 
 def write_comparison(found: Comparison, page: Path, name: str, sentences: Mapping[str, str]) -> Path:
@@ -142,6 +157,10 @@ def _guides(features: Path) -> Mapping[str, on_call.Guide]:
         return on_call.load(features / on_call.FILE)
     except UsageError:
         return {}
+
+
+def _clock(moment: float) -> str:
+    return time.strftime("%d %B %Y, %H:%M %Z", time.localtime(moment))
 
 
 def _file(name: str) -> Markup:

@@ -38,6 +38,8 @@ _START_TIME = 19  # the field of /proc/PID/stat, counted after the name
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)? ?(Z|[+-]\d\d:?\d\d)")
 _TIMED = re.compile(r"^(\d{4}-\d\d-\d\dT\S+) (.*(?:\n|\Z))", re.MULTILINE)
 """A line of a log that was asked for with times."""
+_ENDED = ("exited", "stopped")
+"""The status of a container that has ended; podman calls it stopped until it has tidied up after it."""
 _MADE_WITHIN = 60.0  # seconds between the start of a first process and that of its container, on a busy machine
 
 
@@ -174,7 +176,7 @@ class Container:
         state = self.state()
         if state.status == "paused":
             return self.command("unpause", self.name)
-        return self.start if state.status == "exited" and state.exit_code == _KILLED else ""
+        return self.start if state.status in _ENDED and state.exit_code == _KILLED else ""
 
     @property
     def pause(self) -> str:

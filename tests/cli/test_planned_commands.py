@@ -294,8 +294,8 @@ def test_a_plan_shows_the_victims_that_a_step_chooses_and_how(rig: Rig) -> None:
         "failover.joint_loss_steps.step_lost_together": ["the hosts a, b crash at once"],
         "failover.succession_steps.step_one_is_behind": ["nothing gets from a to b (a replica chosen at random)"],
         "failover.succession_steps.step_lose_leaders": [
-            "the host a crashes (whoever leads by then)",
-            "the host a freezes (whoever leads by then)",
+            "the host a crashes (the member that leads by then)",
+            "the host a freezes (the member that leads by then)",
         ],
         "failover.routing_steps.step_loses_stream": [
             "not known beforehand: the target has no read endpoint (HAPROXY_REPLICA_PORT, RUVECTOR_READ_URL)"

@@ -34,7 +34,7 @@ class Operation:
     ended: float
     error: str = ""
     code: str = ""
-    """The SQLSTATE of the error, which no translation changes; empty if it has none."""
+    """The SQLSTATE of the error, which does not depend on the server's language; empty if it has none."""
 
 
 @dataclass(frozen=True)

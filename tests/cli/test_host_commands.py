@@ -66,7 +66,7 @@ def test_every_step_that_gets_hold_of_hosts_declares_what_it_does_to_them(
 ) -> None:
     silent = [at for at, step in steps.items() if disturbances_of(step) is None and reached(at, HOSTS)]
     assert sorted(silent) == [], (
-        "these steps get hold of hosts, and the plan of a run does not know what they do there: put @disturbs(FACTORY) "
+        "these steps use hosts, and the plan of a run does not know what they do there: put @disturbs(FACTORY) "
         "below their text, with the function by which they make the fault, or @leaves_hosts(WHY); see "
         "support/faults/declared.py"
     )

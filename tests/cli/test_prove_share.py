@@ -224,6 +224,6 @@ def test_a_second_proof_in_the_same_folder_is_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(prove, "STATE", tmp_path)
     with (tmp_path / "prove.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UsageError, match="another proof is going on here"):
+        with pytest.raises(UsageError, match="another proof is running here"):
             prove.prove(ProveOptions(("fsync-off",), Settings()), [])
     assert kept.read_text() == "found so far"

@@ -153,7 +153,7 @@ def remove_what_it_needs(world: World, away: str, had: int) -> None:
 
 
 def _lsn(position: int) -> str:
-    """A position in the WAL, in bytes, as PostgreSQL writes it; since 14 it could add a number to one."""
+    """A WAL position in bytes, as PostgreSQL writes it. (Adding a number to a pg_lsn needs PostgreSQL 14.)"""
     return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
 
 

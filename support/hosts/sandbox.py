@@ -125,7 +125,7 @@ class Host:
         return (self.address,)
 
     def present_addresses(self) -> Collection[str]:
-        """See SiteHost. None of them moves."""
+        """See SiteHost. They never move."""
         return self.addresses
 
     def running(self) -> Sequence[Running]:
@@ -179,7 +179,7 @@ class Host:
 
     @property
     def clock(self) -> Clock:
-        """See SiteHost: it is this machine's."""
+        """See SiteHost: this machine's."""
         return Clock()
 
     def add(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Process:

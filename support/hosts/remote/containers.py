@@ -89,7 +89,7 @@ class Container:
 
     @property
     def present_pid(self) -> str:
-        """For a shell of its engine's machine: the id of its first process by then; 0 if it does not run."""
+        """For a shell on the engine's machine: the id of the container's first process by then; 0 if it is down."""
         return f'"$({shlex.join([self.client, "inspect", "--format={{.State.Pid}}", self.name])})"'
 
     @property
@@ -191,7 +191,7 @@ class Container:
 
     @property
     def is_down(self) -> str:
-        """The command that succeeds if nothing runs in it, and so no network of its own is there any more."""
+        """The command that succeeds if nothing runs in it, and so its own network no longer exists."""
         status = self.command("inspect", "--type=container", "--format={{.State.Status}}", self.name)
         return f'case "$({status})" in exited|stopped|created|configured|dead) ;; *) false;; esac'
 
@@ -234,7 +234,7 @@ class EngineLog:
         self._container = container
 
     def end(self) -> str:
-        """See Log. The time of the last line, by the engine's own clock; empty if there is none."""
+        """See Log. The time of the last line, by the engine's clock; empty if there is none."""
         return self._read("--tail=1", "--timestamps").partition(" ")[0].strip()
 
     def since(self, mark: str) -> str:

@@ -186,7 +186,7 @@ class RemoteHost:
 
     @property
     def clock(self) -> Clock:
-        """See SiteHost. It is asked until it has answered once."""
+        """See SiteHost. The host is asked until it has answered once."""
         if self._clock is None:
             self._clock = clock_of(self.reach)
         return self._clock or Clock()

@@ -208,7 +208,7 @@ def _sockets() -> str:
                     f"-oControlPath={socket}",
                     "-Oexit",
                     "localhost",
-                ]  # it wants a name, and asks nobody
+                ]  # ssh requires a name, but does not look it up
                 subprocess.run(ending, capture_output=True, check=False)
             shutil.rmtree(folder, ignore_errors=True)
 

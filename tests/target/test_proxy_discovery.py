@@ -342,7 +342,7 @@ def test_a_server_that_may_be_another_member_after_a_failover_is_not_judged(
     with running(pair, tmp_path) as there:
         said = ProxySettings(write=("whoever_leads",), read=("postgres_replica_backend",))
         _, lacks = proxy.identify(there.page, said, there.known)
-        assert lacks["pools"].startswith("which member the servers of whoever_leads are changes with the leader")
+        assert lacks["pools"].startswith("the servers of whoever_leads seem to change members with the leader")
         _, lacks = proxy.identify(there.page, replace(said, servers={"whoever_leads/pgrw1": "a"}), there.known)
         assert "pools" not in lacks
 

@@ -68,7 +68,7 @@ def ask_in_parallel(names: Iterable[str], question: Callable[[str], T]) -> dict[
 
 
 def ask_everyone(cluster: Cluster, names: Iterable[str], question: Callable[[str], T]) -> dict[str, T | NoAnswer]:
-    """The same; who gives no answer is asked again, for as long as a healthy member can be silent for a moment."""
+    """The same, but silent members are asked again, for as long as even a healthy member may briefly be silent."""
     answers = ask_in_parallel(names, question)
 
     def answered() -> None:
@@ -76,7 +76,7 @@ def ask_everyone(cluster: Cluster, names: Iterable[str], question: Callable[[str
         if silent := heard_and_silent(answers)[1]:
             raise NotYet("; ".join(f"{name}: {why}" for name, why in silent.items()))
 
-    with suppress(NotInTime):  # whoever asked decides what silence means
+    with suppress(NotInTime):  # the caller decides what silence means
         eventually(answered, within=cluster.topology.timing.notice, subject="every member answers")
     return answers
 

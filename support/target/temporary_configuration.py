@@ -131,7 +131,7 @@ def _before(now: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     for name, value in changes.items():
         there = now.get(name)
         if isinstance(value, Mapping) and (there is None or isinstance(there, Mapping)):
-            # Others may add to a section that was not there: only what is changed now is removed again.
+            # Others may add to a section that did not exist before: only what is changed now is removed again.
             found[name] = _before(there or {}, value)
         else:
             found[name] = there
@@ -139,8 +139,7 @@ def _before(now: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def _giving_back(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """The command that gives back what is noted in `before`, and removes the sections that have nothing else in them
-    now."""
+    """The request that restores the values noted in `before`, and removes sections that are otherwise empty now."""
     found: dict[str, Any] = {}
     for name, value in before.items():
         found[name] = value

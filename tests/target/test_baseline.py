@@ -392,7 +392,7 @@ def test_postgresqls_own_synchronous_replication_waits_as_well() -> None:
     assert writes_lacking(named) == {"writes_without_standby", "writes_after_loss"}, "pg2 may lead then"
     said = " / ".join(limits(own))
     assert "nothing can be written (PostgreSQL's own synchronous_standby_names is ANY 1 (*))" in said
-    assert "replication that Patroni takes for asynchronous" in said
+    assert "replication that Patroni regards as asynchronous" in said
 
 
 def test_without_patroni_nothing_is_known_of_modes() -> None:

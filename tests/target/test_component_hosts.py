@@ -96,7 +96,7 @@ def test_of_a_component_whose_host_cannot_be_told_that_is_known_before_any_scena
     assert unknown(cluster([*PROXIES, *CACHES], "10.0.2.2", "10.0.3.1")) == {}
     lacks = unknown(cluster([*PROXIES, *CACHES], "10.0.2.3", "10.0.3.3"))
     assert lacks.keys() == {"proxy_host", "proxy_reload", "cache_host"}
-    assert lacks["proxy_host"].startswith("none of lb1, lb2 is at 10.0.2.3: the host that is may be missing in [hosts]")
+    assert lacks["proxy_host"].startswith("none of lb1, lb2 is at 10.0.2.3: the right host may be missing from [hosts]")
     assert lacks["cache_host"].startswith("none of cache1, cache2 is at 10.0.3.3: ")
 
 

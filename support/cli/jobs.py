@@ -71,7 +71,7 @@ class Jobs:
         return self._judge_alone(run)
 
     def _judge_alone(self, run: Run) -> bool:
-        """Judge once more, alone, what exceeded a limit or saw too little beside other clusters; errors stay errors.
+        """Judge once more, alone, what exceeded a limit or saw too little alongside other clusters; errors stay errors.
 
         Those clusters used the processors: what is slow then says little about any of them. What never came is more
         than slow: if that passes now, it is flaky. False if Ctrl-C ended it.
@@ -84,7 +84,7 @@ class Jobs:
         ]
         if not doubtful:
             return True
-        say(f"{len(doubtful)} exceeded a limit, or saw too little, beside other clusters; running alone")
+        say(f"{len(doubtful)} exceeded a limit, or saw too little, alongside other clusters; running alone")
         Journal(run.journal).to_be_judged_alone(doubtful)
         return self.again(run, [one.scenario for one in doubtful])
 

@@ -139,7 +139,7 @@ def _require_nothing_lost(world: World, workload: Workload, namespace: str, free
 def lost_in_failover(history: History, vain: Sequence[Operation], accepted: AcceptedLoss) -> History:
     """The history in which the failover's own loss is judged.
 
-    What a replaced leader acknowledged in vain says nothing about how far the replicas were behind. But where the whole
-    loss is declared to be limited, it counts.
+    What a replaced leader acknowledged and lost does not show how far the replicas were behind. But if the total loss
+    is declared to be limited, it counts.
     """
     return without(history, vain) if accepted.recent else history

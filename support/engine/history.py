@@ -69,7 +69,7 @@ class WriterSample:
 class History:
     """Operations in the order in which they ended. Many threads may append at the same time.
 
-    As nothing is ever removed or changed, whoever reads it needs no copy: only its length must not change meanwhile.
+    As nothing is ever removed or changed, readers need no copy: only the length must not change while they read.
     """
 
     def __init__(self, operations: Iterable[Operation] = ()) -> None:

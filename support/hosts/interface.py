@@ -1,4 +1,4 @@
-"""What faults need of hosts, whoever runs them: our own sandbox, or a user's machines and containers.
+"""What faults need from hosts, be it our own sandbox or a user's machines and containers.
 
 A *site* is a set of hosts and the network between them. `Sandbox` is one; `remote.RemoteSite` is another. Faults,
 checks and evidence use only what is here, so every scenario is written once.
@@ -107,7 +107,7 @@ class SiteProgram(Protocol):
         """The id of its first process; None while it does not run."""
 
     def start(self) -> None:
-        """Start it, and let it be started again by whoever does that usually; does nothing if it runs."""
+        """Start it, and let its usual supervisor restart it again; does nothing if it runs."""
 
     def kill(self) -> None:
         """Kill it and all that it started at once (kill -9); nobody starts it again before `start`."""

@@ -262,7 +262,7 @@ class Network:
     """The network between the hosts, which are given by name. Only a sandbox of namespaces can break it.
 
         network = sandbox.network
-        network.cut("member-1", "etcd-2")          # nothing gets from the one to the other; the way back is open
+        network.cut("member-1", "etcd-2")          # no packets from member-1 to etcd-2; the other direction is open
         network.shape("member-1", "member-2", latency=0.1, loss=0.02)
         network.reconnect("member-1", "etcd-2")
 

@@ -97,8 +97,8 @@ class Journal:
         self._write("left out", keys=list(keys), why=why)
 
     def asked(self, options: str, selection: str = "") -> None:
-        """The options of the command line that say what is tested, as a shell reads them; whoever repeats a scenario
-        needs them. `selection`: the words that select scenarios; empty if none did."""
+        """The options of the command line that say what is tested, as a shell reads them; needed to repeat a
+        scenario. `selection`: the words that select scenarios; empty if none did."""
         self._write("asked", options=options, selection=selection)
 
     def trouble(self, message: str, trace: str = "") -> None:

@@ -283,7 +283,7 @@ class Cluster:
 
     @cached_property
     def site(self) -> Site:
-        """The hosts of the cluster, whoever runs them. Raises NotAvailable where the suite does not reach them."""
+        """The hosts of the cluster, ours or the user's. Raises NotAvailable if the suite has no access to them."""
         if self.topology.hosts:
             site = site_of(self.topology.hosts)
             site.guards.let_last(self.topology.timing.longest_fault)

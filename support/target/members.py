@@ -100,7 +100,7 @@ class MemberStatus:
     """One member as it is now."""
 
     role: str
-    """LEADER or REPLICA, by its PostgreSQL, whoever holds the leader key."""
+    """LEADER or REPLICA, as its PostgreSQL reports, regardless of the leader key."""
     state: str
     """"running" when it serves."""
     replication: str
@@ -153,7 +153,7 @@ def _replication(name: str, others: Mapping[str, MemberStatus | NoAnswer]) -> st
 
 
 def parsed(name: str, status: Mapping[str, Any]) -> MemberStatus:
-    """A member's answer to /patroni. Raises NotYet where it says nothing of its PostgreSQL."""
+    """A member's answer to /patroni. Raises NotYet if it lacks the state of its PostgreSQL."""
     if "xlog" not in status:
         raise NotYet(f"PostgreSQL of {name} is {status.get('state', 'in an unknown state')}")
     role = REPLICA if status["role"] in ("replica", "standby_leader") else LEADER

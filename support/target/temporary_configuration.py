@@ -1,8 +1,8 @@
-"""Changes of Patroni's dynamic configuration for a while, which are given back whatever becomes of the suite.
+"""Temporary changes of Patroni's dynamic configuration, which are undone even if the suite is killed.
 
-The command that makes a change also notes what was there before, in the dynamic configuration itself, under a name that
-Patroni ignores; the command that gives it back removes the note. So there is never one without the other, and whoever
-comes next finds the note from any machine: `accept heal`, or the next run.
+The request that makes a change also notes the previous values in the dynamic configuration itself, under a name that
+Patroni ignores; the request that restores them removes the note. So there is never one without the other, and
+`accept heal` or the next run finds the note from any machine.
 """
 
 import json
@@ -101,7 +101,7 @@ def give_back(cluster: Cluster) -> GivenBack:
 
 
 def give_back_by(patroni: PatroniApi, login: Login | None, *, whoever: bool) -> GivenBack:
-    """The same by one member's REST API, for its group. `whoever`: also what a run has changed that may be going on.
+    """The same through one member's REST API, for its group. `whoever`: also undo changes of runs that may be active.
 
     Raises NotAvailable, or one of NO_ANSWER, if it cannot be asked, or does not accept the command.
     """

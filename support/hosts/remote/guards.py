@@ -151,7 +151,7 @@ class Guards:
 
 
 def heal_left(reach: Reach, told: Callable[[str], object] = lambda line: None) -> bool:
-    """Undo every fault that is left on a host, whoever made it. Returns whether nothing is left.
+    """Undo every fault that is left on a host, by any run. Returns whether nothing is left.
 
     Raises HostUnreached without an answer.
     """

@@ -31,7 +31,7 @@ class MemberFiles(Protocol):
         """What Patroni was configured with: its own file, overruled by the variables with which it was started."""
 
     def change_configuration(self, changes: Mapping[str, Any]) -> None:
-        """Change top-level keys of Patroni's own file, until `restore_configuration`; Patroni does not reload it."""
+        """Change top-level keys of Patroni's own file, without a reload, until `restore_configuration`."""
 
     def restore_configuration(self) -> None:
         """Undo it. Harmless if nothing was changed."""

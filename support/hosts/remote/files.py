@@ -40,7 +40,7 @@ class RemoteFiles:
         return {name: value for name, sign, value in (line.partition("=") for line in said.splitlines()) if sign}
 
     def edit(self, text: str) -> None:
-        """Replace the contents of Patroni's file, until `restore`; Patroni does not reload it."""
+        """Replace the contents of Patroni's file, without a reload, until `restore`."""
         patroni = self._patroni
         if patroni is None:
             raise NotAvailable(f"no Patroni runs on {self._host.name}")

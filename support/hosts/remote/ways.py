@@ -135,7 +135,7 @@ def heal_host(declared: HostAccess, told: Callable[[str], object]) -> bool:
 
 
 def _let_go(container: Container, told: Callable[[str], object]) -> bool:
-    """Undo what was done to a container from outside; its record was where the client ran, perhaps a container now gone.
+    """Undo what was done to a container from outside. Its record may be gone with the container where the client ran.
 
     Without a record, only a container that may be broken is released. Returns whether it runs then.
     """

@@ -279,7 +279,7 @@ def test_a_wrong_url(url: str, words: str, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(UsageError, match=f"REDIS_URL should be like.*{words}") as refused:
         found(redis_url=url)
     assert "hush" not in str(refused.value)
-    # The variable of another program is no error, and does not get in the way of what the user says.
+    # A variable meant for another program is no error, and does not interfere with the user's settings.
     monkeypatch.setenv("REDIS_URL", url)
     assert cache.find(Settings.load({}), "database.invalid") is None
     assert re.search(f"no Redis was named.*REDIS_URL should be like.*{words}", cache.why_none(Settings.load({})))

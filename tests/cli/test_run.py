@@ -212,7 +212,7 @@ def test_the_report_of_several_runs_is_that_of_the_worst(fresh: Program) -> None
 
 @pytest.mark.parametrize("kind", ["link", "file"])
 def test_wherever_the_results_are_kept_the_status_is_that_of_the_verdicts(fresh: Program, kind: str) -> None:
-    """A mount, for which the link stands, cannot be removed; and a full disk takes nothing."""
+    """A mount (here: a link) cannot be removed, and a full disk accepts nothing."""
     fresh.write_features({"cluster/a.feature": FALSE})
     results, elsewhere = fresh.project / "allure-results", fresh.project / "elsewhere"
     if kind == "link":

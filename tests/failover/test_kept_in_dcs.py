@@ -1,4 +1,4 @@
-"""What only the DCS tells: slots that Patroni keeps for members that have gone, and switchovers that are pending."""
+"""What only the DCS shows: slots that Patroni keeps for members that have gone, and pending switchovers."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is no
 
 
 class _Hurried(Timing):
-    """What is not there in a second does not come."""
+    """Whatever has not come within a second will not come."""
 
     @property
     def notice(self) -> float:

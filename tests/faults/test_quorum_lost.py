@@ -1,4 +1,4 @@
-"""A majority of etcd has crashed when no quorum is left, by real etcds; and how many there are, by any one of them."""
+"""A majority of etcd has crashed only if no quorum is left; and any member tells how many there are. On real etcds."""
 
 import shutil
 import subprocess
@@ -31,7 +31,7 @@ def three(tmp_path: Path) -> Iterator[Ensemble]:
 
 @dataclass
 class Machine:
-    """One that is known for its etcd alone, and has an address of its own."""
+    """A host with its own address, of which only etcd is known."""
 
     name: str
     addresses: tuple[str, ...]

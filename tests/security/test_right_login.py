@@ -47,7 +47,7 @@ def test_each_member_and_the_settings_are_named() -> None:
 
 @contextmanager
 def cancelling(scheduled: bool, cancelled: list[str]) -> Iterator[Address]:
-    """A REST API that cancels a switchover for anybody who asks; whether one is scheduled is said by /cluster."""
+    """A REST API that cancels a switchover for anybody; /cluster shows whether one is scheduled."""
 
     class Own(Handler):
         def do_GET(self) -> None:

@@ -388,7 +388,7 @@ def test_the_head_says_whose_cluster_it_is_and_what_to_do_next(tmp_path: Path) -
     assert "throw-away cluster" in about(ours)
     theirs = RunRecord(facts={"Target": "db.example.org:5432"})
     assert about(theirs) == (
-        "This run tested your cluster db.example.org:5432: it wrote only rows of its own there, and injected no fault."
+        "This run tested your cluster db.example.org:5432: it wrote only its own rows there, and injected no fault."
     )
     hit = replace(theirs, results=(ScenarioResult(WRITES, Verdict.PASSED, incident=CRASH),))
     assert about(hit).endswith("and injected faults.")

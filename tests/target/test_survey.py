@@ -286,7 +286,7 @@ def test_a_server_that_asks_for_the_password_itself_needs_a_named_port(
     (tmp_path / "hba").write_text("host all all all password\n")
     with throw_away_postgres(tmp_path, free_port(), BINDIR, f"hba_file={tmp_path}/hba") as there:
         monkeypatch.setattr(endpoints, "USUAL", (there.port,))
-        with pytest.raises(TargetUnreachable, match=r"as with LDAP and PAM.*named: give host:port.*verify-full"):
+        with pytest.raises(TargetUnreachable, match=r"as with LDAP and PAM.*you name: give host:port.*verify-full"):
             endpoints.listeners(there, named=False)
         assert endpoints.listeners(there, named=True)
 

@@ -1,7 +1,7 @@
 """Reaching into a host: a URL becomes the words of a vendor's client, and a shell there reads one script from us.
 
 The script and its arguments go over standard input, so nothing needs quoting for any client, nothing is installed, and
-what a login prints is told from the answer. Only `sh` and /proc are needed there.
+text printed by a login is kept apart from the answer. Only `sh` and /proc are needed there.
 """
 
 import atexit

@@ -58,7 +58,7 @@ class Expectations:
     proxy_detection: float | None = None
     """Seconds within which HAProxy notices that a server is down, or up again: (fall + 1) x inter."""
     read_lag: int | None = None
-    """Bytes of WAL by which a replica may lag and still serve reads, as the proxy's health check has it."""
+    """Bytes of WAL by which a replica may lag and still serve reads, as in the proxy's health check."""
     redis_mode: str | None = None
     """standalone, cluster or sentinel."""
     redis_eviction: str | None = None

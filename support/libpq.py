@@ -67,7 +67,7 @@ _OWN_NAMES = {
 
 
 def variable_of(parameter: str) -> str | None:
-    """The environment variable that gives libpq this parameter; None if there is none, as for keepalives."""
+    """libpq's environment variable for this parameter; None if there is none, as for keepalives."""
     name = _IRREGULAR.get(parameter, f"PG{parameter.replace('_', '').upper()}")
     return name if name in VARIABLES else None
 

@@ -90,12 +90,12 @@ class Run:
         return self.directory / "handed-over"
 
     def note_unfit(self, why: str) -> None:
-        """Note that the cluster is no longer fit for faults, or that it is again (an empty text): for the rerun."""
+        """Note for the rerun why the cluster is no longer fit for faults; an empty text if it is fit again."""
         self._unfit.write_text(why, encoding="utf-8")
 
     @property
     def unfit(self) -> str:
-        """Why the cluster was no longer fit for faults when the scenarios before had ended; empty if it was."""
+        """Why the cluster was no longer fit for faults after the previous scenarios; empty if it still was."""
         return self._unfit.read_text(encoding="utf-8") if self._unfit.exists() else ""
 
     @property

@@ -99,7 +99,7 @@ class Settings(BaseSettings):
     ruvector_options: Addresses = Field(default_factory=dict)
     """Further parameters of libpq, such as target_session_attrs."""
     redis_url: SecretStr | None = None
-    """redis://, rediss://, or valkey likewise; it names no cluster by itself, as many programs have that variable."""
+    """redis:// or rediss:// (or valkey). It selects no target by itself, as many programs use this variable."""
     redis_host: str | None = None
     """A host; or nodes of a Redis Cluster, separated by commas."""
     redis_port: Port = 6379
@@ -265,7 +265,7 @@ class Settings(BaseSettings):
 
     @property
     def redis_url_is_ambient(self) -> bool:
-        """Whether REDIS_URL is said by the environment alone, where it may be another program's."""
+        """Whether REDIS_URL comes only from the environment, where it may be meant for another program."""
         said = self.redis_url.get_secret_value() if self.redis_url else ""
         return bool(said) and os.environ.get("REDIS_URL") == said
 

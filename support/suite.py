@@ -96,7 +96,7 @@ class Suite:
 
     @classmethod
     def on(cls, run: Run, topology: Topology, settings: Settings, report: bool) -> "Suite":
-        """The run against this cluster. If it cannot be opened, what it has made by then is removed again."""
+        """Open the run against this cluster. If that fails, whatever was created by then is removed again."""
         with ExitStack() as cleanup:
             suite = cls(run, topology, settings, report, cleanup)
             suite._cleanup = cleanup.pop_all()
@@ -277,7 +277,7 @@ class Suite:
 
 
 def _still_unfit(cluster: Cluster, why: str) -> str:
-    """Why a cluster that was unfit when earlier scenarios of the run ended still is; empty if it has recovered."""
+    """Why a cluster that was unfit after earlier scenarios of the run still is; empty if it has recovered."""
     kept_in = cluster.topology.sandbox
     if kept_in is not None and (full := run_out(kept_in)):
         return full

@@ -63,10 +63,10 @@ def in_time(
     since: float | None = None,
     unknown: tuple[type[BaseException], ...] = (),
 ) -> tuple[T, float]:
-    """Like `eventually`, where `within` seconds are promised; returns also the seconds that it took.
+    """Like `eventually`, but `within` is a promised limit; also returns the seconds that it took.
 
-    Raises NotInTime, too, if the awaited state was observed only later than that. `unknown` are exceptions by which the
-    probe says that it could not find out; if it could not at the end either, the last of them is raised.
+    Also raises NotInTime if the awaited state was observed after the limit. `unknown`: exceptions by which the probe
+    reports that it could not find out; if that is still so at the end, the last one is raised.
     """
     begun = time.monotonic() if since is None else since
     try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-_LONGEST_NAME, _END = 200, 30  # bytes of a file's name, of which there can be 255; characters of a longer one
+_LONGEST_NAME, _END = 200, 30  # bytes of a file name (255 are allowed); characters kept of a longer name
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from support.target.topology import Address
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers as its subclass says, and writes nothing to standard error."""
+    """Answers as its subclass defines, and writes nothing to standard error."""
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
@@ -22,7 +22,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving_with(handler: type[Handler]) -> Iterator[Address]:
-    """A server that has each request handled so."""
+    """A server that handles every request with this handler."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

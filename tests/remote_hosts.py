@@ -116,7 +116,7 @@ class Machine:
         return [line for line in Reach.of(self.url).run("left").split() if line]
 
     def die(self) -> None:
-        for program in self.spawned:  # an nsenter stops when what it runs is stopped, and would stay
+        for program in self.spawned:  # an nsenter stops when its command is stopped, and would stay around
             program.kill()
             program.wait()
         with suppress(IndexError, FileNotFoundError, ProcessLookupError):

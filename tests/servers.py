@@ -57,7 +57,7 @@ def postgres(directory: Path, port: int, bindir: Path = BINDIR, *settings: str) 
 @boots
 @contextmanager
 def started(directory: Path, port: int, bindir: Path = BINDIR, *settings: str) -> Iterator[sql.Endpoint]:
-    """The same with the data that is in the directory already, such as a copy of another one's."""
+    """The same with the data already in the directory, such as a copy of another server's."""
     data = directory / "data"
     options = [
         f"-p{port}",

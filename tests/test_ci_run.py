@@ -1,4 +1,4 @@
-"""`.ci/run`: what it runs once more, and its exit status. A script stands where the program stands."""
+"""`.ci/run`: what it reruns, and its exit status. A script takes the place of the program."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ echo "$*" >>called
 read -r status < <(sed -n "$(wc -l <called)p" statuses)
 exit "$status"
 """
-"""It ends with one of the given statuses after the other."""
+"""It exits with the given statuses, one after the other."""
 TEST, AGAIN, RUN = "test", "test -n 0 --last-failed --last-failed-no-failures none", "run --rerun"
 
 
@@ -33,7 +33,7 @@ TEST, AGAIN, RUN = "test", "test -n 0 --last-failed --last-failed-no-failures no
 def test_tests_that_were_ended_twice_have_not_passed(
     tmp_path: Path, statuses: Sequence[int], called: Sequence[str], status: int
 ) -> None:
-    """What an earlier run noted as failed says nothing about them."""
+    """What an earlier run noted as failed does not count for them."""
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
     noted = tmp_path / ".pytest_cache" / "v" / "cache" / "lastfailed"

@@ -33,7 +33,7 @@ def test_a_class_has_a_name_of_its_own_within_its_package() -> None:
 
 
 def test_components_are_asked_by_one_function() -> None:
-    """requests itself goes by the environment's proxy and ~/.netrc. A gateway for metrics is no part of the cluster."""
+    """By default, requests uses the environment's proxy and ~/.netrc. A metrics gateway is not part of the cluster."""
     allowed = {"support/target/http.py", "support/reporting/metrics.py"}
     sending = {"request", "get", "head", "post", "put", "patch", "delete", "options", "Session", "session", "urlopen"}
     files = [*(ROOT / "support").rglob("*.py"), *(ROOT / "steps").rglob("*.py"), ROOT / "environment.py"]

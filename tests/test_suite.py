@@ -1,4 +1,4 @@
-"""The part of a feature that one process takes, and a run that is over before it has begun."""
+"""The share of a feature that one process takes, and a run that ends before it has begun."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -75,7 +75,7 @@ def test_two_parts_share_no_scenario() -> None:
 
 @pytest.fixture
 def own_tables(postgres: sql.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Topology:
-    """A user's database in which the suite makes tables of its own."""
+    """A user's database in which the suite creates its own tables."""
     monkeypatch.chdir(tmp_path)
     sql.execute(postgres, "DROP DATABASE IF EXISTS own_tables")
     sql.execute(postgres, "CREATE DATABASE own_tables")

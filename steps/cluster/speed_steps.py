@@ -31,7 +31,7 @@ def step_percentile(context: Context, share: int, operations: str, milliseconds:
     """The percentile of all counted operations; every one must have been answered."""
     world, action, limit = context.world, ACTIONS[operations], context.world.limit(milliseconds, f"p{share}")
     finding = judged(world, lambda: percentile_is_under(world.history, action, share, limit))
-    if (answered := durations(world.history, action)).milliseconds:  # else there is none, and the finding says why
+    if (answered := durations(world.history, action)).milliseconds:  # without any, the finding says why
         world.measure(f"{operations}, {share} in 100", answered.percentile(share), "ms", limit)
     finding.require()
 

@@ -114,9 +114,9 @@ def step_leader_has(context: Context) -> None:
 
 @then("every replica has it within {seconds:g} seconds")
 def step_replicas_have(context: Context, seconds: float) -> None:
-    """Each replica is read directly; of one that does not answer it is not known.
+    """Each replica is read directly. If one does not answer, the result for it is unknown.
 
-    Left out are those that replay late on purpose, or read the archive.
+    Replicas that replay late on purpose, or that read the archive, are left out.
     """
     cluster, entry = context.world.cluster, handed(context.world).entry
     replicas = prompt_replicas(cluster)

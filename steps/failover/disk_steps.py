@@ -34,7 +34,7 @@ def step_disk_full_at_checkpoint(context: Context) -> None:
 
 @then("writes are refused for lack of disk space, and none hangs")
 def step_refused_for_space(context: Context) -> None:
-    """Every client is told why; no operation fails with another error, or gets no answer."""
+    """Every client gets the reason; no operation fails with another error, or gets no answer."""
     require_refused_for_space(context.world)
 
 

@@ -137,5 +137,5 @@ def step_healed(context: Context) -> None:
 
 @when("{seconds:g} seconds pass")
 def step_time_passes(context: Context, seconds: float) -> None:
-    """Nothing else is done; clients go on, and faults stay in place."""
+    """Just wait: clients keep working, and faults stay in place."""
     pause(seconds)

@@ -39,6 +39,6 @@ def step_back_or_known(context: Context, seconds: float) -> None:
 
 @then("once a reinitialization is requested, it streams within {seconds:g} seconds")
 def step_rebuilt(context: Context, seconds: float) -> None:
-    """As `patronictl reinit` does it. A replica that streams already is not told to."""
+    """As `patronictl reinit` does it. A replica that already streams is left alone."""
     world = context.world
     missed_wal.require_rebuilt(world, world.experiment.target_member, world.limit(seconds, "rebuild", Span.REJOIN))

@@ -83,8 +83,8 @@ def step_links_degrade(context: Context, degradation: str) -> None:
 def step_stops_in_time(context: Context) -> None:
     """Judged by probes that bypass the proxy, until the lock has surely expired.
 
-    When the lock was last renewed, etcd tells. With another DCS only the limits are known: the lock was renewed at the
-    earliest a loop_wait before the fault, and at the latest when the fault took effect.
+    etcd tells when the lock was last renewed. Any other DCS gives only bounds: at the earliest one loop_wait before the
+    fault, at the latest when the fault took effect.
     """
     require_stopped(context.world, context.world.handover(FailoverHandover).lock_before_the_fault)
 

@@ -39,11 +39,11 @@ def step_replicas_use_slots(context: Context) -> None:
 
 @then("no slot of the leader is orphaned")
 def step_no_slot_is_orphaned(context: Context) -> None:
-    """A slot that nobody uses would keep WAL on the leader until its disk is full.
+    """An unused slot would retain WAL on the leader until its disk is full.
 
-    Patroni's permanent slots (slots) are none, nor are those that it keeps for a while for members that have gone, or
-    those of members that stream from another replica; nor is a logical slot whose consumer is away, as long as it keeps
-    no more WAL than the server keeps anyway.
+    Not counted as unused: Patroni's permanent slots (`slots`), slots that it keeps for a while for members that have
+    gone, slots of members that stream from another replica, and a logical slot whose consumer is away, as long as it
+    retains no more WAL than the server keeps anyway.
     """
     in_each_group(
         context.world.cluster,

@@ -190,10 +190,10 @@ def step_reloaded(context: Context) -> None:
 @when("a replica falls further behind than is allowed")
 @disturbs(routing.stuck_replay, replica=routing.replica_in_reads)
 def step_falls_behind(context: Context) -> None:
-    """It stops replaying, while the leader writes twice as much WAL as a replica may lag behind and serve reads.
+    """The replica stops replaying while the leader writes twice as much WAL as a replica may lag and still serve reads.
 
-    That is [expect] read_lag, else what Patroni allows to a replica that takes over. Sessions through the read endpoint
-    landed on it before.
+    The allowed lag is [expect] read_lag, or else what Patroni allows for a replica that takes over. Before the fault,
+    sessions through the read endpoint landed on this replica.
     """
     world, replica = context.world, routing.replica_in_reads(context.world.cluster)
     world.handover(FailoverHandover).read_lag = routing.allowed_read_lag(world.cluster)
@@ -228,9 +228,9 @@ def step_back_in_reads(context: Context, seconds: float) -> None:
 
 @then("each of these sessions is cut within {seconds:g} seconds")
 def step_sessions_closed(context: Context, seconds: float) -> None:
-    """Its client learns of it in that time from the fault on, and need not wait for a dead connection to time out.
+    """Clients learn of it within this time of the fault, and do not have to wait for a dead connection to time out.
 
-    In a handover, from when the former leader last accepted a write.
+    In a switchover, the time counts from the last write that the former leader accepted.
     """
     world = context.world
     watch, limit = world.handover(FailoverHandover).closings, world.limit(seconds, "cut", Span.HANGUP)

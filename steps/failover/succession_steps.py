@@ -57,7 +57,7 @@ def step_others_are_barred(context: Context) -> None:
 
 @when("one leader after another is lost, each replaced and back before the next")
 @columns({"how": LOSS})
-@disturbs(succession.loss_of_leader, "whoever leads by then")
+@disturbs(succession.loss_of_leader, "the member that leads by then")
 def step_lose_leaders(context: Context) -> None:
     """Unplanned, each in the way that its row names; the next one only when a replica could take over from it."""
     lose_leaders(context.world, [row["how"] for row in context.table.rows])

@@ -126,7 +126,7 @@ def step_redis_accepts_login(context: Context) -> None:
 @when("a client with {login:Unauthenticated} sends every Patroni requests to")
 @columns({"request": Kind.of("request to Patroni", unauthenticated.REQUESTS)})
 def step_patroni_requests(context: Context, login: str) -> None:
-    """Each request of the table, to every member; if it were accepted, Patroni would read its file again at most."""
+    """Sends each request of the table to every member. If one were accepted, Patroni would at most reload its file."""
     requests = unauthenticated.patroni_requests(context.world.cluster, login, rows_of(context.table))
     context.world.handover(SecurityHandover).attempts = requests
 
@@ -134,8 +134,8 @@ def step_patroni_requests(context: Context, login: str) -> None:
 @when("a client with {login:Unauthenticated} sends Redis commands to")
 @columns({"command": Kind.of("command of Redis", unauthenticated.COMMANDS)})
 def step_redis_commands(context: Context, login: str) -> None:
-    """Each command of the table to each server, on a connection of its own; the keys belong to the scenario. A password
-    is tried as Redis' default user and as the application's."""
+    """Sends each command of the table to each server, on a separate connection; the keys belong to the scenario. A
+    password is tried both as Redis' default user and as the application's."""
     world, key = context.world, f"{context.world.namespace}:unauthenticated"
     commands = unauthenticated.redis_commands(world.cluster, login, rows_of(context.table), key)
     world.handover(SecurityHandover).attempts = commands

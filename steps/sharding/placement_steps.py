@@ -29,7 +29,7 @@ _FILL = """
 
 @then("each distributed table has {count:d} shards, spread over all workers to within {percent:g} percent")
 def step_evenly_spread(context: Context, count: int, percent: float) -> None:
-    """Every table that should be distributed; also over a coordinator that takes shards. A map of them is attached."""
+    """Every table that should be distributed; a coordinator that takes shards counts too. A map is attached."""
     world, nodes = context.world, nodes_for_shards(context.world.cluster)
     tables = shards.meant_to_be_distributed(world.cluster)
     found = shards.placements(world.cluster.write, tables)

@@ -237,7 +237,7 @@ def step_nothing_moves(context: Context) -> None:
 @when("that shard is moved to another worker group, and {victim:Victim} is killed halfway")
 @disturbs(
     kill_in_move,
-    "the shard's place settles which workers move it, such as the first two",
+    "which workers move it depends on where the shard is; here, the first two",
     source=first_worker,
     target=second_worker,
 )

@@ -1,6 +1,6 @@
 """Faults on worker groups: the others keep serving, clients learn what failed, and nothing is lost or half done.
 
-"Worker group 1" is the first one; reports call each by Citus' number of the group.
+"Worker group 1" is the first worker group; reports use Citus' group numbers.
 """
 
 import time
@@ -62,7 +62,7 @@ def step_worker_hands_over(context: Context, number: int) -> None:
 
 @when("PostgreSQL on each of these is killed, one after the other")
 @columns({"who": ROLE})
-@disturbs(killed_postgres, "whoever has the role by then", role=lambda who: who)
+@disturbs(killed_postgres, "the member that has the role by then", role=lambda who: who)
 def step_killed_in_turn(context: Context) -> None:
     """The next one as soon as clients get through again."""
     world, roles = context.world, [row["who"] for row in context.table.rows]
@@ -202,7 +202,7 @@ def step_transfers_are_whole(context: Context, seconds: float) -> None:
 
 
 def _group(context: Context, number: int) -> int:
-    """Citus' number of the group that the scenario calls by this number."""
+    """Citus' number for the group that the scenario calls by this number."""
     return context.world.cluster.worker_group(number).group
 
 

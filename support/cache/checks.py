@@ -215,7 +215,7 @@ _HEAVY = 20  # operations of each kind
 def storm_was_heavy(history: History) -> Finding:
     """No operation ended in an error, and each kind of operation occurred at least 20 times.
 
-    Unknown when one of them occurred less often: then the storm says little about the cache.
+    Unknown if one of them occurred less often: such a light load says little about the cache.
     """
     failed = [one for one in history if one.outcome is not Outcome.OK]
     if failed:

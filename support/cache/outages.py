@@ -84,7 +84,7 @@ class Full(Fault):
         return "Redis is full"
 
     def on_hosts(self) -> None:
-        """Nothing: Redis is told by its own protocol."""
+        """Does nothing to hosts: Redis is controlled through its own protocol."""
 
     def inject(self) -> None:
         self._change.begin()
@@ -112,7 +112,7 @@ class FailedOver(Fault):
         return "Redis fails over"
 
     def on_hosts(self) -> None:
-        """Nothing: Redis is told by its own protocol."""
+        """Does nothing to hosts: Redis is controlled through its own protocol."""
 
     def inject(self) -> None:
         if self._server.mode == "sentinel":

@@ -64,7 +64,7 @@ def _runs(suites: Sequence[str], settings: Settings) -> Samples:
         status = behave_process.run(clusters.accept_argv(["run", *suites, *given]), {}, LOG)
         figure, worked = time.monotonic() - begun, _processor_time() - before
         if status:
-            raise ProcessFailed(f"accept run ended with status {status}, so that its time says nothing; see {LOG}")
+            raise ProcessFailed(f"accept run ended with status {status}, so its time is meaningless; see {LOG}")
         record = read(JOURNAL)
         cores = len(os.sched_getaffinity(0))
         yield Sample(figure, floor(lock_time(record), side_by_side(record), worked, cores))

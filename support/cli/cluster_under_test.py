@@ -224,10 +224,10 @@ def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, places:
 
 
 def _tell_of_a_crash(run: Run, status: int, killed: bool, outlives: bool) -> None:
-    """behave has ended before its run was over, and nobody asked it to: that is no interruption, but a trouble."""
+    """behave ended before the run was over, unasked: the journal notes a trouble, not an interruption."""
     what = f"behave {'was killed' if killed else 'ended too early'}, with status {status}"
     if outlives:
-        what += "; the faults that it had injected may still be there: ./accept heal undoes what is left"
+        what += "; faults that it injected may still be in effect: ./accept heal undoes them"
     say(what)
     Journal(run.journal).trouble(what)
 

@@ -155,7 +155,7 @@ def _found(topology: Topology) -> Iterator[str]:
         for end, (address, backends) in ends.items():
             yield f"{end} endpoint {address}: HAProxy's backend {', '.join(backends) or 'unknown'}"
         for server, name in sorted(page.servers.items()):
-            which = "which member it is, is not known" if name == server else f"member {name}"
+            which = "not known which member it is" if name == server else f"member {name}"
             yield f"HAProxy's server {server}: {which}"
     if "dcs_keys" not in topology.lacks:
         yield f"Patroni's keys in {dcs.kind(topology)}: {topology.dcs_namespace}/{topology.scope}"

@@ -76,9 +76,9 @@ Try = Callable[[Episode, str], Tried]
 
 
 def explore(options: ExploreOptions, arguments: Sequence[str]) -> int:
-    """Explore until the time is over or something broke.
+    """Explore until the time is up or something breaks.
 
-    Returns the exit status: 0 if every episode held that could be judged, and at least half of all could.
+    Returns the exit status: 0 if at least half of all episodes could be judged, and all of those held.
     """
     if options.cluster is not None:
         clusters.continue_inside(options.cluster, ["explore", *arguments])

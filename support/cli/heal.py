@@ -33,12 +33,12 @@ Healed = tuple[bool, list[str]]
 
 
 def heal(settings: Settings) -> int:
-    """Undo everything on every host of [hosts] at once, then in Patroni's configuration, in Redis' settings, and in
-    those of Citus' worker groups; say what.
+    """Undo everything on all hosts in [hosts] in parallel, then in Patroni's configuration, Redis' settings, and the
+    settings of Citus' worker groups; print what was undone.
 
-    Returns 1 if anything could not be undone, or looked at. The database need not answer, unless Citus is declared and
-    a superuser's login given: without one nothing is changed there. Raises UsageError if the
-    settings name no cluster of the user's.
+    Returns 1 if anything could not be undone or checked. The database has to answer only if Citus is declared and a
+    superuser's login is given, because without that login a run changes nothing there. Raises UsageError if the
+    settings do not name a cluster of the user's.
     """
     if not settings.accept_hosts and not settings.external:
         raise UsageError("there is nothing to heal: --target names a file that says where your cluster is")
@@ -114,8 +114,8 @@ def _given_back(settings: Settings, told: dict[str, Healed]) -> Sequence[str]:
 
 
 def _with_view(groups: Sequence[frozenset[str]], known: frozenset[str]) -> list[frozenset[str]]:
-    """The members of each group, by one more view: two that have a member in common are of one group, which one of them
-    does not know as a whole."""
+    """The members of each group, given one more member's view. Views that share a member belong to the same group, as a
+    view may be incomplete."""
     same = [one for one in groups if one & known]
     return [*(one for one in groups if one not in same), known.union(*same)]
 
@@ -137,9 +137,9 @@ def _redis_settings_given_back(settings: Settings) -> Mapping[str, Healed]:
 
 
 def _worker_groups_given_back(settings: Settings, patience: float) -> Mapping[str, Healed]:
-    """Which worker groups take shards again; nothing where there is no note of any, as without Citus.
+    """Which worker groups take shards again; empty if no note is found, for example without Citus.
 
-    A database whose host was started just now, or that fails over, needs some time.
+    A database whose host has just been started, or that is failing over, needs some time.
     """
 
     def given_back() -> list[str]:

@@ -1,7 +1,7 @@
 """`accept run --plan --commands`: what each scenario would do on users' hosts, and how it would be undone, beforehand.
 
-Each step declares what it does to hosts (support/faults/declared.py), and it is that which is rehearsed. The members
-have the roles that they have now; a scenario chooses its victims by role when it runs.
+Each step declares what it does to hosts (support/faults/declared.py), and that declaration is rehearsed. The plan
+assumes the current roles; a scenario picks its target members by role when it runs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +32,8 @@ from support.waiting import describe
 _SITE = r"(cluster|group|copies)$|(of|worker)_group\(.*\)$"
 _HOLDS = ("host_of", "proxy_host", "cache_host", "dcs_hosts", "leader_of_dcs")
 HOSTS = {Place("site", _SITE): "hosts", **{Place(name): "hosts" for name in _HOLDS}}
-"""What code names that gets hold of hosts."""
-_UNDECLARED = "not known beforehand: it may get hold of hosts, and does not declare what it does to them (@disturbs)"
+"""Names in code that give access to hosts."""
+_UNDECLARED = "not known beforehand: it may use hosts, but does not declare what it does to them (@disturbs)"
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Act:
 
     words: str
     does: OnHosts | None
-    """None where it is not known beforehand; then the words say why."""
+    """None if not known beforehand; `words` then says why."""
 
 
 class _Rehearsed(Cluster):
@@ -131,7 +131,7 @@ def _first(names: Sequence[str]) -> str:
 
 
 def _lines(act: Act, names: Mapping[str, str]) -> Iterator[str]:
-    """What happens, and the commands host by host, or why they cannot be told beforehand."""
+    """What happens, with the commands for each host, or why they cannot be known beforehand."""
     yield act.words
     if act.does is None:
         return

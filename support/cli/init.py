@@ -31,7 +31,7 @@ _PLACES_OF_REDIS = frozenset({"redis_host", "redis_port", "redis_url", "redis_se
 def given_settings(address: str | None, said: Mapping[str, Any]) -> Settings:
     """What the user said on the command line and in the environment; asked for, if somebody is at the terminal.
 
-    Raises UsageError if nobody says where the database is.
+    Raises UsageError if the database's address is not given.
     """
     found = {**(targets.of_place(address) if address else {}), **said}
     settings = Settings.load(found)

@@ -33,7 +33,7 @@ from support.work import SharedWork, Unit
 
 STOP_TIMEOUT = 3.5  # seconds that a job has after Ctrl-C, for its behave and its cluster; the whole program has 5
 _MISSING = "missing"
-"""The file in the folder of the whole run in which a job says what its cluster lacks, although it is required."""
+"""A file in the folder of the whole run, in which a job notes required capabilities that its cluster lacks."""
 ROUNDS = 3
 """How often at most jobs are started, to do what others that died have left."""
 
@@ -46,9 +46,9 @@ class Jobs:
         self._spread, self._arguments = spread, arguments
 
     def carry_out(self, run: Run) -> bool:
-        """Run the scenarios. False if Ctrl-C ended it.
+        """Run the scenarios. False if interrupted by Ctrl-C.
 
-        Raises RequirementMissing if the clusters lack what the user requires, and so no scenario began.
+        Raises RequirementMissing if no scenario began because the clusters lack what the user requires.
         """
         spread = self._spread
         if run.shuffled:
@@ -58,7 +58,7 @@ class Jobs:
             once = _Round(run, spread, self._arguments)
             if not once.carry_out():
                 return False
-            if missing := _missing(run):  # from further clusters, which are like these ones
+            if missing := _missing(run):  # noted by a later cluster; all are alike
                 if read(run.journal).selected:
                     break
                 raise RequirementMissing(missing)
@@ -71,7 +71,7 @@ class Jobs:
         return self._judge_alone(run)
 
     def _judge_alone(self, run: Run) -> bool:
-        """Judge once more, alone, what exceeded a limit or saw too little beside other clusters; errors stay errors.
+        """Judge once more, alone, what exceeded a limit or saw too little alongside other clusters; errors stay errors.
 
         Those clusters used the processors: what is slow then says little about any of them. What never came is more
         than slow: if that passes now, it is flaky. False if Ctrl-C ended it.
@@ -84,7 +84,7 @@ class Jobs:
         ]
         if not doubtful:
             return True
-        say(f"{len(doubtful)} exceeded a limit, or saw too little, beside other clusters; running alone")
+        say(f"{len(doubtful)} exceeded a limit, or saw too little, alongside other clusters; running alone")
         Journal(run.journal).to_be_judged_alone(doubtful)
         return self.again(run, [one.scenario for one in doubtful])
 
@@ -108,7 +108,7 @@ def topology_of(share: Run, number: int | str) -> str:
 
 
 def _missing(run: Run) -> str:
-    """What the user requires and a job's cluster lacks; empty if that has happened to none."""
+    """What the user requires but some job's cluster lacks; empty if no job noted anything."""
     file = run.directory / _MISSING
     return file.read_text(encoding="utf-8") if file.exists() else ""
 

@@ -263,7 +263,7 @@ def check_guides(folder: Path) -> Iterator[LintFinding]:
     except UsageError as error:
         if str(error).startswith(str(path)):
             yield from (LintFinding(path, 1, line.removeprefix(f"{path}: ")) for line in str(error).splitlines())
-        return  # mistakes in the list of promises are told by its own rule
+        return  # mistakes in the list of promises are reported by a separate rule
     lines = path.read_text(encoding="utf-8").splitlines() if guides else []
     for about in on_call.unknown(guides, promises):
         yield LintFinding(

@@ -62,7 +62,7 @@ class Extent(Enum):
 
 
 def tests(arguments: Sequence[str], extent: Extent) -> Check:
-    """pytest in several processes: two more than there are cores where tests wait for clusters."""
+    """Run pytest in one process per core, plus two if tests wait for clusters."""
     processes = len(os.sched_getaffinity(0)) + 2 * (extent is not Extent.QUICK)
     spread = ("-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder")
     chosen = {Extent.QUICK: ["--quick"], Extent.USUAL: ["-m", "not slow"], Extent.ALL: []}[extent]

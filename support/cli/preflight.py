@@ -154,7 +154,7 @@ def _tag_findings(scenarios: Iterable[Planned]) -> Iterator[LintFinding]:
 
 
 def _equal(scenarios: Iterable[Planned]) -> Iterator[LintFinding]:
-    """Scenarios that the reports could not tell apart: the verdict on one would hide that on the other."""
+    """Scenarios that reports could not tell apart: the verdict on one would hide the verdict on the other."""
     texts, first = dict[Path, list[str]](), dict[tuple[str, str, tuple[str, ...]], tuple[Path, int]]()
     for scenario in scenarios:
         name, _, line = scenario.location.rpartition(":")
@@ -165,12 +165,12 @@ def _equal(scenarios: Iterable[Planned]) -> Iterator[LintFinding]:
         place = first.setdefault((from_features(file), scenario.name, row), (file, number))
         if place != (file, number):
             what = f"the same row of {scenario.name!r}" if row else f"the title {scenario.name!r}"
-            text = f"{what} is already used at {as_seen(place[0])}:{place[1]}, and reports could not tell the two apart"
+            text = f"{what} is already used at {as_seen(place[0])}:{place[1]}; reports could not tell them apart"
             yield LintFinding.at(scenario.location, text)
 
 
 def _row(lines: Sequence[str], number: int) -> tuple[str, ...]:
-    """The headings and the cells of an outline's row, by its line, as they are written; empty for a plain scenario."""
+    """The headings and cells of the outline row on that line, as written; empty for a plain scenario."""
     if not lines[number - 1].lstrip().startswith("|"):
         return ()
     above = takewhile(lambda line: not line or line.startswith(("|", "#")), map(str.strip, lines[number - 1 :: -1]))

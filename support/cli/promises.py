@@ -86,7 +86,7 @@ def search(words: str, among: Sequence[Listed]) -> tuple[Listed, ...]:
 def show(words: str, as_markdown: bool, own: OwnFolder | None = None) -> int:
     """Print the promises that contain the words, or the page with all of the suite's. Returns the exit status.
 
-    Of a promise whose id is given all is told.
+    A promise whose id is given is shown in full.
     """
     if as_markdown:
         if words:

@@ -1,4 +1,4 @@
-"""What a proof depends on, so that `accept prove --continue` adds to no results that another suite found."""
+"""What a proof depends on: `accept prove --continue` must not add to results that belong to a different suite."""
 
 import hashlib
 from collections.abc import Iterable
@@ -30,16 +30,16 @@ def basis_of(settings: Settings, asked: Iterable[object]) -> str:
 def require_continuable(earlier: Trust, basis: str) -> None:
     """Raises UsageError if there is no earlier proof, or if it was made on another basis."""
     if not earlier.planned:
-        raise UsageError("--continue: there is no proof to continue; begin one without it")
+        raise UsageError("--continue: there is no proof to continue; start one without --continue")
     if earlier.basis != basis:
         raise UsageError(
             "--continue: the suite, the settings or the options have changed since that proof began, so its results "
-            "do not hold for what is tried now; begin a new one without --continue"
+            "are no longer valid; start a new one without --continue"
         )
 
 
 def claim_done(earlier: Trust, first: WorkQueue, second: WorkQueue) -> None:
-    """Take from both rounds of a proof what was done earlier. What was inconclusive is left to the second round."""
+    """Remove what was done earlier from both rounds of a proof. Inconclusive results stay in the second round."""
     for proof in earlier.proofs:
         first.take(proof.sabotage)
         if proof.repeated or not proof.inconclusive:

@@ -79,7 +79,7 @@ class ProveOptions:
     also: tuple[str, ...] = ()
     """The promises on whose scenarios the sabotages are tried, in place of those that must notice them."""
     continues: bool = False
-    """Try only what the last proof, which was interrupted, did not reach."""
+    """Try only what the last, interrupted proof did not reach."""
     claims: Path | None = None
     """The folder in which processes claim their sabotages; None in the process that the user started."""
 
@@ -132,18 +132,18 @@ def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _only_proof() -> Iterator[None]:
-    """Raises UsageError if another proof is going on in the same folder: both note what they find in one file."""
+    """Raises UsageError if another proof is running in the same folder: both would write their results to one file."""
     STATE.mkdir(parents=True, exist_ok=True)
     with (STATE / "prove.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError("another proof is going on here: wait for its end, or use another folder") from None
+            raise UsageError("another proof is running here: wait until it ends, or use another folder") from None
         yield
 
 
 def _begin(options: ProveOptions, chosen: Sequence[Sabotage], claims: Path) -> None:
-    """Prepare the file of results and the folder of claims, with what an earlier proof has done if it continues one.
+    """Prepare the results file and the claims folder; when continuing, include what the earlier proof has done.
 
     Raises UsageError if that proof cannot be continued.
     """
@@ -179,7 +179,7 @@ def _run_shares(jobs: int, arguments: Sequence[str]) -> int:
     program = dies_with_us(clusters.accept_argv(["prove", *arguments]))
 
     def start() -> "subprocess.Popen[bytes]":
-        # A process group of its own: on Ctrl-C each gets one signal, from here, and removes its cluster.
+        # In a separate process group: on Ctrl-C each gets one signal, from here, and removes its cluster.
         return subprocess.Popen(program, stdin=subprocess.DEVNULL, process_group=0)
 
     shares, worst = [start() for _ in range(jobs)], 0
@@ -346,7 +346,7 @@ def _uncovered(scenarios: Sequence[Planned], possible: Sequence[Sabotage], topol
 def conclude(results: Path, seconds: float) -> int:
     """Print the trust matrix, write it as a page beside the report, and return the exit status.
 
-    `seconds`: how long it took, in addition to what it took before it was continued.
+    `seconds`: how long it took, not counting the time before it was continued.
     """
     note(results, "plan", Trust(seconds=seconds))
     trust = read(results)

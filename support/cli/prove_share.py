@@ -64,7 +64,7 @@ def _destructive_runs(scenarios: Sequence[Planned], number: int) -> Iterator[Pla
 
 
 def needs_quiet(sabotage: Sabotage, scenarios: Iterable[Planned]) -> bool:
-    """Whether a scenario that measures speed must notice it, which it cannot beside other clusters."""
+    """Whether a scenario that measures speed must notice it, which it cannot alongside other clusters."""
     return any(measures_speed(one) and _concerned([sabotage], one) for one in scenarios)
 
 

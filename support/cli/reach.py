@@ -99,8 +99,8 @@ class Definition:
 def definitions(location: str, closed: frozenset[Definition] = frozenset()) -> Mapping[Definition, str]:
     """The functions and classes that the function at that location (file:line) reaches, itself first.
 
-    Each with the way there: the names of those on the way, and its own. `closed` are left out, with what only they
-    reach. Raises LookupError if there is no function.
+    Each with its path: the names on the way there, and its own. `closed` definitions are left out, with everything that
+    only they reach. Raises LookupError if there is no function.
     """
     path, _, line = location.rpartition(":")
     where = module(ROOT / path)

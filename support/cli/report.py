@@ -43,9 +43,9 @@ OTHER_OPTIONS = (
     *("--features", "--require", "--seed", "--repeat", "--jobs", "--share-of", "--metrics", "--pushgateway"),
     "--pipeline",
 )
-"""Further options of `accept run` that have a value."""
+"""Other options of `accept run` that take a value."""
 OTHER_FLAGS = ("--keep", "--coverage", "--watch", "--plan", "--commands", "--shuffle", "--rerun", "--fail-on-flaky")
-"""Its further options without one. From the first unknown option on, all other words are for behave."""
+"""Other options of `accept run` without a value. From the first unknown option on, all words are for behave."""
 JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last reported run. It lies among the results, so that they are all another machine needs."""
 
@@ -62,7 +62,7 @@ def withdraw_pages() -> None:
 
 
 def forget_verdicts() -> None:
-    """Remove the last run's file for CI servers: whatever becomes of the next run, it has other verdicts."""
+    """Remove the last run's file for CI servers: however the next run ends, those verdicts are not its own."""
     with _hiding_no_verdict(f"the last run's {JUNIT} cannot be removed"):
         (REPORT / JUNIT).unlink(missing_ok=True)
 
@@ -117,18 +117,18 @@ def selection_of(arguments: Sequence[str]) -> str:
 def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher, in_history: bool = False) -> int:
     """Report on a run, keep its results and journal as the last ones, and return the exit status.
 
-    The passwords of `topologies` are masked everywhere. `in_history`: the history of runs has this one already.
+    The passwords of `topologies` are masked everywhere. `in_history`: this run is already in the history of runs.
     """
     redactor = Redactor([secret for topology in topologies for secret in topology.secrets])
     if run.journal.exists():
         options, selection = (redactor.mask(of(sys.argv[1:])) for of in (options_of_target, selection_of))
-        with _hiding_no_verdict("how this run was called cannot be written down"):
+        with _hiding_no_verdict("the command line of this run cannot be recorded"):
             journal.Journal(run.journal).asked(options, selection)
     return _concluded(run.journal, run.results, redactor, publisher, in_history)
 
 
 def of_failure(run: Run, error: BaseException, settings: Settings) -> None:
-    """Report on a run that could not begin, or not go on: the report on the run before is not on this one."""
+    """Report on a run that could not begin or continue, so that the previous report is not taken for this run's."""
     secrets = [one.get_secret_value() for _, one in settings if isinstance(one, SecretStr)]
     redactor, written = Redactor(secrets), journal.Journal(run.journal)
     with _hiding_no_verdict("no report"):
@@ -154,7 +154,7 @@ def _concluded(kept: Path, results: Path, redactor: Redactor, publisher: Publish
 
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
-    """A lock orders runs that end at the same time: otherwise the pages could be of one, and the results of another."""
+    """A lock for runs that end at the same time: otherwise pages of one run could end up with results of another."""
     with ExitStack() as order:
         with _hiding_no_verdict("runs that end at the same time cannot wait for one another"):
             STATE.mkdir(parents=True, exist_ok=True)
@@ -164,7 +164,7 @@ def one_at_a_time() -> Iterator[None]:
 
 @contextmanager
 def _hiding_no_verdict(trouble: str) -> Iterator[None]:
-    """What cannot be written, as on a full disk, is told, and the exit status is that of the verdicts."""
+    """If something cannot be written (full disk, say), print a warning; the exit status still reflects the verdicts."""
     try:
         yield
     except (OSError, shutil.Error) as error:

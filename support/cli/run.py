@@ -31,7 +31,7 @@ from support.vocabulary import counted
 from support.waiting import NotYet, eventually
 
 _WORST_FIRST = (BROKEN, INTERRUPTED, NOTHING_JUDGED, PASSED)
-"""The exit statuses of runs."""
+"""The exit statuses of runs, the worst first."""
 _STOPPED = "stopped; this is what was done so far:"
 
 
@@ -160,7 +160,7 @@ def _forget(run: Run) -> None:
 
 @contextmanager
 def _failure_published(publisher: Publisher, run: Run, settings: Settings) -> Iterator[None]:
-    """Report on a run that cannot begin or go on, too, and publish its metrics, since alerts rely on them."""
+    """Also report on a run that cannot begin or continue, and publish its metrics, since alerts rely on them."""
     try:
         yield
     except Exception as error:
@@ -174,7 +174,7 @@ def _failure_published(publisher: Publisher, run: Run, settings: Settings) -> It
 def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publisher: Publisher) -> int:
     """Run several times, and print which verdicts differ. Returns 1 if any does.
 
-    The report that stays is that of the worst run, of equals the last.
+    The report that is kept is that of the worst run; among equals, the last.
     """
     records, worst, worst_status = [], first, PASSED
     with ExitStack() as cleanup:
@@ -199,7 +199,7 @@ def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publishe
             if not completed:
                 break
         if worst is not run:
-            say(f"the report is that of the run with seed {worst.seed}, the worst one:")
+            say(f"the report is about the worst run, with seed {worst.seed}:")
             report.of_run(worst, means.topologies(worst), publisher, in_history=True)
         shutil.rmtree(worst.results, ignore_errors=True)
     return worst_status if steadiness.show(records, out) else BROKEN

@@ -104,7 +104,7 @@ def matching(sentence: str, among: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def function_at(file: Path, line: int) -> FunctionType | None:
-    """The step function at that line, of its first decorator; None if there is none, such as one made by a function."""
+    """The step function whose first decorator is on that line; None if there is none, as for a generated function."""
     where = _module(ROOT / file)
     own = (one for one in vars(where).values() if isinstance(one, FunctionType) and one.__module__ == where.__name__)
     return next((one for one in own if one.__code__.co_firstlineno == line), None)
@@ -119,7 +119,7 @@ def columns_of(file: Path, line: int) -> Columns | None:
 def _module(file: Path) -> ModuleType:
     """The step module in a file. Importing it beside behave, from the same working directory, has no effects.
 
-    Imported again from another one, behave would take its steps for others of the same wording.
+    If it were imported again from another directory, behave would see duplicate steps.
     """
     return _imported(file.resolve())
 

@@ -235,10 +235,10 @@ def _is_one_of(name: str, indexes: Collection[str]) -> bool:
 
 
 def as_the_schema_says(what: str, expected: Collection[str], there: Collection[str], amiss: Sequence[str]) -> Finding:
-    """Nothing is amiss with what the application's schema says of its tables.
+    """The tables are as the application's schema declares them in one respect.
 
-    `expected` are the tables of which it says anything of that kind, `there` those that exist, and `amiss` has what is
-    not so, one line each. Unknown if it says nothing of that kind, or says it of a table that does not exist.
+    `expected` are the tables with such a declaration, `there` those that exist, and `amiss` the deviations, one line
+    each. Unknown if nothing is declared, or if a table with a declaration does not exist.
     """
     if amiss:
         return Finding.false("; ".join(amiss))

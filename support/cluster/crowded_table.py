@@ -169,7 +169,7 @@ def start_churn(world: World, table: CrowdedTable) -> Workload:
 
 
 def _change(key: str, statement: str, values: Sequence[str]) -> Task:
-    """At read committed: none may fail for a conflict, whatever the usual level is."""
+    """At read committed, whatever the default level is: no change may fail because of a conflict."""
 
     def change(session: sql.Session) -> None:
         sql.execute(session, AT_READ_COMMITTED)

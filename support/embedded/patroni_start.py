@@ -46,7 +46,7 @@ def _require_quorum(etcd: Mapping[str, Any]) -> None:
     if scheme == "https":
         tls = ssl.create_default_context(cafile=etcd["cacert"])
         tls.load_cert_chain(etcd["cert"], etcd["key"])
-    without_proxy = urllib.request.ProxyHandler({})  # whatever the environment says: Patroni itself uses none either
+    without_proxy = urllib.request.ProxyHandler({})  # ignore the environment: Patroni itself uses no proxy either
     opener = urllib.request.build_opener(without_proxy, urllib.request.HTTPSHandler(context=tls))
     for node in etcd["hosts"]:
         url = f"{scheme}://{node}/health"

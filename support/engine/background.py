@@ -1,4 +1,4 @@
-"""Work that goes on in threads of its own for as long as a `with` block lasts."""
+"""Work that runs in background threads for the duration of a `with` block."""
 
 import threading
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from typing import Self
 
 
 class Background:
-    """A context manager. Leaving it ends the work, and raises the first error that it met."""
+    """A context manager. Leaving it ends the work, and raises the first error that occurred."""
 
     def __init__(self, *work: Callable[[], None]) -> None:
-        """Each part of the work has a thread; it ends by itself, or once `_stopping` is set."""
+        """Each callable runs in its own thread. It returns by itself, or once `_stopping` is set."""
         self._stopping = threading.Event()
         self._errors: list[BaseException] = []
         self._threads = [threading.Thread(target=self._guarded, args=[each], daemon=True) for each in work]

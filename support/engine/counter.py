@@ -40,8 +40,8 @@ def final_reading(where: sql.Endpoint | sql.Session, profile: Profile, namespace
 def increments(profile: Profile, namespace: str, times: int | None = None) -> Script:
     """Each client adds one, `times` times or until it is stopped. The recorded value is the one written back.
 
-    At read committed, whatever the usual level of the role or the database: there the row lock alone keeps the clients
-    apart, and no increment has to be repeated for a conflict.
+    At read committed, whatever the default level of the role or database: there the row lock alone serializes the
+    clients, and no increment has to be retried because of a conflict.
     """
 
     def increment(session: sql.Session) -> int:

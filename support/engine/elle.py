@@ -1,4 +1,4 @@
-"""Histories in the format of elle-cli, so that a program which knows nothing of ours can judge them.
+"""Histories in the format of elle-cli, so that an independent program can judge them.
 
 Source: https://github.com/ligurio/elle-cli (README; src/elle_cli/cli.clj, `read-json-history`: one JSON array)
 """
@@ -17,27 +17,27 @@ _NANOSECONDS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Invocation:
-    """One operation of a client, in the words of elle-cli's model. Times are seconds."""
+    """One operation of a client, in the terms of elle-cli's model. Times are in seconds."""
 
     client: int
     function: str
     asked: Any
-    """The value with which it began."""
+    """The value at its invocation."""
     answered: Any
-    """The value with which it ended."""
+    """The value at its completion."""
     outcome: Outcome
     begun: float
     ended: float
 
 
 def as_events(invocations: Iterable[Invocation]) -> str:
-    """A JSON array of events, one a line: the beginning and the end of each invocation, in order of time."""
+    """A JSON array of events, one per line: the start and the end of each invocation, in chronological order."""
     events = sorted(_events(invocations), key=lambda event: (event["time"], event["type"] == "invoke"))
     return "[" + ",\n".join(json.dumps({"index": index, **event}) for index, event in enumerate(events)) + "]\n"
 
 
 def _events(invocations: Iterable[Invocation]) -> Iterator[dict[str, Any]]:
-    """After an unknown outcome the client gets a new process number, because what it asked for may still happen."""
+    """After an unknown outcome the client gets a new process number, because the operation may still take effect."""
     fresh = itertools.count()
     process: dict[int, int] = {}
     for one in sorted(invocations, key=lambda one: one.begun):

@@ -38,7 +38,7 @@ class Experiment:
     """From a healthy cluster to a healthy cluster. `target_member` is the member or host that the last fault hit."""
 
     def __init__(self, world: World, begun: float, leader: str, watch: Watch, marks: Mapping[LogName, str]) -> None:
-        """Of a cluster that is healthy; `begin` makes sure of that. `marks`: where each log ends now."""
+        """The cluster must be healthy; `begin` makes sure of that. `marks`: the current end of each log."""
         self.cluster, self.begun, self.watch = world.cluster, begun, watch
         self._world = world
         self._recovery = world.timing.recovery
@@ -60,9 +60,9 @@ class Experiment:
 
     @classmethod
     def begin(cls, world: World) -> "Experiment":
-        """Wait until the cluster is healthy, and watch it from then on, until the experiment is concluded.
+        """Wait until the cluster is healthy, then watch it until the experiment is concluded.
 
-        Raises UnhealthyCluster if it does not become so.
+        Raises UnhealthyCluster if it does not become healthy.
         """
         cluster, begun = world.cluster, time.monotonic()
         try:
@@ -78,7 +78,7 @@ class Experiment:
     def prepare(self, fault: Fault, *, until_end: bool = False) -> InjectedFault:
         """Bring the cluster into the state in which a fault is to hit it; the figures begin with that fault.
 
-        It is healed with the faults; `until_end`: only when the scenario has ended and its clients have stopped.
+        It is healed with the faults; with `until_end`, only when the scenario has ended and its clients have stopped.
         Raises Inconclusive if it does not take effect.
         """
         nemesis = self._until_end if until_end else self._nemesis
@@ -86,7 +86,7 @@ class Experiment:
 
     @contextmanager
     def prepared(self, fault: Fault) -> Iterator[None]:
-        """The same for as long as a `with` block lasts."""
+        """Like `prepare`, for the duration of a `with` block."""
         with self._new_nemesis() as own:
             own.inject(fault, preparation=True)
             yield
@@ -94,8 +94,8 @@ class Experiment:
     def inject(self, fault: Fault, target_member: str) -> InjectedFault:
         """Inject a fault that hits `target_member`. Raises Inconclusive if it does not take effect.
 
-        If it keeps a leader from knowing that it was replaced, clients of that leader's own find out whether anything
-        that it acknowledges is lost (support/engine/fencing.py).
+        If the fault keeps a leader from learning that it was replaced, clients connected directly to that leader find
+        out whether anything that it acknowledges is lost (support/engine/fencing.py).
         """
         self._target_member, self.redundant_at, self.planned = target_member, None, fault.planned
         leads = fault.unaware and target_member in {group.leader() for group in self.cluster.groups}
@@ -106,7 +106,7 @@ class Experiment:
         return injected_fault
 
     def heal(self) -> None:
-        """Heal every fault, the last one first. Harmless if that has been done."""
+        """Heal every fault, the last one first. Harmless if already done."""
         self._nemesis.heal()
 
     @property
@@ -125,7 +125,7 @@ class Experiment:
 
     @property
     def faults(self) -> Sequence[InjectedFault]:
-        """All faults in the order in which they began, without what prepared the cluster for them."""
+        """All faults in the order in which they began, without preparations."""
         return without_preparations(self.injected_faults)
 
     @property
@@ -225,7 +225,7 @@ class Experiment:
 
 
 def _of_each_log(cluster: Cluster, read: Callable[[LogName, Log], str]) -> dict[LogName, str]:
-    """What `read` finds in each log that can be read; nothing where the suite does not reach the hosts."""
+    """What `read` finds in each readable log; empty if the suite does not reach the hosts."""
     return of_each_log(cluster.site, read) if cluster.topology.reaches_hosts else {}
 
 

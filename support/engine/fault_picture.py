@@ -1,4 +1,4 @@
-"""What happened around a fault as a picture (PNG), and all of it as evidence of the scenario."""
+"""What happened around a fault, drawn as a picture (PNG), and attached as evidence of the scenario."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -42,7 +42,7 @@ def attach(
     events: Iterable[tuple[float, str, str]] = (),
     groups: Iterable[Collection[str]] = (),
 ) -> None:
-    """Attach the picture, its data, and the history as JSON lines. Never raises: a failure is attached in their place.
+    """Attach the picture, its data, and the history as JSON lines. Never raises: an error is attached instead.
 
     `events` and `groups` as in `record_of`.
     """
@@ -60,8 +60,8 @@ def attach(
 def picture(
     title: str, samples: Sequence[WriterSample], history: History | None, injected_faults: Sequence[InjectedFault]
 ) -> bytes:
-    """A PNG. Its time axis begins with the first fault, or with the first look if there was none."""
-    from matplotlib.figure import Figure  # here: it takes a second, and most scenarios need no picture
+    """A PNG. Its time axis begins with the first fault, or with the first sample if there was none."""
+    from matplotlib.figure import Figure  # imported here: it takes a second, and most scenarios need no picture
 
     zero = zero_of(samples, injected_faults)
     operations = list(history or ())
@@ -97,7 +97,7 @@ def _draw_members(panel: "Axes", found: Sequence[MemberState], zero: float) -> N
 
 
 def _draw_operations(panel: "Axes", operations: Sequence[Operation], zero: float) -> None:
-    """How many operations ended in each half second, as a rate; those that failed are drawn below the line."""
+    """The rate at which operations ended, in steps of half a second; failed ones are drawn below the line."""
     for outcome, (words, colour) in _OUTCOMES.items():
         bins = Counter((one.ended - zero) // SLICE for one in operations if one.outcome is outcome)
         sign = 1 if outcome is Outcome.OK else -1
@@ -117,7 +117,7 @@ def _draw_gap(panel: "Axes", gap: Gap | None, zero: float) -> None:
 
 
 def _draw_faults(panel: "Axes", injected_faults: Sequence[InjectedFault], zero: float, *, named: bool) -> None:
-    """The beginning of each fault, when it was seen in effect, and its healing; of what prepared it, the beginning."""
+    """When each fault began, was seen in effect, and was healed; for a preparation, only when it began."""
     prepared = [one for one in injected_faults if one.preparation]
     for number, one in enumerate(prepared):
         label = "a preparation" if named and number == 0 else None

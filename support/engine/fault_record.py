@@ -1,6 +1,6 @@
-"""What happened around a fault, as data: which member accepted writes, which was silent, what clients achieved.
+"""What happened around a fault, as data: which members accepted writes or were silent, and what clients achieved.
 
-The pages of the report draw it (support/reporting/fault_record.py).
+The report's pages draw it (support/reporting/fault_record.py).
 """
 
 import time
@@ -16,8 +16,8 @@ from support.faults.nemesis import InjectedFault, without_preparations
 from support.reporting.fault_record import Event, FaultRecord, FaultSpan, MemberState, Rates, thinned
 
 SLICE = 0.5
-"""Seconds of operations that are counted together."""
-_LATE = 0.5  # seconds an answer may take before its moment is its end
+"""Seconds per bin in which operations are counted."""
+_LATE = 0.5  # seconds; a slower answer is dated by its end
 _MOST_EVENTS = 250
 _WORDS: dict[bool | None, Literal["writes", "reads", "silent"]] = {True: "writes", False: "reads", None: "silent"}
 
@@ -32,8 +32,8 @@ def record_of(
 ) -> FaultRecord:
     """What was seen of the members, what clients did, and which faults there were.
 
-    `events` are notable lines of logs: when each was written (seconds since the epoch), on which host, and its words.
-    `groups` are the members that share one leader, for each group of them.
+    `events` are notable log lines: when each was written (seconds since the epoch), on which host, and its text.
+    `groups` lists the members of each group, which share one leader.
     """
     zero = zero_of(samples, injected_faults)
     epoch = at_epoch(zero)
@@ -56,10 +56,10 @@ def record_of(
 
 
 def states_of(samples: Iterable[WriterSample]) -> list[MemberState]:
-    """Consecutive looks that found a member in one state, merged, on the monotonic clock.
+    """Merges consecutive samples that found a member in the same state; times are on the monotonic clock.
 
-    Each state lasts until the next begins. An answer that took long was given at the end of the look: a frozen
-    member answers when it thaws.
+    Each state lasts until the next one begins. A slow answer counts from the end of its sample: a frozen member answers
+    when it thaws.
     """
     found = []
     by_time = sorted(samples, key=lambda sample: (sample.member, sample.begun))
@@ -84,7 +84,7 @@ def at_epoch(moment: float) -> float:
 
 
 def zero_of(samples: Sequence[WriterSample], injected_faults: Sequence[InjectedFault]) -> float:
-    """The first fault, or the first look if there was none; on the monotonic clock."""
+    """When the first fault began, or the first sample if there was none; on the monotonic clock."""
     begun = [one.begun for one in without_preparations(injected_faults)] or [one.begun for one in samples]
     return min(begun, default=time.monotonic())
 

@@ -83,12 +83,12 @@ def report_in_vain(world: World, replaced: Replaced, vain: Sequence[Operation], 
 
 
 def start_clients(world: World, leader: str) -> Callable[[InjectedFault], None]:
-    """Start clients in direct sessions of a leader that is about to freeze: each appends to a ledger of their own.
+    """Start clients with direct sessions on a leader that is about to freeze; they append to a separate ledger.
 
-    Call what is returned with the freeze once it is in effect. When the scenario ends, the leader is thawed, if it was
-    not before, and every entry that was acknowledged must be there. Where replication is asynchronous and the leader
-    was replaced, what a failover may lose may be missing. What the former leader acknowledged after that, until it had
-    time to learn, is a known limit.
+    Once the freeze is in effect, call the returned function with it. When the scenario ends, the leader is thawed if it
+    still is frozen, and every acknowledged entry must be there. If replication is asynchronous and the leader was
+    replaced, entries that a failover may lose can be missing. What the former leader acknowledged after that, before it
+    had time to learn that it was replaced, is a known limit.
     """
     namespace = world.another_namespace("frozen")
     workload = Workload(
@@ -139,7 +139,7 @@ def _require_nothing_lost(world: World, workload: Workload, namespace: str, free
 def lost_in_failover(history: History, vain: Sequence[Operation], accepted: AcceptedLoss) -> History:
     """The history in which the failover's own loss is judged.
 
-    What a replaced leader acknowledged in vain says nothing about how far the replicas were behind. But where the whole
-    loss is declared to be limited, it counts.
+    What a replaced leader acknowledged and lost does not show how far the replicas were behind. But if the total loss
+    is declared to be limited, it counts.
     """
     return without(history, vain) if accepted.recent else history

@@ -34,7 +34,7 @@ class Operation:
     ended: float
     error: str = ""
     code: str = ""
-    """The SQLSTATE of the error, which no translation changes; empty if it has none."""
+    """The SQLSTATE of the error, which does not depend on the server's language; empty if it has none."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class WriterSample:
 class History:
     """Operations in the order in which they ended. Many threads may append at the same time.
 
-    As nothing is ever removed or changed, whoever reads it needs no copy: only its length must not change meanwhile.
+    As nothing is ever removed or changed, readers need no copy: only the length must not change while they read.
     """
 
     def __init__(self, operations: Iterable[Operation] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What a fault cost the clients of the cluster, in figures: the report calls it an incident."""
+"""What a fault cost the clients of the cluster, in figures. The report calls this an incident."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -25,13 +25,12 @@ def incident_of(
     redundant_at: float | None,
     planned: bool,
 ) -> Incident | None:
-    """What the faults cost that took effect, in figures; None if none did. What prepared the cluster for them cost them
-    nothing.
+    """The cost, in figures, of the faults that took effect; None if none did. Preparations do not count.
 
-    `groups`: the members that share one leader, for each group of them; in a sharded cluster the coordinator's first.
+    `groups`: the members of each group, which share one leader; in a sharded cluster, the coordinator's group first.
 
     `redundant_at`: when every member was seen to be healthy again, with all faults healed; monotonic clock. The figures
-    about lost writes are those that the scenario has measured.
+    about lost writes are the scenario's own measurements.
     """
     faults = [one for one in without_preparations(injected_faults) if one.took_effect is not None]
     if not faults:
@@ -61,7 +60,7 @@ def incident_of(
 
 
 def kind_of(words: str, roles: Mapping[str, str]) -> str:
-    """A fault without the names of members and hosts: "the host pg1 crashes" -> "the host of the leader crashes".
+    """A fault in words without names of members and hosts: "the host pg1 crashes" -> "the host of the leader crashes".
 
     `roles`: member -> its role, such as "the leader".
     """
@@ -87,12 +86,12 @@ def _names(words: str, member: str) -> bool:
 
 
 def _whole(name: str) -> str:
-    """A pattern for a name where it is no part of another one: db1 is neither in db1-replica nor in db1.example.org."""
+    """A pattern that matches the whole name only: db1 matches neither in db1-replica nor in db1.example.org."""
     return rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)"
 
 
 def _roles(samples: Sequence[WriterSample], groups: Sequence[Collection[str]], moment: float) -> dict[str, str]:
-    """The role of each member that was looked at, before that moment."""
+    """The role of each sampled member before that moment."""
     found = {one.member: "a replica" for one in samples}
     for number, members in enumerate(groups):
         leader, of = _leader_at(samples, members, moment), " of a worker group" if number else ""
@@ -101,14 +100,14 @@ def _roles(samples: Sequence[WriterSample], groups: Sequence[Collection[str]], m
 
 
 def _each_once(listed: re.Match[str]) -> str:
-    """A list of parts in one order, each named once."""
+    """A list of parts in a fixed order, without duplicates."""
     parts = listed[0].split(", ")
     once = {"replicas" if part == "a replica" and parts.count(part) > 1 else part for part in parts}
     return ", ".join(sorted(once))
 
 
 def _leader_at(samples: Iterable[WriterSample], members: Collection[str], moment: float) -> str:
-    """Who took writes last before that moment; empty if nobody was seen to."""
+    """The member that was last seen to accept writes before that moment; empty if none was."""
     writing = [one for one in samples if one.writable and one.ended <= moment and one.member in members]
     return max(writing, key=lambda one: one.ended).member if writing else ""
 

@@ -1,9 +1,9 @@
 """How long clients were interrupted, and that no second outage follows the first.
 
 A fault can interrupt clients twice: a new leader that never manages to renew its lock serves them until the lock
-expires. So they are watched until nothing of that kind can follow. It shows sooner than a lock expires: whoever renews
-it need not be waited for (see support/engine/settling.py). The rest of the time is spent on what has to be done anyway:
-the fault is healed, and members come back, while clients go on and are watched.
+expires. So they are watched until that can no longer happen. That is often before the lock would expire: a leader
+that is seen to renew it need not be watched any longer (see support/engine/settling.py). The rest of the time is used
+for what has to be done anyway: the fault is healed and members come back, while clients keep working and are watched.
 """
 
 import time

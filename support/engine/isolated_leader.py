@@ -1,4 +1,4 @@
-"""A leader that is cut off from the other members, and still commits: what it stores then, nobody else gets."""
+"""A leader that is cut off from the other members and still commits: what it stores then is not replicated."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,9 @@ from support.waiting import describe
 def commit_alone(
     world: World, cut: Fault, write: Callable[[sql.Session], object], is_there: Callable[[sql.Session], bool]
 ) -> None:
-    """Inject the cut, which isolates the leader, and have it commit what `write` stores; it waits for no standby.
+    """Inject the cut, which isolates the leader, and make it commit what `write` stores, without waiting for a standby.
 
-    The session is opened before the cut, past the proxy. Raises Inconclusive if what was written is not there
+    The session is opened before the cut and bypasses the proxy. Raises Inconclusive if the data is not there
     afterwards: then there is nothing for the cluster to lose.
     """
     leader = world.cluster.leader()
@@ -30,7 +30,7 @@ def require_stored(
     write: Callable[[sql.Session], object],
     is_there: Callable[[sql.Session], bool],
 ) -> None:
-    """Write, and look for it. Raises Inconclusive if the leader refuses it, or does not have it afterwards."""
+    """Write, then read it back. Raises Inconclusive if the leader refuses the write, or does not have it afterwards."""
     refused = sql.error_of(lambda: write(session))
     if refused is not None or not is_there(session):
         why = describe(refused) if refused else "it is not there"

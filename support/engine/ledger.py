@@ -121,7 +121,7 @@ _FUNCTIONS = {APPEND: "add", READ: "read"}
 
 
 def as_set(history: History) -> str:
-    """The history for elle-cli's model "set". It knows appends and reads of the whole ledger; the rest is left out."""
+    """The history for elle-cli's model "set", which has appends and reads of the whole ledger; the rest is left out."""
     return as_events(
         Invocation(
             one.client,

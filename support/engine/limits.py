@@ -133,7 +133,7 @@ def _functions(file: Path) -> tuple[tuple[int, int, Limits], ...]:
 
 
 def first_line(node: ast.FunctionDef) -> int:
-    """The line of a function's first decorator, or of its def: where Python, and so behave, says that it begins."""
+    """The line of a function's first decorator, or of its def: where Python and behave consider it to begin."""
     return min([node.lineno, *(one.lineno for one in node.decorator_list)])
 
 

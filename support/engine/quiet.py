@@ -213,5 +213,5 @@ def _watched(selection: Selection) -> Iterator[LoadWatch]:
 
 
 def _but(busiest: Usage) -> str:
-    """Why a limit that was exceeded says nothing: who used the processors in the worst second of what was measured."""
+    """Why an exceeded limit proves nothing: what used the processors in the busiest second of the measured time."""
     return f"but in the busiest {busiest.seconds:.1f} s of that time {busiest}"

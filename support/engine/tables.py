@@ -58,7 +58,8 @@ def as_tabled(expected: Table, observed: Table) -> Finding:
 def all_answer(expected: object, answers: Mapping[str, object], what: str) -> Finding:
     """Every member's answer is the expected one.
 
-    `what` was asked, for messages. Unknown if nobody was asked, or if a member gave no answer and no other differs.
+    `what` names the question in messages. Unknown if nobody was asked, or if a member did not answer and none of the
+    answers differs.
     """
     if not answers:
         return Finding.unknown(f"nobody was asked for {what}")

@@ -170,8 +170,8 @@ class Client:
 
 
 AT_READ_COMMITTED = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED"
-"""The first statement of a transaction that must not fail for a conflict, whatever the level of its role or database
-is."""
+"""The first statement of a transaction that must not fail because of a conflict, whatever the default isolation level
+of its role or database."""
 
 
 def _code_of(error: BaseException) -> str:
@@ -307,9 +307,9 @@ class Workload:
         self.stop()
 
     def await_at_work(self, acknowledged: int, within: float) -> None:
-        """Wait until that many operations are acknowledged, before anything is put to the test.
+        """Wait until that many operations are acknowledged, before the test proper.
 
-        Raises Inconclusive if they are not in time: that clients can work at first is no promise of the scenario's.
+        Raises Inconclusive if it takes too long: that clients can work at first is not what the scenario judges.
         """
         try:
             self.await_acknowledged(acknowledged, within)

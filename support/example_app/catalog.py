@@ -122,7 +122,7 @@ class TableFacts:
     """The sets of columns that a unique index or constraint covers."""
     indexes: tuple[Index, ...] = ()
     references: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Referenced table, by the name it was looked at, else by PostgreSQL's -> the columns of the foreign key."""
+    """Referenced table, by the name that was looked up or else PostgreSQL's -> the columns of the foreign key."""
     refused: tuple[str, ...] = ()
     """The privileges that the login lacks, of SELECT, INSERT, UPDATE and DELETE."""
 

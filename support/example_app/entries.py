@@ -17,7 +17,7 @@ INSERT_ENTRY = (
     "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
     "VALUES (%s, %s, %s{entries.filling})"
 )
-"""For `Profile.sql`, as those below; with a namespace, a key and a value."""
+"""For `Profile.sql`, like the statements below; its values: a namespace, a key and a value."""
 READ_VALUE = "SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"
 WRITE_VALUE = "UPDATE {entries} SET {entries.value} = %s WHERE {entries.namespace} = %s AND {entries.key} = %s"
 DELETE_ENTRY = "DELETE FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s"

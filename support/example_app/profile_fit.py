@@ -189,7 +189,7 @@ def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[st
 
 
 def _unfit(what: str, table: str, name: str, column: Column | None) -> str:
-    """Why a column cannot play its part, such as "key"; empty if it can."""
+    """Why a column cannot fill its role, such as "key"; empty if it can."""
     if column is None:
         return f"{table} has no column {name}"
     if column.generated:

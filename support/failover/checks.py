@@ -113,16 +113,15 @@ def _unseen(aspect: str, looks: Sequence[Look]) -> str:
 
 @dataclass(frozen=True)
 class DataDirectory:
-    """What a member's data directory tells about its origin, and the time since the fault that hit it; in seconds."""
+    """What a member's data directory shows about its origin, and the time since the fault that hit it; in seconds."""
 
     member: str
     age: float
-    """Of its oldest file; one that was restored from a backup may be older than the fault."""
+    """The age of its oldest file; a directory restored from a backup may be older than the fault."""
     method: str
-    """By which the server was last given a state to recover from: REWOUND, or the method of a copy; empty if that is
-    not told."""
+    """How the server last got a state to recover from: REWOUND, or the method of a copy; empty if not recorded."""
     recovered: float
-    """How long ago that was."""
+    """How long ago it got that state."""
     since_the_fault: float
 
 
@@ -132,7 +131,7 @@ REWOUND = "pg_rewind"
 def rewound_not_copied(found: DataDirectory) -> Finding:
     """The member, whose timeline had diverged, was rewound after the fault, and not copied.
 
-    Unknown where its data directory does not show either.
+    Unknown if its data directory shows neither.
     """
     ago = f"{found.recovered:.0f} s ago, and the fault was {found.since_the_fault:.0f} s ago"
     why = ""
@@ -143,13 +142,12 @@ def rewound_not_copied(found: DataDirectory) -> Finding:
     if why:
         return Finding.false(
             f"{found.member} was copied from another member or from a backup: {why} (its log says why pg_rewind was "
-            "not used, or failed: look at use_pg_rewind, at the rights of its role, and at how much WAL the members "
-            "keep)"
+            "not used or failed: check use_pg_rewind, the privileges of its role, and how much WAL the members keep)"
         )
     if not found.method:
-        return Finding.unknown(f"{found.member} has no backup_label.old, which pg_rewind leaves, and every copy, too")
+        return Finding.unknown(f"{found.member} has no backup_label.old, which pg_rewind and copies leave behind")
     if found.recovered >= found.since_the_fault:
-        return Finding.unknown(f"{found.member} was last rewound {ago}: nothing shows that it was since")
+        return Finding.unknown(f"{found.member} was last rewound {ago}: no sign that it was rewound since")
     return Finding.true(f"{found.member} was rewound {ago}")
 
 
@@ -186,14 +184,14 @@ def refused_for_lack_of_space(
 def sessions_closed_in_time(sessions: int, ended: Sequence[float], limit: float) -> Finding:
     """Each of this many idle sessions was closed within `limit` seconds of the fault.
 
-    `ended` has the seconds from the fault to the end of each session that was closed. Unknown if one was closed before.
+    `ended`: seconds from the fault until each closed session ended. Unknown if any was closed before the fault.
     """
     if not sessions:
         return Finding.unknown("no session was held")
     if early := [when for when in ended if when < 0]:
         return Finding.unknown(
-            f"{len(early)} of {sessions} sessions were closed before the fault, up to {-min(early):.1f} s: nothing was "
-            "left to be cut (does anything end idle sessions?)"
+            f"{len(early)} of {sessions} sessions were closed before the fault, up to {-min(early):.1f} s, so it could "
+            "not cut them (does anything close idle sessions?)"
         )
     if late := [when for when in ended if when > limit]:
         return Finding.too_late(
@@ -218,18 +216,18 @@ def all_among(found: Sequence[str], allowed: Collection[str]) -> Finding:
 
 NO_SERVER = "no server"
 """The position of a member that the proxy does not list."""
-_RESERVE = "backup"  # the position of a backup server that is up, while another server gets the sessions
+_RESERVE = "backup"  # the position of a backup server that is up while another server gets the sessions
 
 
 def with_unlisted(
     observed: Mapping[str, Mapping[str, str]], expected: Mapping[str, Mapping[str, str]], may_lead: Collection[str]
 ) -> dict[str, dict[str, str]]:
-    """What the proxy shows of each member, and of members or endpoints for which it lists no server.
+    """What the proxy shows for each member, including members and endpoints for which it lists no server.
 
-    A server that is not there gets no sessions. That is as good as "down" where no reads are expected, and as good as
-    anything for a member that never leads: whoever configured the proxy left it out. Of a member that may lead, writes
-    would have no way to it: then it is NO_SERVER. A server for reads that is kept in reserve gets none, either: that is
-    as good as anything, too.
+    An unlisted server gets no sessions. Where no reads are expected, that counts as "down". For a member that never
+    leads, it counts as whatever is expected: it was left out of the proxy on purpose. For a member that may lead it is
+    NO_SERVER, because writes could not reach it. A backup server for reads, which gets no sessions while others are up,
+    also counts as whatever is expected.
     """
     found = {name: dict(row) for name, row in observed.items()}
     for name, row in expected.items():

@@ -33,11 +33,11 @@ class FailoverHandover(Handover):
     lease: Annotated[Lease, "When a majority of the DCS crashes"]
     """How long the leader's lock lasts, read before the fault."""
     lock_before_the_fault: Annotated[LockBefore, "When the leader is cut off from the DCS"]
-    """When the leader's lock had last been renewed, as far as the DCS tells."""
+    """The leader's lock right before the fault, with its last renewal if the DCS tells it."""
     state_before_the_fault: Annotated[Look, "When a majority of the DCS crashes"]
     closings: Annotated[ClosingWatch, "Given 20 idle sessions through the write endpoint"]
     read_lag: ReadLag | None = None
-    """By how much a replica may lag and serve reads, where it is made to lag further."""
+    """How far a replica may lag and still serve reads, in scenarios that make it lag further."""
     readers: Annotated[Workload, "Given 4 clients reading through the read endpoint"]
     direct_clients: Annotated[DirectClients, "Given 4 clients appending through direct sessions on the leader"]
     unequal_replicas: Annotated[UnequalReplicas, "Given one replica lacks WAL that the others have received"]

@@ -80,7 +80,7 @@ def to_be_lost(cluster: Cluster) -> Lost:
 
 
 def joint_crash(cluster: Cluster, lost: Lost) -> EveryHostCrashes:
-    """The hosts of all that are lost together crash at once."""
+    """The hosts of all members to be lost crash at once."""
     return crash_of_members(cluster, [lost.leader, *lost.standbys])
 
 

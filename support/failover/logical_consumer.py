@@ -83,7 +83,7 @@ class MaintainedSlot(Fault):
 
 
 class Consumer(Background):
-    """Reads the slot on the leader, whoever leads, until it is closed; each read confirms what it got.
+    """Reads the slot on the current leader until it is closed; each read confirms what it got.
 
     A context manager. It never makes a slot of its own: what had been committed until then would be missing.
     """

@@ -59,10 +59,10 @@ def _kind(name: str, answer: Server | NoAnswer, purpose: Purpose, wait: str) -> 
 
 
 def _waits(cluster: Cluster) -> dict[str, str]:
-    """Replica -> how commits wait for it (sync, quorum, ...), by the SQL of the member from which it streams.
+    """Replica -> how commits wait for it (sync, quorum, ...), as reported by the member from which it streams.
 
-    Empty where Patroni's synchronous mode is off: PostgreSQL may make commits wait all the same, but Patroni does not
-    know of it, and such a standby is to Patroni a replica like any other.
+    Empty if Patroni's synchronous mode is off: PostgreSQL may still make commits wait, but Patroni is not aware of
+    that, and treats such a standby as an ordinary replica.
     """
     if not configuration_of(cluster).synchronous:
         return {}
@@ -98,10 +98,10 @@ def serving_replicas(cluster: Cluster) -> list[str]:
 
 
 def serving_through_proxy(cluster: Cluster) -> tuple[list[str], dict[str, haproxy.ReadServer], set[str]]:
-    """The replicas that should serve reads through the proxy; what the proxy says of each member; its strange servers.
+    """The replicas that should serve reads through the proxy; the proxy's state of each member; its unknown servers.
 
-    Those are not known to be a member. If there are none, members that never lead, and that the proxy does not list,
-    are left out of it on purpose; and so are those that it keeps in reserve.
+    An unknown server is one that is not known to be a member. If there is none, members that never lead and that the
+    proxy does not list are taken to be left out on purpose, as are its backup servers.
     """
     held, known = haproxy.read_servers(cluster.topology), purposes(cluster)
     strange = held.keys() - {member.name for member in (*cluster.topology.members, *cluster.topology.absent)}

@@ -95,10 +95,10 @@ def may_differ(
     declared: Collection[str],
     without_feedback: Collection[str] = (),
 ) -> dict[str, frozenset[str]]:
-    """Setting -> the members that may have a value of their own.
+    """Setting -> the members that may have a different value.
 
-    `members` is member -> whether it is a replica. `exempt` are members that never lead: whoever excluded them from
-    failover may have set them for another purpose. `declared` are settings that the user says may differ. On members
+    `members` is member -> whether it is a replica. `exempt` are members that never lead: they may be set up for another
+    purpose on purpose. `declared` are settings that the user says may differ. On members
     `without_feedback` Patroni does not set what it sets on the other replicas.
     """
     everyone, leading = frozenset(members), frozenset(name for name, replica in members.items() if not replica)

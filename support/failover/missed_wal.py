@@ -153,14 +153,14 @@ def remove_what_it_needs(world: World, away: str, had: int) -> None:
 
 
 def _lsn(position: int) -> str:
-    """A position in the WAL, in bytes, as PostgreSQL writes it; since 14 it could add a number to one."""
+    """A WAL position in bytes, as PostgreSQL writes it. (Adding a number to a pg_lsn needs PostgreSQL 14.)"""
     return f"{position >> 32:X}/{position & 0xFFFFFFFF:X}"
 
 
 def require_back_or_known_to_be_out(world: World, member: str, limit: float) -> None:
-    """Within `limit` seconds the member streams, or whoever asks is told that it does not, and no reader is led there.
+    """Within `limit` seconds the member streams, or the cluster reports that it does not and routes no reads to it.
 
-    That it does not come back by itself is a known limit of the cluster.
+    If it does not come back by itself, that is a known limit of the cluster.
     """
     with suppress(NotInTime):
         world.measure("it streamed again by itself after", _await_caught_up(world.cluster, member, limit), "s", limit)

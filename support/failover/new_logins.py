@@ -73,9 +73,10 @@ class Attempt:
 
 
 def try_logins(cluster: Cluster) -> Iterator[Attempt]:
-    """From each member's host to every other member of its group, as its Patroni is configured.
+    """Log in from each member's host to every other member of its group, with the logins that its Patroni uses.
 
-    To the addresses that Patroni's members give one another: those from here may lead elsewhere from a member's host.
+    They use the addresses that Patroni's members publish for one another: the suite's own addresses may lead elsewhere
+    from a member's host.
     """
     known = addresses_among_members(cluster)
     for member in cluster.members:
@@ -99,7 +100,7 @@ def try_logins(cluster: Cluster) -> Iterator[Attempt]:
 def addresses_among_members(cluster: Cluster) -> dict[str, Address]:
     """Member -> where the others reach its PostgreSQL (Patroni's connect_address).
 
-    Raises Inconclusive where that is not known.
+    Raises Inconclusive if any of them is unknown.
     """
     told = {one.name: one for one in cluster.view().members}
     found = {name: Address(one.host, one.port) for name, one in told.items() if one.host and one.port}

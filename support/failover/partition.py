@@ -29,11 +29,11 @@ class LockBefore:
 
     lease: Lease
     lock: etcd.Lock | None
-    """None where the DCS does not tell when it was renewed."""
+    """None if the DCS does not tell when it was renewed."""
 
 
 def lock_before(cluster: Cluster) -> LockBefore:
-    """The leader's lock now. It is read last of all that is read before a fault."""
+    """The leader's lock now. Call it last, right before the fault."""
     return LockBefore(lease(cluster), _lock_now(cluster))
 
 
@@ -46,9 +46,9 @@ def _lock_now(cluster: Cluster) -> etcd.Lock | None:
 def require_stopped(world: World, before: LockBefore) -> None:
     """The target member stopped accepting writes before its lock expired, and refuses until it surely has expired.
 
-    When it was last renewed, etcd tells, before the fault and, if it answers, when the fault is in effect. Patroni
-    guarantees no more: a leader that cannot renew its lock retries for retry_timeout from its next loop on, which is up
-    to loop_wait after the fault, but then the lock had just been renewed.
+    etcd tells when the lock was last renewed: before the fault and, if it answers, once the fault is in effect. Patroni
+    guarantees no more than this. A leader that cannot renew its lock retries for retry_timeout, from its next loop on.
+    That loop begins up to loop_wait after the fault, but in that case the lock had just been renewed.
     """
     experiment, now = world.experiment, _lock_now(world.cluster)
     target_member, fault = experiment.target_member, experiment.injected_fault
@@ -77,7 +77,7 @@ def require_stopped(world: World, before: LockBefore) -> None:
 
     def accepts_none() -> None:
         last = stopped_in_time(experiment.watch.samples, target_member, since, left)
-        if last.holds is False:  # what is unknown is known in the end
+        if last.holds is False:  # an unknown result is judged again at the end
             last.require()
 
     throughout(accepts_none, seconds=since + before.lease.surely_gone - time.monotonic(), pause=_PAUSE)

@@ -18,13 +18,13 @@ _PROGRAM = "haproxy"
 
 
 class Reload:
-    """The proxy reads its configuration again."""
+    """The proxy reloads its configuration."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.host = proxy_host(cluster)
 
     def __str__(self) -> str:
-        return f"HAProxy on {self.host.name} reads its configuration again"
+        return f"HAProxy on {self.host.name} reloads its configuration"
 
     def on_hosts(self) -> None:
         """See OnHosts."""

@@ -59,9 +59,9 @@ def streaming(cluster: Cluster) -> list[str]:
 
 
 def orphaned(cluster: Cluster) -> list[str]:
-    """The slots on the leader that nobody uses: each keeps it from removing old WAL, until its disk is full.
+    """The unused slots on the leader: each keeps it from removing old WAL, until its disk is full.
 
-    Raises Inconclusive for one that Patroni may keep for a while for a member that has gone, if that cannot be told.
+    Raises Inconclusive if it cannot be found out whether Patroni keeps an unused slot for a member that has gone.
     """
     leader = cluster.leader()
     elsewhere = [name for name, one in purposes(cluster).items() if one.source != leader]
@@ -75,14 +75,14 @@ def orphaned(cluster: Cluster) -> list[str]:
         left = [one for one in present if one.kind == "physical" and orphans([one], permanent)]
         if left and _keeps_slots_of_absent_members(cluster, leader):
             raise Inconclusive(
-                f"nobody uses {', '.join(one.name for one in left)}; whether Patroni keeps it for a while for a member "
-                f"that has gone (member_slots_ttl) only the DCS tells: {describe(error)}"
+                f"nobody uses {', '.join(one.name for one in left)}; only the DCS tells whether Patroni keeps it for a "
+                f"while for a member that has gone (member_slots_ttl): {describe(error)}"
             ) from error
     return orphans(present, permanent)
 
 
 def _keeps_slots_of_absent_members(cluster: Cluster, leader: str) -> bool:
-    """As Patroni does since 4.0, unless it is told not to."""
+    """Patroni does so since 4.0, unless configured otherwise."""
     about = cluster.patroni(leader).status().get("patroni")
     version = str(about.get("version", "")) if isinstance(about, Mapping) else ""
     return not version.startswith(("1.", "2.", "3.")) and shared_configuration(cluster).get("member_slots_ttl") != 0

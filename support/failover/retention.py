@@ -62,7 +62,7 @@ def prepared_transactions(cluster: Cluster) -> dict[str, list[OpenTransaction] |
 
 
 def _of_each_member(cluster: Cluster, asked: Callable[[sql.Session], T]) -> dict[str, T | NoAnswer]:
-    """Member -> the answer in a session of the application's."""
+    """Member -> the answer in a session of the application's role."""
 
     def ask(member: str) -> T:
         with sql.session(cluster.of_member(member), connect_timeout=REST) as session:

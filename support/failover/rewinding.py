@@ -1,4 +1,4 @@
-"""How a member came back whose timeline had diverged: rewound in place, or copied as a whole.
+"""How a member with a diverged timeline came back: rewound in place, or copied as a whole.
 
 Sources: https://github.com/patroni/patroni/issues/2581 and https://github.com/patroni/patroni/issues/1611 (pg_rewind
 failed, and the member was copied), src/bin/pg_rewind/filemap.c, `decide_file_action`: PG_VERSION is left as it is;
@@ -22,13 +22,13 @@ _TOLD = """
 
 
 def kept_files(cluster: Cluster, experiment: Experiment) -> DataDirectory:
-    """What the target member's data directory tells now."""
+    """What the target member's data directory shows now."""
     member = experiment.target_member
     since_the_fault = time.monotonic() - experiment.injected_fault.begun
     return told(member, cluster.administration_of(member), since_the_fault)
 
 
 def told(member: str, server: sql.Endpoint, since_the_fault: float) -> DataDirectory:
-    """The same by what a server's own files tell a superuser."""
+    """The same, read by a superuser from the server's own files."""
     ((age, method, recovered),) = sql.rows(server, _TOLD)
     return DataDirectory(member, float(age), str(method), float(recovered), since_the_fault)

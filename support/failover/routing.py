@@ -28,7 +28,7 @@ from support.target.members import NO_ANSWER, NoAnswer, Server, member_statuses,
 from support.target.purposes import prompt_replicas
 from support.waiting import NotYet, describe, eventually
 
-_LOOK = 0.1  # seconds after which a watch of sessions notices that it is to end
+_LOOK = 0.1  # seconds within which a watch of sessions notices that it should stop
 _MOST = 4
 """Sessions for each member that are opened at most to meet a certain one of them."""
 
@@ -129,11 +129,11 @@ class ReadLag:
 
     allowed: int
     assumed: bool = False
-    """Nobody has told it: it is the lag that is allowed to a replica that takes over, which may be less."""
+    """Not declared: the lag allowed for a replica that takes over is used, which may be smaller."""
 
 
 def allowed_read_lag(cluster: Cluster) -> ReadLag:
-    """By the proxy's health check, as declared; in the embedded cluster it is the lag that is allowed in a failover.
+    """The lag in the proxy's health check, as declared; in the embedded cluster, the lag allowed for a failover.
 
     Raises NotYet without a leader.
     """
@@ -143,15 +143,15 @@ def allowed_read_lag(cluster: Cluster) -> ReadLag:
 
 
 def stuck_replay(cluster: Cluster, replica: str) -> ReplayStuck:
-    """This replica replays nothing, while the leader writes twice as much WAL as it may lag behind and serve reads."""
+    """The replica replays nothing while the leader writes twice as much WAL as it may lag and still serve reads."""
     return ReplayStuck(cluster, replica, 2 * allowed_read_lag(cluster).allowed)
 
 
 def require_out_of_reads(world: World, limit: float, lag: ReadLag | None = None) -> None:
     """New sessions on the read endpoint stop landing on the target member within `limit` seconds of the fault.
 
-    Inconclusive if they did not land there, but nothing proves that they would have. Also if the fault is that the
-    replica lags, and `lag` is only assumed: it may be allowed to lag further.
+    Inconclusive if none landed there but nothing proves that any would have. Also inconclusive if the fault makes the
+    replica lag and the allowed `lag` is only assumed: the real limit may be higher.
     """
     experiment = world.experiment
     since, last = experiment.injected_fault.counts_from, list[Finding]()
@@ -169,8 +169,7 @@ def require_out_of_reads(world: World, limit: float, lag: ReadLag | None = None)
         if lag and lag.assumed:
             raise Inconclusive(
                 f"{experiment.target_member}, more than {lag.allowed:,} bytes behind, still serves reads, but how far "
-                "it may lag to do so is not known: declare it ([expect] read_lag, as in HAProxy's check "
-                "/replica?lag=...)"
+                "it may lag is not known: declare it ([expect] read_lag, as in HAProxy's check /replica?lag=...)"
             ) from None
         raise
 
@@ -229,9 +228,9 @@ def _await_within(world: World, probe: Callable[[], None], subject: str, since: 
 
 
 class ClosingWatch(Background):
-    """Notes when the other side closes idle sessions, until it is left. A context manager.
+    """A context manager that notes when the other side closes idle sessions.
 
-    It looks from before the fault on: some faults, such as a switchover, are over only when the sessions are.
+    Enter it before the fault: some faults, such as a switchover, end only after the sessions have.
     """
 
     def __init__(self, sessions: Iterable[sql.Session]) -> None:
@@ -241,12 +240,12 @@ class ClosingWatch(Background):
         super().__init__(self._look)
 
     def closings(self, until: float) -> list[float]:
-        """The time of each closing, on the monotonic clock. Waits for all of them, until `until` at the longest."""
+        """When each session was closed, on the monotonic clock. Waits for all of them, but no longer than `until`."""
         self._over.wait(max(0.0, until - time.monotonic()))
         return list(self._ended)
 
     def _look(self) -> None:
-        """On an idle session the server speaks only to end it: what can be read is a farewell, or the end itself."""
+        """A server sends something on an idle session only to end it: an error message, or just end-of-file."""
         lines = set(self._lines)
         try:
             while lines and not self._stopping.is_set():
@@ -260,7 +259,7 @@ class ClosingWatch(Background):
 def require_sessions_cut(world: World, watch: ClosingWatch, limit: float) -> None:
     """Each idle session was cut within `limit` seconds of the fault.
 
-    In a handover, that is counted from when the former leader last accepted a write: until then nobody was lost.
+    In a switchover, the time counts from the last write that the former leader accepted: until then nothing was lost.
     """
     experiment = world.experiment
     since = begun = experiment.injected_fault.begun

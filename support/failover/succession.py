@@ -35,8 +35,8 @@ class UnequalReplicas:
 def unequal_replicas(cluster: Cluster, choose: Callable[[Sequence[str]], str]) -> UnequalReplicas:
     """The replica that is to lack WAL, and those that are to have it.
 
-    Those that may not lead, or do not stream from the leader, are left out; but not in the embedded cluster: whatever
-    its tags say, nobody meant them. Raises Inconclusive if there is only one other.
+    Replicas that may not lead, or do not stream from the leader, are left out. The embedded cluster is an exception:
+    nobody meant its tags, if it has any. Raises Inconclusive if fewer than two replicas remain.
     """
     able = sorted(cluster.followers()) if cluster.topology.embedded else candidates(purposes(cluster))
     if len(able) < 2:
@@ -46,19 +46,19 @@ def unequal_replicas(cluster: Cluster, choose: Callable[[Sequence[str]], str]) -
 
 
 def cut_of_one(cluster: Cluster, replicas: UnequalReplicas) -> OneWayCut:
-    """Nothing that the leader sends gets to the replica that is to lack WAL."""
+    """Packets from the leader do not reach the replica that is to lack WAL."""
     return deaf(cluster, replicas.behind)
 
 
 def bars_of_others(cluster: Cluster, replicas: UnequalReplicas) -> Sequence[Tagged]:
-    """Those that lack nothing are tagged never to lead."""
+    """The up-to-date replicas are tagged so that they can never lead."""
     return [Tagged(cluster, name, {"nofailover": True}) for name in replicas.ahead]
 
 
 def let_one_lag(world: World) -> UnequalReplicas:
-    """Keep what the leader writes from one replica, chosen at random, until it lacks WAL that the others have.
+    """Keep the leader's WAL from one replica, chosen at random, until it lacks WAL that the others have.
 
-    Raises Inconclusive if there is only one other, or if the others do not get ahead of it.
+    Raises Inconclusive if there are fewer than two suitable replicas, or if the others do not get ahead of it.
     """
     replicas = unequal_replicas(world.cluster, world.random.choice)
     world.experiment.prepare(cut_of_one(world.cluster, replicas))
@@ -67,14 +67,14 @@ def let_one_lag(world: World) -> UnequalReplicas:
 
 
 def cuts_of_all(cluster: Cluster) -> Sequence[OneWayCut]:
-    """Nothing that the leader sends gets to any replica."""
+    """Packets from the leader do not reach any replica."""
     return [deaf(cluster, name) for name in cluster.followers()]
 
 
 def hold_back(world: World) -> None:
-    """Keep what the leader writes from every replica, and write until they lack some of it.
+    """Keep the leader's WAL from every replica, and write until they lack some of it.
 
-    Raises Inconclusive if they receive it all the same.
+    Raises Inconclusive if they receive it nevertheless.
     """
     cuts = cuts_of_all(world.cluster)
     for cut in cuts:
@@ -110,7 +110,7 @@ LOSSES: Mapping[str, Callable[[SiteHost], _Loss]] = {
 
 
 def loss_of_leader(cluster: Cluster, how: str) -> _Loss:
-    """The leader of now is lost, as LOSSES names it. Raises LookupError for an unknown loss."""
+    """The current leader is lost in one of the ways in LOSSES. Raises LookupError for an unknown loss."""
     return LOSSES[how](host_of(cluster, "the leader"))
 
 

@@ -202,9 +202,9 @@ def require_refused_for(replies: Mapping[str, Reply], reasons: Mapping[str, str]
 
 
 def require_none_pending(cluster: Cluster) -> None:
-    """The DCS holds no request for a switchover that could still be carried out, once Patroni has tidied up.
+    """Once Patroni has cleaned up, the DCS holds no switchover request that could still be carried out.
 
-    Raises Inconclusive if it gives no answer.
+    Raises Inconclusive if the DCS does not answer.
     """
 
     def none_pending() -> None:

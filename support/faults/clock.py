@@ -98,7 +98,7 @@ class ClockJumps(Fault):
 
     @property
     def unaware(self) -> bool:
-        """See Fault: its Patroni may sleep for as long as its clock was set back."""
+        """See Fault: the host's Patroni may sleep for as long as the clock was set back."""
         return JUMPS[self._jump] < 0
 
     def __str__(self) -> str:

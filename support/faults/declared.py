@@ -5,7 +5,7 @@
     def step_host_crashes(context: Context, role: str) -> None:
         fault = crash(context.world.cluster, role)
 
-The step and the plan call the same function, so that they cannot differ.
+The step and the plan call the same function, so they cannot diverge.
 """
 
 import inspect
@@ -18,32 +18,32 @@ T = TypeVar("T")
 
 
 class OnHosts(Protocol):
-    """A fault, as far as it does something to hosts."""
+    """The part of a fault that changes hosts."""
 
     def __str__(self) -> str:
         """See Fault."""
 
     def on_hosts(self) -> object:
-        """Do to the hosts what `inject` does to them, and change nothing elsewhere: it is rehearsed."""
+        """Do to the hosts what `inject` does, but change nothing elsewhere. The plan rehearses this."""
 
 
 Made = OnHosts | Sequence[OnHosts] | None
-"""What a function makes that is declared; None where a step with these arguments does nothing to hosts."""
+"""What a declared function returns; None if the step does nothing to hosts with these arguments."""
 
 
 @dataclass(frozen=True)
 class Declared:
-    """How a step makes what it does to hosts."""
+    """How a step makes its faults on hosts."""
 
     make: Callable[..., Made]
     known: Mapping[str, "Callable[..., object] | str"]
     chosen: str
-    """How the step chooses, where its sentence alone does not say it; empty if it does."""
+    """How the step chooses its target, if its sentence does not say so; otherwise empty."""
 
     def now(self, given: Mapping[str, object]) -> Sequence[OnHosts]:
-        """What the step would do if it ran now. `given`: "cluster", "choose", and what its sentence says, by name.
+        """What the step would do if it ran now. `given`: "cluster", "choose", and its sentence's arguments, by name.
 
-        Raises what its functions raise: Inconclusive, say, if nobody has the role.
+        Raises whatever its functions raise, such as Inconclusive if no member has the role.
         """
         made = self._called(self.make, given)
         if made is None:
@@ -56,7 +56,7 @@ class Declared:
 
     def _value(self, name: str, given: Mapping[str, object]) -> object:
         if name not in self.known and name not in given:
-            raise LookupError(f"{self.make.__name__} needs the {name}, which neither the sentence nor @disturbs says")
+            raise LookupError(f"{self.make.__name__} needs the {name}, which neither the sentence nor @disturbs gives")
         if name not in self.known:
             return given[name]
         known = self.known[name]
@@ -64,13 +64,13 @@ class Declared:
 
 
 def disturbs(make: Callable[..., Made], chosen: str = "", **known: "Callable[..., object] | str") -> Callable[[F], F]:
-    """Declare what a step does to hosts, below the decorator with the step's text; once for each thing that it does.
+    """Declare one thing that a step does to hosts. Goes below the decorator with the step's text; can be repeated.
 
-    `make` is what the step itself calls to make the fault. Its parameters have the names of the step's parameters, or
-    of the columns of its table: then it is called for each row. `cluster` is the cluster under test. `choose` picks one
-    of several names: at random in a run, the first in a plan. For any other parameter, `known` has its value or a
-    function of the same kind, which the step calls as well. `chosen` says how the step chooses, if its sentence alone
-    does not.
+    `make` is the function that the step itself calls to make the fault. Its parameters are named like the step's
+    parameters, or like the columns of its table; in the latter case it is called once per row. `cluster` is the cluster
+    under test. `choose` picks one of several names: at random in a run, the first one in a plan. For any other
+    parameter, `known` gives the value, or a function of the same kind, which the step calls as well. `chosen` says how
+    the step chooses its target, if its sentence does not.
     """
 
     def declared(step: F) -> F:
@@ -82,9 +82,9 @@ def disturbs(make: Callable[..., Made], chosen: str = "", **known: "Callable[...
 
 
 def leaves_hosts(why: str) -> Callable[[F], F]:
-    """Declare that a step gets hold of hosts and has nothing to be shown beforehand, below the decorator with its text.
+    """Declare that a step uses hosts, but does nothing that a plan should show. Goes below the decorator with its text.
 
-    `why`: "it reads their logs".
+    `why`, for example: "it reads their logs".
     """
     assert why
 
@@ -96,6 +96,6 @@ def leaves_hosts(why: str) -> Callable[[F], F]:
 
 
 def disturbances_of(step: Callable[..., Any]) -> tuple[Declared, ...] | None:
-    """What a step function does to hosts, in its order; None if it does not declare it."""
+    """What a step function does to hosts, in order; None if it declares nothing."""
     found: tuple[Declared, ...] | None = getattr(step, "disturbances", None)
     return found

@@ -14,28 +14,26 @@ from support.waiting import eventually
 
 
 class Fault(ABC):
-    """One disturbance, the way to heal it, and what it means for those who judge the cluster meanwhile."""
+    """One disturbance, how to heal it, and what it means for checks that judge the cluster meanwhile."""
 
     @property
     def planned(self) -> bool:
-        """Whether the leader stops in order, after everything that it acknowledged has reached its successor."""
+        """Whether the leader shuts down cleanly, after everything that it acknowledged has reached its successor."""
         return False
 
     @property
     def unaware(self) -> bool:
-        """Whether the target member cannot know, until the fault is healed and for a moment after that, that another
-        one leads."""
+        """Whether the target member cannot know that another one leads, until shortly after the fault is healed."""
         return False
 
     @property
     def silences(self) -> Collection[str]:
-        """The hosts about whose writes nothing is to be concluded while the fault lasts: most answer nothing, and do
-        nothing."""
+        """The hosts about whose writes nothing can be concluded while the fault lasts: most are silent and idle."""
         return ()
 
     @property
     def builds_up(self) -> bool:
-        """Whether it exists only after it has been prepared for some time, and not from the moment that it begins."""
+        """Whether the fault takes time to build up, and so does not exist from the moment that it begins."""
         return False
 
     @abstractmethod
@@ -43,7 +41,7 @@ class Fault(ABC):
         """What happens, in the users' words: "the host of pg1 crashes"."""
 
     def prepare(self) -> None:  # noqa: B027 - most faults need no preparation
-        """What has to be done first, and disturbs nobody: the time that it takes is not the cluster's."""
+        """Whatever has to be done first and disturbs nobody: this time does not count against the cluster."""
 
     @abstractmethod
     def inject(self) -> None:
@@ -62,7 +60,7 @@ class Fault(ABC):
 class InjectedFault:
     """What became of a fault, and when; seconds on the monotonic clock.
 
-    It is there from before the fault begins: one that fails halfway has disturbed the cluster, too.
+    It exists before the fault begins, because a fault whose injection fails halfway has disturbed the cluster, too.
     """
 
     words: str
@@ -76,9 +74,9 @@ class InjectedFault:
     builds_up: bool = False
     """See Fault."""
     preparation: bool = False
-    """It brings the cluster into the state in which a fault is to hit it, and is not the fault under test."""
+    """Whether it only brings the cluster into the state in which a fault is to hit it, and is not under test itself."""
     unaware: str = ""
-    """The member that cannot know meanwhile that another one leads; empty if there is none."""
+    """The member that meanwhile cannot know that another one leads; empty if there is none."""
     silences: Collection[str] = ()
     """See Fault."""
 
@@ -86,17 +84,17 @@ class InjectedFault:
     def in_effect_since(self) -> float:
         """When it was first seen in effect. Raises Inconclusive if it never was."""
         if self.took_effect is None:
-            raise Inconclusive(f"{self.words}: it was never seen in effect")
+            raise Inconclusive(f"{self.words}: never seen in effect")
         return self.took_effect
 
     @property
     def counts_from(self) -> float:
-        """When the time began in which the cluster had to react: nobody can react to what does not exist yet."""
+        """The start of the time within which the cluster had to react: it cannot react to what does not exist yet."""
         return self.in_effect_since if self.builds_up else self.begun
 
 
 def without_preparations(injected_faults: Iterable[InjectedFault]) -> list[InjectedFault]:
-    """The faults under test, without what prepared the cluster for them."""
+    """The faults under test, without preparations."""
     return [one for one in injected_faults if not one.preparation]
 
 
@@ -112,7 +110,7 @@ class Nemesis:
     def inject(self, fault: Fault, target_member: str = "", *, preparation: bool = False) -> InjectedFault:
         """Note the fault, register how it is healed, then inject it. Raises Inconclusive if it does not take effect.
 
-        `target_member` is the member or host that it hits, if it hits one.
+        `target_member` is the member or host that it hits, if any.
         """
         fault.prepare()
         injected_fault = InjectedFault(

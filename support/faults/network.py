@@ -133,7 +133,7 @@ def require_poor(flows: Mapping[Pair, Flow], latency: float, loss: float) -> Non
 
 
 class QuorumLost(EveryHostCrashes):
-    """The hosts of a majority of the DCS crash at once, and what is left of it is no quorum."""
+    """The hosts of a majority of the DCS crash at once, and the remaining members are no quorum."""
 
     def __init__(self, topology: Topology, hosts: Collection[SiteHost]) -> None:
         super().__init__(hosts)
@@ -142,12 +142,12 @@ class QuorumLost(EveryHostCrashes):
         self._survivors = [address for address in topology.dcs if not known & names_of(address.host)]
 
     def require_in_effect(self) -> None:
-        """Of a DCS that is not etcd, the hosts alone show it: only etcd's members can be asked."""
+        """Also asks etcd's surviving members. With any other DCS, only the state of the hosts shows it."""
         super().require_in_effect()
         if serving := etcd.serving(self._topology, self._survivors):
-            raise NotYet(f"etcd has a quorum still, by {', '.join(serving)}")
+            raise NotYet(f"etcd still has a quorum, according to {', '.join(serving)}")
         if electable := etcd.electable(self._topology, self._survivors):  # the one that crashed may have led them
-            raise NotYet(f"etcd has a quorum still, though no leader now, by {', '.join(electable)}")
+            raise NotYet(f"etcd still has a quorum, but no leader now, according to {', '.join(electable)}")
 
 
 def _both_ways(hosts: Collection[str], others: Collection[str]) -> list[Pair]:
@@ -188,7 +188,7 @@ def partition_of_leader(cluster: Cluster, others: str) -> Partition:
 
 
 def lost_answers(cluster: Cluster) -> OneWayCut:
-    """Nothing gets from the leader to the proxy; the way back is open."""
+    """Packets from the leader do not reach the proxy; the other direction is open."""
     return OneWayCut(cluster.site, cluster.leader(), proxy_host(cluster).name)
 
 
@@ -198,7 +198,7 @@ def cut_from_leader(cluster: Cluster, replica: str) -> Partition:
 
 
 def deaf(cluster: Cluster, replica: str) -> OneWayCut:
-    """Nothing that the leader sends gets to a replica; the way back is open."""
+    """Packets from the leader do not reach the replica; the other direction is open."""
     return OneWayCut(cluster.site, cluster.leader(), replica)
 
 

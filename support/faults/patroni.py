@@ -45,8 +45,8 @@ class Reconfigured(Fault):
 
 
 def asynchronous(cluster: Cluster) -> Reconfigured:
-    """Asynchronous replication: commits wait for no standby, neither by Patroni's synchronous mode nor by PostgreSQL's
-    own setting."""
+    """Asynchronous replication: neither Patroni's synchronous mode nor PostgreSQL's own setting makes commits wait for
+    a standby."""
 
     def effect(cluster: Cluster) -> None:
         if waited_for := standbys_waited_for(cluster):
@@ -118,11 +118,11 @@ def _mode(cluster: Cluster, words: str, values: dict[str, bool]) -> Reconfigured
 
 
 class ReadByEveryMember:
-    """Raises NotYet until each member has read the configuration since the first call, and acts on it."""
+    """Raises NotYet until every member has read the configuration since the first call, and applied it."""
 
     def __init__(self) -> None:
         self._seen: dict[str, set[float]] = {}
-        """Member -> when it saw the DCS, each time by its own clock, which may differ from ours."""
+        """Member -> each time that it saw the DCS, by its own clock, which may differ from ours."""
 
     def __call__(self, cluster: Cluster) -> None:
         for name in cluster.members:

@@ -1,6 +1,6 @@
 """Faults of processes and hosts: crash, freeze, kill, restart, lost data; and how to find a server's processes.
 
-The functions at the end make the faults that scenarios name by the roles of the hosts.
+The functions at the end make the faults that scenarios name by the role of a host.
 """
 
 from collections.abc import Collection, Sequence
@@ -184,7 +184,7 @@ class PatroniFrozen(_Suspended):
 
     @property
     def silences(self) -> list[str]:
-        """See Fault: it answers and takes writes, and clients tell of them."""
+        """See Fault: PostgreSQL still answers and accepts writes; clients check what becomes of them."""
         return [self.host.name]
 
     def __str__(self) -> str:
@@ -214,7 +214,7 @@ class PostgresHangs(_Suspended):
         return f"PostgreSQL on {self.host.name} hangs"
 
     def inject(self) -> None:
-        if postmaster := postmaster_of(self.host):  # first: what it has begun to start is found then
+        if postmaster := postmaster_of(self.host):  # first, so that a process that it is just starting is found below
             self._suspend([postmaster])
             self._suspend(first_of(self.host.running(), "postgres"))
 
@@ -316,7 +316,7 @@ def server_processes(host: SiteHost, kind: str) -> list[Running]:
 
 
 def crash(cluster: Cluster, role: str) -> HostCrash:
-    """The host of the member with that role crashes. Raises Inconclusive if none has it now, as those below do."""
+    """The host of the member with that role crashes. Like those below, raises Inconclusive if no member has it now."""
     return HostCrash(host_of(cluster, role))
 
 

@@ -31,7 +31,7 @@ _OF_WORKERS = re.compile(r"(?P<role>.+) of worker group (?P<number>\d+)")
 
 
 def member_by_role(cluster: Cluster, role: str) -> str:
-    """The member that has the role now: a key of `having`, or such as "the leader of worker group 1", the first one.
+    """The member that has the role now: a key of `having`, or one like "the leader of worker group 1" (the first one).
 
     Raises Inconclusive if no member has it, LookupError if there is no such role or group.
     """

@@ -1,6 +1,6 @@
-"""Faults of what stands between clients and data, in effect only if it was the one that clients use.
+"""Faults of proxies and caches. They count as in effect only if they hit the instance that clients use.
 
-There may be several, of which another one has the address that clients know.
+There may be several instances, and the address that clients know may belong to another one.
 """
 
 from contextlib import suppress
@@ -19,7 +19,7 @@ from support.target.topology import RedisAddress
 from support.waiting import NotYet
 
 _SILENT = 1.0
-"""Seconds without an answer after which a Redis counts as silent: one that runs answers within some milliseconds."""
+"""Seconds without an answer after which a Redis counts as silent: normally it answers within milliseconds."""
 
 
 class ProxyRestarted(Restart):
@@ -33,11 +33,11 @@ class ProxyRestarted(Restart):
 
     def inject(self) -> None:
         self._session = sql.connect(self._write, statement_timeout=_SILENT)
-        sql.value(self._session, "SELECT 1")  # in a transaction: else a pooler may have no server for it
+        sql.value(self._session, "SELECT 1")  # begins a transaction, so that a pooler assigns a server to the session
         super().inject()
 
     def require_in_effect(self) -> None:
-        """Also, the session that was opened before is gone. Raises Inconclusive if it is not."""
+        """Also requires that the session from before the kill is gone. Raises Inconclusive if it is not."""
         super().require_in_effect()
         session, self._session = self._session, None
         if session is None:
@@ -47,12 +47,12 @@ class ProxyRestarted(Restart):
         finally:
             session.close()
         if lost is None:
-            raise Inconclusive(f"{self}, and a session of before is still there: clients use another proxy")
+            raise Inconclusive(f"{self}, but a session from before is still open: clients use another proxy")
 
 
 @dataclass(kw_only=True)
 class RedisKilled(Kill):
-    """Redis is killed (kill -9); its host stays up. `server` is the one that takes writes."""
+    """Redis is killed (kill -9); its host stays up. `server` is the instance that takes writes."""
 
     server: RedisAddress
 
@@ -63,7 +63,7 @@ class RedisKilled(Kill):
 
 @dataclass(frozen=True, kw_only=True)
 class RedisFrozen(Freeze):
-    """The host of Redis is suspended. `server` is the one that takes writes."""
+    """The host of Redis is suspended. `server` is the instance that takes writes."""
 
     server: RedisAddress
 
@@ -75,7 +75,7 @@ class RedisFrozen(Freeze):
 def _require_silent(server: RedisAddress) -> None:
     with suppress(redis.ConnectionError, redis.TimeoutError), client_of(server, _SILENT) as client:
         require_answer(client)
-        raise NotYet(f"the Redis at {server.address} answers: it is another one than the one that was hit")
+        raise NotYet(f"the Redis at {server.address} still answers: another instance was hit")
 
 
 def restart_of_proxy(cluster: Cluster) -> ProxyRestarted:

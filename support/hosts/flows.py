@@ -1,6 +1,6 @@
 """What gets through between hosts, one way: numbered datagrams that are counted and timed where they arrive.
 
-An answer would not do. It says nothing about which of the two ways is cut or slow, and a retransmission hides a loss.
+An echo would not do: it does not show which of the two directions is cut or slow, and retransmission hides loss.
 """
 
 import json

@@ -1,8 +1,8 @@
 """The kernel's side of a file system in user space: the FUSE protocol, as far as a local passthrough needs it.
 
 The kernel sends requests through an open /dev/fuse: a header, a structure of the operation, names. Every request but
-a few gets one answer. No library is needed, neither libfuse nor fusermount: whoever may mount in a user namespace of
-his own may mount FUSE there. The numbers and structures are those of linux/fuse.h, at version 7.31 of the protocol
+a few gets one answer. No library is needed, neither libfuse nor fusermount: a process that may mount in its own user
+namespace may mount FUSE there. The numbers and structures are those of linux/fuse.h, at version 7.31 of the protocol
 (Linux 5.4); a newer kernel adapts to that.
 Source: https://www.kernel.org/doc/html/latest/filesystems/fuse.html
 """

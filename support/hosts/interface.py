@@ -1,4 +1,4 @@
-"""What faults need of hosts, whoever runs them: our own sandbox, or a user's machines and containers.
+"""What faults need from hosts, be it our own sandbox or a user's machines and containers.
 
 A *site* is a set of hosts and the network between them. `Sandbox` is one; `remote.RemoteSite` is another. Faults,
 checks and evidence use only what is here, so every scenario is written once.
@@ -73,7 +73,7 @@ class Clock:
     zone: float | None = None
     """Seconds east of UTC; None: the time zone of that machine."""
     ahead: float = 0.0
-    """Seconds that it is ahead."""
+    """How many seconds it is ahead."""
 
 
 class Log(Protocol):
@@ -107,7 +107,7 @@ class SiteProgram(Protocol):
         """The id of its first process; None while it does not run."""
 
     def start(self) -> None:
-        """Start it, and let it be started again by whoever does that usually; does nothing if it runs."""
+        """Start it, and let its usual supervisor restart it again; does nothing if it runs."""
 
     def kill(self) -> None:
         """Kill it and all that it started at once (kill -9); nobody starts it again before `start`."""
@@ -130,7 +130,7 @@ class SiteHost(Protocol):
         """Every address at which others reach it."""
 
     def present_addresses(self) -> Collection[str]:
-        """Those that it has at this moment, by its own word: a virtual address moves. Empty if it does not tell."""
+        """The addresses that the host itself reports now: a virtual address moves. Empty if it does not report any."""
 
     @property
     def processes(self) -> Mapping[str, SiteProgram]:
@@ -188,7 +188,7 @@ class SiteHost(Protocol):
 
     @property
     def clock(self) -> Clock:
-        """By which its logs are dated. Where it cannot be asked, that of the machine that runs the suite."""
+        """The clock by which its logs are dated; the suite's own machine's if the host cannot be asked."""
 
 
 class SiteNetwork(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 from support.hosts.interface import Running
 
 SERVERS = ("postgres", "postmaster", "edb-postgres")
-"""The names that PostgreSQL's server has, by whoever built it."""
+"""The names of PostgreSQL's server in the various builds."""
 _PROC = Path("/proc")
 
 
@@ -66,9 +66,9 @@ class LogFile:
 
 
 def first_of(those: Sequence[Running], name: str) -> list[Running]:
-    """The processes whose name begins so, or with another name of PostgreSQL's server if it is that.
+    """The processes whose name begins with `name`; if it is one of PostgreSQL's server, with any of SERVERS.
 
-    The oldest id comes first: parents before their children.
+    The lowest id comes first: parents before their children.
     """
     names = SERVERS if name in SERVERS else (name,)
     return sorted((one for one in those if one.name.startswith(names)), key=lambda one: one.pid)

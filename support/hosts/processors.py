@@ -27,7 +27,7 @@ _USAGE = re.compile(
     r"(?P<stolen>[\d.]+), the suite and its cluster [\d.]+; [\d.]+ were idle"
     r"(?:; in \d+% of the time some task waited for a processor)?"
 )
-"""What `Usage` says of itself, with the time over which it was averaged if that is told before it."""
+"""The text of a `Usage`, with the time over which it was averaged if that precedes it."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +100,13 @@ class Usage:
 
 
 def busy_machine(words: str) -> str:
-    """What a `Usage` that is told somewhere in these words says, in short; empty if none is told."""
+    """The short form of a `Usage` that is quoted in this text; empty if there is none."""
     found = _USAGE.search(words)
     return _in_short(found) if found else ""
 
 
 def shortened(words: str) -> str:
-    """These words, with each `Usage` that is told in them in short."""
+    """This text, with each quoted `Usage` shortened."""
     return _USAGE.sub(_in_short, words)
 
 

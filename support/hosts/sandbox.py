@@ -125,7 +125,7 @@ class Host:
         return (self.address,)
 
     def present_addresses(self) -> Collection[str]:
-        """See SiteHost. None of them moves."""
+        """See SiteHost. They never move."""
         return self.addresses
 
     def running(self) -> Sequence[Running]:
@@ -179,7 +179,7 @@ class Host:
 
     @property
     def clock(self) -> Clock:
-        """See SiteHost: it is this machine's."""
+        """See SiteHost: this machine's."""
         return Clock()
 
     def add(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Process:
@@ -262,7 +262,7 @@ class Network:
     """The network between the hosts, which are given by name. Only a sandbox of namespaces can break it.
 
         network = sandbox.network
-        network.cut("member-1", "etcd-2")          # nothing gets from the one to the other; the way back is open
+        network.cut("member-1", "etcd-2")          # no packets from member-1 to etcd-2; the other direction is open
         network.shape("member-1", "member-2", latency=0.1, loss=0.02)
         network.reconnect("member-1", "etcd-2")
 

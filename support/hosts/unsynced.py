@@ -53,7 +53,7 @@ class _Renaming:
 
 
 class Unsynced:
-    """The undo log of one directory. Every change is told here before it is made; paths are absolute.
+    """The undo log of one directory. Every change is recorded here before it is made; paths are absolute.
 
     Files are known by their inode number: names change.
     """

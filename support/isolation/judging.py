@@ -25,7 +25,7 @@ def one_place(world: World) -> Items:
 def over_all_workers(world: World, each: int) -> Items:
     """Empty items in new namespaces, `each` of them on every node that holds a shard of the entries.
 
-    Raises Inconclusive where a single node holds them all.
+    Raises Inconclusive if a single node holds all shards.
     """
     table = world.profile.entries.table
     handover = world.handover(IsolationHandover)

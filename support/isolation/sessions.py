@@ -1,6 +1,6 @@
 """Versions of one entry, written in their order, and what sessions at both endpoints see of them.
 
-A version is a number, and no later one is lower: so whoever sees a lower one than before has gone back in time.
+Versions are ever-increasing numbers: a session that sees a lower one than before has gone back in time.
 """
 
 import time

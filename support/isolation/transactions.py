@@ -116,8 +116,8 @@ def transactions_of(history: History) -> tuple[Transaction, ...]:
 def overlapping(transactions: Iterable[Transaction]) -> int:
     """How many pairs of transactions ran at the same time and used the same item, at least one to write it.
 
-    Without such pairs a history says nothing about isolation: one after the other, no transaction disturbs another.
-    Those that failed count as well, since at a high level one of two is often refused.
+    Without such pairs a history proves nothing about isolation: transactions that do not overlap cannot interfere.
+    Failed transactions count as well, since at a high isolation level one of two is often refused.
     """
     count, running = 0, list[Transaction]()
     for one in sorted(transactions, key=lambda one: one.begun):

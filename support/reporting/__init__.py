@@ -1,8 +1,8 @@
 """Reporting: the journal of verdicts, evidence, the closing table, the Allure report.
 
 The journal is our own record: one JSON line for each scenario that began and that ended, on the disk at once. The exit
-status and the table come from it alone, and Allure's results are reconciled with it before they are rendered, so that
-nothing that allure-behave loses or wrongly shows as passed gets into the report.
+status and the table come from it alone. Allure's results are reconciled with it before they are rendered, so that the
+report is right even where allure-behave loses a result or wrongly shows it as passed.
 
 environment.py calls `recorder` with behave's own objects (nothing here imports behave):
 

@@ -56,7 +56,7 @@ CATEGORIES: tuple[dict[str, Any], ...] = (
 """Why a scenario did not pass, worst first; a scenario is in the first one that it matches."""
 TROUBLES = "run-globals.json"
 _OWN_WORDS = ("uuid", "historyId", "testCaseId", "status", "stage", "source", "type", "labels", "format", "state")
-"""The names of what Allure and our pages compare with words of their own, or look up by."""
+"""Fields whose values Allure and our pages compare with fixed words, or use as keys."""
 
 Result = dict[str, Any]
 
@@ -77,8 +77,8 @@ def settle(results: Path, record: RunRecord, redactor: Redactor) -> None:
 
 
 def raw_results(results: Path) -> Iterator[tuple[Path, Result]]:
-    """Allure's results in a folder, each with its file, as they are now. A file that a kill or a full disk has left
-    incomplete is passed over: the journal has the verdict."""
+    """Allure's results in a folder, each with its file, as they are now. Files left
+    incomplete by a kill or a full disk are skipped: the journal has the verdict."""
     for path in results.glob("*-result.json"):
         with suppress(ValueError):
             result = json.loads(path.read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ def raw_results(results: Path) -> Iterator[tuple[Path, Result]]:
 
 
 def started(result: Result) -> int:
-    """When it began, in milliseconds since the epoch; 0 where that is not known."""
+    """When it began, in milliseconds since the epoch; 0 if not known."""
     return int(result.get("start") or 0)
 
 
@@ -180,7 +180,7 @@ def _mask(results: Path, redactor: Redactor) -> None:
 
 
 def _masked(path: Path, content: bytes, redactor: Redactor) -> bytes:
-    """What Allure reads stays JSON, with its own words, whatever the password is: a number, or "pass"."""
+    """JSON stays valid and keeps Allure's own words, even if a password is a number, or "pass"."""
     if path.suffix == ".json":
         with suppress(ValueError):
             return redactor.mask_json(content.decode(), but=_OWN_WORDS).encode()

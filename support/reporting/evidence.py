@@ -27,10 +27,10 @@ from support.waiting import describe
 
 LONGEST = 400
 """Lines. The end of a log is worth more than its beginning."""
-_LATEST = 10  # lines of a log that are shown if none is of the time asked for
+_LATEST = 10  # log lines that are shown if none is from the requested time
 _READ = 512 * 1024  # bytes at the end of the file
 _EARLIER = 1.0  # seconds; the stamps are whole seconds
-_WORDS_OF_PAGES = ("format", "state")  # of a timeline
+_WORDS_OF_PAGES = ("format", "state")  # fields of a fault record that the pages compare
 MASK = "••••••"
 
 SHORTEST = 4
@@ -51,9 +51,9 @@ class Redactor:
         return text
 
     def mask_json(self, document: str, but: Collection[str] = ()) -> str:
-        """The same for a JSON document, which stays one: only its strings are masked, and no number or name.
+        """The same for a JSON document, which stays valid: only string values are masked, not numbers or names.
 
-        `but` has the names of values that stay as they are. Raises ValueError if it is no JSON document.
+        `but`: the names of values that stay as they are. Raises ValueError if it is not a JSON document.
         """
         if self.mask(document) == document:
             return document
@@ -131,7 +131,7 @@ class Evidence:
     def _masked_line(self, line: str) -> str:
         try:
             return self._redactor.mask_json(line)
-        except ValueError:  # no JSON, and so nothing that has to stay it
+        except ValueError:  # not JSON, so it need not stay valid JSON
             return self._redactor.mask(line)
 
     def attach_picture(self, name: str, png: bytes) -> None:
@@ -289,9 +289,9 @@ def _plan(cluster: Cluster, statement: str) -> str:
 
 
 def written_since(log: Log, moment: float, clock: Clock = HERE) -> str:
-    """The lines of a log written since `moment` (seconds since the epoch); its last lines where none has a date.
+    """The lines of a log written since `moment` (seconds since the epoch); its last lines if none is that recent.
 
-    A line without a date belongs to the one above it. `clock` is that of the log's host.
+    A line without a date belongs to the one above it. `clock` is the clock of the log's host.
     """
     try:
         lines = log.last(_READ).splitlines()
@@ -301,7 +301,7 @@ def written_since(log: Log, moment: float, clock: Clock = HERE) -> str:
     if not window:
         if not lines:
             return "(it is empty)"
-        window, note = lines[-_LATEST:], "(no line is dated in the time of the scenario; these are the last ones)\n"
+        window, note = lines[-_LATEST:], "(no line is dated within the scenario; these are the last lines)\n"
     elif len(window) > LONGEST:
         note = f"(the first {len(window) - LONGEST} lines are left out)\n"
     return note + "\n".join(window[-LONGEST:])

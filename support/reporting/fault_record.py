@@ -38,7 +38,7 @@ class FaultSpan:
     healing: float | None = None
     healed: float | None = None
     preparation: bool = False
-    """It brought the cluster into the state in which the fault hit it."""
+    """Whether it only brought the cluster into the state in which the fault was to hit it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class FaultRecord:
     """The last second that was watched; the first one is that of the earliest period."""
     periods: tuple[MemberState, ...] = ()
     faults: tuple[FaultSpan, ...] = ()
-    """With what prepared the cluster for them."""
+    """Including preparations."""
     rates: Rates | None = None
     gap: tuple[float, float] | None = None
     """The longest time without an acknowledged operation since the first fault."""
@@ -80,7 +80,7 @@ class FaultRecord:
     groups: tuple[tuple[str, ...], ...] = ()
     """The members that share one leader, for each group of them; none: all do."""
     format: Literal["accept timeline 1"] = "accept timeline 1"
-    """As it was called at first: reports of older runs are opened, too."""
+    """The original name, kept so that records of older runs can still be read."""
 
     @property
     def words(self) -> str:
@@ -89,7 +89,7 @@ class FaultRecord:
 
     @property
     def prepared(self) -> str:
-        """The same of what prepared the cluster for them."""
+        """The preparations, in words; empty if there was none."""
         return "; then ".join(one.words for one in self.faults if one.preparation)
 
     @property
@@ -101,7 +101,7 @@ _ADAPTER = TypeAdapter(FaultRecord)
 
 
 def fault_record_of(text: str | bytes) -> FaultRecord | None:
-    """Read what `FaultRecord.json` returned; None for anything else, such as what another version wrote."""
+    """Parse what `FaultRecord.json` returned; None for anything else, such as the output of another version."""
     try:
         return _ADAPTER.validate_json(text)
     except ValidationError:

@@ -1,8 +1,8 @@
 """The journal of a run: what was selected, what began, how each scenario ended. Every verdict and the exit status
 come from it.
 
-JSON lines, appended one by one, so that kill -9 loses nothing that was written, and so that several processes can write
-the journal of one run. A reader ignores lines that are incomplete."""
+JSON lines, appended one by one: kill -9 loses nothing that was written, and several processes can write the journal of
+one run. Readers ignore incomplete lines."""
 
 import errno
 import json
@@ -69,23 +69,22 @@ class Journal:
         self._write("result", **_RESULT.dump_python(result, mode="json"))
 
     def rerun(self, results: Sequence[ScenarioResult]) -> None:
-        """These will run once more. Their next verdict counts, if it is one; the earlier one is kept.
+        """These scenarios will run once more. Their next verdict counts, if they get one; the earlier one is kept.
 
-        What was broken stays so unless the rerun judged it anew: being inconclusive, skipped or an error says nothing.
+        A broken scenario stays broken unless the rerun passes: inconclusive, skipped and error prove nothing.
         """
         self._write("rerun", keys=[result.scenario.key for result in results])
 
     def alone(self, results: Sequence[ScenarioResult]) -> None:
-        """These will run once more, alone on the machine. Their next verdict counts, unless they are then skipped; the
-        earlier one is kept.
+        """These scenarios will run once more, alone on the machine. Their next verdict counts, unless they are skipped;
+        the earlier one is kept.
 
-        Unlike those that are rerun they are not flaky: what is slow beside other clusters says little about any of
-        them.
+        Unlike rerun scenarios, they do not count as flaky: being slow alongside other clusters proves little.
         """
         self._write("alone", keys=[result.scenario.key for result in results])
 
     def to_be_judged_alone(self, results: Sequence[ScenarioResult]) -> None:
-        """These were judged beside other clusters, and will run once more, alone on the machine.
+        """These were judged alongside other clusters, and will run once more, alone on the machine.
 
         Something that never came is not excused by the other clusters: it counts as a rerun, so that a scenario that
         passes then is flaky.
@@ -98,8 +97,8 @@ class Journal:
         self._write("left out", keys=list(keys), why=why)
 
     def asked(self, options: str, selection: str = "") -> None:
-        """The options of the command line that say what is tested, as a shell reads them; whoever repeats a scenario
-        needs them. `selection`: the words that select scenarios; empty if none did."""
+        """The options of the command line that say what is tested, as a shell reads them; needed to repeat a
+        scenario. `selection`: the words that select scenarios; empty if none did."""
         self._write("asked", options=options, selection=selection)
 
     def trouble(self, message: str, trace: str = "") -> None:
@@ -111,7 +110,7 @@ class Journal:
         self._write("end", at=_now(at), interrupted=interrupted)
 
     def close(self) -> int:
-        """All processes of the run have ended: mark those that could not do so themselves as over, and count them."""
+        """All processes of the run have ended: write the end for those that could not do so, and count them."""
         events = [one["event"] for one in _events(self.path)]
         crashed = events.count("begin") - events.count("end")
         for _ in range(crashed):
@@ -124,7 +123,7 @@ class Journal:
         try:
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                line = b"\n" + line  # the line before is incomplete, and must not spoil this one
+                line = b"\n" + line  # the previous line is incomplete, and must not corrupt this one
             if (written := os.write(descriptor, line)) < len(line):
                 raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes could be written", str(self.path))
         finally:
@@ -163,7 +162,7 @@ class RunRecord:
     earlier: Mapping[str, ScenarioResult] = field(default_factory=dict)
     """The earlier results of scenarios that ran once more, by key."""
     crowded: Mapping[str, ScenarioResult] = field(default_factory=dict)
-    """The results, beside other clusters, of scenarios that ran once more alone, by key."""
+    """The earlier results, alongside other clusters, of scenarios that ran once more alone, by key."""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """The scenarios that have no verdict because the cluster was no longer fit for them, by key; and why."""
     capabilities: Mapping[str, str] = field(default_factory=dict)
@@ -214,7 +213,7 @@ class RunRecord:
 
     @property
     def disturbed(self) -> bool:
-        """Whether a scenario began that disturbs its cluster, however it ended; it may have injected faults."""
+        """Whether any destructive scenario began, however it ended: it may have injected faults."""
         return any(
             "destructive" in one.tags
             and (one.key in self.started or one.key in self.by_key)
@@ -291,7 +290,7 @@ class _Replay:
         self._left_out.pop(key, None)
 
     def _judged_again(self, result: ScenarioResult) -> ScenarioResult:
-        """The result that holds: that of a rerun, or the one before it if the rerun saw less than that did."""
+        """The result that counts: that of the rerun, or the earlier one if the rerun proves less."""
         key, again = result.scenario.key, "on the rerun"
         before = self._earlier.get(key)
         if before is None and result.verdict is Verdict.SKIPPED:
@@ -338,12 +337,12 @@ class _Replay:
 
 
 def _says_less(again: Verdict, before: Verdict) -> bool:
-    """Whether the verdict of a rerun is no reason to give up the failure before it."""
+    """Whether the verdict of a rerun is too weak to replace the earlier failure."""
     return again is Verdict.SKIPPED or (before is Verdict.BROKEN and again not in (Verdict.PASSED, Verdict.BROKEN))
 
 
 def capabilities(each: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Those of several clusters, see `RunRecord`: what one of them has is there."""
+    """The capabilities of several clusters together (see `RunRecord`): present if any cluster has them."""
     found: dict[str, str] = {}
     for one in each:
         for name, why in one.items():
@@ -384,7 +383,7 @@ def _events(path: Path) -> Iterator[_Event]:
 
 
 def event_of(line: bytes) -> Mapping[str, Any] | None:
-    """What a line of a journal says; None if it is incomplete."""
+    """The event in a line of a journal; None if the line is incomplete."""
     try:
         event: Mapping[str, Any] = json.loads(line)
     except ValueError:

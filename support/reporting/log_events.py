@@ -43,9 +43,9 @@ _PREFIX = re.compile(r"^[\d\-:., TZ+]*(UTC|GMT)?\s*(\[\d+\]\s*)?[:\s]*")
 
 
 def moment_of(line: str, clock: Clock = HERE) -> float | None:
-    """The date of a line of a log, in seconds since the epoch as this machine counts them; None if it has none.
+    """The date of a log line, in seconds since the epoch by this machine's clock; None if it has none.
 
-    Where it names no zone, or only by a name such as CET, it is in that of the host's clock.
+    A date without a time zone, or with just a name such as CET, is taken to be in the zone of the host's clock.
     """
     if found := _STAMP.search(line[:_BEGINNING]):
         return _moment(datetime.fromisoformat(found[1]), found[2], clock, found[3])
@@ -70,12 +70,12 @@ def _zone(words: str) -> tzinfo:
 
 
 def told(clock: Clock) -> str:
-    """The first line of a text with logs that are dated by another clock than this machine's; see `clock_of`."""
+    """The first line for a text of logs that are dated by a clock other than this machine's; see `clock_of`."""
     return f"{_CLOCK}{json.dumps(asdict(clock))}\n" if clock != HERE else ""
 
 
 def clock_of(text: str) -> Clock:
-    """The clock by which the logs in a text are dated, as `told` has told it."""
+    """The clock by which the logs in a text are dated, read from the line that `told` has written."""
     first, _, _ = text.partition("\n")
     return Clock(**json.loads(first.removeprefix(_CLOCK))) if first.startswith(_CLOCK) else HERE
 

@@ -3,7 +3,7 @@
 If a scenario ran more than once, the worst verdict counts (a wrong result is worse than an exceeded limit), with
 the steps, attachments and figures of that run; where the runs disagree, its reason names the verdicts of the others.
 So a scenario passes when it passed in every run that could judge it, and no repeated job, and no job with another
-target, can hide what one of them found. A run whose target lacks what a scenario needs says nothing about it, unless
+target, can hide what one of them found. A run whose target lacks what a scenario needs does not count for it, unless
 the capability was required there.
 """
 

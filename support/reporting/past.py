@@ -110,7 +110,7 @@ def read(path: Path) -> tuple[PastRun, ...]:
     """The runs in a file, the oldest first; lines of another version are left out. None if there is no such file."""
     if not path.exists():
         return ()
-    lines = path.read_text(encoding="utf-8").split("\n")  # a title may hold what else ends a line in Unicode
+    lines = path.read_text(encoding="utf-8").split("\n")  # titles may contain other line separators
     return tuple(sorted(_parsed(lines), key=lambda one: one.began))
 
 

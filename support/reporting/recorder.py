@@ -73,8 +73,8 @@ class Judgement:
         return cls(verdict_of(error), words, trace_of(error), is_final(error), promises, is_unreached(error))
 
     def and_then(self, error: BaseException) -> "Judgement":
-        """The same with an error of the cleanup after the scenario. The graver of the two counts, unless the error says
-        that nothing before it is evidence.
+        """This judgement, combined with an error of the cleanup after the scenario. The graver one counts, unless the
+        error means that nothing before it is evidence.
         """
         if isinstance(error, NoRoom):
             return replace(Judgement.on(error), reason=f"{describe(error)}; so this proves nothing: {self.reason}")
@@ -206,7 +206,7 @@ class Recorder:
         self._progress = progress or Progress(len(scenarios), None, scenarios, durations(ALLURE_HISTORY))
         self._began: dict[str, float] = {}
         self._begun: dict[str, float] = {}
-        """The same on the monotonic clock: a clock that is set lengthens and shortens no scenario."""
+        """The same on the monotonic clock, so that setting the clock changes no duration."""
         self._left_out: set[str] = set()
         self._results: dict[str, ScenarioResult] = {}
         self._troubled = False

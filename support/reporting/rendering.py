@@ -105,9 +105,9 @@ def conclude(
 
 
 def conclude_failure(journal: Path, results: Path, output: Path, redactor: Redactor, knowledge: Knowledge) -> None:
-    """Write the pages and JUnit's file of a run that could not begin, in place of those of the run before.
+    """Write the pages and the JUnit file of a run that could not begin, replacing those of the previous run.
 
-    It is no run on record, and Allure has nothing to show. Raises OSError.
+    The run does not enter the history, and Allure has nothing to show. Raises OSError.
     """
     record = read(journal)
     junit.write(record, output / JUNIT)

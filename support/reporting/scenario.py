@@ -96,7 +96,7 @@ def scenario_of(model: Any) -> Scenario:
 
 
 def from_features(path: PurePath) -> str:
-    """The path of a feature file from `features/` on, the nearest folder of that name, if it is below one."""
+    """The path of a feature file, starting at the nearest `features/` folder above it; unchanged if there is none."""
     above = [at for at, part in enumerate(path.parts[:-1]) if part == "features"]
     return PurePath(*path.parts[above[-1] if above else 0 :]).as_posix()
 

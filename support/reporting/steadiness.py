@@ -33,7 +33,7 @@ class VerdictChange:
 
 
 def changes(records: Sequence[RunRecord]) -> tuple[VerdictChange, ...]:
-    """The scenarios on which the runs differ. A run that was stopped says nothing about what it left undone."""
+    """The scenarios on which the runs differ. A stopped run does not count for scenarios that it did not finish."""
     ends: dict[str, dict[Verdict, Ended]] = {}
     scenarios: dict[str, Scenario] = {}
     for number, record in enumerate(records, 1):

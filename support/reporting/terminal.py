@@ -183,8 +183,8 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
     for key, crowded in record.crowded.items():
         now = record.by_key.get(key)
         again = now is not None and replace(now, reason=crowded.reason) != crowded
-        alone = f"{record.verdict_on(key)} when it ran alone" if again else "it was to be judged alone, and was not"
-        why = f"{alone}; beside other clusters: {crowded.reason_in_a_line}"
+        alone = f"{record.verdict_on(key)} when it ran alone" if again else "should have been judged alone, but was not"
+        why = f"{alone}; alongside other clusters: {crowded.reason_in_a_line}"
         yield _entry("judged alone", _WARNING, crowded.scenario.title, why)
     for trouble in record.troubles:
         yield _entry("the run", STYLES[Verdict.ERROR], "", " ".join(trouble.message.split()))

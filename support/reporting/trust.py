@@ -139,7 +139,7 @@ class Trust:
     facts: Mapping[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     basis: str = ""
-    """A digest of what it depends on; only on the same basis can an interrupted proof be continued."""
+    """A digest of what the proof depends on; an interrupted proof can be continued only on the same basis."""
 
     @property
     def heard(self) -> tuple[Heard, ...]:
@@ -272,7 +272,7 @@ def read(path: Path) -> Trust:
 
 
 def _together(plans: Sequence[Trust]) -> Trust:
-    """The plans of all clusters as one; a proof that was continued has made some of them twice."""
+    """The plans of all clusters as one; a continued proof has written some of them twice."""
     return Trust(
         planned=tuple(dict.fromkeys(name for plan in plans for name in plan.planned)),
         planned_healthy=tuple(dict.fromkeys(name for plan in plans for name in plan.planned_healthy)),

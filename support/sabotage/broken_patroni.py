@@ -95,7 +95,7 @@ def copies_nothing() -> None:
 
 
 def copies_no_logical_slot() -> None:
-    """Replicas do not get the leader's logical slots, so whoever takes over makes them anew."""
+    """Replicas do not get the leader's logical slots, so a new leader creates them from scratch."""
     usual = SlotsHandler.sync_replication_slots
 
     def sync(self: SlotsHandler, *given: Any, **named: Any) -> list[str]:

@@ -24,7 +24,7 @@ from support.waiting import NotYet, eventually
 MakeDamage = Callable[[Cluster], Fault]
 """Prepares a damage for one cluster. Nothing is changed before the damage is injected."""
 _RESET_VALUE = "SELECT reset_val FROM pg_settings WHERE name = %s"
-_READ_BY_ALL = 3.0  # seconds after which every member has read the shared configuration
+_READ_BY_ALL = 3.0  # seconds until every member has read the shared configuration
 SILENCE = (*NO_ANSWER, NotAvailable, *ERRORS)
 
 

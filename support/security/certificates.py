@@ -22,7 +22,7 @@ Certificates = Mapping[str, Certificate | NoAnswer]
 def in_use(cluster: Cluster) -> Certificates:
     """Every certificate on which clients of the cluster rely: those of all servers, and the application's own.
 
-    Of several authorities that the application trusts, those on which the servers' certificates depend.
+    If the application trusts several authorities, only those on which the servers' certificates depend are included.
     """
     servers = {**_of_postgres(cluster), **_of_others(cluster)}
     found: dict[str, Certificate | NoAnswer] = dict(ask_in_parallel(servers, lambda name: servers[name]()))
@@ -37,13 +37,13 @@ def in_use(cluster: Cluster) -> Certificates:
 
 
 def relied_on(trusted: Sequence[Certificate], presented: Collection[Certificate]) -> tuple[Certificate, ...]:
-    """The trusted authorities on which what is presented depends: those that issued it, and those above them.
+    """The trusted authorities on which the presented certificates depend: their issuers, and those above them.
 
-    A file may contain many more, and one that nobody uses any more may end. Where none is known to have issued
-    anything (there may be others in between), the one that is valid for longest.
+    A file may contain many more; an unused one may expire. If no trusted authority is known to have issued anything
+    (there may be intermediate ones), returns the one that expires last.
     """
     issuers, chosen = {one.issuer for one in presented}, list[Certificate]()
-    latest = {one.subject: one for one in sorted(trusted, key=lambda one: one.expires)}  # others have been renewed
+    latest = {one.subject: one for one in sorted(trusted, key=lambda one: one.expires)}  # older ones have been renewed
     while new := [one for one in latest.values() if one.subject in issuers and one not in chosen]:
         chosen += new
         issuers |= {one.issuer for one in new}

@@ -109,7 +109,7 @@ class Decoys:
             self._ending.callback(host.run_decoy(self._decoy, _DECOY_LIVES))
 
     def end(self) -> None:
-        """End all of them before that."""
+        """End all of them early."""
         self._ending.close()
 
 
@@ -153,7 +153,7 @@ def failing_logins(cluster: Cluster, decoy: str) -> Mapping[str, Callable[[], ob
     failing: dict[str, Callable[[], object]] = {
         database: lambda: _log_in(replace(write, database=decoy)),
         role: lambda: _log_in(replace(write, user=decoy)),
-        "a login where nobody listens": lambda: _log_in(write.at(write.name, write.host, _UNUSED_PORT)),
+        "a login to a port where nobody listens": lambda: _log_in(write.at(write.name, write.host, _UNUSED_PORT)),
         host: lambda: _log_in(write.at(write.name, f"{decoy}.invalid", write.port)),
         "a login with an unknown option": lambda: _log_in(replace(write, options={**write.options, "sslmode": decoy})),
         "an invalid statement": lambda: sql.execute(write, decoy),
@@ -165,7 +165,7 @@ def failing_logins(cluster: Cluster, decoy: str) -> Mapping[str, Callable[[], ob
     if cache:
         elsewhere = replace(cache.address, port=_UNUSED_PORT)
         nobody = replace(cache, address=elsewhere, mode="standalone", further=())
-        failing["a cache where nobody listens"] = lambda: _ping(nobody)
+        failing["a cache at a port where nobody listens"] = lambda: _ping(nobody)
     if cache and (password := cache.password):
         failing["a cache that refuses a login"] = lambda: _log_in_to_cache(cache, decoy, password)
     return failing

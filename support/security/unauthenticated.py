@@ -1,7 +1,7 @@
-"""Requests to Patroni and commands to Redis from a client that has no right login for them.
+"""Requests to Patroni and commands to Redis from a client without a valid login.
 
-None of them would change anything if it were accepted, but that Patroni reads its configuration file again: each is
-incomplete, or concerns something that does not exist. A switchover is cancelled only where none is scheduled.
+None would change anything if it were accepted, except that Patroni would reload its configuration file: each is
+incomplete, or concerns something that does not exist. Cancelling a switchover is tried only if none is scheduled.
 Sources: https://patroni.readthedocs.io/en/latest/rest_api.html, https://redis.io/docs/latest/commands/
 """
 
@@ -63,11 +63,11 @@ def patroni_requests(cluster: Cluster, wrong: str, wanted: Iterable[str]) -> dic
 
 
 def redis_commands(cluster: Cluster, wrong: str, wanted: Iterable[str], key: str) -> dict[str, str]:
-    """Each command to each server, as each user -> "NOAUTH" when it was refused as unauthenticated, "" when it was
-    accepted, or no answer.
+    """Each command to each server, as each user -> "NOAUTH" if it was refused as unauthenticated, "" if accepted, or
+    why there was no answer.
 
-    A password is tried as Redis' default user and as the application's: an ACL may ask one for a password, and not the
-    other. Sentinels are servers like the others where they have a login.
+    A password is tried both as Redis' default user and as the application's: an ACL may require a password for only one
+    of them. Sentinels that have a login are included.
     """
     try:
         servers = _servers(_redis(cluster))
@@ -84,14 +84,14 @@ def redis_commands(cluster: Cluster, wrong: str, wanted: Iterable[str], key: str
 
 
 def _wrong_logins(server: RedisAddress, wrong: str) -> list[tuple[str, str | None, str | None]]:
-    """In words, user and password."""
+    """Each login: in words, user, password."""
     logins = {LOGINS[wrong](user) for user in (DEFAULT_USER, server.user or DEFAULT_USER)}
     named = {login.user: login.password for login in logins if login}
     return [(f"as {user}", user, named[user]) for user in sorted(named)] or [("without a login", None, None)]
 
 
 def _servers(server: RedisAddress) -> dict[str, RedisAddress]:
-    """What messages call it -> each server, Sentinels with a login included."""
+    """Name in messages -> server; includes Sentinels that have a login."""
     sentinels = sentinels_of(server) if server.sentinel_login else ()
     return {f"Redis at {one.address}": one for one in servers_of(server)} | {
         f"the Sentinel at {one.address}": one for one in sentinels
@@ -110,12 +110,12 @@ def require_patroni_accepts_login(cluster: Cluster) -> None:
 
 
 def require_redis_accepts_login(cluster: Cluster) -> None:
-    """Raises Inconclusive unless each server of Redis accepts a command with the right login."""
+    """Raises Inconclusive unless each Redis server accepts a command with the right login."""
     asked = "Redis"
     try:
         for name, server in _servers(_redis(cluster)).items():
             asked = name
-            # By its name: a Redis that asks for no password refuses one that comes without a name.
+            # With a user name: a Redis that requires no password rejects a password without a user name.
             with client_of(replace(server, user=server.user or DEFAULT_USER)) as client:
                 require_answer(client)
     except ERRORS as error:
@@ -136,7 +136,7 @@ def _request(cluster: Cluster, member: str, request: str, login: Login | None) -
     method, path, body = REQUESTS[request]
     patroni = cluster.patroni(member)
     if request == _CANCEL and patroni.cluster().switchover_scheduled:
-        raise NotYet("not tried, as it would cancel the switchover that is scheduled")
+        raise NotYet("not tried, as it would cancel a scheduled switchover")
     answer = http.send(
         method,
         f"{patroni.url}{path}",
@@ -152,9 +152,9 @@ _LET_IN = (
     *(redis.ReadOnlyError, redis.exceptions.MovedError, redis.exceptions.AskError, redis.exceptions.ClusterDownError),
     *(redis.exceptions.MasterDownError, redis.exceptions.OutOfMemoryError),
 )
-"""Errors with which a server answers only to a client that it has let in: a replica, or a node with other keys."""
+"""Errors that a server sends only to a client that it has let in: from a replica, or a node with other keys."""
 _UNKNOWN = "unknown command"
-"""The same of Sentinels, which know few of the commands."""
+"""The same from Sentinels, which know few of the commands."""
 
 
 def _command(server: RedisAddress, command: str, key: str) -> str:

@@ -75,7 +75,7 @@ def each_shard_by_index(
 ) -> Finding:
     """Every shard was read by its own part of one of the `meant` indexes; `used` is shard -> indexes.
 
-    A shard's index is known by the name of the table's index and the number of the shard. Unknown without a shard.
+    A shard's index is recognised by the name of the table's index and the shard's number. Unknown without any shard.
     """
     if not shards:
         return Finding.unknown("the table has no shard")
@@ -106,12 +106,12 @@ def each_search_by_index(
     return Finding.true(f"{len(plans)} searches, each of {found.words}")
 
 
-_LONGEST_NAME = 63  # bytes of an identifier, in a PostgreSQL that was built as usual
+_LONGEST_NAME = 63  # bytes of an identifier, in a standard build of PostgreSQL
 
 
 def _is_part(name: str, shard: str, indexes: Collection[str]) -> bool:
-    """Whether an index of a shard is its part of one of the table's. Where the number of the shard makes the name too
-    long, Citus keeps the beginning, and puts a hash of the whole name between the two."""
+    """Whether a shard's index is its part of one of the table's indexes. If the name with the number is too long, Citus
+    shortens it to its beginning, a hash of the whole name, and the number."""
     number = shard.rpartition("_")[2]
     shortened = re.fullmatch(f"(?P<beginning>.+)_[0-9a-f]{{8}}_{number}", name)
     return any(

@@ -108,11 +108,11 @@ class ShardJob:
         self._await(lambda phases: not phases.isdisjoint(_UNDER_WAY), "a shard is half moved", within)
 
     def _await(self, reached: Callable[[set[str]], bool], subject: str, within: float) -> None:
-        """Wait until the phases of the shards that are moving are as wanted."""
+        """Wait until the moving shards have reached the wanted phases."""
 
         def look() -> None:
             if not self.runs:
-                raise Inconclusive(f"the job ended before it was seen that {subject}: {self.error or 'done'}")
+                raise Inconclusive(f"the job ended before {subject} was observed: {self.error or 'done'}")
             if not reached({step.phase for step in self._look()}):
                 raise NotYet(f"it is at {[str(step) for step in self.steps[-2:]]}")
 
@@ -186,7 +186,7 @@ class OwnTables:
 
     @property
     def first_on_a_worker(self) -> int:
-        """Which of the namespaces is the first whose shard a worker group holds; a coordinator may hold some, too."""
+        """The index of the first namespace whose shard is on a worker group; a coordinator may hold shards, too."""
         entries = sorted((one for one in self.placements if one.table == self.tables[0]), key=lambda one: one.shard)
         return next(number for number, one in enumerate(entries) if one.node != COORDINATOR)
 
@@ -248,7 +248,7 @@ class PlannedMove:
 
     @classmethod
     def of_first_shard(cls, own: OwnTables) -> "PlannedMove":
-        """The first shard that a worker group holds, from there to the first other worker group."""
+        """A move of the first shard on a worker group to the first other worker group."""
         known, groups = own.placements, {node_name(node.group): node.group for node in known_to(own.cluster.write)}
         shard = sorted({one.shard for one in known if one.table == own.tables[0]})[own.first_on_a_worker]
         source = next(groups[one.node] for one in known if one.shard == shard)
@@ -309,7 +309,7 @@ BREAK = Kind("way to interrupt a rebalance", ("the rebalance is cancelled", *_CO
 
 
 def loss_of_coordinator(cluster: Cluster, how: str) -> HostCrash | PostgresKilled | None:
-    """What is lost of the coordinator, for one of BREAK; None if nothing is."""
+    """The fault of the coordinator for one of BREAK; None if the coordinator is not hit."""
     return _COORDINATOR_LOST[how](host_of(cluster, "the leader")) if how in _COORDINATOR_LOST else None
 
 
@@ -331,7 +331,7 @@ VICTIM = Kind.of("victim of a kill", ("the session that moves it", *_SERVERS))
 
 
 def kill_in_move(cluster: Cluster, victim: str, source: int, target: int) -> PostgresKilled | None:
-    """The PostgreSQL that is VICTIM of a move between these worker groups is killed; None if a session is."""
+    """Kills PostgreSQL on the worker group that VICTIM names in a move between the two; None if VICTIM is a session."""
     if victim not in _SERVERS:
         return None
     group = dict(zip(_SERVERS, (source, target), strict=True))[victim]

@@ -31,7 +31,7 @@ class Placement:
     """Citus' co-location group: shards of its tables with the same range of hashes belong on the same node."""
     active: bool = True
     called: str = ""
-    """The name of the shard, where it is not the table's and the shard's number: Citus shortens long names."""
+    """The name of the shard, if it is not the table's name and the shard's number: Citus shortens long names."""
 
     @property
     def name(self) -> str:

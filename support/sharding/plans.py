@@ -21,7 +21,7 @@ class Task:
     """What one node is asked, about one shard of each table."""
 
     node: str
-    """Its address, as messages write it."""
+    """Its address, as shown in messages."""
     tables: frozenset[str]
     """The shards that are read, by their names on the node."""
     indexes: frozenset[str]
@@ -59,13 +59,13 @@ def parsed(tree: Any) -> TaskPlan:
 
 
 _NODE = re.compile(r"host=(?P<host>\S+) port=(?P<port>\d+) ")
-"""How a plan names a node; the name of the database, which is not quoted, comes last."""
+"""How a plan names a node. The database name, which is not quoted, follows at the end."""
 
 
 def _task(task: Any) -> Task:
     node = _NODE.match(task["Node"])
     if node is None:
-        raise LookupError(f"the plan names a node in an unknown way: {task['Node']}")
+        raise LookupError(f"the plan names a node in an unknown format: {task['Node']}")
     remote = task["Remote Plan"]
     return Task(
         str(Address(node["host"], int(node["port"]))),

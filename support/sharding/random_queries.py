@@ -33,7 +33,7 @@ class Source:
 
 _PATTERN = "e.{entries.metadata}->>'pattern'"
 _NUMBER = "(e.{entries.metadata}->>'number')::bigint"
-_PATTERN_NUMBER = "p.{related.number}::bigint"  # the application's column may be of any type of numbers
+_PATTERN_NUMBER = "p.{related.number}::bigint"  # the application's column may have any numeric type
 _ON_PATTERN = "p.{related.namespace} = e.{entries.namespace} AND p.{related.name} = " + _PATTERN
 ENTRIES = Source(
     "{entries} e",
@@ -195,7 +195,7 @@ class RandomQueries:
 
 
 def _sorted_alike(word: str) -> str:
-    """A word as it is sorted in any table: the application's columns may have a collation, or a type, of their own."""
+    """A word that sorts the same in every table: the application's columns may have their own collation or type."""
     return f'({word})::text COLLATE "C"'
 
 

@@ -63,8 +63,8 @@ _NUMBERS = """
                          THEN pg_sequence_last_value('pg_dist_shardid_seq') END)
       FROM pg_dist_shard RIGHT JOIN pg_sequence ON true WHERE seqrelid = 'pg_dist_shardid_seq'::regclass
 """
-# A shard is found by its name, also where Citus has forgotten it. A table of the application may have such a name as
-# well: one that Citus shards is no shard, and a number that no shard has had yet is none.
+# A shard is found by its name, even if Citus has lost track of it. An application's table may have such a name, too: a
+# table that Citus distributes is not a shard, nor is one whose number no shard has had yet.
 _SHARDS_HERE = """
     SELECT relname, format('%%I.%%I', nspname, relname)
       FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
@@ -170,8 +170,8 @@ def rows_by_shard(cluster: Cluster, namespaces: Sequence[str]) -> dict[str, list
 
 
 def _resolved(cluster: Cluster, tables: Sequence[str]) -> list[Any]:
-    """The schemas of the tables, what the names of their shards begin with, and the first and the last number that a
-    shard can have, as the coordinator knows them."""
+    """The tables' schemas, the prefixes of their shards' names, and the lowest and highest possible shard number, as
+    the coordinator knows them."""
     with sql.session(cluster.write) as session:
         found = sql.rows(session, _RESOLVED, [[quoted(table) for table in tables]])
         ((first, last),) = sql.rows(session, _NUMBERS)
@@ -231,7 +231,7 @@ def namespaces_over_workers(world: World, count: int) -> list[str]:
 def namespace_on(world: World, group: int) -> str:
     """A new namespace of the scenario whose rows are on that worker group.
 
-    Raises Inconclusive where the group holds no shard of the entries.
+    Raises Inconclusive if the group holds no shard of the entries.
     """
     names = (f"on-{group}-{number}" for number in numbers())
     new = (name for name in names if f"{world.namespace}-{name}" not in world.namespaces)
@@ -243,7 +243,7 @@ def namespace_on(world: World, group: int) -> str:
 def nodes_for_shards(cluster: Cluster) -> list[str]:
     """The nodes over which shards should be spread: those that take shards, and every worker group.
 
-    Raises NotAvailable where there is no worker group: then nothing can be spread.
+    Raises NotAvailable if there is no worker group, as nothing can be spread then.
     """
     workers, taking = workers_of(cluster), [node.group for node in citus.known_to(cluster.write) if node.takes_shards]
     return list(dict.fromkeys([*map(node_name, sorted(taking)), *workers]))

@@ -28,8 +28,8 @@ from support.target.synchronous import standbys_waited_for
 from support.timeouts import VISIBLE
 from support.waiting import NotYet, eventually
 
-# Citus' sessions on the workers carry the number of the session that they work for. Whether a transaction is open there
-# is told by its lock: the state of a session is not known where track_activities is off.
+# Citus' sessions on the workers carry the number of the session that they work for. A lock shows whether a transaction
+# is open there, because the state of a session is not known if track_activities is off.
 _NUMBER = "SELECT citus_backend_gpid()"
 _WORKS_FOR = """
     SELECT count(DISTINCT pid)
@@ -149,12 +149,12 @@ _TOLD = 60.0
 
 
 def held_commits(cluster: Cluster, moment: str) -> Sequence[CommitHeld]:
-    """What holds the transaction's commit, for a death at that moment of it."""
+    """What holds back the transaction's commit, so that something can die at that moment."""
     return [CommitHeld(cluster)] if moment == BETWEEN else []
 
 
 def death(cluster: Cluster, what: str, group: int) -> HostCrash | PostgresKilled:
-    """THE_HOST of a worker group's leader crashes, or else its PostgreSQL is killed."""
+    """The host of a worker group's leader crashes if `what` is THE_HOST; otherwise its PostgreSQL is killed."""
     host = cluster.site.hosts[cluster.of_group(group).leader()]
     return HostCrash(host) if what == THE_HOST else PostgresKilled(host)
 

@@ -63,13 +63,13 @@ def open_accounts(where: sql.Endpoint, profile: Profile, accounts: Iterable[str]
 def start_transfers(world: World, clients: int) -> list[str]:
     """Let clients move amounts between accounts on different worker groups until the scenario ends.
 
-    Returns the accounts' namespaces, after 100 transfers. Raises Inconclusive where fewer than two of them hold shards.
+    Returns the accounts' namespaces, after 100 transfers. Raises Inconclusive if fewer than two groups hold shards.
     """
     groups = [group for group in citus.holders(world.cluster.write, world.profile.entries.table) if group]
     if len(groups) < 2:
         held = f"only {citus.node_name(groups[0])}" if groups else "no worker group"
         raise Inconclusive(
-            f"{held} holds shards of the entries, and transfers are between two of them: rebalance first"
+            f"{held} holds shards of the entries, but transfers need two worker groups that do: rebalance first"
         )
     by_group = [[namespace_on(world, group) for _ in range(4)] for group in groups]
     accounts = [account for those in by_group for account in those]

@@ -1,4 +1,4 @@
-"""SQL: endpoints, sessions whose every wait is bounded, and statements.
+"""SQL: endpoints, sessions that never wait without a limit, and statements.
 
 The last statements are kept for the report of a failure.
 """

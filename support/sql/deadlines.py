@@ -1,7 +1,7 @@
-"""Deadlines of answers: the connection of a server that gives none in time is closed.
+"""Deadlines for answers: if a server does not answer in time, the connection is closed.
 
-A statement_timeout ends what the server can interrupt. It does not end a backend that is frozen, or that waits for a
-lost disk or for a lock that only it could release; nor a commit that waits for a standby.
+A statement_timeout ends only what the server can interrupt. It does not end a backend that is frozen, or that waits
+for a lost disk or for a lock that only it could release; nor does it end a commit that waits for a standby.
 """
 
 import math
@@ -21,7 +21,7 @@ _LOOK = 0.5  # seconds between two checks for overdue answers
 
 @dataclass
 class _Wait:
-    """One call that waits for a server. `hung_up`: its time was over, and the connection was closed."""
+    """One call that waits for a server. `hung_up`: its time was up, and the connection was closed."""
 
     session: psycopg2.extensions.connection
     until: float
@@ -37,7 +37,7 @@ class _Watch:
         self._process, self._waits = 0, dict[int, _Wait]()
 
     def begin(self, wait: _Wait) -> None:
-        if self._process != os.getpid():  # a fork has no threads
+        if self._process != os.getpid():  # threads do not survive a fork
             self._process = os.getpid()
             self._waits.clear()
             threading.Thread(target=self._look, name="deadlines", daemon=True).start()
@@ -54,7 +54,7 @@ class _Watch:
                     wait.hung_up = True
                     _hang_up(wait.session)
                 elif time.monotonic() > wait.cancel_at and not wait.cancelled:
-                    wait.cancelled = True  # by a connection of its own, which may have to wait as well
+                    wait.cancelled = True  # over a separate connection, which may have to wait as well
                     threading.Thread(target=_cancel, args=[wait.session], daemon=True).start()
 
 
@@ -77,14 +77,14 @@ def answer_within(session: psycopg2.extensions.connection, seconds: float, cance
 
     The body then raises psycopg2.OperationalError without a code, like any lost connection: the outcome is unknown.
     """
-    known = session.info.backend_pid if getattr(session, "own_backend", False) else 0  # a pooler's number leads nowhere
+    known = session.info.backend_pid if getattr(session, "own_backend", False) else 0  # a pooler's number means nothing
     wait = _Wait(session, time.monotonic() + seconds, time.monotonic() + cancel)
     _WATCH.begin(wait)
     try:
         yield
     except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
         if wait.hung_up:
-            where = f" (pg_stat_activity tells what its backend {known} waits for, if it still does)" if known else ""
+            where = f" (pg_stat_activity shows what its backend {known} waits for, if it still waits)" if known else ""
             raise psycopg2.OperationalError(
                 f"the server gave no answer within {seconds:g} s; connection closed{where}"
             ) from error

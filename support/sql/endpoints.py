@@ -24,8 +24,8 @@ class Endpoint:
     further: Sequence[tuple[str, int]] = ()
     """Further hosts and ports: libpq tries them in turn, as `target_session_attrs` says."""
     session_pooling: bool = False
-    """Whether a pooler there is known to give each session a backend of its own, and to reset it afterwards. Whatever
-    is set behind another one is left to its other clients. A server needs no such mark: each login shows it."""
+    """Whether a pooler there is known to give each session its own backend, and to reset it afterwards. Behind any
+    other pooler, session settings would leak to its other clients. A server needs no such mark: each login shows it."""
 
     def as_user(self, user: str, password: str) -> "Endpoint":
         return replace(self, user=user, password=password)
@@ -68,7 +68,7 @@ class Endpoint:
 
 
 def login_variables(endpoint: Endpoint, application: str) -> dict[str, str]:
-    """The environment by which libpq's programs log in there; `application` is their application_name, by default.
+    """The environment with which libpq's programs log in there; `application` is their default application_name.
 
     Parameters for which libpq has no variable are left out.
     """

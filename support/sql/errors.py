@@ -1,4 +1,4 @@
-"""Errors of PostgreSQL, and what their words tell."""
+"""Errors of PostgreSQL, and what their messages mean."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from support.vocabulary import Kind
 Error = psycopg2.Error
 """Any error of a statement; a failed login is a ConnectFailed."""
 CORRUPTED = (psycopg2.errors.DataCorrupted, psycopg2.errors.IndexCorrupted)
-"""The errors of a server that finds its data or an index corrupted: evidence about the database."""
+"""A server's errors about corrupted data or indexes: evidence about the database."""
 _REFUSALS = (
     "authentication failed",
     "no pg_hba.conf entry",
@@ -25,15 +25,15 @@ _UNKNOWN = re.compile(r'(role|database) "[^"]*" does not exist')
 
 
 def tells_of_refusal(words: str) -> bool:
-    """Whether these words quote a server that refused a login for good, as opposed to one that is slow or not ready.
+    """Whether a message shows that a server permanently refuses a login, as opposed to being slow or not ready.
 
-    Only for servers whose messages are in English; libpq does not tell the SQLSTATE of a failed login.
+    Works only for English messages; libpq does not report the SQLSTATE of a failed login.
     """
     return any(refusal in words for refusal in _REFUSALS) or _UNKNOWN.search(words) is not None
 
 
 def error_of(action: Callable[[], object]) -> Exception | None:
-    """The error of PostgreSQL, or of the connection to it, in `action`; None if it succeeded. Raises other errors."""
+    """The error of PostgreSQL, or of the connection to it, that `action` raises; None if it succeeds."""
     try:
         action()
     except (Error, ConnectFailed) as error:

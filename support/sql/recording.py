@@ -38,12 +38,12 @@ _LASTS = re.compile(
 
 
 class RecordingCursor(psycopg2.extensions.cursor):
-    """A cursor that records what it sends, and waits for an answer no longer than its session does."""
+    """A cursor that records what it sends, and waits for an answer no longer than its session allows."""
 
     def execute(self, query: Any, vars: Any = None) -> None:
         limit = getattr(self.connection, "answers_within", math.inf)
         if not getattr(self.connection, "keeps_settings", True) and _LASTS.match(str(query)):
-            raise NotAvailable(f"behind a pooler, this would be left to its other clients: {query}")
+            raise NotAvailable(f"behind a pooler, this would leak to its other clients: {query}")
         try:
             cancel = getattr(self.connection, "cancels_after", math.inf)
             with answer_within(self.connection, limit, cancel) if limit < math.inf else nullcontext():
@@ -55,5 +55,5 @@ class RecordingCursor(psycopg2.extensions.cursor):
 
 
 def sent_since(moment: float) -> list[Sent]:
-    """The statements sent since then (seconds since the epoch), KEPT at most; the earliest first."""
+    """The statements sent since `moment` (seconds since the epoch), the earliest first; at most KEPT of them."""
     return [one for one in list(_SENT) if one.at >= moment]

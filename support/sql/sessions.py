@@ -1,4 +1,4 @@
-"""Sessions whose every wait is bounded, and statements in them."""
+"""Sessions that never wait without a limit, and statements in them."""
 
 import math
 import time
@@ -25,16 +25,16 @@ GRACE = 15.0
 
 
 class Session(psycopg2.extensions.connection):
-    """A session that waits for each answer, that of a commit included, for a bounded time."""
+    """A session that waits for each answer, including that of a commit, only for a limited time."""
 
     answers_within: float = math.inf
     """Seconds."""
     cancels_after: float = math.inf
-    """Seconds after which the client asks the server to cancel a statement; infinite if the server does by itself."""
+    """Seconds after which the client asks the server to cancel a statement; infinite if the server does so itself."""
     own_backend: bool = False
-    """Whether the server itself answered the login, so that no pooler lends its backend to others."""
+    """Whether the server itself answered the login, so no pooler lends this backend to other clients."""
     keeps_settings: bool = False
-    """Whether what is set for the session lasts, and ends with it."""
+    """Whether session settings last for the session, and end with it."""
 
     def commit(self) -> None:
         with answer_within(self, self.answers_within):
@@ -47,11 +47,11 @@ class Session(psycopg2.extensions.connection):
 
 _SET_LIMIT = "set_config('statement_timeout', %(milliseconds)s, false)"
 _LIMIT = f"SELECT CASE WHEN pg_backend_pid() = %(announced)s THEN {_SET_LIMIT} END"
-"""Limits the statements of a session where nobody else's would be limited, too; else it returns NULL.
+"""Sets a session's statement_timeout unless that would affect other clients, too; then it returns NULL.
 
-A server announces its backend's process id at the login. A pooler answers the login itself, with a number of its own,
-and what is set in a backend that it lends to one transaction after another stays there for its other clients. So the
-statement that sets the limit has to find itself in the backend that was announced.
+A server announces its backend's process id at the login. A pooler answers the login itself, with a made-up number. It
+lends backends to one transaction after another, and settings persist there for its other clients. So the statement
+sets the limit only if it runs in the backend that was announced.
 """
 
 
@@ -95,7 +95,7 @@ def connect(
     try:
         session.autocommit = True
         with session.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:
-            with answer_within(session, session.answers_within):  # a pooler may wait long for a server
+            with answer_within(session, session.answers_within):  # a pooler may wait a long time for a server
                 cursor.execute(limit, values)
             session.keeps_settings = cursor.fetchall() != [(None,)]
         session.own_backend = session.keeps_settings and not endpoint.session_pooling
@@ -178,7 +178,7 @@ def execute(where: Endpoint | Session, statement: str, values: Values = None) ->
 
 @contextmanager
 def settings(session: Session, **values: str) -> Iterator[None]:
-    """Statements of the block have these settings. Where settings do not last, the block is one transaction."""
+    """Statements in the block have these settings. If settings do not last, the block is a single transaction."""
     alone = not session.keeps_settings and session.get_transaction_status() == TRANSACTION_STATUS_IDLE
     if alone:
         execute(session, "BEGIN")

@@ -1,4 +1,4 @@
-"""How many acknowledged writes a failover may lose: by what is declared, else by Patroni's configuration."""
+"""How many acknowledged writes a failover may lose: as declared, or else as Patroni is configured."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,19 +9,19 @@ from support.target.patroni_configuration import PatroniConfiguration
 def accepted_losses(
     groups: Iterable[int], configured: Mapping[int, PatroniConfiguration], expected: Expectations
 ) -> dict[int, AcceptedLoss]:
-    """Those of the groups whose failover may lose acknowledged writes -> how many.
+    """Group -> how many acknowledged writes its failover may lose; only groups that may lose any.
 
-    Each by its own configuration: that one group replicates asynchronously excuses no loss of another one.
+    Each group is judged by its own configuration: asynchronous replication in one group excuses no loss in another.
     """
     losses = (_accepted_loss(group, configured.get(group), expected) for group in groups)
     return {loss.group: loss for loss in losses if loss}
 
 
 def _accepted_loss(group: int, configured: PatroniConfiguration | None, expected: Expectations) -> AcceptedLoss:
-    """The loss that is declared to be accepted, else the loss that the group is configured for.
+    """The loss that is declared as accepted, or else the loss that the group is configured for.
 
-    Nothing where the group is configured or declared to be synchronous. Where its configuration is not known, only what
-    is declared.
+    None if the group is configured or declared to be synchronous. If its configuration is not known, only what is
+    declared.
     """
     if expected.wants_synchronous or (configured is not None and configured.synchronous):
         return AcceptedLoss(group=group)

@@ -96,12 +96,11 @@ class Baseline:
     """Group -> the same with each other leader that there can be."""
     reads: Reads = NOWHERE
     not_copyable: str = ""
-    """Why no member should be copied in a test; empty if that costs little, or is not known."""
+    """Why a test should not copy a member; empty if that costs little, or if the cost is not known."""
     wal_not_expendable: str = ""
-    """Why no WAL should be removed in a test before everybody has read it; empty if that harms nobody, or is not
-    known."""
+    """Why a test should not remove WAL before every consumer has read it; empty if that is harmless, or not known."""
     own_standbys: Mapping[int, StandbyNames] = field(default_factory=dict)
-    """Group -> for whom its PostgreSQL makes commits wait past Patroni, whose synchronous mode is off."""
+    """Group -> the standbys for which its PostgreSQL itself makes commits wait, with Patroni's synchronous mode off."""
 
 
 def apply_baseline(
@@ -134,7 +133,7 @@ def apply_baseline(
 def _judged(topology: Topology, expected: Expectations) -> frozenset[str]:
     """The capabilities that are broken if they are not there, by the declared number of members.
 
-    Those are about the coordinator's group, or the only one: what is known to be in a worker group does not count.
+    They are about the coordinator's group, or the only one: members known to be in a worker group do not count.
     """
     elsewhere = {one.name for one in (*topology.members, *topology.absent) if one.group}
     declared = expected.members
@@ -203,7 +202,7 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
 
 
 def _own_standbys(shown: Iterable[Mapping[str, str]]) -> StandbyNames:
-    """What any member of a group shows: a replica has what it will need as the leader."""
+    """What any one member of a group shows: a replica already has the value that it will use as the leader."""
     return StandbyNames.parse(next((row[_STANDBY_NAMES] for row in shown if row.get(_STANDBY_NAMES)), ""))
 
 
@@ -285,7 +284,7 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
 
 
 def _by_whom(declared: bool | None) -> str:
-    """Whether what the cluster is configured for is also declared."""
+    """Whether [expect] also declares what the cluster is configured for."""
     return "and [expect] does not say otherwise" if declared is None else "as [expect] declares"
 
 
@@ -416,7 +415,7 @@ def _of_standbys(baseline: Baseline, expected: Expectations) -> Iterator[str]:
 
 
 def _asynchronous(one: PatroniConfiguration, expected: Expectations, own: StandbyNames | None) -> str:
-    kind = "replication that Patroni takes for asynchronous" if own else "asynchronous replication"
+    kind = "replication that Patroni regards as asynchronous" if own else "asynchronous replication"
     if expected.accepted_loss is not None:
         return (
             f"acknowledged writes of up to {expected.accepted_loss:,} bytes can be lost in a failover ({kind}; "

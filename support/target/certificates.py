@@ -24,7 +24,7 @@ class Certificate:
     fingerprint: str
     """SHA-256, in hexadecimal digits."""
     issuer: str = ""
-    """The subject of the authority that issued it."""
+    """The subject of the issuing authority."""
 
 
 def presented(address: Address) -> Certificate:

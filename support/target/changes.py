@@ -1,7 +1,7 @@
-"""Changes of a target's settings for a while: the note that is left in the target with each, and what became of it.
+"""Temporary changes of a target's settings: the note that each leaves in the target, and what became of the change.
 
-Whoever makes a change also notes there what was there before, and removes the note when it is given back. So whoever
-comes next finds the note from any machine, whatever became of the process that made it: `accept heal`, or the next run.
+A note holds the previous values, and is removed when they are restored. Even if the process that made the change was
+killed, `accept heal` or the next run finds the note, from any machine.
 """
 
 import json
@@ -15,8 +15,8 @@ from typing import Any, Self
 from support.run import Life
 
 LONGEST = 1800.0
-"""Seconds after which whoever made a change is taken to be gone, if that cannot be seen here: no scenario takes so
-long."""
+"""Seconds after which the process that made a change is taken to be gone, if that cannot be seen from here: no scenario
+takes this long."""
 _START_TIME = 19  # the field of /proc/PID/stat, counted after the name; the first one is the state
 _ENDED = ("Z", "X")
 
@@ -72,7 +72,7 @@ class GivenBack:
 
     done: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
-    """Not given back: whoever made the change may still be there, or the values are refused."""
+    """Not given back: the process that made the change may still be running, or the values are refused."""
 
     def __add__(self, other: "GivenBack") -> "GivenBack":
         return GivenBack((*self.done, *other.done), (*self.kept, *other.kept))

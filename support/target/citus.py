@@ -82,7 +82,7 @@ def holders(where: sql.Endpoint | sql.Session, table: str) -> tuple[int, ...]:
     return tuple(group for (group,) in sql.rows(where, _HOLDERS, [quoted(table)]))
 
 
-_PORTION, _MOST = 200, 20_000  # names in one query, and in all
+_PORTION, _MOST = 200, 20_000  # names per query, and in total
 
 
 def chosen(
@@ -90,8 +90,8 @@ def chosen(
 ) -> dict[str, int]:
     """Some of the names, in their order, each with the group that holds the rows of the namespace `prefix` + name.
 
-    `wanted` is group -> how many names. Raises Inconclusive where a group holds no shard of the table, and where none
-    of very many names is at home there: a shard may hold the rows of a single tenant.
+    `wanted` is group -> how many names. Raises Inconclusive if a group holds no shard of the table, or if hardly any of
+    very many names belongs there: a shard may be limited to a single tenant.
     """
     if lacking := sorted(wanted.keys() - set(holders(where, table))):
         raise Inconclusive(f"{node_name(lacking[0])} holds no shard of {table}: rebalance first")
@@ -107,7 +107,7 @@ def chosen(
         if counts == wanted:
             return found
     few = ", ".join(node_name(group) for group in sorted(wanted) if counts[group] < wanted[group])
-    raise Inconclusive(f"of {_MOST} namespaces, hardly one belongs on {few}: the shards of {table} there are tiny")
+    raise Inconclusive(f"of {_MOST} namespaces, hardly any belongs on {few}: the shards of {table} there are tiny")
 
 
 def home(where: sql.Endpoint | sql.Session, table: str, namespace: str) -> int:

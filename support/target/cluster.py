@@ -57,14 +57,14 @@ class Cluster:
         raise LookupError(f"no group {group}; there are {', '.join(map(str, self.topology.groups))}")
 
     def worker_group(self, number: int) -> "Cluster":
-        """The worker group that scenarios call by this number: they are counted from 1, in the order of their groups.
+        """The worker group with this number in scenarios, which count them from 1, in the order of Citus' numbers.
 
-        Groups have any numbers, with gaps where one was removed. Raises LookupError if there are not so many.
+        Citus' numbers can have gaps where a group was removed. Raises LookupError if there are fewer groups.
         """
         workers = [one for one in self.groups if one.group]
         if not 1 <= number <= len(workers):
             there = ", ".join(str(one.group) for one in workers) or "none"
-            raise LookupError(f"there are not {number} worker groups (groups of workers: {there})")
+            raise LookupError(f"there is no worker group {number} (worker groups by Citus' numbers: {there})")
         return workers[number - 1]
 
     def group_with(self, member: str) -> "Cluster":
@@ -237,13 +237,13 @@ class Cluster:
 
     @property
     def redis_address(self) -> RedisAddress:
-        """Where Redis is, and how to log in there. Raises NotAvailable where the target has none."""
+        """Where Redis is, and how to log in there. Raises NotAvailable if the target has none."""
         if self.topology.redis is None:
             raise NotAvailable("the target has no Redis (REDIS_HOST)")
         return self.topology.redis
 
     def redis(self) -> redis.Redis:
-        """A direct client of Redis, past the application's cache. Raises NotAvailable where the target has none."""
+        """A direct client of Redis, bypassing the application's cache. Raises NotAvailable if the target has none."""
         return client_of(self.redis_address)
 
     @property
@@ -283,7 +283,7 @@ class Cluster:
 
     @cached_property
     def site(self) -> Site:
-        """The hosts of the cluster, whoever runs them. Raises NotAvailable where the suite does not reach them."""
+        """The hosts of the cluster, ours or the user's. Raises NotAvailable if the suite has no access to them."""
         if self.topology.hosts:
             site = site_of(self.topology.hosts)
             site.guards.let_last(self.topology.timing.longest_fault)

@@ -1,4 +1,4 @@
-"""Which host a component beside the members runs on now: the DCS, the proxy or the cache."""
+"""Which hosts run the components other than the members now: the DCS, the proxy and the cache."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -31,13 +31,13 @@ def proxy_host(cluster: Cluster) -> SiteHost:
     hosts, given = _running_program(cluster, "haproxy"), cluster.topology.write.host
     with suppress(LookupError):
         return _at(hosts, given)
-    # At a virtual address, say, that is another proxy's now; or at a published port of a container.
+    # The address may be a virtual one that another proxy has now, or lead to a published port of a container.
     seen = _seen_by_leader(cluster)
     return _at(hosts, given, *seen, alone=not seen)
 
 
 def cache_host(cluster: Cluster) -> SiteHost:
-    """The host of the cache: of the Redis that takes writes now."""
+    """The host of the Redis that takes writes now."""
     server = cluster.redis_address
     return _at(_running_program(cluster, "redis"), primary_of(server).address.host, alone=server.mode == "standalone")
 
@@ -49,16 +49,16 @@ _OF: Mapping[str, Callable[[Cluster], SiteHost]] = {
 }
 """Capability -> how its host is found."""
 _WITH = {"dcs_hosts": ("dcs_links",), "proxy_host": ("proxy_reload",)}
-"""Capability -> those that a target has only with it."""
+"""Capability -> further capabilities that depend on it."""
 
 
 def unknown(cluster: Cluster) -> dict[str, str]:
-    """Capability -> why no fault of that component can be injected: which host it is on cannot be told."""
+    """Capability -> why no fault of that component can be injected: its host cannot be determined."""
     lacks = dict[str, str]()
     for capability, find in _OF.items():
         if capability in cluster.topology.lacks or (find is leader_of_dcs and not _is_etcd(cluster)):
             continue
-        with suppress(*NO_ANSWER, redis.RedisError):  # that a component is silent is for the scenarios to find
+        with suppress(*NO_ANSWER, redis.RedisError):  # a silent component is left for the scenarios to find
             try:
                 find(cluster)
             except LookupError as error:
@@ -67,12 +67,12 @@ def unknown(cluster: Cluster) -> dict[str, str]:
 
 
 def _is_etcd(cluster: Cluster) -> bool:
-    """Only of etcd is the leader known."""
+    """Only etcd tells which member leads."""
     return dcs.program(cluster.topology) == "etcd"
 
 
 def _seen_by_leader(cluster: Cluster) -> tuple[str, ...]:
-    """The address from which the proxy connects to the leader; empty if PostgreSQL does not tell another one's."""
+    """The address from which the proxy connects to the leader; empty if PostgreSQL shows none but its own."""
     try:
         found = sql.value(cluster.write, "SELECT host(inet_client_addr())")
     except (sql.Error, ConnectFailed):
@@ -88,9 +88,9 @@ def _running_program(cluster: Cluster, *programs: str) -> list[SiteHost]:
 
 
 def _at(hosts: Sequence[SiteHost], *names: str, alone: bool = False) -> SiteHost:
-    """The host with the first of these names or addresses that any has: has now, or was found or said to have.
+    """The host with the first of these names or addresses that any host has now, or else had when it was discovered.
 
-    `alone`: the component is known to be on one host, which may then have none of them. Raises LookupError.
+    `alone`: the component is known to be on a single host, so a single candidate need not match. Raises LookupError.
     """
     present = {host.name: {*host.present_addresses()} for host in hosts}
     for name in names:
@@ -101,6 +101,6 @@ def _at(hosts: Sequence[SiteHost], *names: str, alone: bool = False) -> SiteHost
     if alone and len(hosts) == 1:
         return hosts[0]
     raise LookupError(
-        f"none of {', '.join(host.name for host in hosts)} is at {' or '.join(names)}: the host that is may be missing "
-        "in [hosts], or its address in its table there"
+        f"none of {', '.join(host.name for host in hosts)} is at {' or '.join(names)}: the right host may be missing "
+        "from [hosts], or its address from its table there"
     )

@@ -1,4 +1,4 @@
-"""What a test may cost that destroys data or WAL: whether members may be copied, and whether WAL may be missed."""
+"""What tests that destroy data or WAL may cost: whether members may be copied, and whether WAL may be missed."""
 
 from contextlib import suppress
 
@@ -12,26 +12,25 @@ _SIZE = """
     SELECT coalesce(sum(pg_database_size(oid)), 0) FROM pg_database
     WHERE has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'MEMBER')
 """
-"""Of every database whose size that login may see; usually that is each."""
+"""The total size of the databases that the login may see; usually all of them."""
 _LARGEST = 10 * 2**30
-"""Bytes: more is not copied for a test."""
+"""Bytes. A test does not copy more than this."""
 
 
 def not_copyable(cluster: Cluster, largest: int = _LARGEST) -> str:
-    """Why no member should be copied in a test; empty if that costs little, or is not known."""
+    """Why a test should not copy a member; empty if that costs little, or if the cost is not known."""
     topology = cluster.topology
     if topology.embedded:
         return ""
     endpoint = topology.endpoint("write", topology.administrator or topology.application)
     with suppress(sql.Error, ConnectFailed):
         if (size := int(sql.value(endpoint, _SIZE))) > largest:
-            return f"the databases have {size / 2**30:.0f} GB, and more than {largest >> 30} are not copied for a test"
+            return f"the databases have {size / 2**30:.0f} GB, and tests copy no more than {largest >> 30} GB"
     return ""
 
 
 def wal_not_expendable(cluster: Cluster) -> str:
-    """Why no WAL should be removed in a test before everybody has read it; empty if nobody is harmed, or if that is not
-    known."""
+    """Why a test should not remove WAL before every consumer has read it; empty if that is harmless, or not known."""
     if cluster.topology.embedded or cluster.topology.administrator is None:
         return ""
     endpoint = cluster.topology.endpoint("write", cluster.topology.administrator)

@@ -61,7 +61,7 @@ class GroupState:
     failover: Mapping[str, str] = field(default_factory=dict)
     """A switchover or failover that was requested, and not carried out yet; else empty."""
     retained: frozenset[str] = frozenset()
-    """The slots of members that Patroni (4.0 or newer) keeps for a while, also when a member has gone."""
+    """The slots that Patroni (4.0 or newer) keeps for members, for a while even after a member has gone."""
 
 
 def state(topology: Topology, group: int = 0) -> GroupState:
@@ -106,7 +106,7 @@ def program(topology: Topology) -> str:
 
 
 def nodes(topology: Topology) -> int:
-    """How many members the DCS has at least, by the addresses that were given; none for one behind a single address."""
+    """At least how many members the DCS has, by the addresses given; 0 if it is behind a single address."""
     (section,) = list(sections(topology).values())[:1] or [{}]
     hosts = section.get("hosts") or () if isinstance(section, Mapping) else ()
     return len(hosts.split(",") if isinstance(hosts, str) else hosts)

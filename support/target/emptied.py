@@ -1,7 +1,8 @@
-"""Worker groups that take no shards for a while, and take shards again whatever becomes of the suite.
+"""Worker groups that take no shards for a while, and take shards again even if the suite is killed.
 
-A schema without tables notes it in the database before anything is changed: its name tells the run and the group, and
-it is dropped when the group takes shards again. The next run finds it among the leftovers of a run that was killed.
+Before anything is changed, an empty schema is created in the database as a note. Its name contains the run and the
+group, and it is dropped when the group takes shards again. If a run is killed, the next one finds the note among the
+leftovers.
 
 Source: https://docs.citusdata.com/en/v13.0/develop/api_udf.html (citus_set_node_property)
 """
@@ -33,14 +34,14 @@ def let_take_shards(where: sql.Endpoint, group: int, takes: bool) -> None:
 
 @contextmanager
 def without_shards(cluster: Cluster, run: str, group: int) -> Iterator[None]:
-    """That worker group, which takes shards, takes none until this ends; needs a superuser.
+    """Keep a worker group that takes shards from taking any, for the duration of the block; needs a superuser.
 
-    At the end it waits for the cluster to recover from whatever was done to it. Raises NotInTime if it does not: then
-    the note stays.
+    At the end, waits for the cluster to recover from whatever was done to it. Raises NotInTime if it does not recover;
+    the note then stays.
     """
     note = f"accept_{run}_keeps_group_{group}_empty"
     try:
-        sql.execute(cluster.write, f"CREATE SCHEMA IF NOT EXISTS {note}")  # the role that removes leftovers owns it
+        sql.execute(cluster.write, f"CREATE SCHEMA IF NOT EXISTS {note}")  # owned by the role that removes leftovers
         let_take_shards(cluster.administration, group, False)
         yield
     finally:
@@ -53,10 +54,9 @@ def without_shards(cluster: Cluster, run: str, group: int) -> Iterator[None]:
 
 
 def give_back(cluster: Cluster, schema: str) -> bool:
-    """Let the group take shards again that a schema of this name notes, and drop the schema.
+    """If this schema is a note, let its worker group take shards again, and drop the schema.
 
-    Returns false, and does nothing, if its name is not that of a note. Raises NotAvailable if no superuser's login is
-    known.
+    Returns false, and does nothing, if it is not a note. Raises NotAvailable if no superuser's login is known.
     """
     if (noted := _NAME.fullmatch(schema)) is None:
         return False
@@ -66,7 +66,7 @@ def give_back(cluster: Cluster, schema: str) -> bool:
 
 
 def give_back_all(cluster: Cluster) -> list[str]:
-    """The same for every note there is, of whatever run; returns what was done, in words."""
+    """The same for the notes of all runs; returns what was done, in words."""
     done = []
     for (schema,) in sql.rows(cluster.administration, _NOTES):
         give_back(cluster, schema)

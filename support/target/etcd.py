@@ -249,16 +249,16 @@ def leader(topology: Topology) -> tuple[str, ...]:
 
 
 def serving(topology: Topology, addresses: Iterable[Address]) -> list[str]:
-    """At which of these addresses a member says that it belongs to a quorum."""
+    """The addresses whose members report that they belong to a quorum."""
     asked = {str(address): address for address in addresses}
     found = ask_in_parallel(asked, lambda name: _get(topology, asked[name], "/health").json().get("health") == "true")
     return [name for name, answer in found.items() if answer is True]
 
 
 def electable(topology: Topology, addresses: Iterable[Address]) -> list[str]:
-    """At which of these addresses a member is connected to enough others to elect a leader, if there is none now.
+    """The addresses whose members are connected to enough others to elect a leader, if there is none now.
 
-    By its metrics: empty where they are not served with the rest. Without a leader, a quorum is seen in nothing else.
+    Read from their metrics, as nothing else shows a quorum without a leader. Empty if metrics are on another port.
     """
     asked = {str(address): address for address in addresses}
     found = ask_in_parallel(asked, lambda name: _reaches_majority(topology, asked[name]))

@@ -19,7 +19,7 @@ from support.timeouts import REST
 from support.waiting import NotYet
 
 _SERVER = "2"
-"""The type of a row about a server; others are about a proxy as a whole, or about one of its listeners."""
+"""The type of rows about servers; other rows are about a whole proxy, or about one of its listeners."""
 
 VISITORS: Mapping[str, Callable[[Login], Login | None]] = {
     "no credentials": lambda owner: None,
@@ -30,7 +30,7 @@ VISITORS: Mapping[str, Callable[[Login], Login | None]] = {
 """Visitor of the statistics page -> the credentials that the visitor sends, derived from the right ones."""
 
 RESERVE = "backup"
-"""The position of a backup server that is up, and gets no sessions as long as another server does."""
+"""The position of a backup server that is up, but gets no sessions as long as another server does."""
 
 _RECEPTIONS = {requests.codes.ok: "served", requests.codes.unauthorized: "refused"}
 
@@ -52,7 +52,7 @@ class ServerRow:
     address: str = ""
     """host:port; shown to administrators, and with `stats show-legends`."""
     in_reserve: bool = False
-    """It is a backup server, and gets no sessions: another server of the proxy is up, and is none."""
+    """It is a backup server that gets no sessions, because a regular server of the proxy is up."""
 
     @property
     def position(self) -> str:

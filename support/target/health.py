@@ -105,7 +105,7 @@ def require_group(cluster: Cluster) -> str:
 
 
 def _can_be_synchronous(cluster: Cluster) -> bool:
-    """Whether a member may be a synchronous standby. In the embedded cluster nobody means a tag that rules it out."""
+    """Whether a member may be a synchronous standby. In the embedded cluster, a tag that rules it out is ignored."""
     if cluster.topology.embedded:
         return len(cluster.members) > 1
     return any(one.may_be_synchronous for one in purposes(cluster).values())

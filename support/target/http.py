@@ -1,7 +1,7 @@
-"""HTTP to the cluster's components, directly: what a component says is judged, and nothing may stand in between.
+"""HTTP directly to the cluster's components: their answers are judged, so nothing may come in between.
 
-By itself, requests goes through the proxy that `http_proxy` names, and adds a login from `~/.netrc` to a request that
-has none. A proxy's answer would be taken for a component's, and a client without a login would have one.
+By default, requests uses the proxy in `http_proxy`, and adds a login from `~/.netrc` to requests that have none. A
+proxy's answer would then pass for a component's, and a client that is meant to have no login would have one.
 """
 
 import os
@@ -13,9 +13,10 @@ _BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def send(method: str, url: str, *, verify: bool | str = True, **options: Any) -> requests.Response:
-    """Send a request, with the options of requests.request; nothing in the environment adds to it or redirects it.
+    """Send a request, with the options of requests.request; the environment neither adds to it nor redirects it.
 
-    The authorities that the environment trusts stay trusted, unless `verify` names others. Raises RequestException.
+    Certificate authorities that the environment trusts stay trusted, unless `verify` names others. Raises
+    RequestException.
     """
     if verify is True:
         verify = next((bundle for name in _BUNDLES if (bundle := os.environ.get(name))), True)

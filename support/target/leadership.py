@@ -82,7 +82,7 @@ def role_told(name: str, status: Mapping[str, Any]) -> str:
 
 
 def routes(cluster: Cluster) -> dict[str, tuple[str, ...]]:
-    """WRITE_ROUTE and READ_ROUTE -> the servers that get new sessions now. Raises NotYet if no statistics tell."""
+    """WRITE_ROUTE and READ_ROUTE -> the servers that get new sessions now. Raises NotYet if there are no statistics."""
     page = cluster.topology.statistics
     if page is None or "pools" in cluster.topology.lacks:
         raise NotYet(cluster.topology.lacks.get("pools", "no statistics page is known"))

@@ -1,9 +1,9 @@
-"""Leftovers of killed runs in a target: what they noted is removed by name, and what others left is searched for.
+"""Leftovers of killed runs in a target. What a run noted is removed by name; anything else is searched for.
 
 The rows of a run are in namespaces `accept-<id>...`, its schemas and publications are called `accept_<id>...`, and the
 id tells when the run began. A schema may note what else has to be undone (see emptied.py). A run on this machine
-leaves a folder, which tells whether it is still going on, and what it stored where. Of a run on another machine nothing
-is known but what can be found in the tables, and how old it is.
+leaves a folder, which tells whether it is still active, and what it stored where. A run on another machine is known
+only by what can be found in the tables, and by its age.
 """
 
 import re

@@ -28,9 +28,9 @@ _ALGORITHM = "sha256"
 
 
 def prepared(password: str) -> str:
-    """A password as SCRAM uses it, by SASLprep (RFC 4013); where that forbids it, unchanged.
+    """A password as SCRAM uses it: prepared by SASLprep (RFC 4013), or unchanged if SASLprep forbids it.
 
-    As PostgreSQL does it, on both sides of a login: what is forbidden is looked for before the normalization.
+    Like PostgreSQL's client and server, this checks for prohibited characters before the normalization.
     """
     mapped = "".join(
         " " if stringprep.in_table_c12(one) else one for one in password if not stringprep.in_table_b1(one)
@@ -132,9 +132,9 @@ def _connected(endpoint: sql.Endpoint) -> Iterator[Connection]:
 
 
 def _other_way(endpoint: sql.Endpoint, encrypted: bool) -> sql.Endpoint | None:
-    """How libpq tries once more where the server has refused it; None where it does not. `encrypted`: the first time.
+    """How libpq retries a login that the server refused; None if it does not. `encrypted`: whether the first try was.
 
-    pg_hba.conf may let it in with TLS alone, or without it alone.
+    pg_hba.conf may allow a login only with TLS, or only without.
     """
     other = {("allow", False): "require", ("prefer", True): "disable"}
     mode = other.get((endpoint.options.get("sslmode", "prefer"), encrypted))
@@ -250,10 +250,10 @@ class Answer:
 def log_in(endpoint: sql.Endpoint, *, replication: bool = False) -> Answer:
     """Try a login, for an ordinary session or for replication, and disconnect.
 
-    One for which the server demands another proof than a password counts as refused. Where the server refuses the proof
-    and sslmode is `allow` or `prefer`, the other way is tried as well, as libpq does. Raises OSError when there is no
-    answer: nothing listens, or the server stays silent or closes the connection. Raises NoTls when the server offers no
-    TLS, although the endpoint's sslmode needs it.
+    If the server demands a proof other than a password, that counts as a refusal. If it refuses the login and sslmode
+    is `allow` or `prefer`, the other way (with or without TLS) is tried as well, as libpq does. Raises OSError if there
+    is no answer: nothing listens, or the server stays silent or closes the connection. Raises NoTls if the server does
+    not offer TLS although the endpoint's sslmode needs it.
     """
     parameters = {"user": endpoint.user, "database": endpoint.database}
     with _connected(endpoint) as opened:
@@ -265,7 +265,7 @@ def log_in(endpoint: sql.Endpoint, *, replication: bool = False) -> Answer:
         second = log_in(other, replication=replication)
     except (NoTls, OSError):
         return answer
-    # Of two refusals, the one by a password says more than the one by an address.
+    # Of two refusals, one that checked the password says more than one by pg_hba.conf.
     return second if second.authenticated or answer.asked_for == "nothing" else answer
 
 

@@ -1,4 +1,4 @@
-"""The files of a member on its host, whoever runs it: Patroni's configuration, PostgreSQL's data and programs."""
+"""The files of a member on its host, ours or a user's: Patroni's configuration, PostgreSQL's data and programs."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class MemberFiles(Protocol):
         """What Patroni was configured with: its own file, overruled by the variables with which it was started."""
 
     def change_configuration(self, changes: Mapping[str, Any]) -> None:
-        """Give keys at the top of Patroni's own file other values, until `restore_configuration`. It is not told."""
+        """Change top-level keys of Patroni's own file, without a reload, until `restore_configuration`."""
 
     def restore_configuration(self) -> None:
         """Undo it. Harmless if nothing was changed."""

@@ -68,7 +68,7 @@ def ask_in_parallel(names: Iterable[str], question: Callable[[str], T]) -> dict[
 
 
 def ask_everyone(cluster: Cluster, names: Iterable[str], question: Callable[[str], T]) -> dict[str, T | NoAnswer]:
-    """The same; who gives no answer is asked again, for as long as a healthy member can be silent for a moment."""
+    """The same, but silent members are asked again, for as long as even a healthy member may briefly be silent."""
     answers = ask_in_parallel(names, question)
 
     def answered() -> None:
@@ -76,7 +76,7 @@ def ask_everyone(cluster: Cluster, names: Iterable[str], question: Callable[[str
         if silent := heard_and_silent(answers)[1]:
             raise NotYet("; ".join(f"{name}: {why}" for name, why in silent.items()))
 
-    with suppress(NotInTime):  # whoever asked decides what silence means
+    with suppress(NotInTime):  # the caller decides what silence means
         eventually(answered, within=cluster.topology.timing.notice, subject="every member answers")
     return answers
 
@@ -100,7 +100,7 @@ class MemberStatus:
     """One member as it is now."""
 
     role: str
-    """LEADER or REPLICA, by its PostgreSQL, whoever holds the leader key."""
+    """LEADER or REPLICA, as its PostgreSQL reports, regardless of the leader key."""
     state: str
     """"running" when it serves."""
     replication: str
@@ -153,7 +153,7 @@ def _replication(name: str, others: Mapping[str, MemberStatus | NoAnswer]) -> st
 
 
 def parsed(name: str, status: Mapping[str, Any]) -> MemberStatus:
-    """A member's answer to /patroni. Raises NotYet where it says nothing of its PostgreSQL."""
+    """A member's answer to /patroni. Raises NotYet if it lacks the state of its PostgreSQL."""
     if "xlog" not in status:
         raise NotYet(f"PostgreSQL of {name} is {status.get('state', 'in an unknown state')}")
     role = REPLICA if status["role"] in ("replica", "standby_leader") else LEADER

@@ -52,7 +52,7 @@ _ONCE = Retry(NoBackoff(), 0)
 
 
 MOST_FILLED = 512 * 2**20
-"""Bytes; a memory limit above this is not reached by storing data."""
+"""Bytes; the suite does not try to fill a Redis with a higher memory limit."""
 
 
 def require_answer(client: redis.Redis) -> None:
@@ -109,7 +109,7 @@ def facts_in(info: Mapping[str, Any]) -> RedisFacts:
 
 
 def unreachable(facts: RedisFacts) -> str:
-    """Why the memory limit cannot be reached by storing data; empty if it can."""
+    """Why the memory limit cannot be reached by storing data; empty if it can be."""
     if 0 < facts.memory_limit <= MOST_FILLED:
         return ""
     return f"the memory limit of Redis ({facts}) cannot be reached by storing {MOST_FILLED / 2**20:.0f} MB"
@@ -159,7 +159,7 @@ def primaries_of(server: RedisAddress) -> tuple[RedisAddress, ...]:
 
 
 def servers_of(server: RedisAddress) -> tuple[RedisAddress, ...]:
-    """Each server that holds data: the one, the Sentinels' master with its replicas, or all of a Redis Cluster."""
+    """Each server that holds data: the only one, the Sentinels' master and replicas, or all of a Redis Cluster."""
     alone = replace(server, mode="standalone", further=(), sentinel_login=None)
     if server.mode == "sentinel":
         replicas = [Address(*one) for one in sentinel_of(server).discover_slaves(server.service)]
@@ -172,7 +172,7 @@ def servers_of(server: RedisAddress) -> tuple[RedisAddress, ...]:
 
 
 def sentinels_of(server: RedisAddress) -> tuple[RedisAddress, ...]:
-    """Each Sentinel, as a server that is logged in to with the Sentinels' own login."""
+    """Each Sentinel, as a server with the Sentinels' own login."""
     if server.mode != "sentinel":
         return ()
     login = server.sentinel_login

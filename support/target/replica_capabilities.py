@@ -96,7 +96,7 @@ def _prompt(known: Purposes) -> list[str]:
 
 
 def _serving(known: Purposes, reads: Reads) -> list[str]:
-    """A member that never leads may be left out of the proxy, or be kept in reserve there."""
+    """A member that never leads may be missing from the proxy, or be a backup server there."""
     positions = {name for name, position in reads.positions.items() if position != RESERVE}
     return [
         name

@@ -12,7 +12,7 @@ _NAME = re.compile(r'"((?:[^"]|"")*)"|([^\s,()"]+)')
 
 @dataclass(frozen=True)
 class StandbyNames:
-    """What the setting says."""
+    """The parsed setting."""
 
     setting: str
     count: int
@@ -22,18 +22,18 @@ class StandbyNames:
 
     @classmethod
     def parse(cls, setting: str) -> "StandbyNames":
-        """From the setting's value."""
+        """Parse the setting's value."""
         counted = _COUNTED.fullmatch(setting)
         listed = counted[2] if counted else setting
         names = frozenset((quoted.replace('""', '"') or bare).lower() for quoted, bare in _NAME.findall(listed))
         return cls(setting.strip(), (int(counted[1]) if counted else 1) if names else 0, names)
 
     def has(self, name: str) -> bool:
-        """Whether a standby of that name may be one of them."""
+        """Whether commits may wait for a standby of that name."""
         return "*" in self.names or self.named(name)
 
     def named(self, name: str) -> bool:
-        """Whether it is listed by its name. PostgreSQL ignores case."""
+        """Whether the name itself is listed. PostgreSQL ignores case."""
         return name.lower() in self.names
 
     def __str__(self) -> str:

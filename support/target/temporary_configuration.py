@@ -1,8 +1,8 @@
-"""Changes of Patroni's dynamic configuration for a while, which are given back whatever becomes of the suite.
+"""Temporary changes of Patroni's dynamic configuration, which are undone even if the suite is killed.
 
-The command that makes a change also notes what was there before, in the dynamic configuration itself, under a name that
-Patroni ignores; the command that gives it back removes the note. So there is never one without the other, and whoever
-comes next finds the note from any machine: `accept heal`, or the next run.
+The request that makes a change also notes the previous values in the dynamic configuration itself, under a name that
+Patroni ignores; the request that restores them removes the note. So there is never one without the other, and
+`accept heal` or the next run finds the note from any machine.
 """
 
 import json
@@ -101,7 +101,7 @@ def give_back(cluster: Cluster) -> GivenBack:
 
 
 def give_back_by(patroni: PatroniApi, login: Login | None, *, whoever: bool) -> GivenBack:
-    """The same by one member's REST API, for its group. `whoever`: also what a run has changed that may be going on.
+    """The same through one member's REST API, for its group. `whoever`: also undo changes of runs that may be active.
 
     Raises NotAvailable, or one of NO_ANSWER, if it cannot be asked, or does not accept the command.
     """
@@ -131,7 +131,7 @@ def _before(now: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     for name, value in changes.items():
         there = now.get(name)
         if isinstance(value, Mapping) and (there is None or isinstance(there, Mapping)):
-            # Others may add to a section that was not there: only what is changed now is removed again.
+            # Others may add to a section that did not exist before: only what is changed now is removed again.
             found[name] = _before(there or {}, value)
         else:
             found[name] = there
@@ -139,8 +139,7 @@ def _before(now: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def _giving_back(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """The command that gives back what is noted in `before`, and removes the sections that have nothing else in them
-    now."""
+    """The request that restores the values noted in `before`, and removes sections that are otherwise empty now."""
     found: dict[str, Any] = {}
     for name, value in before.items():
         found[name] = value

@@ -83,7 +83,7 @@ def left(server: RedisAddress) -> list[RedisNote]:
 
 
 def give_back(server: RedisAddress, *, whoever: bool) -> GivenBack:
-    """Give back what a run that is over has changed. `whoever`: also what a run has changed that may be going on.
+    """Undo the changes of runs that are over. `whoever`: also those of runs that may still be active.
 
     Raises one of ERRORS.
     """

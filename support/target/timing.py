@@ -177,7 +177,7 @@ class Timing:
 
     @property
     def longest_fault(self) -> float:
-        """The time for which a fault may have to last: the cluster reacts, settles, and may have to recover first."""
+        """How long a fault may have to last: the cluster reacts, settles, and may have to recover first."""
         return self.wait(self.total(Span.FAILOVER)) + self.second_outage + self.recovery
 
     def wait(self, seconds: float) -> float:

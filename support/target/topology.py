@@ -72,20 +72,20 @@ class MemberAddress:
 
 @dataclass(frozen=True)
 class StatisticsPage:
-    """HAProxy's statistics page, and the backends behind each endpoint; none where there is no such endpoint."""
+    """HAProxy's statistics page, and the backends behind each endpoint; empty without that endpoint."""
 
     url: str
     login: Login | None = None
     write_backends: tuple[str, ...] = ("write",)
     read_backends: tuple[str, ...] = ("read",)
     servers: Mapping[str, str] = field(default_factory=dict)
-    """HAProxy's name of a server -> the member that it is, where Patroni has another name for the member. The name of a
-    server of one backend, where it means different members in different backends, is `backend/server`."""
+    """HAProxy's name of a server -> its member, if Patroni's name for that member differs. The key is `backend/server`
+    if a server name means different members in different backends."""
     authority: str = ""
     """The file of the authority that signed the page's certificate, if the system does not trust it."""
 
     def member(self, backend: str, server: str) -> str:
-        """The member that a server is; the server's own name if that is not known to be a member's other name."""
+        """The member behind a server; the server's own name if no other name is known for it."""
         return self.servers.get(f"{backend}/{server}", self.servers.get(server, server))
 
 

@@ -1,4 +1,4 @@
-"""What PostgreSQL says in other languages (lc_messages), where only its words tell something: in logs, and at a login.
+"""PostgreSQL's messages in other languages (lc_messages), for places with no SQLSTATE: logs and failed logins.
 
 Source: PostgreSQL's catalogs of translations, src/backend/po
 """
@@ -10,7 +10,7 @@ PANICS = (
     *(f"{word}:  " for word in ("PANIK", "PÁNICO", "PANICO", "PÂNICO", "PANIKA", "ПАНИКА", "ПАНІКА", "პანიკა", "손상")),
     "比致命错误还过分的错误:  ",
 )
-"""How the line of a log begins in which a server says that it has to stop at once."""
+"""How log lines begin in which a server reports that it has to stop at once."""
 NOT_READY = re.compile(
     "the database system is "
     "|das Datenbanksystem "
@@ -26,4 +26,4 @@ NOT_READY = re.compile(
     "|데이터베이스 시스템(이|은) "
     "|数据库系统"
 )
-"""How a server that is starting or stopping refuses a login (SQLSTATE 57P03, which libpq does not tell then)."""
+"""How a server that is starting or stopping refuses a login (SQLSTATE 57P03, which libpq does not report)."""

@@ -1,6 +1,6 @@
-"""Capabilities that depend on whether writes wait for a standby that is not there.
+"""Capabilities that depend on whether writes wait for a missing standby.
 
-They do in Patroni's strict synchronous mode, and where PostgreSQL's own synchronous_standby_names is set past Patroni.
+They do so in Patroni's strict synchronous mode, and if synchronous_standby_names is set in PostgreSQL directly.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,15 +15,15 @@ DECIDED = ("writes_without_standby", "writes_after_loss")
 
 @dataclass(frozen=True)
 class _Wait:
-    """Why, and for how many standbys, the writes of a group wait until they are there."""
+    """Why the writes of a group wait for standbys, even missing ones, and for how many."""
 
     why: str
     count: int
     names: StandbyNames | None = None
-    """Those for which PostgreSQL itself is told to wait; None where Patroni tells it."""
+    """The standbys named in PostgreSQL's own setting; None if Patroni manages that setting."""
 
     def able(self, known: Mapping[str, Purpose]) -> list[str]:
-        """The replicas for which they may wait, with that leader."""
+        """The replicas for which writes may wait, given these purposes."""
         if self.names is None:
             return [name for name, one in known.items() if not one.leads and one.may_be_synchronous]
         return [name for name, one in known.items() if not one.leads and one.source and self.names.has(name)]
@@ -35,8 +35,8 @@ def lacking_writes(
     members: Mapping[int, int],
     possible: Mapping[int, Sequence[Mapping[str, Purpose]]],
 ) -> Iterator[tuple[str, str]]:
-    """The capabilities that some group lacks, each with the reason; by group: its configuration, PostgreSQL's own
-    synchronous_standby_names, its number of members, and their purposes with each leader that there can be."""
+    """The capabilities that some group lacks, each with the reason. The arguments, by group: its configuration,
+    PostgreSQL's own synchronous_standby_names, the number of members, and their purposes under each possible leader."""
     for group, one in sorted(configured.items()):
         wait = _wait_of(one, own.get(group))
         if wait is None or members.get(group, 0) < 2:
@@ -49,7 +49,7 @@ def lacking_writes(
             yield (
                 "writes_after_loss",
                 f"{wait.why}{where}: after the leader is lost, too few standbys are left to write anything "
-                f"({count} replica{'' if count == 1 else 's'} can be one, and one of them leads then)",
+                f"({count} replica{'' if count == 1 else 's'} can be one, and one of those becomes the leader)",
             )
 
 

@@ -279,7 +279,7 @@ def test_a_wrong_url(url: str, words: str, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(UsageError, match=f"REDIS_URL should be like.*{words}") as refused:
         found(redis_url=url)
     assert "hush" not in str(refused.value)
-    # The variable of another program is no error, and does not get in the way of what the user says.
+    # A variable meant for another program is no error, and does not interfere with the user's settings.
     monkeypatch.setenv("REDIS_URL", url)
     assert cache.find(Settings.load({}), "database.invalid") is None
     assert re.search(f"no Redis was named.*REDIS_URL should be like.*{words}", cache.why_none(Settings.load({})))
@@ -318,7 +318,7 @@ def test_tls(tmp_path: Path) -> None:
         }
         assert found(redis_url=f"{at}?{urlencode(in_the_url)}") == server
         for said, words in (
-            ({"redis_url": f"{at}?ssl_cert_reqs=none", **own}, r"check REDIS_CAFILE; the suite verifies it, whatever"),
+            ({"redis_url": f"{at}?ssl_cert_reqs=none", **own}, r"check REDIS_CAFILE; the suite verifies it, ignoring"),
             ({"redis_cafile": str(other.certificate), **own}, "its certificate was rejected: check REDIS_CAFILE$"),
             (right, "set REDIS_CERTFILE and REDIS_KEYFILE"),
             (right | strange, "check REDIS_CERTFILE and REDIS_KEYFILE"),

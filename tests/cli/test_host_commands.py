@@ -28,7 +28,7 @@ from support.target.discovery.host_capabilities import OURS_ALONE
 HEALS = (switch_on, require_led_again)
 """Functions that end what an earlier step did."""
 PLANNED_ALONE = (first_worker, second_worker)
-"""What stands in a plan for what nobody knows before the scenario has made its tables."""
+"""Placeholders in a plan for values that are known only after the scenario has made its tables."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_every_step_that_gets_hold_of_hosts_declares_what_it_does_to_them(
 ) -> None:
     silent = [at for at, step in steps.items() if disturbances_of(step) is None and reached(at, HOSTS)]
     assert sorted(silent) == [], (
-        "these steps get hold of hosts, and the plan of a run does not know what they do there: put @disturbs(FACTORY) "
+        "these steps use hosts, and the plan of a run does not know what they do there: put @disturbs(FACTORY) "
         "below their text, with the function by which they make the fault, or @leaves_hosts(WHY); see "
         "support/faults/declared.py"
     )
@@ -75,7 +75,7 @@ def test_every_step_that_gets_hold_of_hosts_declares_what_it_does_to_them(
 def test_a_step_makes_what_it_does_to_hosts_by_what_it_declares_alone(
     steps: dict[str, Callable[..., object]],
 ) -> None:
-    """By what else it calls it gets hold of no host, so its plan and its run cannot differ."""
+    """Nothing else that it calls gives it access to a host, so its plan and its run cannot differ."""
     others, unused = dict[str, str](), dict[str, list[str]]()
     for location, step in steps.items():
         if not (declared := disturbances_of(step)):
@@ -105,7 +105,7 @@ def test_what_a_step_only_is_handed_is_chosen_as_an_earlier_step_chooses_it(
 
 
 def test_every_argument_of_what_is_declared_is_known(planned: tuple[Planned, ...]) -> None:
-    """By the sentence, the table or the declaration; `given` are the names in any of them."""
+    """Parameters come from the sentence, the table or the declaration; `given` are the names in any of them."""
     missing = []
     for step in (step for one in planned for step in one.steps if step.function):
         given = {"cluster", "choose", *step.arguments, *(step.table[0] if step.table else ())}
@@ -119,7 +119,7 @@ def test_every_argument_of_what_is_declared_is_known(planned: tuple[Planned, ...
 def test_what_a_fault_does_on_hosts_is_all_that_it_does_or_has_a_method_of_its_own(
     steps: dict[str, Callable[..., object]],
 ) -> None:
-    """What is rehearsed must not reach the database, Patroni or Redis: nothing there holds it back."""
+    """What is rehearsed must not reach the database, Patroni or Redis: there it would be done for real."""
     talks = {Place(name): name for name in ("reload_configuration", "switch_over", "client_of")}
     talks |= {Place(name, r"^sql$"): name for name in ("execute", "value", "rows", "session")}
     talks |= {Place(name): name for name in ("redis", "begin", "Popen")}
@@ -127,8 +127,8 @@ def test_what_a_fault_does_on_hosts_is_all_that_it_does_or_has_a_method_of_its_o
     assert len(faults) > 15
     found = []
     for fault in faults:
-        owner, name = fault.on_hosts.__qualname__.split(".")  # "inject", where that is all that it does
-        (kind,) = [one for one in fault.__mro__ if one.__name__ == owner]  # it may have inherited it
+        owner, name = fault.on_hosts.__qualname__.split(".")  # "inject" itself, if it does nothing else
+        (kind,) = [one for one in fault.__mro__ if one.__name__ == owner]  # may be inherited
         (method,) = [
             one for one in ast.walk(_definition(kind).node) if isinstance(one, ast.FunctionDef) and one.name == name
         ]
@@ -140,7 +140,7 @@ def test_what_a_fault_does_on_hosts_is_all_that_it_does_or_has_a_method_of_its_o
 
 
 def _classes(make: Callable[..., object]) -> set[type[OnHosts]]:
-    """The classes of what a function makes."""
+    """The classes of what a function returns."""
     if isinstance(make, type):
         return {make}
 

@@ -161,8 +161,10 @@ def test_what_is_too_slow_beside_other_clusters_is_judged_alone(program: Program
     ended = program.run("--jobs", "2", *SMALL)
     assert (ended.status, ended.last_line) == (1, "8 passed, 1 failed, 0 skipped"), str(ended)
     said = " ".join(ended.out.split())
-    assert "judged alone: ZZ-01 A slow start passed when it ran alone; beside other clusters: it took too long" in said
-    assert "1 exceeded a limit, or saw too little, beside other clusters; running alone" in ended.err
+    assert (
+        "judged alone: ZZ-01 A slow start passed when it ran alone; alongside other clusters: it took too long" in said
+    )
+    assert "1 exceeded a limit, or saw too little, alongside other clusters; running alone" in ended.err
     assert not record(program).flaky
     assert [one.reason for one in record(program).failing] == ["one and one are 2, not 3"]
 

@@ -1,4 +1,4 @@
-"""What the plan of a run shows is what the hosts' shells get when the steps run, on real machines."""
+"""The plan of a run shows exactly what the hosts' shells get when the steps run, on real machines."""
 
 import importlib
 import re
@@ -32,11 +32,11 @@ PROGRAMS = {"a": ("patroni", "postgres"), "b": ("patroni", "postgres", "etcd"), 
 STREAMS = {"b": "sync", "c": "async"}
 """Replica -> whether commits wait for it."""
 LOOKS = frozenset("look addresses table where size tail tail_of cat date probe counted left beat heal".split())
-"""What changes nothing that a fault does not say, or undoes it."""
+"""Calls that change nothing beyond what a fault declares, or that undo it."""
 REHEARSED = "said instead of done"
 """Words of the script that only says what it would do."""
 Calls = set[tuple[str, str]]
-"""Host, and the call of the script there without the name that each fault has of its own; a repeated one once."""
+"""Host, and the call of the script there without each fault's own name; repeated calls only once."""
 
 
 _END = " </dev/null\n"
@@ -52,12 +52,12 @@ def _whole(file: Path) -> str:
 
 @dataclass
 class Recorder:
-    """Everything that the shells of the hosts get, and nothing less: their ssh is tapped."""
+    """Everything that the hosts' shells get: their ssh is tapped."""
 
     folder: Path
 
     def take(self) -> Mapping[bool, Calls]:
-        """What changed something since the last call: of rehearsals, and of what was done."""
+        """The calls that changed something since the last call: rehearsed ones, and real ones."""
         found = {True: Calls(), False: Calls()}
         for file in self.folder.iterdir():
             text = eventually(lambda file=file: _whole(file), within=10, subject="a call has been written down")
@@ -77,7 +77,7 @@ def _without_id(verb: str, arguments: list[str]) -> str:
 
 @dataclass
 class Rig:
-    """Three members by Patroni's word, on machines whose programs sleep."""
+    """Three members as reported by Patroni, on machines whose programs just sleep."""
 
     machines: Mapping[str, Machine]
     topology: Topology
@@ -111,12 +111,12 @@ def _spawn(machines: Mapping[str, Machine], folder: Path) -> None:
 
 
 class Enough(BaseException):
-    """The step has made all that its plan shows; what it does after that is for a cluster that is real."""
+    """The step has made all faults that its plan shows; what follows would need a real cluster."""
 
 
 @dataclass
 class Experiment:
-    """Injects what a step makes, for real, and ends the step after so many faults."""
+    """Injects the faults that a step makes, for real, and ends the step after this many."""
 
     most: int
     made: list[Any] = field(default_factory=list)
@@ -181,7 +181,7 @@ def rig(postgres: sql.Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def _loaded(settings: Mapping[str, object], folder: Path) -> Settings:
-    """These alone, whatever is set here."""
+    """Only these, regardless of the developer's environment."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name in Settings.model_fields:
@@ -216,9 +216,9 @@ MADE_ALONE: tuple[Case, ...] = (
     ("failover.partition_steps.step_links_degrade", {"degradation": "loses one packet in ten"}, ()),
     ("failover.routing_steps.step_reloaded", {}, ()),
 )
-"""Those that need more: what they declare is done, without the step."""
+"""Steps that need more: their declared faults are injected without running the step."""
 UNDONE_AT_ONCE = ("failover.fault_steps.step_proxy_restarts",)
-"""Of these nothing is left on the host that could be compared."""
+"""These leave nothing on the host that could be compared."""
 
 
 VICTIMS: tuple[Case, ...] = (
@@ -242,7 +242,7 @@ def _step(name: str, arguments: Mapping[str, object], table: tuple[tuple[str, ..
 
 
 def _run(name: str, arguments: Mapping[str, object], table: tuple[tuple[str, ...], ...], rig: Rig, most: int) -> None:
-    """The step itself, until it has made so many faults."""
+    """The step itself, until it has made this many faults."""
     cluster = rig.cluster(RemoteSite(rig.topology.hosts))
     world = SimpleNamespace(
         cluster=cluster,
@@ -305,8 +305,8 @@ def test_a_plan_shows_the_victims_that_a_step_chooses_and_how(rig: Rig) -> None:
         "failover.joint_loss_steps.step_lost_together": ["the hosts a, b crash at once"],
         "failover.succession_steps.step_one_is_behind": ["nothing gets from a to b (a replica chosen at random)"],
         "failover.succession_steps.step_lose_leaders": [
-            "the host a crashes (whoever leads by then)",
-            "the host a freezes (whoever leads by then)",
+            "the host a crashes (the member that leads by then)",
+            "the host a freezes (the member that leads by then)",
         ],
         "failover.routing_steps.step_loses_stream": [
             "not known beforehand: the target has no read endpoint (HAPROXY_REPLICA_PORT, RUVECTOR_READ_URL)"
@@ -358,7 +358,7 @@ def _require_done(machine: Machine, does: Sequence[str]) -> None:
 
 
 def _require_undo(machine: Machine, undone_by: Sequence[str]) -> None:
-    """What was shown is what is kept on the host, whose names of faults are its own."""
+    """The plan shows what is kept on the host, apart from the names of faults."""
     lasting = 'for one in /run/accept/*/undo; do [ ! -e "$one" ] || [ -e "${one%undo}dead" ] || cat "$one"; done'
     kept = _plain(machine.call("sh", "-c", lasting))
     assert [text for text in undone_by if _plain(text) not in kept] == []
@@ -366,5 +366,5 @@ def _require_undo(machine: Machine, undone_by: Sequence[str]) -> None:
 
 
 def _plain(text: str) -> str:
-    """With one blank between two words, none where a command begins, and without the names of faults."""
+    """With single blanks between words, none at the start of a command, and without the names of faults."""
     return re.sub(r"accept_[0-9a-f]{8}", "accept_ID", " ".join(text.split())).replace("$( ", "$(")

@@ -161,7 +161,7 @@ def test_scenarios_that_a_report_could_not_tell_apart_are_told(own: Program) -> 
         preflight.require_sound(selection, selected(selection), {})
     first, second = str(caught.value).splitlines()
     assert "own.feature:9: the title 'One is lost' is already used at " in first
-    assert "features/failover/own.feature:5, and reports could not tell the two apart" in first
+    assert "features/failover/own.feature:5; reports could not tell them apart" in first
     assert "own.feature:24: the same row of 'Two is lost' is already used at " in second
     assert "own.feature:18, and" in second
 

@@ -1,4 +1,4 @@
-"""A proof that was interrupted is continued: what was tried is not tried again, and only on the same basis."""
+"""An interrupted proof is continued without repeating anything, and only on the same basis."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -225,13 +225,13 @@ def test_a_run_of_a_proof_leaves_no_folder_and_no_open_file(tmp_path: Path, monk
 
 
 def test_a_second_proof_in_the_same_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would throw away what the first one has found."""
+    """A second proof would throw away what the first one has found."""
     kept = tmp_path / "trust.jsonl"
     kept.write_text("found so far")
     monkeypatch.setattr(prove, "TRUST", kept)
     monkeypatch.setattr(prove, "STATE", tmp_path)
     with (tmp_path / "prove.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UsageError, match="another proof is going on here"):
+        with pytest.raises(UsageError, match="another proof is running here"):
             prove.prove(ProveOptions(("fsync-off",), Settings()), [])
     assert kept.read_text() == "found so far"

@@ -144,7 +144,7 @@ def test_a_killed_behave_is_not_a_success(program: Program) -> None:
     assert running.returncode == 3, f"nobody interrupted it: {told}"
     assert "0 passed, 0 failed, 0 skipped, 1 interrupted" in told
     assert "behave was killed, with status" in told
-    assert "./accept heal undoes what is left" in " ".join(told.split())
+    assert "./accept heal undoes them" in " ".join(told.split())
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_the_report_of_several_runs_is_that_of_the_worst(fresh: Program) -> None
     (fresh.project / "steps" / "fickle_steps.py").write_text(SLOW_AT_FIRST)
     ended = fresh.run("--repeat", "2", "--seed", "7")
     assert ended.status == 1, str(ended)
-    assert "the report is that of the run with seed 7, the worst one" in ended.err, str(ended)
+    assert "the report is about the worst run, with seed 7" in ended.err, str(ended)
     assert _junit(fresh).attrib["failures"] == "1"
     (broken,) = read(fresh.project / "allure-results" / "journal.jsonl").failing
     assert broken.reason == "it took too long"
@@ -212,7 +212,7 @@ def test_the_report_of_several_runs_is_that_of_the_worst(fresh: Program) -> None
 
 @pytest.mark.parametrize("kind", ["link", "file"])
 def test_wherever_the_results_are_kept_the_status_is_that_of_the_verdicts(fresh: Program, kind: str) -> None:
-    """A mount, for which the link stands, cannot be removed; and a full disk takes nothing."""
+    """A mount (here: a link) cannot be removed, and a full disk accepts nothing."""
     fresh.write_features({"cluster/a.feature": FALSE})
     results, elsewhere = fresh.project / "allure-results", fresh.project / "elsewhere"
     if kind == "link":

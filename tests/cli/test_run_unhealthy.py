@@ -111,7 +111,7 @@ def test_a_cluster_that_is_not_the_runs_own_is_not_disturbed_any_further(program
 
 
 def test_a_rerun_does_not_disturb_what_did_not_recover(program: Program) -> None:
-    """Not even by a scenario that does not ask for a healthy cluster. What was broken stays so."""
+    """Not even by a scenario that does not ask for a healthy cluster. What was broken stays broken."""
     before = "\n  @id.ZZ-19 @destructive @hosts\n  Scenario: A fails before\n    Given a sum\n    Then nobody knows\n"
     [(path, text)] = wrecking("A", 1).items()
     write(program, {path: text.replace("\n  @id.ZZ-10\n", f"{before}\n  @id.ZZ-10\n")})

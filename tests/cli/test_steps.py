@@ -120,7 +120,7 @@ def test_the_command_line_searches_it(tmp_path: Path) -> None:
 
 
 def test_steps_are_read_from_any_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """behave names the place of a step from where it was imported, and refuses the same step at another place."""
+    """behave names a step's place relative to where it was imported, and refuses the same step at another place."""
     file = tmp_path / "kind_steps.py"
     file.write_text(
         "from behave import given, register_type\nfrom support.vocabulary import Kind\n"

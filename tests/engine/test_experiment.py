@@ -1,4 +1,4 @@
-"""The frame of a fault run: what a preparation is, what a fault that fails halfway leaves, and what is healed when."""
+"""The course of an experiment: preparations, faults that fail halfway, and what is healed when."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from support.target.topology import Address, Login, Topology
 
 @dataclass
 class Noted(Fault):
-    """A fault that records what happens to it; one that does not know who leads, and says nothing meanwhile."""
+    """A fault that records what happens to it; its target is unaware of who leads, and silent."""
 
     name: str
     notes: list[str] = field(default_factory=list)
@@ -44,10 +44,10 @@ class Noted(Fault):
 
 @pytest.fixture
 def experiment() -> Experiment:
-    """Of a cluster of which nothing is up."""
+    """An experiment on a cluster with nothing up."""
     cluster = Cluster(Topology("d", Login("jo", "x"), Address("127.0.0.1", free_port())))
     world = cast(World, SimpleNamespace(cluster=cluster, timing=cluster.topology.timing))
-    vars(cluster)["groups"] = ()  # nobody leads, so no fault needs clients of a leader
+    vars(cluster)["groups"] = ()  # nobody leads, so no fault needs clients on a leader
     return Experiment(world, 0.0, "pg1", Watch({}), {})
 
 

@@ -1,4 +1,4 @@
-"""What is recorded of a fault: the states of members, a picture, the same as data, and what it cost."""
+"""What is recorded about a fault: the states of members, as a picture and as data, and what it cost."""
 
 import gzip
 import json
@@ -243,7 +243,7 @@ def test_the_data_say_what_the_picture_says(attached: dict[str, str | bytes]) ->
 
 
 def test_what_an_older_run_recorded_can_be_read() -> None:
-    """As version 1 wrote it: without preparations, and under its first name."""
+    """As version 1 wrote it: without preparations, and under its original name."""
     older = (
         '{"promise":"FO-01","zero":1764500000.0,"ended":60.0,"periods":[{"member":"pg1","state":"writes","begun":-8.0,'
         '"ended":0.1}],"faults":[{"words":"the host pg1 crashes","begun":0.0,"in_effect":0.2,"healing":30.0,'

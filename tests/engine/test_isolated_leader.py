@@ -1,4 +1,4 @@
-"""A leader that commits alone: it is no evidence of a lost write unless the write is there."""
+"""A leader that commits alone: no evidence of a lost write unless the write was stored."""
 
 from typing import cast
 

@@ -25,7 +25,7 @@ from support.target.topology import Address, Login, Topology
 
 
 def _sentences() -> Iterator[tuple[str, str, str]]:
-    """Where a sentence is that errors name, the handed-over value that they are about, if any, and the sentence."""
+    """Sentences quoted in error messages: where each is, the handed-over value it is about, if any, and its text."""
     for file in (*ROOT.glob("support/**/*.py"), *ROOT.glob("steps/**/*.py")):
         where, text = ".".join(file.relative_to(ROOT).with_suffix("").parts), file.read_text(encoding="utf-8")
         for node in ast.walk(ast.parse(text)):
@@ -41,7 +41,7 @@ def _sentences() -> Iterator[tuple[str, str, str]]:
 
 @contextmanager
 def _registry_unchanged() -> Iterator[None]:
-    """behave keeps no step that is imported meanwhile: those of `accept new` are ambiguous beside a user's own."""
+    """behave does not keep steps imported here: those of `accept new` would be ambiguous with a user's own."""
     before = {kind: [*known] for kind, known in registry.steps.items()}
     try:
         yield

@@ -184,7 +184,7 @@ class TestLockLeft:
         assert self.left(None, None) == LockLeft(10, 20.5)
 
     def test_it_is_known_before_and_after(self) -> None:
-        assert self.left(92, 92) == LockLeft(12, 13)  # whole seconds are told
+        assert self.left(92, 92) == LockLeft(12, 13)  # given in whole seconds
 
     def test_it_was_renewed_while_the_fault_took_effect(self) -> None:
         assert self.left(90, 100.25) == LockLeft(20.25, 20.5)

@@ -316,7 +316,7 @@ def test_a_table_that_cannot_play_its_part_says_why(empty: sql.Endpoint, change:
 
 
 def test_a_reference_to_a_table_of_ours_is_no_obstacle(empty: sql.Endpoint) -> None:
-    """However its name is written: PostgreSQL quotes it where it has to."""
+    """However its name is spelled: PostgreSQL quotes it where necessary."""
     sql.execute(
         empty,
         """CREATE SCHEMA app;
@@ -331,7 +331,7 @@ def test_a_reference_to_a_table_of_ours_is_no_obstacle(empty: sql.Endpoint) -> N
 
 
 def test_copies_whose_schema_is_gone_are_dropped(empty: sql.Endpoint) -> None:
-    """As after a DROP SCHEMA that was done, and whose answer was lost."""
+    """As after a DROP SCHEMA that succeeded, but whose answer was lost."""
     sql.execute(empty, NOTES)
     begun = time.monotonic()
     with schema.copies(empty, "accept_gone", [declared_profile(OWN).entries]):

@@ -381,7 +381,7 @@ class TestServersThatAreNotThere:
             ("a late replica", {"write": "down"}, True, True),
             ("the leader", {"write": "up"}, True, True),
             ("the leader", {"read": "down"}, True, False),
-            ("the leader", {"write": "up", "read": "backup"}, True, True),  # kept in reserve, it gets none
+            ("the leader", {"write": "up", "read": "backup"}, True, True),  # a backup server gets none
             ("a replica", {"write": "down", "read": "backup"}, True, True),
             ("an excluded replica", {"write": "down", "read": "backup"}, True, True),
             ("a replica", {"write": "backup", "read": "up"}, False, False),

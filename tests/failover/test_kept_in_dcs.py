@@ -1,4 +1,4 @@
-"""What only the DCS tells: slots that Patroni keeps for members that have gone, and switchovers that are pending."""
+"""What only the DCS shows: slots that Patroni keeps for members that have gone, and pending switchovers."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is no
 
 
 class _Hurried(Timing):
-    """What is not there in a second does not come."""
+    """Whatever has not come within a second will not come."""
 
     @property
     def notice(self) -> float:
@@ -61,7 +61,7 @@ def test_a_slot_that_patroni_keeps_for_a_member_that_has_gone_is_no_orphan(etcd:
         sql.rows(server, "SELECT pg_create_physical_replication_slot('forgotten', true)")
         assert [one.split()[0] for one in orphaned(Cluster(told))] == ["forgotten"]
         untold = replace(told, dcs=(Address("127.0.0.1", free_port()),), dcs_access={})
-        with pytest.raises(Inconclusive, match=r"nobody uses (pg_9, forgotten|forgotten, pg_9); whether Patroni keeps"):
+        with pytest.raises(Inconclusive, match=r"nobody uses (pg_9, forgotten|forgotten, pg_9); only the DCS tells"):
             orphaned(Cluster(untold))
         leading.configuration = {"member_slots_ttl": 0}
         assert len(orphaned(Cluster(untold))) == 2

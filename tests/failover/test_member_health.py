@@ -1,4 +1,4 @@
-"""What members are by their own SQL, and how the primary waits for them, where Patroni knows of that."""
+"""Members' roles by their own SQL, and how the primary waits for them, if Patroni is aware of that."""
 
 from contextlib import ExitStack
 from typing import Any

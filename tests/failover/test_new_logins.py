@@ -67,7 +67,7 @@ class _OwnFiles(_Heard):
 
 @pytest.fixture
 def two_members() -> Iterator[tuple[Cluster, Member]]:
-    """Reached from here at published ports, and from one another at their own addresses."""
+    """The suite reaches them at published ports, and they reach one another at their own addresses."""
     leader = Member("pg1", "leader", "patroni-1:5432", "patroni-1:8008", None)
     replica = Member("pg2", "replica", "patroni-2:5432", "patroni-2:8008", None)
     with patroni(leader, [leader, replica]) as first, patroni(replica, [leader, replica]) as second:

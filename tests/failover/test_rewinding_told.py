@@ -1,4 +1,4 @@
-"""What PostgreSQL's own files tell about a member that came back: rewound by a real pg_rewind, or copied."""
+"""What PostgreSQL's own files show about a member that came back: rewound by a real pg_rewind, or copied."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""When idle sessions are closed is noted from before the fault on, whatever the suite does meanwhile."""
+"""Closings of idle sessions are noted from before the fault, whatever the suite does meanwhile."""
 
 import time
 from pathlib import Path

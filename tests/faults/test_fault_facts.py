@@ -1,4 +1,4 @@
-"""What faults say about themselves, by which the experiment judges the cluster meanwhile."""
+"""The properties of faults by which the experiment judges the cluster meanwhile."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -22,7 +22,7 @@ from support.hosts.interface import SiteHost
 
 @dataclass
 class Named:
-    """A host, as far as a fault that is not injected needs it."""
+    """The parts of a host that a fault needs before it is injected."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""A majority of etcd has crashed when no quorum is left, by real etcds; and how many there are, by any one of them."""
+"""A majority of etcd has crashed only if no quorum is left; and any member tells how many there are. On real etcds."""
 
 import shutil
 import subprocess
@@ -31,7 +31,7 @@ def three(tmp_path: Path) -> Iterator[Ensemble]:
 
 @dataclass
 class Machine:
-    """One that is known for its etcd alone, and has an address of its own."""
+    """A host with its own address, of which only etcd is known."""
 
     name: str
     addresses: tuple[str, ...]
@@ -69,7 +69,7 @@ def test_a_majority_leaves_no_quorum(three: Ensemble) -> None:
 def test_a_host_of_three_is_no_majority_while_the_others_elect_a_leader_either(three: Ensemble) -> None:
     leading = next(number for number in range(3) if leads(three, number))
     others = sorted({0, 1, 2} - {leading})
-    with Nemesis(effect_within=2) as nemesis, pytest.raises(Inconclusive, match="etcd has a quorum still"):
+    with Nemesis(effect_within=2) as nemesis, pytest.raises(Inconclusive, match="etcd still has a quorum"):
         nemesis.inject(QuorumLost(three.topology(*others), machines(three, leading)))
 
 

@@ -1,4 +1,4 @@
-"""A configuration is in effect when each member has read it, whatever its clock says."""
+"""A configuration is in effect once every member has read it, regardless of their clocks."""
 
 from contextlib import ExitStack
 

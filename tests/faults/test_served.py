@@ -1,4 +1,4 @@
-"""A fault of what stands before the data is in effect if clients were served by it, and not by another one."""
+"""A fault of a proxy or cache is in effect only if it hit the instance that served clients."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ from support.waiting import eventually
 @boots
 @dataclass
 class Program:
-    """A real program of this machine, without a host of its own."""
+    """A real program on this machine, without its own host."""
 
     name: str
     command: Sequence[str]
@@ -72,7 +72,7 @@ def proxy(folder: Path, name: str, port: int, server: int) -> Program:
 
 @pytest.fixture
 def proxies(tmp_path: Path) -> Iterator[tuple[Program, Program, sql.Endpoint]]:
-    """Two proxies of one server, and the endpoint by which clients use the first one."""
+    """Two proxies of one server, and the endpoint through which clients use the first one."""
     if shutil.which("haproxy") is None:
         pytest.skip("haproxy is not installed")
     server, used = free_port(), free_port()
@@ -125,5 +125,5 @@ def test_a_redis_is_out_when_the_one_that_takes_writes_is(tmp_path: Path, kind: 
         if struck is programs[0]:
             nemesis.inject(fault)
         else:
-            with pytest.raises(Inconclusive, match="another one than the one that was hit"):
+            with pytest.raises(Inconclusive, match="another instance was hit"):
                 nemesis.inject(fault)

@@ -82,7 +82,7 @@ def test_what_was_printed_before_an_error_is_not_repeated_in_its_message(here: R
 
 
 def test_who_has_a_watchdog_open_is_named(here: Reach, tmp_path: Path) -> None:
-    """It need not be Patroni: systemd has one (RuntimeWatchdogSec), and there is a daemon for it."""
+    """Not only Patroni may hold a watchdog: systemd can (RuntimeWatchdogSec), and there is a daemon for it."""
     (tmp_path / "dev").mkdir()
     shutil.copy(str(shutil.which("sleep")), tmp_path / "systemd")
     with (tmp_path / "dev/watchdog0").open("w") as watchdog:
@@ -346,7 +346,7 @@ def test_one_heals_at_a_time(here: Reach, tmp_path: Path) -> None:
 def test_a_guard_undoes_with_our_path_and_our_home(
     here: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """systemd starts a guard with a PATH of its own, and without HOME: what starts a program may need either."""
+    """systemd starts a guard with its own PATH and without HOME: a command that starts a program may need either."""
     (tmp_path / "programs").mkdir()
     program = tmp_path / "programs" / "start-the-program"
     program.write_text('#!/bin/sh\necho "$HOME" > "$1"\n')
@@ -365,7 +365,7 @@ SLOW = Timing(ttl=120, loop_wait=30, retry_timeout=10, silence=60, proxy=12)
 
 
 def test_a_guard_leaves_a_fault_as_long_as_the_cluster_needs(here: Reach) -> None:
-    """With a long ttl it would else end the fault while the cluster is still watched, in every run."""
+    """Otherwise, with a long ttl, it would end the fault in every run while the cluster is still being watched."""
     hosts = {"one": HostAccess("local:", scope=here.variables["FOLDER"])}
     topology = Topology("app", Login("app", ""), Address("127.0.0.1", 5432), hosts=hosts)
     for timing, longest in ((Timing(), 300), (SLOW, round(SLOW.longest_fault)), (Timing(), round(SLOW.longest_fault))):
@@ -382,7 +382,7 @@ def test_a_guard_leaves_a_fault_as_long_as_the_cluster_needs(here: Reach) -> Non
 def test_a_beat_that_crosses_a_heal_does_not_revive_the_guard(
     here: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crossing: str
 ) -> None:
-    """All of the heal happens while the beat is written (mv); or the beat arrives while the record is cleared (rm)."""
+    """The whole heal happens while the beat is written (mv), or the beat arrives while the record is cleared (rm)."""
     if "busybox" in here.argv:
         pytest.skip("it may use a mv and a rm of its own")
     undone, record = tmp_path / "undone", _folder(here.variables["FOLDER"])

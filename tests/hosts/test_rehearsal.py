@@ -117,7 +117,7 @@ def test_an_unknown_verb_is_told_and_not_sent(site: RemoteSite) -> None:
 
 
 def test_what_is_only_looked_at_may_take_as_long_as_in_a_run(site: RemoteSite) -> None:
-    """To measure a data directory may take minutes."""
+    """Measuring a data directory may take minutes."""
     with Rehearsal(), pytest.raises(HostUnreached, match=r"within 0\.5 s"):
         site.machines["one"].reach.run("sh", "-c", f"{_READS}self/environ; sleep 3", within=0.5)
 

@@ -165,7 +165,7 @@ def test_a_cut_in_the_network_of_the_container(pods: Pods, site: RemoteSite, net
 
 
 def test_the_cut_of_a_container_that_is_paused_by_then_is_not_called_undone(pods: Pods, site: RemoteSite) -> None:
-    """Nothing can be run in it, and its rules are there still. One that is down has no network, and no rules."""
+    """Nothing can be run in it, and its rules are still there. One that is down has no network, and so no rules."""
     network = f"{pods.client} exec -i --privileged one"
     declared = declared_access("one", {"reach": pods.url("one"), "network": network})
     host = RemoteSite({"one": look("one", declared, TOPOLOGY).access}, site.guards).machines["one"]

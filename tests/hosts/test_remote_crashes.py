@@ -66,7 +66,7 @@ def test_a_crash_is_silent_and_stays_until_it_is_healed(machine: Machine, host: 
 def test_a_crash_whose_isolation_somebody_else_has_ended_is_no_evidence(
     machine: Machine, host: RemoteHost, cutter: str
 ) -> None:
-    """As by a reload of the firewall: peers are told at once then that nobody is there."""
+    """As after a firewall reload: peers then learn at once that nobody is there."""
     if shutil.which(cutter, path="/usr/sbin:/sbin:/usr/bin") is None:
         pytest.skip(f"{cutter} is not installed here")
     site = RemoteSite({"one": replace(host.access, cutter=cutter)}, Guards(grace=4, beat=1.0))
@@ -79,7 +79,7 @@ def test_a_crash_whose_isolation_somebody_else_has_ended_is_no_evidence(
     with pytest.raises(Inconclusive, match="somebody else had ended it"):
         crashed.power_on()
     assert crashed.powered
-    machine.call("nft", "flush", "ruleset")  # iptables leaves tables in which nothing is
+    machine.call("nft", "flush", "ruleset")  # iptables leaves empty tables behind
 
 
 @pytest.mark.parametrize("cutter", ["nft", "iptables"])
@@ -98,7 +98,7 @@ def test_its_own_line_stays_when_neighbours_have_forgotten_each_other(
     assert crashed.powered is False
     crashed.power_on()
     assert crashed.powered
-    machine.call("nft", "flush", "ruleset")  # iptables leaves tables in which nothing is
+    machine.call("nft", "flush", "ruleset")  # iptables leaves empty tables behind
 
 
 @pytest.mark.parametrize("cutter", ["nft", "iptables"])

@@ -186,7 +186,7 @@ def test_destroyed_data_is_kept_until_there_is_another_that_streams(
 def test_a_receiver_that_stays_streams_where_titles_are_not_updated(
     member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """update_process_title is off: a title says what a process is, and not what it does."""
+    """With update_process_title off, a title shows what a process is, but not what it does."""
     monkeypatch.setattr(remote_files, "_COPIED_WITHIN", 3.0)
     nemesis = Nemesis()
     nemesis.inject(DataDestroyed(member.host()))

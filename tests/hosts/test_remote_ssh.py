@@ -93,7 +93,7 @@ print(_sockets())
 
 
 def test_no_connection_outlives_the_suite(machines: Mapping[str, Machine]) -> None:
-    """Those that ssh keeps for further commands are processes of their own, which would stay for a minute."""
+    """ssh keeps master connections in separate processes, which would stay for a minute."""
     looked = subprocess.run(
         [sys.executable, "-c", _LOOKS, machines["a"].url], capture_output=True, text=True, check=True, timeout=60
     )

@@ -1,4 +1,4 @@
-"""Allure's results: passwords in them are masked, whatever they look like, and a file that was cut off does no harm."""
+"""Allure's results: passwords in them are masked, whatever they look like, and a truncated file does no harm."""
 
 import json
 from collections.abc import Mapping

@@ -338,7 +338,7 @@ def test_printing_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_an_earlier_run_is_read_whatever_its_titles_hold(tmp_path: Path) -> None:
-    """What ends a line for Python may be part of a title."""
+    """A title may contain characters that Python takes for the end of a line."""
     odd = replace(READS, name="a line\u2028and another\x85one")
     earlier = past.run_of(record_of(tmp_path, ScenarioResult(odd, Verdict.PASSED, measures=(P95,))))
     past.write(tmp_path / "past", [earlier])
@@ -360,7 +360,7 @@ DISTURBING = replace(WRITES, tags=(*WRITES.tags, "destructive"))
 def test_a_scenario_that_disturbs_need_not_say_what_it_cost(
     tmp_path: Path, end: Verdict | None, disturbed: bool
 ) -> None:
-    """It was interrupted, or it breaks something without a workload, such as Redis."""
+    """The scenario was interrupted, or it breaks something without a workload, such as Redis."""
     results = (ScenarioResult(DISTURBING, end),) if end else ()
     record = RunRecord((DISTURBING,), results, {DISTURBING.key: 100.0}, {"Target": "prod"}, interrupted=not end)
     assert ("and ran scenarios that inject faults." in about(record)) is disturbed
@@ -388,7 +388,7 @@ def test_the_head_says_whose_cluster_it_is_and_what_to_do_next(tmp_path: Path) -
     assert "throw-away cluster" in about(ours)
     theirs = RunRecord(facts={"Target": "db.example.org:5432"})
     assert about(theirs) == (
-        "This run tested your cluster db.example.org:5432: it wrote only rows of its own there, and injected no fault."
+        "This run tested your cluster db.example.org:5432: it wrote only its own rows there, and injected no fault."
     )
     hit = replace(theirs, results=(ScenarioResult(WRITES, Verdict.PASSED, incident=CRASH),))
     assert about(hit).endswith("and injected faults.")

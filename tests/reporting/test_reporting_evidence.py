@@ -166,7 +166,7 @@ def test_a_log_in_which_nothing_happened_says_so(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     log.write_text("".join(f"{stamp(1000)} LOG: long ago {number}\n" for number in range(90)))
     first, *lines = written_since(LogFile(log), time.time()).splitlines()
-    assert first == "(no line is dated in the time of the scenario; these are the last ones)"
+    assert first == "(no line is dated within the scenario; these are the last lines)"
     assert lines[-1].endswith("long ago 89"), "its clock may be wrong"
     assert len(lines) < 20
     log.write_text("")

@@ -275,7 +275,7 @@ def test_a_line_that_was_cut_off_does_not_spoil_the_next_one(tmp_path: Path) -> 
 
 
 def test_an_event_of_which_a_part_was_written_is_an_error(tmp_path: Path) -> None:
-    """As when the disk gets full."""
+    """As on a full disk."""
     journal = Journal(tmp_path / "journal.jsonl")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -131,9 +131,15 @@ def test_progress_is_plain_lines_where_nothing_should_move(plain: dict[str, bool
 @pytest.mark.parametrize(
     ("again", "told"),
     [
-        (ScenarioResult(FAST.scenario, Verdict.PASSED, began=9.0), "passed when it ran alone; beside other clusters:"),
-        (ScenarioResult(FAST.scenario, Verdict.SKIPPED, "no host"), "it was to be judged alone, and was not; beside"),
-        (None, "it was to be judged alone, and was not; beside other clusters: too late"),
+        (
+            ScenarioResult(FAST.scenario, Verdict.PASSED, began=9.0),
+            "passed when it ran alone; alongside other clusters:",
+        ),
+        (
+            ScenarioResult(FAST.scenario, Verdict.SKIPPED, "no host"),
+            "should have been judged alone, but was not; alongside",
+        ),
+        (None, "should have been judged alone, but was not; alongside other clusters: too late"),
     ],
 )
 def test_only_what_was_judged_alone_is_said_to_have_been(

@@ -94,7 +94,7 @@ ENDED, OURS, ABOVE = authority("ended", -3), authority("ours", 5, issuer="above"
 def test_the_authorities_that_are_judged(
     trusted: tuple[Certificate, ...], presented: list[Certificate], judged: tuple[Certificate, ...]
 ) -> None:
-    """A file of many authorities, such as a distribution's, has some that nobody relies on."""
+    """A file of many authorities, such as a distribution's, contains some that nobody relies on."""
     assert certificates.relied_on(trusted, presented) == judged
 
 

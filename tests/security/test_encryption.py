@@ -130,7 +130,7 @@ def test_for_another_promise_one_that_offers_no_tls_proves_nothing(server: Serve
     ],
 )
 def test_what_libpq_tries_twice_is_tried_twice(server: Server, mode: str, line: str, let_in: bool) -> None:
-    """pg_hba.conf has lines for connections with TLS alone, and without it alone; libpq itself is the reference."""
+    """pg_hba.conf has lines only for connections with TLS, or only for those without; libpq itself is the reference."""
     server.access(f"{line} all all all scram-sha-256")
     endpoint = replace(server.cluster(mode).write, options={"sslmode": mode})
     eventually(lambda: _require_as_libpq(endpoint, let_in), within=5, subject="pg_hba.conf is read")

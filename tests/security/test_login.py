@@ -213,7 +213,7 @@ def test_scram_is_that_of_rfc_7677() -> None:
     ],
 )
 def test_a_password_is_prepared_as_the_server_prepared_it(postgres: sql.Endpoint, password: str) -> None:
-    """Spaces of other kinds, what is not to be seen, compatible characters, and what is forbidden, and so unchanged."""
+    """Unusual spaces, invisible characters, compatibility characters, and forbidden ones, which stay unchanged."""
     with sql.session(postgres) as session:
         sql.execute(session, "CREATE ROLE unusual LOGIN PASSWORD %s", [password])
     try:

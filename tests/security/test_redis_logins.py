@@ -1,4 +1,4 @@
-"""Who gets in to real Redis servers without the right login: on every server, as every user."""
+"""Who gets into real Redis servers without a valid login: on every server, as every user."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ def everything_tried(server: RedisAddress) -> dict[str, str]:
 
 
 def test_a_user_that_any_password_is_right_for(tmp_path: Path) -> None:
-    """Nobody gets in as the default user; as the application's, anybody does."""
+    """Nobody gets in as the default user, but anybody does as the application's."""
     port = free_port()
     with running(tmp_path, port, ["--requirepass", PASSWORD], PASSWORD) as server:
         with server.client() as client:
@@ -74,7 +74,7 @@ def test_each_node_of_a_redis_cluster(tmp_path: Path) -> None:
         server = RedisAddress(Address(HOST, ports[0]), PASSWORD, mode="cluster")
         filled = replace(server, password=None)
         with client_of(filled) as client:
-            for number in range(100):  # a replica without data is not told of
+            for number in range(100):  # a replica without data is not listed
                 client.set(f"accept-{number}", "", ex=60)
         eventually(lambda: require_six(filled), within=20, subject="all nodes are known", retry_on=(AssertionError,))
         for port in ports:

@@ -47,7 +47,7 @@ def test_each_member_and_the_settings_are_named() -> None:
 
 @contextmanager
 def cancelling(scheduled: bool, cancelled: list[str]) -> Iterator[Address]:
-    """A REST API that cancels a switchover for anybody who asks; whether one is scheduled is said by /cluster."""
+    """A REST API that cancels a switchover for anybody; /cluster shows whether one is scheduled."""
 
     class Own(Handler):
         def do_GET(self) -> None:
@@ -77,4 +77,4 @@ def test_a_switchover_that_somebody_scheduled_is_not_cancelled(scheduled: bool) 
     finding = all_refused(answers)
     assert cancelled == ([] if scheduled else ["/switchover"])
     assert finding.holds is (None if scheduled else False)
-    assert ("it would cancel the switchover that is scheduled" in finding.words) is scheduled
+    assert ("it would cancel a scheduled switchover" in finding.words) is scheduled

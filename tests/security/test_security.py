@@ -332,7 +332,7 @@ class TestExposure:
 
     @pytest.mark.parametrize("options", [{}, {"target_session_attrs": "any", "hostaddr": "127.0.0.1,127.0.0.1"}])
     def test_a_write_endpoint_may_have_several_hosts(self, cluster: Cluster, options: dict[str, str]) -> None:
-        """None of them lets in a login that is to fail."""
+        """None of them accepts a login that should fail."""
         write = cluster.topology.write
         several = replace(cluster.topology, further_write=(write,), write_options=options)
         search = self.search(Cluster(several))

@@ -1,6 +1,6 @@
-"""Whether a healthy Citus answers rightly where the application's columns are not the suite's: on a real Citus.
+"""A healthy Citus is found to answer correctly even if the application's columns differ from the suite's. A real Citus.
 
-Its text is sorted as people sort it, and its numbers are no integers.
+Its text has a natural-language collation, and its numbers are not integers.
 """
 
 import random
@@ -103,7 +103,7 @@ def test_random_queries_are_answered_alike(people: sql.Endpoint) -> None:
 
 
 def test_a_shard_without_a_row_has_a_size_that_is_known(people: sql.Endpoint) -> None:
-    """None at all, where it has no index and no column of any length."""
+    """None, if it has no index and no column of any length."""
     sql.execute(people, "CREATE TABLE public.numbers (namespace int, number int)")
     sql.rows(people, "SELECT create_distributed_table('public.numbers', 'namespace', shard_count => 4)")
     profile = replace(PROFILE, tables={"numbers": Expected(distributed_by="namespace")})

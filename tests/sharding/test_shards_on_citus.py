@@ -1,4 +1,4 @@
-"""Which tables of a node are taken for shards, and by which names; on a real Citus."""
+"""Which tables on a node are taken for shards, and by which names; on a real Citus."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Questions to every member: one that is silent for a moment is asked again."""
+"""Questions to every member: a briefly silent member is asked again."""
 
 from collections import Counter
 from typing import Any, cast

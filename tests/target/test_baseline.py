@@ -231,7 +231,7 @@ def test_large_databases_are_not_copied_whoever_asks(tmp_path: Path) -> None:
         with_superuser = replace(topology, administrator=Login(server.user, server.password))
         for cluster in (Cluster(topology), Cluster(with_superuser)):
             assert not_copyable(cluster) == ""
-            assert "more than 0 are not copied for a test" in not_copyable(cluster, largest=1000)
+            assert "tests copy no more than 0 GB" in not_copyable(cluster, largest=1000)
 
 
 def test_a_slot_that_appears_later_keeps_members_from_keeping_little_wal(tmp_path: Path) -> None:
@@ -392,7 +392,7 @@ def test_postgresqls_own_synchronous_replication_waits_as_well() -> None:
     assert writes_lacking(named) == {"writes_without_standby", "writes_after_loss"}, "pg2 may lead then"
     said = " / ".join(limits(own))
     assert "nothing can be written (PostgreSQL's own synchronous_standby_names is ANY 1 (*))" in said
-    assert "replication that Patroni takes for asynchronous" in said
+    assert "replication that Patroni regards as asynchronous" in said
 
 
 def test_without_patroni_nothing_is_known_of_modes() -> None:

@@ -72,9 +72,9 @@ def test_worker_groups_are_counted_whatever_their_numbers_are() -> None:
     assert [cluster.worker_group(number).group for number in (1, 2)] == [4, 9]
     assert cluster.of_group(9).worker_group(1).members == ("b1", "b2")
     for number in (0, 3):
-        with pytest.raises(LookupError, match=rf"not {number} worker groups \(groups of workers: 4, 9\)"):
+        with pytest.raises(LookupError, match=rf"no worker group {number} \(worker groups by Citus' numbers: 4, 9\)"):
             cluster.worker_group(number)
-    with pytest.raises(LookupError, match="not 9 worker groups"):
+    with pytest.raises(LookupError, match="no worker group 9"):
         member_by_role(cluster, "the leader of worker group 9")
 
 

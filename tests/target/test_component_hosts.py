@@ -1,4 +1,4 @@
-"""On which host a component is, by the addresses at which hosts are known."""
+"""Finding the host of a component by the known addresses of hosts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ from support.target.topology import Address, Login, RedisAddress, Topology
 
 @dataclass(frozen=True)
 class Named:
-    """All that is asked of a host here."""
+    """The parts of a host that are used here."""
 
     name: str
     addresses: tuple[str, ...]
@@ -41,12 +41,12 @@ def test_a_host_is_known_by_its_address_its_name_or_what_its_name_resolves_to() 
 
 
 def test_published_at_one_address_it_is_known_by_what_it_tells_of_itself() -> None:
-    """Ports of containers are published at the address of their engine's machine, which is no host's own."""
+    """Container ports are published at the address of the engine's machine, which belongs to none of the hosts."""
     assert _at(THREE, "192.0.2.1", "10.0.1.3").name == "etcd3"
 
 
 def test_an_address_that_has_moved_leads_to_the_host_that_has_it_now() -> None:
-    """keepalived has given it to another one since the hosts were looked at."""
+    """keepalived has moved it to another host since discovery."""
     shared = "10.0.2.100"
     both = hosts(Named("lb1", ("10.0.2.1", shared), ("10.0.2.1",)), Named("lb2", ("10.0.2.2",), ("10.0.2.2", shared)))
     assert _at(both, shared).name == "lb2"
@@ -71,7 +71,7 @@ class Hosts:
 
 @dataclass(frozen=True)
 class Known:
-    """All that is asked of a cluster here. Nothing answers at its write endpoint."""
+    """The parts of a cluster that are used here. Nothing answers at its write endpoint."""
 
     topology: Topology
     site: Hosts
@@ -96,7 +96,7 @@ def test_of_a_component_whose_host_cannot_be_told_that_is_known_before_any_scena
     assert unknown(cluster([*PROXIES, *CACHES], "10.0.2.2", "10.0.3.1")) == {}
     lacks = unknown(cluster([*PROXIES, *CACHES], "10.0.2.3", "10.0.3.3"))
     assert lacks.keys() == {"proxy_host", "proxy_reload", "cache_host"}
-    assert lacks["proxy_host"].startswith("none of lb1, lb2 is at 10.0.2.3: the host that is may be missing in [hosts]")
+    assert lacks["proxy_host"].startswith("none of lb1, lb2 is at 10.0.2.3: the right host may be missing from [hosts]")
     assert lacks["cache_host"].startswith("none of cache1, cache2 is at 10.0.3.3: ")
 
 

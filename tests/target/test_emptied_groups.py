@@ -1,4 +1,4 @@
-"""A group that a killed run kept from taking shards takes them again; on a real Citus, whose one node stands for it."""
+"""A group that a killed run kept from taking shards takes them again; on a real Citus with a single node."""
 
 import subprocess
 import sys

@@ -127,7 +127,7 @@ def test_a_replica_in_reserve_is_left_out_of_reads_on_purpose(page: StatisticsPa
 def test_a_member_is_left_out_of_reads_on_purpose_if_no_server_can_be_it(
     page: StatisticsPage, which: dict[str, str]
 ) -> None:
-    """One that never leads: as long as a server is not known to be another member, it may be this one."""
+    """A member that never leads: an unknown server may be this member unless it is known to be another one."""
     with behind(replace(page, read_backends=("read",), servers=which), nofailover=True) as cluster:
         serving, held, strange = serving_through_proxy(cluster)
     assert (serving, [*held], strange) == (([], ["pg1"], set()) if which else (["pg2"], [], {"m1"}))

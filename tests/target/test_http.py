@@ -1,4 +1,4 @@
-"""Components are asked directly: nothing in the environment comes between them and the suite, or adds a login."""
+"""Requests go directly to components: the environment neither redirects them nor adds a login."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ def serving(seen: list[str]) -> Iterator[Address]:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A proxy that is not there, and a login for this machine."""
+    """A nonexistent proxy, and a login for this machine."""
     for name in ("NO_PROXY", "no_proxy", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     for name in ("http_proxy", "https_proxy", "ALL_PROXY"):
@@ -73,7 +73,7 @@ def test_a_member_that_starts_asks_etcd_without_the_proxy() -> None:
 def test_the_authorities_that_the_environment_trusts_stay_trusted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """requests names the file that it cannot read."""
+    """requests' error names the file that it cannot read."""
     monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "nowhere.pem"))
     url = f"https://127.0.0.1:{free_port()}/"
     with pytest.raises(OSError, match=r"nowhere\.pem"):

@@ -155,7 +155,7 @@ def test_a_statement_ends_in_time_without_a_setting(pooled: sql.Endpoint) -> Non
 )
 def test_what_would_last_is_not_sent(pooled: sql.Endpoint, statement: str) -> None:
     with sql.session(pooled) as session:
-        with pytest.raises(NotAvailable, match="would be left to its other clients"):
+        with pytest.raises(NotAvailable, match="would leak to its other clients"):
             sql.execute(session, statement)
         sql.execute(session, "BEGIN; SET LOCAL enable_sort = off; COMMIT")
     assert left(pooled) == []

@@ -161,10 +161,10 @@ THREE: Mapping[str, Collection[Address]] = {f"db{last}": [Address(f"127.0.1.{las
         (shown("consul").servers, "postgres-rw", "postgres-ro", ["postgres-rw", "postgres-ro"]),
         (shown("consul_legends").servers, "postgres-rw", "postgres-ro", ["postgres-rw", "postgres-ro"]),
         ([row("w", "s1"), row("w", "s2", "DOWN"), row("w", "s3", "DOWN"), row("r", "s2")], "w", "r", []),
-        ([row("w", "vip"), row("r", "s1"), row("r", "s2")], "w", "r", ["w"]),  # who leads has that address
+        ([row("w", "vip"), row("r", "s1"), row("r", "s2")], "w", "r", ["w"]),  # the leader has that address
         ([row("w", "pgbouncer", "no check"), row("r", "db2")], "w", "r", ["w"]),
-        ([row("w", "db1"), row("r", "db2"), row("r", "db3")], "w", "r", []),  # writes have no way to the others
-        # a member whose name cannot be resolved, among others that are always the same
+        ([row("w", "db1"), row("r", "db2"), row("r", "db3")], "w", "r", []),  # writes could not reach the others
+        # a member whose name cannot be resolved, among fixed others
         ([row("w", "s1"), row("w", "s2", "DOWN"), row("w", "s3", "MAINT (resolution)")], "w", "r", []),
         ([row("w", "s1", "DOWN")], "w", "r", []),
     ],
@@ -194,7 +194,7 @@ def test_a_name_means_the_same_member_in_every_backend_unless_that_cannot_be(
 
 
 def test_a_server_with_the_name_of_another_member_is_nobody() -> None:
-    """As with `server-template db 3`, whose servers have the names of members by chance."""
+    """As with `server-template db 3`, whose servers happen to have members' names."""
     rows = [row("w", name, "UP" if name == "db1" else "DOWN") for name in THREE]
     observed = {"w/db1": "db2"}
     assert proxy._by_name(rows, THREE, observed) == {}
@@ -342,7 +342,7 @@ def test_a_server_that_may_be_another_member_after_a_failover_is_not_judged(
     with running(pair, tmp_path) as there:
         said = ProxySettings(write=("whoever_leads",), read=("postgres_replica_backend",))
         _, lacks = proxy.identify(there.page, said, there.known)
-        assert lacks["pools"].startswith("which member the servers of whoever_leads are changes with the leader")
+        assert lacks["pools"].startswith("the servers of whoever_leads seem to change members with the leader")
         _, lacks = proxy.identify(there.page, replace(said, servers={"whoever_leads/pgrw1": "a"}), there.known)
         assert "pools" not in lacks
 

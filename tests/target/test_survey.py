@@ -162,7 +162,7 @@ def test_a_port_that_leads_to_several_worker_groups_is_no_worker() -> None:
 
 
 def test_the_group_is_asked_for_in_every_session(postgres: sql.Endpoint) -> None:
-    """A balanced port leads to another worker each time; here, one answers like another each time."""
+    """A balanced port leads to a different worker each time; here, one server acts like a different one."""
     sql.execute(postgres, "CREATE SEQUENCE another")
     sql.execute(postgres, "CREATE VIEW pg_dist_local_group AS SELECT nextval('another') AS groupid")
     try:
@@ -219,7 +219,7 @@ def test_a_cluster_is_surveyed_from_its_address(postgres: sql.Endpoint) -> None:
 def test_patroni_is_that_of_the_database_to_which_writes_go(
     postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Another database on that host may be met first."""
+    """Another database on that host may be found first."""
     with throw_away_postgres(tmp_path, free_port()) as ours, ExitStack() as stack:
         monkeypatch.setattr(endpoints, "USUAL", (postgres.port, ours.port))
         monkeypatch.setattr(endpoints, "WRITES", (ours.port, postgres.port))
@@ -282,11 +282,11 @@ def test_without_a_port_the_usual_ones_are_named(monkeypatch: pytest.MonkeyPatch
 def test_a_server_that_asks_for_the_password_itself_needs_a_named_port(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """As with LDAP and PAM; the method `password` asks like that."""
+    """As with LDAP and PAM; the method `password` asks in the same way."""
     (tmp_path / "hba").write_text("host all all all password\n")
     with throw_away_postgres(tmp_path, free_port(), BINDIR, f"hba_file={tmp_path}/hba") as there:
         monkeypatch.setattr(endpoints, "USUAL", (there.port,))
-        with pytest.raises(TargetUnreachable, match=r"as with LDAP and PAM.*named: give host:port.*verify-full"):
+        with pytest.raises(TargetUnreachable, match=r"as with LDAP and PAM.*you name: give host:port.*verify-full"):
             endpoints.listeners(there, named=False)
         assert endpoints.listeners(there, named=True)
 

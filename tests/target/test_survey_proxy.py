@@ -1,4 +1,4 @@
-"""What `accept init` finds of a proxy: its statistics page, of a real HAProxy among other servers, and its ports."""
+"""What `accept init` finds about a proxy: its ports and statistics page, with a real HAProxy among other servers."""
 
 import shutil
 import ssl
@@ -59,7 +59,7 @@ listen write
 
 @pytest.fixture(autouse=True)
 def no_settings_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither accept.toml nor a variable of the developer's."""
+    """Without accept.toml and without the developer's environment variables."""
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
@@ -84,7 +84,7 @@ def ports(tmp_path_factory: pytest.TempPathFactory, postgres: sql.Endpoint) -> I
 
 @dataclass(frozen=True)
 class Web:
-    """Some web server, and the logins that it was sent."""
+    """A web server, and the logins that were sent to it."""
 
     port: int
     logins: list[str | None]
@@ -137,7 +137,7 @@ def test_a_page_that_was_given_is_asked_as_it_was_given(ports: Mapping[str, int]
     url = f"http://127.0.0.1:{ports['guarded']}/haproxy?stats"
     assert services.statistics([], url, OWNER).page == StatisticsPage(url, OWNER)
     assert services.statistics([], url, None).why.startswith(f"{url} asks for a login")
-    with web_server() as other:  # whatever it is: the user says that it is the page
+    with web_server() as other:  # accepted as it is: the user says that it is the page
         assert "refuses admin" in services.statistics([], f"http://127.0.0.1:{other.port}", OWNER).why
     assert other.logins[0] is not None
 

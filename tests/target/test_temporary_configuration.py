@@ -207,7 +207,7 @@ def test_accept_heal_says_what_group_it_has_not_looked_at(
 
 
 def test_accept_heal_is_not_misled_by_a_member_that_knows_less(capsys: pytest.CaptureFixture[str]) -> None:
-    """As one of them does that has just started. Both have answered, so the silent one is of another group."""
+    """As a member does that has just started. Both have answered, so the silent one belongs to another group."""
     with ExitStack() as ending:
         members = [
             Member(f"pg{n}", "leader" if n == 1 else "replica", f"pg{n}:5432", f"pg{n}:8008", None) for n in (1, 2)

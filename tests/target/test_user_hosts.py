@@ -122,7 +122,7 @@ def test_whoever_has_a_watchdog_open_is_told(holders: list[str], told: str) -> N
 
 
 def test_a_server_is_known_by_each_of_its_names() -> None:
-    """That of EDB has another one than PostgreSQL's own."""
+    """EDB's server has a different name from PostgreSQL's own."""
     table = [Running(7, 1, "S", "edb-postgres", "postgres: checkpointer"), Running(5, 1, "S", "patroni", "")]
     for name in ("postgres", "postmaster", "edb-postgres"):
         server = Running(6, 1, "S", name, "/opt/bin/server -D /data")
@@ -130,7 +130,7 @@ def test_a_server_is_known_by_each_of_its_names() -> None:
 
 
 def test_links_that_our_own_commands_take_cannot_be_cut() -> None:
-    """Those of a jump host, or of the host on which the suite runs, if [hosts] names it as well."""
+    """Links of a jump host, or of the suite's own host, if [hosts] names it as well."""
     looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
     by_proxy = {name: replace(one, comes_from="10.0.2.1") for name, one in looked.items()}
     told = lacking({**by_proxy, "lb": replace(looked["lb"], comes_from="10.9.9.9")}, TOPOLOGY, 3)
@@ -145,14 +145,14 @@ def test_links_that_our_own_commands_take_cannot_be_cut() -> None:
 
 
 def test_every_host_of_etcd_has_to_be_known_to_be_there() -> None:
-    """The settings may have one address of three, and [hosts] the host of that one."""
+    """The settings may name one address of three, and [hosts] only that host."""
     one = {name: Looked(name, had, remarks=("-",)) for name, had in {**MEMBERS, "etcd1": OTHERS["etcd1"]}.items()}
     alone = replace(TOPOLOGY, dcs=TOPOLOGY.dcs[:1])
     told = lacking(one, alone, 3)
     assert told["dcs_hosts"] == "etcd has 3 members, and [hosts] has 1 of their hosts"
     assert {"dcs_links", "partitions"} <= told.keys()
     told = lacking(one, alone, None)
-    assert "how many members etcd has is not known" in told["dcs_hosts"]
+    assert "etcd does not tell how many members it has" in told["dcs_hosts"]
     assert {"dcs_links", "partitions"} <= told.keys()
     assert not {"dcs_hosts", "dcs_links", "partitions"} & lacking(one, alone, 1).keys()
 

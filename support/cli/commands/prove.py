@@ -43,7 +43,7 @@ def command(
         ),
     ] = None,
     continues: Annotated[
-        bool, typer.Option("--continue", help="Try only what the last proof, which was interrupted, did not reach.")
+        bool, typer.Option("--continue", help="Try only what the last, interrupted proof did not reach.")
     ] = False,
     features: Features = None,
     require: Require = None,

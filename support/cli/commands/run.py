@@ -100,7 +100,7 @@ def command(
     schema = {"accept_own_schema": True} if own_schema else {}
     given = {**target_settings, **size, **shape_settings(like, ports), **schema, **selection.defined}
     settings = Settings.load({**given, **metrics_settings(metrics, pushgateway, pipeline)})
-    from support.cli.run_options import RunOptions  # importing takes half a second; wrong usage is told before
+    from support.cli.run_options import RunOptions  # importing takes half a second; wrong usage is reported before that
 
     options = RunOptions(
         selection=selection,

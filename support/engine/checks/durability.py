@@ -73,7 +73,7 @@ def no_acknowledged_write_lost(
 def _weighed(
     lost: Collection[Operation], accepted: AcceptedLoss, size_of: Callable[[Operation], int]
 ) -> tuple[bool, str]:
-    """Whether the appends that one group lost are no more than what it may lose, and how that is told."""
+    """Whether one group lost no more appends than it may lose, and how the report puts it."""
     last = max(one.ended for one in lost)
     counting = [one for one in lost if one.ended < last - accepted.recent] if accepted.recent else lost
     size = sum(map(size_of, counting))

@@ -14,9 +14,9 @@ THAW_GRACE = 5.0
 """Seconds that a thawed leader has to learn that it was replaced: until it asks the DCS, it cannot know.
 
 Until then it accepts transactions. With synchronous replication it cannot acknowledge them, because no standby follows
-it any more; clients of its own prove that none was acknowledged and lost (support/engine/fencing.py). With asynchronous
-replication it acknowledges them in vain: then the same clients find out how many, and that is a known limit. The excuse
-ends with its first refusal.
+it any more; clients connected directly to it prove that none was acknowledged and lost (support/engine/fencing.py).
+With asynchronous replication it acknowledges writes that are then lost: the same clients count them, and they are
+reported as a known limit. The grace period ends early if it refuses a write.
 """
 
 
@@ -210,7 +210,7 @@ def learned_in_time(samples: Iterable[WriterSample], member: str, since: float, 
 
 @dataclass(frozen=True)
 class LockLeft:
-    """For how many seconds from a fault on a leader's lock lasted: at least, and at most."""
+    """For how many seconds after a fault a leader's lock lasted: at least, and at most."""
 
     least: float
     most: float
@@ -222,7 +222,7 @@ class LockLeft:
 
 
 _WHOLE_SECONDS = 1.0
-"""The DCS tells in whole seconds when a lock was renewed: so much later it may have been."""
+"""The DCS gives a lock's last renewal in whole seconds: it may have been this much later."""
 
 
 def lock_left(
@@ -234,11 +234,11 @@ def lock_left(
     renewed_before: float | None,
     renewed_after: float | None,
 ) -> LockLeft:
-    """How long a leader's lock lasts from a fault on, which begins, and is in effect a little later.
+    """How long a leader's lock lasts after a fault, which takes effect a little later than it begins.
 
-    `renewed_before` is the last renewal that was known before the fault, `renewed_after` the one that was known when it
-    was in effect, and so the last one of all; None where the DCS does not tell. (Monotonic clock.) Without any of them,
-    the lock was renewed at the latest when the fault took effect, and at the earliest `renewed_every` before it.
+    `renewed_before` is the last renewal known before the fault. `renewed_after` is the last one known once the fault
+    was in effect, and so the last one ever. Each is None if the DCS does not tell. (Monotonic clock.) If both are None,
+    the lock was renewed at the earliest `renewed_every` before the fault, and at the latest when the fault took effect.
     """
     known = [one for one in (renewed_before, renewed_after) if one is not None]
     least = ttl - (begun - max(known) if known else renewed_every)
@@ -251,8 +251,8 @@ def lock_left(
 def stopped_in_time(samples: Iterable[WriterSample], member: str, since: float, lock: LockLeft) -> Finding:
     """The member accepted writes when the fault began (`since`), and none after its lock had expired.
 
-    Unknown unless it was seen to accept writes before, and to refuse them afterwards: silence is not a refusal. Unknown
-    also if it accepted one when the lock may have expired, but need not have.
+    Unknown unless it was seen to accept writes before, and to refuse them afterwards: silence is not a refusal. Also
+    unknown if it accepted one while it was uncertain whether the lock had expired.
     """
     own = [one for one in samples if one.member == member]
     last = last_accepted(own, member, since)
@@ -262,7 +262,7 @@ def stopped_in_time(samples: Iterable[WriterSample], member: str, since: float, 
     if last >= lock.most:
         return Finding.false(words)
     if last >= lock.least:
-        return Finding.unknown(f"{words}, and whether it had expired by then is not known")
+        return Finding.unknown(f"{words}; it is not known whether the lock had expired by then")
     if not any(one.refused and one.begun > since + last for one in own):
         return Finding.unknown(f"{words}, but was not seen to refuse one since")
     return Finding.true(words)

@@ -37,9 +37,9 @@ class ContainerHost(RemoteHost):
 
     @property
     def cutting(self) -> Reach:
-        """See RemoteHost. Its first process, in whose network the rules are, is another after each start.
+        """See RemoteHost. The rules are in the network of the container's first process, which changes with each start.
 
-        An engine may keep the network over a start, with the rules: they are removed from where it is by then.
+        The engine may keep the network, with its rules, across a start. They are removed where the network is by then.
         """
         network = self.access.network
         given = {"NET": network.replace("{pid}", str(self.container.state().pid)) if "{pid}" in network else network}
@@ -59,7 +59,7 @@ class ContainerHost(RemoteHost):
         return tuple(dict.fromkeys((*now, *self.access.addresses))) if now else self.access.addresses
 
     def present_addresses(self) -> Collection[str]:
-        """See SiteHost. Its engine knows them."""
+        """See SiteHost. The engine knows them."""
         return self.container.state().addresses
 
     @property
@@ -94,7 +94,7 @@ class ContainerHost(RemoteHost):
 
     @property
     def clock(self) -> Clock:
-        """See SiteHost. An image without a shell has no data of time zones either: its programs write UTC."""
+        """See SiteHost. An image without a shell has no time zone data either: its programs log in UTC."""
         clock = super().clock
         return replace(clock, zone=0.0) if self.access.without_shell else clock
 

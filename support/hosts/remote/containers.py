@@ -93,7 +93,7 @@ class Container:
 
     @property
     def present_pid(self) -> str:
-        """For a shell of its engine's machine: the id of its first process by then; 0 if it does not run."""
+        """For a shell on the engine's machine: the id of the container's first process by then; 0 if it is down."""
         return f'"$({shlex.join([self.client, "inspect", "--format={{.State.Pid}}", self.name])})"'
 
     @property
@@ -195,7 +195,7 @@ class Container:
 
     @property
     def is_down(self) -> str:
-        """The command that succeeds if nothing runs in it, and so no network of its own is there any more."""
+        """The command that succeeds if nothing runs in it, and so its own network no longer exists."""
         status = self.command("inspect", "--type=container", "--format={{.State.Status}}", self.name)
         return f'case "$({status})" in exited|stopped|created|configured|dead) ;; *) false;; esac'
 
@@ -238,7 +238,7 @@ class EngineLog:
         self._container = container
 
     def end(self) -> str:
-        """See Log. The time of the last line, by the engine's own clock, and how many lines have it; empty if none has.
+        """See Log. The time of the last line, by the engine's clock, and how many lines have it; empty if there is none.
 
         podman tells docker's client whole seconds, in each of which there may be many lines.
         """

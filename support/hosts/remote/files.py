@@ -40,7 +40,7 @@ class RemoteFiles:
         return {name: value for name, sign, value in (line.partition("=") for line in said.splitlines()) if sign}
 
     def edit(self, text: str) -> None:
-        """Give Patroni's file other contents, until `restore`. Patroni is not told."""
+        """Replace the contents of Patroni's file, without a reload, until `restore`."""
         patroni = self._patroni
         if patroni is None:
             raise NotAvailable(f"no Patroni runs on {self._host.name}")

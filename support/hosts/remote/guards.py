@@ -16,7 +16,7 @@ from support.waiting import eventually
 GRACE = 20
 """Seconds without a beat after which the guard on the host undoes a fault."""
 LONGEST = 300
-"""Seconds after which it does in any case, unless the cluster's timing needs longer."""
+"""Seconds after which it does so in any case, unless the cluster's timing needs longer."""
 BEAT = 5.0
 _HEALS_WITHIN = 30.0
 
@@ -46,7 +46,7 @@ class Guards:
         self._keeper: threading.Thread | None = None
 
     def let_last(self, longest: float) -> None:
-        """Let faults that begin from now on last for so many seconds, if they may not last longer anyway."""
+        """Let faults that begin from now on last for at least this many seconds before their guard undoes them."""
         self._times["LONGEST"] = str(max(int(self._times["LONGEST"]), round(longest)))
 
     @property
@@ -151,7 +151,7 @@ class Guards:
 
 
 def heal_left(reach: Reach, told: Callable[[str], object] = lambda line: None) -> bool:
-    """Undo every fault that is left on a host, whoever made it. Returns whether nothing is left.
+    """Undo every fault that is left on a host, by any run. Returns whether nothing is left.
 
     Raises HostUnreached without an answer.
     """

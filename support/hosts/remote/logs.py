@@ -12,7 +12,7 @@ READ_WITHIN = 60.0
 """Seconds: a log may be long."""
 
 
-_SAME_TIME = 2.0  # seconds between two clocks that may show the same: it takes time to ask one
+_SAME_TIME = 2.0  # seconds; a smaller difference between two clocks may just be the time that it takes to ask
 
 
 def clock_of(reach: Reach) -> Clock | None:
@@ -23,7 +23,7 @@ def clock_of(reach: Reach) -> Clock | None:
         at, offset = int(shown), datetime.strptime(zone, "%z").utcoffset()
     except (ProcessFailed, ValueError):
         return None
-    ahead = at + 0.5 - (begun + time.time()) / 2  # it shows whole seconds
+    ahead = at + 0.5 - (begun + time.time()) / 2  # `date` shows whole seconds
     return Clock(offset.total_seconds() if offset is not None else None, ahead if abs(ahead) > _SAME_TIME else 0.0)
 
 

@@ -186,7 +186,7 @@ class RemoteHost:
 
     @property
     def clock(self) -> Clock:
-        """See SiteHost. It is asked until it has answered once."""
+        """See SiteHost. The host is asked until it has answered once."""
         if self._clock is None:
             self._clock = clock_of(self.reach)
         return self._clock or Clock()
@@ -230,7 +230,7 @@ class RemoteHost:
     def _stop(self, processes: Collection[Running], made: list[HostFault], *, may_die: bool) -> None:
         """Suspend processes; the faults that this takes are added to `made`, each as soon as it is there.
 
-        None of them may be left by then: that is for whoever asks whether the fault is in effect.
+        There may be no such processes left by then; checking whether the fault is in effect is left to the caller.
         """
         try:
             made.append(self._inject("freeze", *identities(processes), MAY_DIE="yes" if may_die else ""))

@@ -8,7 +8,7 @@
 # same disk, as NAME.accept-ID beside what replaced it, and $KEPT/ID says where: whoever heals finds it after a reboot.
 set -u
 TRIES=120
-STAYS=6 # seconds; one that finds no server, or not what it needs, ends at once and is started again
+STAYS=6 # seconds; a receiver that finds no server, or not what it needs, exits at once and is restarted
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH
 OWN_LINE=${SSH_CONNECTION:-${1:-}}
@@ -38,12 +38,12 @@ look() { # what this host is, a "key<tab>value" each
   watched | sort -u | while read -r one; do say watchdog "$one"; done
   left | while read -r one; do say left "$one"; done
 }
-watched() { # name and id of every process that has a watchdog open, which resets the machine when it hears nothing
+watched() { # name and id of every process that has a watchdog open, which resets the machine unless it is fed
   ls -ln /proc/[0-9]*/fd 2>/dev/null | sed -n 's|^/proc/\([0-9]*\)/fd:$|\1|p;s|.* -> .*/dev/watchdog.*|open|p' | while read -r one; do
     if [ "$one" != open ]; then pid=$one; elif stat_of "$pid"; then echo "$name $pid"; fi
   done
 }
-addresses() { # its own, one a line, a virtual one that it has now among them
+addresses() { # its own, one per line, including a virtual one that it has now
   { ip -o addr show scope global 2>/dev/null | sed 's/.* inet6* \([^ /]*\).*/\1/'
     hostname -I 2>/dev/null | tr ' ' '\n'; } | sed '/^$/d' | sort -u
 }
@@ -124,7 +124,7 @@ begin() { # ID: the directory of a fault, whose undo is written before what it u
     printf '%s\nexport PATH=%s\n%s\nfailed=0\n' "${EXPORTS:-}" "$(quoted "$PATH")" "$(home)" > "$D/undo"; } 2>/dev/null || {
     rm -rf "${D:?}"; refuse "$RUN is full: nothing that is done could be undone"; }
 }
-home() { [ -z "${HOME:-}" ] || printf 'export HOME=%s' "$(quoted "$HOME")"; } # a guard of systemd's has neither that nor our PATH
+home() { [ -z "${HOME:-}" ] || printf 'export HOME=%s' "$(quoted "$HOME")"; } # a guard under systemd has neither HOME nor our PATH
 is_past() { now=$(uptime); [ "$now" -lt "$1" ] || [ $((now - $1)) -gt 3600 ]; } # UPTIME: of an hour ago, or of before a reboot
 still() { # right before it is done: whoever asked for it may have given up since, and had it healed
   [ -e "$D/dead" ] || [ -e "$D/expired" ] || return 0
@@ -186,7 +186,7 @@ beat() { # ID...: whoever made these faults is there
     elif [ -e "$D/expired" ]; then echo "expired $id"
     else
       uptime > "$D/beat.new" && mv "$D/beat.new" "$D/beat"
-      [ -e "$D/owner" ] || rm -f "$D/beat" # it was healed meanwhile, and its guard is to end
+      [ -e "$D/owner" ] || rm -f "$D/beat" # healed meanwhile, so its guard should end
     fi
   done
 }
@@ -207,7 +207,7 @@ heal() { # ID...: undo these faults; harmless for one that is not there
     bury
     if sh "$D/undo" > "$D/healed" 2>&1; then
       for one in "$D"/*; do case ${one##*/} in dead|undo|owner) ;; *) rm -f "$one";; esac; done
-      rm -f "$D/owner"; rm -f "$D/beat" "$D/beat.new" # which may have come in between
+      rm -f "$D/owner"; rm -f "$D/beat" "$D/beat.new" # a beat may have come in between
       rmdir "$KEPT" 2>/dev/null; continue
     fi
     echo "failed $id $(tr '\n' ' ' < "$D/healed")"; uptime > "$D/beat"; rm -f "$D/healing" # its guard leaves time for another try
@@ -399,7 +399,7 @@ undestroyed() { # ID DATA: the command that puts the old data back, or removes i
   printf '%s\n' "if [ ! -d $k ]; then :
 elif [ ! -e $d ] || rmdir $d 2>/dev/null; then mv $k $d
 else
-  works= lasting= titled= # with update_process_title off, a receiver that stays is one that streams
+  works= lasting= titled= # with update_process_title off, a receiver that keeps running is one that streams
   read -r up _ < /proc/uptime
   for p in /proc/[0-9]*; do
     [ \"\$(readlink \$p/cwd)\" = $d ] || continue
@@ -423,9 +423,9 @@ with_passwords() { # LINES COMMAND...: run a command that finds these lines in a
 
 # --- Faults of the network
 
-cuts_ipv6() { ${NET:-} ip6tables -w 5 -t raw -S >/dev/null 2>&1; } # a cut does without it where it does not work
-uncut() { # the command that ends the cuts of this fault; it fails where it cannot be seen that they are gone
-  t=accept_${D##*/} net=${NET_LATER:-${NET:-}} unseen="${DOWN:+$DOWN || }{ echo \"\$rules\"; false; }" # without a network there are none
+cuts_ipv6() { ${NET:-} ip6tables -w 5 -t raw -S >/dev/null 2>&1; } # without working ip6tables, a cut covers IPv4 only
+uncut() { # the command that removes the cuts of this fault; it fails if it cannot verify that they are gone
+  t=accept_${D##*/} net=${NET_LATER:-${NET:-}} unseen="${DOWN:+$DOWN || }{ echo \"\$rules\"; false; }" # no network, no rules
   if [ "${CUTTER:-nft}" = nft ]; then
     echo "if rules=\$($net nft list tables 2>&1); then
   case \$rules in *'inet $t'*) $net nft delete table inet $t;; esac
@@ -583,7 +583,7 @@ outside() { # ID DO UNDO [LASTS]: a command of a container's engine, such as one
   [ -z "${ISOLATED:-}" ] || know_line
   begin "$1"
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first, see down
-  undo_by "$3"; if [ "${ISOLATED:-}" ] && [ "${NET_LATER:-}" ]; then undo_by "$(uncut)"; fi; guard # its network may be the old one
+  undo_by "$3"; if [ "${ISOLATED:-}" ] && [ "${NET_LATER:-}" ]; then undo_by "$(uncut)"; fi; guard # the network may have been kept
   if [ "${ISOLATED:-}" ]; then isolate; fi
   still; said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
   [ -z "${4:-}" ] || lasts_by "${EXPORTS:-}

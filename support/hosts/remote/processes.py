@@ -58,9 +58,9 @@ def program_trees(
 ) -> dict[str, list[Running]]:
     """Program -> its processes and their descendants, zombies apart, the oldest first.
 
-    PostgreSQL belongs to Patroni, whoever its parent is. If there are several servers, only that of the cluster with
-    this scope does, which Patroni has started as such: another one on the same machine is nobody's victim. `units`:
-    program -> the unit of systemd that has started it, if that is known: what another unit has started is another's.
+    PostgreSQL counts as Patroni's, whatever its parent process is. If there are several servers, only the one that
+    Patroni started for the cluster with this scope does: any other server on the machine is left alone. `units`:
+    program -> the systemd unit that started it, if known: processes of other units are left alone.
     """
     living = [one for one in table if not one.over]
     ours = {one.pid for one in _with_descendants([one for one in living if _GUARD.match(one.title)], living)}

@@ -1,7 +1,7 @@
 """Reaching into a host: a URL becomes the words of a vendor's client, and a shell there reads one script from us.
 
 The script and its arguments go over standard input, so nothing needs quoting for any client, nothing is installed, and
-what a login prints is told from the answer. Only `sh` and /proc are needed there.
+text printed by a login is kept apart from the answer. Only `sh` and /proc are needed there.
 """
 
 import atexit
@@ -208,7 +208,7 @@ def _sockets() -> str:
                     f"-oControlPath={socket}",
                     "-Oexit",
                     "localhost",
-                ]  # it wants a name, and asks nobody
+                ]  # ssh requires a name, but does not look it up
                 subprocess.run(ending, capture_output=True, check=False)
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -67,7 +67,7 @@ class WayIn:
         if self.container is None or not inside:
             return ""
         return (
-            "guards of what is done to it from outside run in the container that this is, and end with it: "
+            "guards of faults from outside the container run in this job's own container, and end with it: "
             "run ./accept heal after a job that was stopped"
         )
 
@@ -119,7 +119,7 @@ def way_in(declared: HostAccess) -> WayIn:
 
 
 def heal_host(declared: HostAccess, told: Callable[[str], object]) -> bool:
-    """Undo every fault that is left of a host, whoever made it, and wherever its record is or was.
+    """Undo every fault that is left on a host, by any run, and wherever its record is or was.
 
     Returns whether nothing is left. Raises ProcessFailed, with what to do about it, if the host does not answer.
     """
@@ -135,9 +135,9 @@ def heal_host(declared: HostAccess, told: Callable[[str], object]) -> bool:
 
 
 def _let_go(container: Container, told: Callable[[str], object]) -> bool:
-    """What was done to a container from outside was recorded beside the client, perhaps in a container that is gone.
+    """Undo what was done to a container from outside. Its record may be gone with the container where the client ran.
 
-    Only a container that may be broken is let go without a record. Returns whether it runs then.
+    Without a record, only a container that may be broken is released. Returns whether it runs then.
     """
     if container.running:
         return True

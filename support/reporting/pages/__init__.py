@@ -1,4 +1,4 @@
-"""The pages of the report, each a single file that opens from disk and calls nobody.
+"""The pages of the report, each a single file that opens from disk without any network access.
 
 site         renders the pages of a run, with attachments beside them
 dashboard    for management: are the promises kept, what did it cost, how fast, compared with earlier runs, how sure

@@ -29,7 +29,7 @@ from support.reporting.tally import lost_line
 from support.reporting.trust import Trust
 
 _EMBEDDED = "embedded cluster"
-"""The target of a run on a cluster that the suite booted; of several runs, only if each was one."""
+"""The target of a run on a cluster that the suite booted; for several runs, only if all were."""
 MOST_COSTS = 9
 """How many kinds of fault are shown at first: those that cost most."""
 MOST_PICTURES = 40
@@ -94,8 +94,8 @@ def about(record: RunRecord) -> str:
     elif record.disturbed:
         faults = "ran scenarios that inject faults"
     if "Runs" in record.facts and "; " in name:
-        return f"These runs tested several clusters, {name}: they wrote only rows of their own there, and {faults}."
-    return f"This run tested your cluster {name}: it wrote only rows of its own there, and {faults}."
+        return f"These runs tested several clusters, {name}: they wrote only their own rows there, and {faults}."
+    return f"This run tested your cluster {name}: it wrote only its own rows there, and {faults}."
 
 
 def took(record: RunRecord) -> str:

@@ -110,9 +110,9 @@ def extent(those: Sequence[PromiseState]) -> list[tuple[str, int, int]]:
 
 
 def not_tested(those: Sequence[PromiseState], record: RunRecord) -> list[tuple[str, str, list[PromiseState]]]:
-    """The promises that this run says nothing about, by word and reason.
+    """The promises that this run did not judge, by verdict and reason.
 
-    A skipped one is listed under each thing that the target lacks for it.
+    A skipped promise is listed under each capability that the target lacks for it.
     """
     skipped = {one.promise.id: one for one in those if one.word == WORDS[Verdict.SKIPPED]}
     groups: dict[tuple[str, str], list[PromiseState]] = defaultdict(list)

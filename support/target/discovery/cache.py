@@ -94,16 +94,16 @@ def find(settings: Settings, host: str) -> RedisAddress | None:
 
 
 def why_none(settings: Settings) -> str:
-    """Why there is no Redis to look at, where `find` finds none."""
+    """Why `find` finds no Redis."""
     if unusable := ambient_and_unusable(settings):
         return f"no Redis was named (REDIS_HOST): {unusable}"
     return "no Redis was named (REDIS_HOST)"
 
 
 def ambient_and_unusable(settings: Settings) -> str:
-    """Why nothing can be made of REDIS_URL, where only the environment says it, and nothing else names a Redis.
+    """Why REDIS_URL cannot be used, if it comes from the environment and no other setting names a Redis; else empty.
 
-    Many programs use a variable of that name, and some of them their own kinds of URL.
+    Many programs use a variable of that name, some with their own kinds of URL.
     """
     others = settings.model_fields_set & (NAMING - {"redis_url"})
     return _unusable(settings) if settings.redis_url_is_ambient and not others else ""
@@ -114,7 +114,7 @@ PERMISSIONS = ("cache_state", "cache_keys", "cache_settings", "small_cache")
 
 
 def lacking(server: RedisAddress, own_repository: bool) -> dict[str, str]:
-    """What the login may not do there, or the server cannot: capability -> why.
+    """What the login may not do, or the server cannot do: capability -> why.
 
     Everything is tried in a way that changes nothing.
     """
@@ -133,7 +133,7 @@ def _too_large(client: redis.Redis) -> str:
         return unreachable(facts_of(client))
     except NotAvailable as error:
         return describe(error)
-    except AssertionError:  # it gives no answer, which scenarios will notice
+    except AssertionError:  # no answer: scenarios will notice that
         return ""
 
 
@@ -236,7 +236,7 @@ def _advice(said: str, server: RedisAddress) -> str:
 def _unverified(settings: Settings, why: str) -> str:
     """A hint that the application may not mind a certificate that the suite rejects."""
     lax = settings.redis_url is not None and _parts(settings).get("ssl_cert_reqs", "required") != "required"
-    return "; the suite verifies it, whatever REDIS_URL says (ssl_cert_reqs)" if lax and "verify" in why.lower() else ""
+    return "; the suite verifies it, ignoring ssl_cert_reqs in REDIS_URL" if lax and "verify" in why.lower() else ""
 
 
 def _mode(client: redis.Redis) -> str:
@@ -295,7 +295,7 @@ def _parts(settings: Settings) -> dict[str, Any]:
     if settings.redis_url is None:
         return {}
     if why := _unusable(settings):
-        if settings.redis_url_is_ambient:  # what names the Redis says the rest, too
+        if settings.redis_url_is_ambient:  # another setting names the Redis; this URL is not about it
             return {}
         raise UsageError(why)
     scheme, rest = settings.redis_url.get_secret_value().split("://", 1)
@@ -304,7 +304,7 @@ def _parts(settings: Settings) -> dict[str, Any]:
 
 
 def _unusable(settings: Settings) -> str:
-    """Why nothing can be made of REDIS_URL, and what to set instead; empty if something can. Never quotes it."""
+    """Why REDIS_URL cannot be used, and what to set instead; empty if it can. Never quotes it."""
     url = settings.redis_url.get_secret_value() if settings.redis_url else ""
     if not url:
         return ""

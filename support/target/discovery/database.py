@@ -18,8 +18,8 @@ from support.target.topology import Address, Login
 # What libpq says -> what the user should check. The first match counts.
 _ADVICE = {
     "requested a cleartext password": (
-        "it asks for the password itself (as with LDAP and PAM), which is sent to a port only that was named: give "
-        "host:port, best with RUVECTOR_SSLMODE=verify-full"
+        "it asks for the password in clear text (as with LDAP and PAM), which is sent only to a port that you name: "
+        "give host:port, best with RUVECTOR_SSLMODE=verify-full"
     ),
     "authentication failed": "the password or the role is wrong: check RUVECTOR_USER and RUVECTOR_PASSWORD",
     "no password supplied": "the server asks for a password: set RUVECTOR_PASSWORD",

@@ -29,24 +29,24 @@ OF_HOSTS = (
 
 @dataclass(frozen=True)
 class Looked:
-    """What one host is, by its own words, and why it may not be broken."""
+    """What one host reports about itself, and why it may not be broken."""
 
     name: str
     access: HostAccess
     obstacles: tuple[str, ...] = ()
-    """Why nothing is done to it, each with what would change that."""
+    """Why no fault may be injected there, each with what would change that."""
     remarks: tuple[str, ...] = ()
     """What was found there."""
     fixed: Mapping[str, str] = field(default_factory=dict)
-    """Capability -> why what runs there does not have it: a member's files, or HAProxy."""
+    """Capability -> why the programs there lack it, such as a member's files, or HAProxy."""
     comes_from: str = ""
-    """The address from which our commands come, as it sees it; empty if they do not come over its network."""
+    """The address from which our commands come, as the host sees it; empty if they do not come over its network."""
 
 
 def members_of_dcs(topology: Topology) -> int | None:
-    """How many members the DCS has; of one that is not etcd, at least. None if etcd does not say.
+    """How many members the DCS has; if it is not etcd, a lower bound. None if etcd does not answer.
 
-    The settings may have one address of several.
+    The settings may name only one of several addresses.
     """
     if dcs.program(topology) != "etcd":
         return dcs.nodes(topology)
@@ -70,7 +70,7 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
     able = {name: one.access for name, one in looked.items() if not one.obstacles}
     own = {name: able[name] for name in members}
     if one_machine := _on_one_machine(own):
-        why = f"{' and '.join(one_machine)} are on one machine: what is done to the one would hit the other"
+        why = f"{' and '.join(one_machine)} are on one machine: a fault of one would hit the other"
         return lacks | dict.fromkeys(OF_HOSTS, why)
     if without := [name for name, one in own.items() if "patroni" not in one.programs]:
         return lacks | dict.fromkeys(OF_HOSTS, f"no Patroni was found on {', '.join(without)}")
@@ -126,14 +126,14 @@ def _lacks_hosts_of_dcs(looked: Mapping[str, Looked], topology: Topology, in_dcs
     program = dcs.program(topology)
     having = sum(program in one.access.programs for one in looked.values())
     if in_dcs is None:
-        return f"how many members {program} has is not known, as it does not say: set ETCD_HOSTS or [dcs]"
+        return f"{program} does not tell how many members it has: set ETCD_HOSTS or [dcs]"
     if having < in_dcs:
         return f"{program} has {in_dcs} members, and [hosts] has {having} of their hosts"
     return ""
 
 
 def _lacks_dcs_links(able: Mapping[str, HostAccess], topology: Topology) -> str:
-    """Why links within the DCS cannot be cut: of each two of its hosts, one has to be able to; empty if they can."""
+    """Why links within the DCS cannot be cut (at least one of any two hosts has to be able to); empty if they can."""
     unable = [name for name, one in able.items() if dcs.program(topology) in one.programs and not one.cutter]
     return f"{unable[0]} and {unable[1]} have no nft or iptables to use" if len(unable) > 1 else ""
 
@@ -152,15 +152,15 @@ def _lacks_partitions(
 
 
 def _lacks_links(looked: Mapping[str, Looked], of_dcs: str) -> dict[str, str]:
-    """What cannot be done because our own commands take links that it would cut: those of a jump host, or of a host on
+    """What cannot be done because it would cut links that our own commands use: those of a jump host, or of the host on
     which the suite runs."""
     lacks: dict[str, str] = {}
     for (name, one), (other, by) in itertools.permutations(looked.items(), 2):
         if one.comes_from not in by.access.addresses:
             continue
         why = (
-            f"commands come to {name} from {other}, so the links between the two cannot be cut: run the suite on a "
-            f"machine that is not in [hosts], and let them come by such a one"
+            f"commands come to {name} from {other}, so the links between the two cannot be cut: run the suite, and any "
+            "jump host, on machines that are not in [hosts]"
         )
         lacks |= dict.fromkeys(("partitions", "poor_links"), why)
         if of_dcs in one.access.programs and of_dcs in by.access.programs:
@@ -169,7 +169,7 @@ def _lacks_links(looked: Mapping[str, Looked], of_dcs: str) -> dict[str, str]:
 
 
 def _on_one_machine(own: Mapping[str, HostAccess]) -> tuple[str, ...]:
-    """Two members that share a machine; containers are apart even on one machine, and with its network."""
+    """Two members that share a machine; containers count as separate, even on one machine and with its network."""
     for (name, one), (other, another) in itertools.combinations(own.items(), 2):
         contained = all(access.reach.startswith(("docker://", "podman://")) for access in (one, another))
         if one.reach == another.reach or (not contained and _shares(one, [another])):
@@ -178,9 +178,9 @@ def _on_one_machine(own: Mapping[str, HostAccess]) -> tuple[str, ...]:
 
 
 def _shares(access: HostAccess, others: Iterable[HostAccess]) -> bool:
-    """Whether it is the same machine as another one: all addresses of one are also the other's.
+    """Whether it is the same machine as one of the others: all addresses of one also belong to the other.
 
-    Machines that are two can have some in common, such as that of docker0 on each.
+    Separate machines can have some addresses in common, such as that of docker0.
     """
     own = set(access.addresses)
     return any(

@@ -22,21 +22,21 @@ _MARK = "accept.left_by_a_session"
 
 
 class Backends(enum.Enum):
-    """Whose backends sessions have at an endpoint."""
+    """Who owns the backends that sessions get at an endpoint."""
 
     OF_SERVER = enum.auto()
     """Without a pooler, each has its own."""
     OF_SESSION = enum.auto()
     """A pooler keeps one for each session, and resets it afterwards."""
     SHARED = enum.auto()
-    """A pooler lends them, or is not known not to: what is set there may stay for its other clients."""
+    """A pooler lends them out, or may do so: whatever is set there may persist for its other clients."""
 
 
 def look(endpoint: sql.Endpoint, which: str) -> tuple[Backends, str]:
-    """Whose backends sessions have there, and, where they are shared, how that is known.
+    """Who owns the backends of sessions there, and, if they are shared, how that is known.
 
-    In doubt they are shared. Raises TargetUnreachable where no transaction is possible, ConnectFailed or sql.Error
-    where no session is.
+    In doubt they are shared. Raises TargetUnreachable if no transaction is possible, ConnectFailed or sql.Error if no
+    session is.
     """
     with sql.session(endpoint) as session:
         if session.own_backend:

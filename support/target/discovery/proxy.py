@@ -54,11 +54,11 @@ class Traffic:
     backends: tuple[str, ...]
     """The backends that served one more session each time that one was opened."""
     servers: Mapping[str, str]
-    """`backend/server` -> the member that it certainly is."""
+    """`backend/server` -> its member, if certain."""
     members: frozenset[str] = frozenset()
     """The members that served the sessions."""
     unseen: bool = False
-    """A session that a member served was in no backend: the page is another proxy's, or a pooler is in between."""
+    """A member served a session that no backend showed: the page is another proxy's, or a pooler is in between."""
 
 
 def identify(page: StatisticsPage, said: ProxySettings, known: ProxyContext) -> tuple[StatisticsPage, dict[str, str]]:
@@ -87,8 +87,8 @@ def identify(page: StatisticsPage, said: ProxySettings, known: ProxyContext) -> 
     named = {row for row in now.servers if _key(row) in by_name or {row.server, _key(row)} & said.servers.keys()}
     if taking_turns := _taking_turns(now.servers, named, write, read, len(known.places)):
         lacks["pools"] = (
-            f"which member the servers of {' and '.join(taking_turns)} are changes with the leader: it seems that a "
-            "name in the DNS, or an address that moves, leads there; if it does not, name them in HAPROXY_SERVERS"
+            f"the servers of {' and '.join(taking_turns)} seem to change members with the leader, as with DNS "
+            "names or a virtual address; if they do not, name them in HAPROXY_SERVERS"
         )
     page = replace(page, write_backends=write, read_backends=read, servers=names)
     balance = said.balance or next((now.algorithms[one] for one in read if one in now.algorithms), "")
@@ -169,10 +169,10 @@ def backends_by_state(rows: Iterable[ServerRow], page: StatisticsPage, leader: s
 def members_of_servers(
     rows: Iterable[ServerRow], places: Mapping[str, Collection[Address]], by_name: Mapping[str, str]
 ) -> dict[str, str]:
-    """`backend/server` -> the member that it is, as far as its address or its name shows.
+    """`backend/server` -> its member, as far as its address or its name shows.
 
-    `places` is member -> the addresses of its PostgreSQL; `by_name` is what names show (`member_named`). A pooler
-    beside a member has the member's host, and a port of its own.
+    `places` is member -> the addresses of its PostgreSQL; `by_name` is what names show (`member_named`). A pooler next
+    to a member has the member's host but a different port.
     """
     found: dict[str, str] = {}
     for row in rows:
@@ -189,10 +189,10 @@ def members_of_servers(
 
 
 def member_named(server: str, names: Collection[str]) -> str:
-    """The member of that name, or the only one that the name of the server tells; empty if it tells none.
+    """The member of that name, or the only one that the server's name suggests; empty if there is no such member.
 
-    Either name may be a part of the other: `db-pg1-pgbouncer` or `pg1.example.org` for pg1, `pg1` for demo-pg1. A word
-    for a role is no name: what is called primary may be any member by and by.
+    Either name may contain the other: `db-pg1-pgbouncer` or `pg1.example.org` for pg1, `pg1` for demo-pg1. A word for a
+    role identifies nobody: a server called primary may be any member over time.
     """
     if server in names:
         return server
@@ -205,7 +205,7 @@ def member_named(server: str, names: Collection[str]) -> str:
 
 
 def _contains(whole: str, part: str) -> bool:
-    """Whether a name has the other in it, whatever separates the words of either; numbers are not taken apart."""
+    """Whether one name contains the other, whatever separates their words; numbers are compared as a whole."""
     words = _WORDS.findall(part.lower())
     if not words:
         return False
@@ -216,13 +216,13 @@ def _contains(whole: str, part: str) -> bool:
 
 
 def _tells_a_role(server: str) -> bool:
-    """Whether the name of a server says nothing of one member: what servers are for, or a number."""
+    """Whether a server's name identifies no member, being only a role or a number."""
     words = {word for word in _WORDS.findall(server.lower()) if not word.isdigit()}
     return words <= _ROLES or sum(map(len, _WORDS.findall(server.lower()))) < _TELLING
 
 
 _WORDS = re.compile(r"[a-z]+|\d+")
-_TELLING = 3  # a name that has fewer characters than this may be a part of another by chance
+_TELLING = 3  # a name with fewer characters may be contained in another one by chance
 _ROLES = frozenset(
     "primary replica replicas master slave leader follower standby read reads write writes ro rw".split()
 )
@@ -231,7 +231,7 @@ _ROLES = frozenset(
 def _by_name(
     rows: Iterable[ServerRow], places: Mapping[str, Collection[Address]], observed: Mapping[str, str]
 ) -> dict[str, str]:
-    """`backend/server` -> the member that its name tells. If sessions show that one name is wrong, none is believed."""
+    """`backend/server` -> the member that its name suggests. If sessions prove one name wrong, none is trusted."""
     found = {_key(row): member for row in rows if (member := member_named(row.server, places))}
     return {} if any(found.get(key, member) != member for key, member in observed.items()) else found
 
@@ -239,10 +239,11 @@ def _by_name(
 def _names(
     rows: Sequence[ServerRow], told: Mapping[str, str], members: Collection[str], said: Collection[str]
 ) -> dict[str, str]:
-    """The names of servers that are not those of their members, as in StatisticsPage, without those `said` to be.
+    """The server names that differ from their members', as in StatisticsPage, except those in the settings (`said`).
 
-    The same name means the same member in every backend, unless that would make it two members, or one member two
-    servers of a backend. A server that has the name of a member, but may be another, is nobody.
+    The same name means the same member in every backend, unless one name would then mean two members, or one member
+    would be two servers of the same backend. A server that has a member's name, but may be another member, is mapped to
+    nobody.
     """
     everywhere: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -272,10 +273,11 @@ def _taking_turns(
     read: Collection[str],
     members: int,
 ) -> list[str]:
-    """The backends whose servers are now one member and now another, by the looks of it.
+    """The backends whose servers seem to stand for different members over time.
 
-    Every server that has an address is up, and there are fewer of them than members; no name tells a member. In a
-    backend for reads there also is one without an address: members that a proxy leaves out of reads are no sign.
+    The signs: every server with an address is up, there are fewer such servers than members, and no name suggests a
+    member. A backend for reads must also have a server without an address, because a proxy may leave members out of
+    reads on purpose.
     """
     found = []
     for backend in dict.fromkeys((*write, *read)):

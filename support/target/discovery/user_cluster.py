@@ -58,7 +58,7 @@ _MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
 
 
 def endpoints(settings: Settings, found: database.Database) -> Topology:
-    """The endpoints of the database that was found, and the logins there, without anything else of the cluster."""
+    """Only the endpoints of the database that was found, and the logins there; nothing else of the cluster."""
     return Topology(
         database=found.name,
         application=found.login,
@@ -393,7 +393,7 @@ def _look_at_workers(topology: Topology, findings: _Findings) -> None:
     workers = citus.expected_workers(Cluster(topology))
     if len(nodes := citus.known_to(Cluster(topology).write)) < 2:
         only = f"Citus knows one node, {citus.node_name(nodes[0].group)}" if nodes else "Citus knows no node"
-        findings.lacks["several_copies"] = f"{only}: no other one has a copy of a reference table"
+        findings.lacks["several_copies"] = f"{only}: no other node has a copy of a reference table"
     sizes = Counter(one.group for one in (*topology.members, *topology.absent) if one.group)
     findings.lacks |= workers_lacking(len(workers), sizes)
 

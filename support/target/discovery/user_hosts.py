@@ -48,7 +48,7 @@ _WATCHDOGS = {
     "watchdog": "systemctl disable --now watchdog",
     "wd_keepalive": "systemctl disable --now wd_keepalive",
 }
-"""What a process that has a watchdog open is called -> what would change that."""
+"""Name of a process that has a watchdog open -> how to change that."""
 _SHOWN = 60  # characters of a command
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS, _SSH = 8, 22
@@ -216,7 +216,7 @@ def _obstacles(
 
 
 def _watched(holders: Sequence[str]) -> str:
-    """What to do about those that have a watchdog open, each as "name pid"."""
+    """What to do about the processes that have a watchdog open, each given as "name pid"."""
     names = [one.rpartition(" ")[0] for one in holders]
     advice = dict.fromkeys(words for name in names for sign, words in _WATCHDOGS.items() if sign in name)
     return (

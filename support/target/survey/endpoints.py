@@ -15,9 +15,9 @@ from support.timeouts import REST
 WRITES = (5000, POSTGRES, 6432, 5500)
 """The usual ports of a write endpoint, the likeliest first: those of HAProxy, PostgreSQL, PgBouncer, Traefik."""
 _BESIDE_A_MEMBER = (5000, POSTGRES, 5433, 5436, 5500, 6432)
-"""The same on a member's host: HAProxy's there (5433 and 5436 are Pigsty's); PgBouncer's leads to that member only."""
+"""The same on a member's host: HAProxy's ports (5433 and 5436: Pigsty). PgBouncer there leads to that member only."""
 _READS = (5001, 5433, 5434)
-"""The usual ports of a read endpoint, beside the one that follows on that of the write endpoint."""
+"""The usual ports of a read endpoint, besides the one right after the write endpoint's."""
 USUAL = (*WRITES, 5001, 5002, *range(POSTGRES + 1, POSTGRES + 18))
 """Every port that is tried: those, HAProxy's for reads, and those at which containers are published by custom."""
 _LOOKS = 3  # sessions through each port: a proxy shares them among its servers
@@ -55,7 +55,7 @@ class Listener:
 
     @property
     def of_workers(self) -> bool:
-        """Whether it leads to a server of a worker group of Citus; maybe to others, too."""
+        """Whether it leads to a server of a Citus worker group, and perhaps to others, too."""
         return bool(self.groups - {0})
 
     @property
@@ -127,9 +127,9 @@ def choose(
     """The endpoints for writes and reads among the listeners.
 
     `named` is the address that the user gave with its port; `own` is member -> its address by Patroni; `proxied` are
-    the listeners that HAProxy's statistics show as its own, None where nobody could look. Raises TargetUnreachable if
-    nothing takes writes. Worker groups of Citus are left out where there is anything else, and so are reads of another
-    database system.
+    the listeners that HAProxy's statistics show as its own; None if there are no statistics. Raises TargetUnreachable
+    if nothing takes writes. Citus worker groups are left out if there is anything else, and so are read endpoints of
+    another database system.
     """
     direct = {at for at in found if any(same_address(at, one) for one in own.values())}
     of_workers = named is not None and found[named].of_workers
@@ -146,7 +146,7 @@ def choose(
         met = ", ".join(f"{at} leads to {one.leads_to}" for at, one in found.items())
         mixed = any(len(one.in_recovery) > 1 for one in found.values())
         shared = (
-            "; a pooler that shares statements among servers (Pgpool-II, PgCat with a query parser) cannot be tested: "
+            "; a pooler that spreads statements over servers (Pgpool-II, PgCat with a query parser) cannot be tested: "
             "name what is behind it"
         )
         raise TargetUnreachable(
@@ -165,7 +165,7 @@ def choose(
 
 
 def worker_primaries(found: Mapping[Address, Listener]) -> tuple[Address, ...]:
-    """Where the primary of a worker group of Citus is published. A port that leads to several servers is a proxy's."""
+    """Addresses that lead to one worker group's primary. A port that leads to several servers belongs to a proxy."""
     alone = [at for at, one in found.items() if len(one.servers) == 1 and len(one.groups) == 1]
     return tuple(at for at in alone if found[at].of_workers and found[at].writes)
 

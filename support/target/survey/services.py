@@ -59,11 +59,11 @@ class Etcd:
 
 @dataclass(frozen=True)
 class PageFound:
-    """HAProxy's statistics page, or several of which one may be it."""
+    """HAProxy's statistics page, or several candidates."""
 
     pages: tuple[StatisticsPage, ...] = ()
     why: str = ""
-    """Why there is none, with what was tried; or what is wrong with the only one. Empty if nothing is."""
+    """Why there is none, with what was tried; or what is wrong with the only one. Empty if all is well."""
 
     @property
     def page(self) -> StatisticsPage | None:
@@ -174,9 +174,9 @@ def _has_keys(address: Address, topology: Topology) -> bool:
 
 
 def statistics(hosts: Collection[str], given: str, login: Login | None, authority: str = "") -> PageFound:
-    """HAProxy's statistics page: the one given, else at the usual places of these hosts, one for each address.
+    """HAProxy's statistics page: the given one, or else one for each address at the usual places on these hosts.
 
-    What listens there may be anything: only a page that HAProxy guards is sent the login.
+    Anything may listen there: the login is sent only to a page that is guarded by HAProxy.
     """
     if given:
         return _given_page(StatisticsPage(given, login, authority=authority))
@@ -215,7 +215,7 @@ def _guarded(url: str, login: Login | None) -> str:
 
 
 def _is_page(url: str) -> bool:
-    """Whether HAProxy asks for a login there: any web server may answer 401."""
+    """Whether it is HAProxy that asks for a login there: any web server may answer 401."""
     with suppress(requests.RequestException):
         answer = http.send("GET", url, timeout=REST, allow_redirects=False)
         challenge = answer.headers.get("WWW-Authenticate", "").lower()

@@ -36,7 +36,7 @@ class Survey:
     patronis: Patronis
     etcd: Etcd
     statistics: PageFound
-    """At every address where it shows our sessions."""
+    """The page, at every address where it shows our sessions."""
     workers: tuple[Address, ...]
     """Published Citus workers, where their own addresses cannot be reached from here."""
     redis_near: tuple[Address, ...]
@@ -141,10 +141,10 @@ def _where(given: Settings) -> tuple[sql.Endpoint, bool]:
 def _own_page(
     base: sql.Endpoint, found: Mapping[Address, Listener], pages: PageFound, given: bool
 ) -> tuple[PageFound, set[Address] | None]:
-    """The pages in which sessions of ours show, and the ports through which they do; None without such a page.
+    """The pages that show our sessions, and the ports through which they do; None if no page does.
 
-    They are one HAProxy's, on each of its addresses. Any other may be somebody else's, and counts only if the user gave
-    it.
+    They belong to one HAProxy, on each of its addresses. Any other page may be somebody else's, and counts only if the
+    user gave it.
     """
     ours, proxied = list[StatisticsPage](), set[Address]()
     for page in pages.pages:
@@ -161,7 +161,7 @@ def _own_page(
 
 
 def _proxied(base: sql.Endpoint, found: Collection[Address], page: StatisticsPage) -> set[Address]:
-    """The ports through which a session shows in the statistics."""
+    """The ports through which a session shows up in the statistics."""
     seen, nobody = set(), dict[ServerIdentity, str]()
     with suppress(NotYet, *NO_ANSWER):
         for at in found:
@@ -196,7 +196,7 @@ def _etcd(given: Settings, pattern: str, host: str, patronis: Patronis, topology
 
 
 def page_host(found: Survey) -> str:
-    """The host of HAProxy where its page was met at another address than the endpoint's, which may be a virtual one."""
+    """HAProxy's host, if its page was found at an address other than the endpoint's, which may be a virtual one."""
     hosts = [urlsplit(page.url).hostname or "" for page in found.statistics.pages]
     endpoints = [one.address.host for one in (found.endpoints.write, found.endpoints.read) if one]
     return next((host for host in hosts if not any(services.same_machine(host, one) for one in endpoints)), "")

@@ -238,7 +238,7 @@ class EngineLog:
         self._container = container
 
     def end(self) -> str:
-        """See Log. The time of the last line, by the engine's clock, and how many lines have it; empty if there is none.
+        """See Log. The time of the last line, by the engine's clock, and how many lines have it; empty without any.
 
         podman tells docker's client whole seconds, in each of which there may be many lines.
         """

@@ -288,7 +288,7 @@ def settings(cluster: Cluster, names: Iterable[str]) -> dict[str, dict[str, str]
 
     def shown(member: str) -> dict[str, str]:
         with sql.session(cluster.of_member(member), connect_timeout=REST) as session:
-            return dict(sql.rows(session, "SELECT n, current_setting(n) FROM unnest(%s) n", [wanted]))
+            return dict(sql.rows(session, "SELECT n, current_setting(n) FROM unnest(%s::text[]) n", [wanted]))
 
     return {
         member: answer.row if isinstance(answer, NoAnswer) else answer

@@ -1,6 +1,8 @@
 """What an error of a real PostgreSQL means for the operation that met it; sessions and their time limits."""
 
+import ast
 import os
+import re
 import signal
 import socket
 import threading
@@ -14,8 +16,12 @@ from support import sql
 from support.engine.history import Outcome
 from support.engine.workload import outcome_of
 from support.errors import ConnectFailed
+from support.places import ROOT
 from support.timeouts import STATEMENT
 from support.waiting import NotYet, eventually
+
+_OF_SQL = re.compile(r"\b(SELECT|FROM|WHERE|AND|BEGIN|SET|VALUES|LIKE|WHEN)\b")
+_LITERAL = re.compile(r"(\b[Ee])?'((?:[^'\\]|\\.|'')*)'", re.DOTALL)
 
 
 @pytest.fixture
@@ -197,3 +203,25 @@ def test_a_server_that_never_answers_is_hung_up_on(postgres: sql.Endpoint, what:
         finally:
             os.kill(backend, signal.SIGCONT)
     assert sql.value(postgres, "SELECT 1") == 1
+
+
+def test_no_literal_means_something_else_where_standard_conforming_strings_is_off():
+    """There a backslash in a literal escapes what follows it; in E'' it does everywhere."""
+
+    def text_of(node: ast.AST) -> str:
+        if isinstance(node, ast.JoinedStr):
+            return "".join(text_of(part) for part in node.values)
+        return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+    modules = [file for folder in ("support", "steps") for file in sorted((ROOT / folder).rglob("*.py"))]
+    texts = {
+        text: f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in modules
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant | ast.JoinedStr) and (text := text_of(node))
+    }
+    statements = {text: place for text, place in texts.items() if _OF_SQL.search(text)}
+    literals = [(place, *found.groups()) for text, place in statements.items() for found in _LITERAL.finditer(text)]
+    assert len(literals) > 100
+    assert any(escaped for _, escaped, _ in literals), "an E'' is found"
+    assert [(place, text) for place, escaped, text in literals if "\\" in text and not escaped] == []

@@ -5,7 +5,7 @@ from hamcrest import assert_that, empty, greater_than_or_equal_to, has_length
 
 from support.engine import markers
 from support.engine.quiet import excused
-from support.engine.tables import alike, as_tabled, rows_of
+from support.engine.tables import alike, all_answer_as_tabled, rows_of
 from support.engine.world import Context
 from support.failover import replication
 from support.failover.member_checks import each_through_a_slot
@@ -87,7 +87,7 @@ def step_settings(context: Context) -> None:
     wanted = {name: row["value"] for name, row in rows_of(context.table).items()}
     in_each_group(
         context.world.cluster,
-        lambda group: as_tabled(alike(group.members, wanted), members.settings(group, wanted)).require(),
+        lambda group: all_answer_as_tabled(alike(group.members, wanted), members.settings(group, wanted)).require(),
         "every member has these settings",
         only_late=False,
     )

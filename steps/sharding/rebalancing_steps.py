@@ -41,7 +41,7 @@ from support.target.emptied import let_take_shards, without_shards
 from support.target.members import NO_ANSWER
 from support.target.timing import Span
 from support.timeouts import RECOVERY, REJOIN, STATEMENT
-from support.waiting import describe, eventually
+from support.waiting import NotYet, describe, eventually
 
 _PACE, _PATIENCE = 0.02, 10.0  # seconds between a client's writes, and that it waits for an answer
 _FILL = """
@@ -175,7 +175,9 @@ def step_empty(context: Context) -> None:
 
     def emptied() -> None:
         meant = [str(one) for one in own.placements if one.node == worker]
-        held = shards.held_on_nodes(own.cluster, own.tables)[worker]
+        held = shards.held_on_nodes(own.cluster, own.tables).get(worker)
+        if held is None:
+            raise NotYet(f"{worker} refuses the login")
         Finding(not meant and not held, f"{worker} should have {meant}, and has {sorted(held)}").require()
 
     eventually(emptied, within=REJOIN, subject=f"{worker} is empty", retry_on=NO_ANSWER)

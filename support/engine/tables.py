@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from support.engine.finding import Finding
 from support.errors import Inconclusive
-from support.target.members import NoAnswer
+from support.target.members import NoAnswer, heard_and_silent
 
 Table = Mapping[str, Mapping[str, str]]
 """Row -> column -> value."""
@@ -53,6 +53,18 @@ def as_tabled(expected: Table, observed: Table) -> Finding:
     rows = dict.fromkeys([*expected, *observed])
     different = [line for row in rows for line in _differences(row, expected.get(row, {}), observed.get(row, {}))]
     return Finding.false("; ".join(different)) if different else Finding.true(f"all {len(rows)} rows are as expected")
+
+
+def all_answer_as_tabled(expected: Table, answers: Mapping[str, Mapping[str, str] | NoAnswer]) -> Finding:
+    """The same of rows that were asked for: whoever gave no answer has no different one.
+
+    Unknown if somebody gave none and no other differs.
+    """
+    heard, silent = heard_and_silent(answers)
+    finding = as_tabled({name: row for name, row in expected.items() if name not in silent}, heard)
+    if finding.holds is False or not silent:
+        return finding
+    return Finding.unknown("; ".join(f"{name}: no answer ({why})" for name, why in silent.items()))
 
 
 def all_answer(expected: object, answers: Mapping[str, object], what: str) -> Finding:

@@ -52,7 +52,7 @@ _IN_FILES = """
 """
 # Where to end a recovery matters at a start only, so nothing waits for it. A promotion takes these out of the file,
 # after which PostgreSQL says that they wait; Patroni leaves them out as well.
-_PENDING = r"SELECT name FROM pg_settings WHERE pending_restart AND name NOT LIKE 'recovery\_target%'"
+_PENDING = "SELECT name FROM pg_settings WHERE pending_restart AND name !~ '^recovery_target'"
 
 
 @dataclass(frozen=True)

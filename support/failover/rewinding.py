@@ -14,7 +14,7 @@ from support.target.cluster import Cluster
 
 _TOLD = """
     SELECT extract(epoch FROM clock_timestamp() - version.modification)::float,
-           coalesce(substring(pg_read_file('backup_label.old', 0, 8192, true) FROM 'BACKUP METHOD: (\\S+)'), ''),
+           coalesce(substring(pg_read_file('backup_label.old', 0, 8192, true) FROM 'BACKUP METHOD: ([a-z_]+)'), ''),
            coalesce(extract(epoch FROM clock_timestamp() - label.modification)::float, 0)
     FROM pg_stat_file('PG_VERSION') AS version, pg_stat_file('backup_label.old', true) AS label
 """

@@ -35,7 +35,17 @@ _NOTABLE = re.compile(
 _ROUTINE = re.compile(
     r"no action\. I am|terminating connection due to administrator command|the database system is (starting|shutting)"
 )
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d)(?:[.,](\d+))?(Z| UTC| GMT| ?[+-]\d\d(?::?\d\d)?(?!\d))?")
+# An offset is one that some place has; any other number after a date is a process id, or begins the message. One with a
+# minus right after a comma is a process id, too: only Python's logging, with which Patroni writes, puts milliseconds
+# after a comma, and only to a date without a zone. After a full stop, as PostgreSQL and etcd write it, a zone is usual.
+_STAMP = re.compile(
+    r"""
+    (\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d) (?:[.,](\d+))?
+    (Z | [ ]UTC | [ ]GMT
+     | [ ]?(?:\+(?:0\d|1[0-4]) | (?<!,\d{3})-(?:0\d|1[0-2])) (?::?(?:00|15|30|45))? (?!\d))?
+    """,
+    re.VERBOSE,
+)
 _STAMP_OF_REDIS = re.compile(r"\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d)(?:\.(\d+))?")
 _BEGINNING = 60  # characters of a line in which its date stands
 _LONGEST = 220  # characters of a line that are shown
@@ -45,12 +55,16 @@ _PREFIX = re.compile(r"^[\d\-:., TZ+]*(UTC|GMT)?\s*(\[\d+\]\s*)?[:\s]*")
 def moment_of(line: str, clock: Clock = HERE) -> float | None:
     """The date of a log line, in seconds since the epoch by this machine's clock; None if it has none.
 
-    A date without a time zone, or with just a name such as CET, is taken to be in the zone of the host's clock.
+    A date without a time zone, or with just a name such as CET, is taken to be in the zone of the host's clock. What
+    only looks like a date, such as one with a month 13, is none.
     """
-    if found := _STAMP.search(line[:_BEGINNING]):
-        return _moment(datetime.fromisoformat(found[1]), found[2], clock, found[3])
-    if found := _STAMP_OF_REDIS.match(line):
-        return _moment(datetime.strptime(found[1], "%d %b %Y %H:%M:%S"), found[2], clock)
+    try:
+        if found := _STAMP.search(line[:_BEGINNING]):
+            return _moment(datetime.fromisoformat(found[1]), found[2], clock, found[3])
+        if found := _STAMP_OF_REDIS.match(line):
+            return _moment(datetime.strptime(found[1], "%d %b %Y %H:%M:%S"), found[2], clock)
+    except (ValueError, OverflowError):  # the latter for a year that the C library cannot convert
+        pass
     return None
 
 

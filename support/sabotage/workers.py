@@ -7,7 +7,7 @@ from support.sabotage.sabotage import of_sharded
 A_WORKER = "the leader of worker group 1"
 
 _SHARDS_OF = (
-    "SELECT oid::regclass AS shard, substring(relname FROM '\\d+$') AS number FROM pg_class WHERE relkind = 'r' "
+    "SELECT oid::regclass AS shard, substring(relname FROM '[0-9]+$') AS number FROM pg_class WHERE relkind = 'r' "
 )
 _ALONE = (
     "SET citus.enable_ddl_propagation = off;;SET citus.enable_manual_changes_to_shards = on;;"
@@ -19,7 +19,7 @@ _ALONE = (
 def for_each_shard(tables: str, statement: str) -> str:
     """Run a statement for each shard of the matching tables on that node; %1$s is the shard, %2$s its number."""
     return (
-        f"DO $do$ DECLARE one record; BEGIN FOR one IN {_SHARDS_OF} AND relname ~ '^({tables})_\\d{{6,}}$' "
+        f"DO $do$ DECLARE one record; BEGIN FOR one IN {_SHARDS_OF} AND relname ~ '^({tables})_[0-9]{{6,}}$' "
         f"AND relnamespace = 'public'::regnamespace LOOP EXECUTE format($q${statement}$q$, one.shard, one.number); "
         "END LOOP; END $do$"
     )
@@ -210,7 +210,7 @@ SABOTAGES = (
                 f"CREATE INDEX IF NOT EXISTS {_TABLE}_embedding_%2$s ON %1$s USING hnsw (embedding vector_cosine_ops) "
                 "WITH (m=16, ef_construction=64)",
             ),
-            f"SELECT count(*) = 0 FROM pg_index WHERE indexrelid::regclass::text ~ '^{_TABLE}_embedding_\\d{{6,}}$'",
+            f"SELECT count(*) = 0 FROM pg_index WHERE indexrelid::regclass::text ~ '^{_TABLE}_embedding_[0-9]{{6,}}$'",
         ),
     ),
     of_sharded(
@@ -220,7 +220,7 @@ SABOTAGES = (
         on_member(
             A_WORKER,
             f"{_ALONE};;DO $do$ DECLARE lost text := (SELECT min(relname) FROM pg_class WHERE relkind = 'r' "
-            "AND relname ~ '^trajectories_\\d{6,}$'); BEGIN "
+            "AND relname ~ '^trajectories_[0-9]{6,}$'); BEGIN "
             "EXECUTE format('ALTER TABLE %I RENAME TO sabotage_lost', lost); "
             "EXECUTE format('COMMENT ON TABLE sabotage_lost IS %L', lost); END $do$",
             f"{_ALONE};;DO $do$ BEGIN IF to_regclass('sabotage_lost') IS NOT NULL THEN EXECUTE format('ALTER TABLE "

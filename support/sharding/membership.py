@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from support import sql
 from support.embedded.extra_worker import extra_worker
 from support.engine.finding import Finding
-from support.errors import ConnectFailed
+from support.errors import ConnectFailed, Inconclusive
 from support.sharding import shards
 from support.target.citus import data_node_leaders, known_to, node_name
 from support.target.cluster import Cluster
@@ -106,7 +106,7 @@ def joined(cluster: Cluster) -> Iterator[NewWorker]:
 def require_equal_to_others(worker: NewWorker) -> None:
     """The worker knows the nodes and the application's tables as the coordinator does, and has each reference table.
 
-    Raises AssertionError that names what differs.
+    Raises AssertionError that names what differs, or Inconclusive if nothing is known to and a node refuses the login.
     """
     cluster = worker.cluster
     coordinator, there = known_to(cluster.write), known_to(worker.endpoint)
@@ -116,10 +116,13 @@ def require_equal_to_others(worker: NewWorker) -> None:
     differing = {table: f"{found[table]} instead of {known[table]}" for table in tables if found[table] != known[table]}
     Finding(not differing, f"{worker.name} does not know tables as the coordinator does: {differing}").require()
     references = [table for table in tables if known[table].kind == "reference"]
-    held = shards.held_on_nodes(cluster, references)
-    nodes = data_node_leaders(cluster)
-    lacking = {node: sorted(held[worker.name] ^ held[node]) for node in nodes if held[worker.name] != held[node]}
+    held, nodes = shards.held_on_nodes(cluster, references), data_node_leaders(cluster)
+    silent, heard = [node for node in nodes if node not in held], [node for node in nodes if node in held]
+    own = held.get(worker.name)
+    lacking = {node: sorted(own ^ held[node]) for node in heard if own is not None and held[node] != own}
     Finding(not lacking, f"the reference tables on {worker.name} and on other nodes differ: {lacking}").require()
+    if silent:
+        raise Inconclusive(f"no login: {', '.join(silent)}")
 
 
 def require_gone(worker: NewWorker) -> None:

@@ -3,17 +3,19 @@
 Source: https://docs.citusdata.com/en/v13.0/develop/api_udf.html#citus-check-cluster-node-health
 """
 
+import psycopg2.errors
+
 from support import sql
 from support.engine.finding import Finding
-from support.engine.tables import Table, as_tabled
+from support.engine.tables import Table, alike, as_tabled
 from support.engine.world import World
-from support.errors import NotAvailable
+from support.errors import Inconclusive, NotAvailable
 from support.example_app.profile import Profile
 from support.sharding.shards import Sharding, sharding_of
 from support.target import citus
 from support.target.citus import node_leaders, node_name
 from support.target.cluster import Cluster
-from support.target.members import NoAnswer, ask_in_parallel
+from support.target.members import NoAnswer, ask_in_parallel, heard_and_silent
 from support.target.topology import Address
 
 _VERSION = """
@@ -23,6 +25,8 @@ _REACHES = """
     SELECT from_nodename, from_nodeport, to_nodename, to_nodeport, coalesce(result, false)
       FROM citus_check_cluster_node_health()
 """
+_WITHOUT_CITUS = (psycopg2.errors.UndefinedFunction, psycopg2.errors.UndefinedTable)
+"""The errors of a server that has no Citus when it is asked about it, which is an answer, too."""
 
 
 def versions(cluster: Cluster) -> dict[str, str | NoAnswer]:
@@ -30,7 +34,10 @@ def versions(cluster: Cluster) -> dict[str, str | NoAnswer]:
     leaders = node_leaders(cluster)
 
     def version(node: str) -> str:
-        found = sql.rows(leaders[node], _VERSION)
+        try:
+            found = sql.rows(leaders[node], _VERSION)
+        except _WITHOUT_CITUS:
+            return "none"
         return "{}, library {}".format(*found[0]) if found else "none"
 
     return ask_in_parallel(leaders, version)
@@ -65,16 +72,28 @@ def declared_distribution(profile: Profile) -> Table:
 
 
 def require_kept_on_each_node(world: World, wanted: Table) -> None:
-    """Each node knows every table of `wanted` as it should be kept, read on the node's leader."""
+    """Each node knows every table of `wanted` as it should be kept, read on the node's leader.
+
+    Raises Inconclusive if a node gives no answer, and no other knows them otherwise.
+    """
     if not wanted:
         raise NotAvailable(f"schema profile {world.profile.name} has no such table")
     world.evidence.attach_json("how each table should be kept", wanted)
     leaders = node_leaders(world.cluster)
-    found = ask_in_parallel(leaders, lambda node: described(sharding_of(leaders[node], list(wanted)), wanted))
-    for node, answer in found.items():
-        known = {node: answer.row} if isinstance(answer, NoAnswer) else answer
+
+    def kept(node: str) -> Table:
+        try:
+            return described(sharding_of(leaders[node], list(wanted)), wanted)
+        except _WITHOUT_CITUS:
+            return alike(wanted, {"answer": "there is no Citus"})
+
+    found = ask_in_parallel(leaders, kept)
+    heard, silent = heard_and_silent(found)
+    for node, known in heard.items():
         finding = as_tabled(wanted, known)
         Finding(finding.holds, f"as {node} knows them: {finding.words}").require()
+    if silent:
+        raise Inconclusive("; ".join(f"{node}: no answer ({why})" for node, why in silent.items()))
     world.evidence.attach("asked on", ", ".join(found))
 
 

@@ -29,14 +29,15 @@ from support.target.cluster import Cluster
 _TABLES = """
     SELECT t, to_regclass(quoted) IS NOT NULL, partmethod, repmodel, colocationid,
            CASE WHEN partkey IS NOT NULL THEN column_to_column_name(logicalrelid, partkey) END
-      FROM unnest(%s, %s) AS named (t, quoted) LEFT JOIN pg_dist_partition ON logicalrelid = to_regclass(quoted)
+      FROM unnest(%s::text[], %s::text[]) AS named (t, quoted)
+      LEFT JOIN pg_dist_partition ON logicalrelid = to_regclass(quoted)
 """
 # The name of a shard without its schema. Citus shortens it where the table's name is long, and adds a hash.
 _NAME = "parse_ident(shard_name(logicalrelid, shardid)) AS name (parts)"
 _PLACEMENTS = f"""
     SELECT t, shardid, groupid, coalesce(shardminvalue::bigint, 0), coalesce(shardmaxvalue::bigint, 0), colocationid,
            shardstate = 1, parts[cardinality(parts)]
-      FROM unnest(%s, %s) AS named (t, quoted)
+      FROM unnest(%s::text[], %s::text[]) AS named (t, quoted)
       JOIN pg_dist_partition part ON part.logicalrelid = to_regclass(quoted)
       JOIN pg_dist_shard USING (logicalrelid)
       CROSS JOIN {_NAME}
@@ -46,15 +47,15 @@ _PLACEMENTS = f"""
 _SIZES = """
     SELECT shardid, max(size)
       FROM pg_dist_shard LEFT JOIN citus_shard_sizes() ON shard_id = shardid
-     WHERE logicalrelid = ANY (SELECT to_regclass(quoted) FROM unnest(%s, %s) AS named (t, quoted))
+     WHERE logicalrelid = ANY (SELECT to_regclass(quoted) FROM unnest(%s::text[], %s::text[]) AS named (t, quoted))
      GROUP BY shardid
 """
-_HASHES = "SELECT value, hashtext(value) FROM unnest(%s) value"
+_HASHES = "SELECT value, hashtext(value) FROM unnest(%s::text[]) value"
 _RESOLVED = f"""
     SELECT DISTINCT nspname, regexp_replace(parts[cardinality(parts)], '_[0-9]+$', '')
       FROM pg_dist_shard CROSS JOIN {_NAME}
       JOIN pg_class ON pg_class.oid = logicalrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
-     WHERE logicalrelid = ANY (SELECT to_regclass(quoted) FROM unnest(%s) quoted)
+     WHERE logicalrelid = ANY (SELECT to_regclass(quoted) FROM unnest(%s::text[]) quoted)
 """
 _NUMBERS = """
     SELECT least(min(shardid), min(seqmin)),
@@ -68,7 +69,7 @@ _NUMBERS = """
 _SHARDS_HERE = """
     SELECT relname, format('%%I.%%I', nspname, relname)
       FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-     WHERE (nspname, regexp_replace(relname, '_[0-9]+$', '')) IN (SELECT * FROM unnest(%s, %s))
+     WHERE (nspname, regexp_replace(relname, '_[0-9]+$', '')) IN (SELECT * FROM unnest(%s::text[], %s::text[]))
        AND substring(relname FROM '_([0-9]+)$')::numeric BETWEEN %s AND %s AND relkind IN ('r', 'p')
        AND NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = pg_class.oid)
      ORDER BY 1
@@ -205,7 +206,7 @@ def _rows(
 _CHOICE = 8  # candidates for each namespace that is wanted: enough that every one of a few workers gets some
 _HOMES = """
     SELECT name, shardid, groupid
-      FROM unnest(%s) name
+      FROM unnest(%s::text[]) name
       JOIN pg_dist_placement ON shardid = get_shard_id_for_distribution_column(%s, %s || name)
 """
 

@@ -17,7 +17,7 @@ from support.target import etcd
 from support.target.accepted_loss import accepted_losses, loss_in_words
 from support.target.cluster import Cluster
 from support.target.copying import not_copyable, wal_not_expendable
-from support.target.members import NO_ANSWER, settings
+from support.target.members import NO_ANSWER, heard_and_silent, settings
 from support.target.patroni_configuration import PatroniConfiguration, configurations_by_group
 from support.target.purposes import Purpose, purposes_by_leader
 from support.target.reads import NOWHERE, Reads, reads_of
@@ -166,7 +166,9 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
     except (AcceptError, AssertionError, OSError, *ERRORS):
         pass
     members = {group.group: len(group.members) for group in cluster.groups if group.group in groups}
-    by_group = {group.group: settings(group, (*_SETTINGS, _STANDBY_NAMES)) for group in cluster.groups}
+    by_group = {
+        group.group: heard_and_silent(settings(group, (*_SETTINGS, _STANDBY_NAMES)))[0] for group in cluster.groups
+    }
     shown = {name: row for rows in by_group.values() for name, row in rows.items()}
     delays = {name: row[_DELAY] for name, row in shown.items() if row.get(_DELAY, _NO_DELAY) != _NO_DELAY}
     if expected.delayed_replicas is not None:  # a delay that was not declared is no design, but a fault

@@ -41,7 +41,7 @@ _HASHED_BY = """
 """
 _HOMES = """
     SELECT value, groupid
-      FROM unnest(%s) value
+      FROM unnest(%s::text[]) value
       JOIN pg_dist_placement ON shardid = get_shard_id_for_distribution_column(%s, value)
 """
 _IN_RECOVERY = "SELECT pg_is_in_recovery()"

@@ -282,18 +282,15 @@ def server(where: sql.Endpoint | sql.Session) -> Server:
     return Server(*sql.rows(where, "SELECT pg_is_in_recovery(), pg_postmaster_start_time()")[0])
 
 
-def settings(cluster: Cluster, names: Iterable[str]) -> dict[str, dict[str, str]]:
+def settings(cluster: Cluster, names: Iterable[str]) -> dict[str, dict[str, str] | NoAnswer]:
     """Member -> setting -> its value in a session of the application there, or why there was no answer."""
     wanted = list(names)
 
     def shown(member: str) -> dict[str, str]:
         with sql.session(cluster.of_member(member), connect_timeout=REST) as session:
-            return dict(sql.rows(session, "SELECT n, current_setting(n) FROM unnest(%s) n", [wanted]))
+            return dict(sql.rows(session, "SELECT n, current_setting(n) FROM unnest(%s::text[]) n", [wanted]))
 
-    return {
-        member: answer.row if isinstance(answer, NoAnswer) else answer
-        for member, answer in ask_in_parallel(cluster.members, shown).items()
-    }
+    return ask_in_parallel(cluster.members, shown)
 
 
 # Waiting for what holds of every member

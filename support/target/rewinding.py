@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from support.errors import Inconclusive
 from support.target.cluster import Cluster
 from support.target.member_files import files_of
-from support.target.members import settings
+from support.target.members import NoAnswer, heard_and_silent, settings
 from support.target.patroni_configuration import configuration_of, flag_of
 
 _NEEDED = ("wal_log_hints", "data_checksums")
@@ -22,16 +22,17 @@ def not_rewindable(cluster: Cluster) -> list[str]:
     return without_hint_bits(settings(cluster, _NEEDED))
 
 
-def without_hint_bits(shown: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """The same by what each member shows of its settings: setting -> value, or a row with the reason for silence."""
-    told = {member: values for member, values in shown.items() if set(_NEEDED) <= values.keys()}
+def without_hint_bits(shown: Mapping[str, Mapping[str, str] | NoAnswer]) -> list[str]:
+    """The same by what each member shows of its settings: setting -> value, or the reason for its silence."""
+    told, silent = heard_and_silent(shown)
     found = [
         f"{member}: {', '.join(f'{name} is {value}' for name, value in values.items())}"
         for member, values in told.items()
         if "on" not in values.values()
     ]
-    if not found and (silent := [f"{member}: {' '.join(shown[member].values())}" for member in shown.keys() - told]):
-        raise Inconclusive(f"not every member tells its settings: {'; '.join(sorted(silent))}")
+    if silent and not found:
+        reasons = [f"{member}: no answer ({why})" for member, why in sorted(silent.items())]
+        raise Inconclusive(f"not every member tells its settings: {'; '.join(reasons)}")
     return found
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from support.engine.tables import alike, all_answer, as_tabled, of_each, rows_of, transposed
+from support.engine.tables import alike, all_answer, all_answer_as_tabled, as_tabled, of_each, rows_of, transposed
 from support.errors import Inconclusive
 from support.target.members import NoAnswer
 
@@ -80,3 +80,28 @@ class TestAllAnswer:
     def test_nobody_was_asked(self) -> None:
         with pytest.raises(Inconclusive, match="nobody was asked for the system"):
             all_answer(7, {}, "the system").require()
+
+
+class TestAllAnswerAsTabled:
+    WANTED = alike("ab", {"fsync": "on"})
+    SILENT = NoAnswer("nothing within 3 s")
+
+    def test_everybody_answers(self) -> None:
+        assert all_answer_as_tabled(self.WANTED, {"a": {"fsync": "on"}, "b": {"fsync": "on"}}).holds is True
+
+    def test_another_answer_is_told_whoever_is_silent(self) -> None:
+        for other in ({"fsync": "on"}, self.SILENT):
+            finding = all_answer_as_tabled(self.WANTED, {"a": {"fsync": "off"}, "b": other})
+            assert finding.holds is False
+            assert finding.words == "a, fsync: expected on, observed off"
+
+    def test_one_who_was_not_asked_differs(self) -> None:
+        finding = all_answer_as_tabled(self.WANTED, {"a": self.SILENT})
+        assert finding.holds is False
+        assert finding.words == "b: there is nothing"
+
+    def test_silence_is_no_difference(self) -> None:
+        for other in ({"fsync": "on"}, self.SILENT):
+            finding = all_answer_as_tabled(self.WANTED, {"a": other, "b": self.SILENT})
+            assert finding.holds is None
+            assert "b: no answer (nothing within 3 s)" in finding.words

@@ -24,7 +24,7 @@ def test_servers_tell_whether_they_were_rewound_or_copied(tmp_path: Path) -> Non
     former, successor = tmp_path / "former", tmp_path / "successor"
     former.mkdir()
     successor.mkdir()
-    kept = ("wal_log_hints=on", "wal_keep_size=128MB")
+    kept = ("wal_log_hints=on", "wal_keep_size=128MB", "standard_conforming_strings=off")
     with postgres(former, free_port(), BINDIR, *kept) as server:
         assert rewound_not_copied(told("former", server, 0)).holds is None  # neither, nor anything else
         copy = ["-D", successor / "data", "--checkpoint=fast", "--no-sync", "--write-recovery-conf"]

@@ -35,6 +35,21 @@ def test_notable_lines_have_their_moment_with_its_fraction(line: str, monkeypatc
         ("2026-11-29 11:30:01.500+05:30 lost leader", 3600, 0),
         ("2026-11-29 07:00:01.500 CET [12] LOG:  lost leader", 3600, 0),
         ("2026-11-29 07:00:01,500 INFO: lost leader", 3600, 0),
+        ("2026-11-29 07:00:01,500-4711 INFO lost leader", 3600, 0),
+        ("2026-11-29 07:00:01,500-1200 INFO lost leader", 3600, 0),
+        ("2026-11-29 07:00:01,500-7 INFO lost leader", 3600, 0),
+        ("2026-11-29 07:00:01,500-10 INFO lost leader", 3600, 0),
+        ("2026-11-29 07:00:01,500 - 10 INFO lost leader", 3600, 0),
+        ("2026-11-29 07:00:01.500-1234 lost leader", 3600, 0),
+        ("2026-11-29 07:00:01.500 -45 rows, lost leader", 3600, 0),
+        ("2026-11-29 07:00:01.500+1500 lost leader", 3600, 0),
+        ("2026-11-28T21:30:01.500-0830 lost leader", 3600, 0),
+        ("2026-11-29 11:30:01.500 +0530 [12] LOG:  lost leader", 3600, 0),
+        ("2026-11-29 07:00:01,500 +0100 lost leader", None, 0),
+        ("2026-11-29 20:00:01.500 +14 [12] LOG:  lost leader", None, 0),
+        ("2026-11-28 18:00:01.500 -12 [12] LOG:  lost leader", None, 0),
+        ("2026-11-29 06:00:01.500 +00 [12] LOG:  lost leader", 3600, 0),
+        ("2026-11-29 03:00:01.500 -03:10.0.0.7(4711):app@db: LOG:  lost leader", 3600, 0),
         ("7:M 29 Nov 2026 01:00:01.500 * lost leader", -18000, 0),
         ("2026-11-29 06:00:41.500 UTC [12] LOG:  lost leader", 3600, 40),
         ("2026-11-29 06:59:21,500 INFO: lost leader", 3600, -40),
@@ -51,6 +66,34 @@ def test_the_moment_is_that_of_the_hosts_clock(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize("zone", [None, 3600, -43200])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-13-29 06:00:01 lost leader",
+        "2026-11-31T06:00:01Z lost leader",
+        "2026-11-29 25:00:01,500 lost leader",
+        "0000-00-00 00:00:00 lost leader",
+        "7:M 31 Feb 2026 01:00:01.500 * lost leader",
+        "7:M 29 Nvo 2026 01:00:01.500 * lost leader",
+        "٢٠٢٦-١١-٢٩ ٠٦:٠٠:٠١ lost leader",
+        "lost leader",
+        "",
+    ],
+)
+def test_what_only_looks_like_a_date_is_none(line: str, zone: float | None) -> None:
+    assert moment_of(line, Clock(zone)) is None
+    assert list(notable([line], AT, AT + 1, Clock(zone))) == []
+
+
+@pytest.mark.parametrize("year", ["0001", "9999"])
+@pytest.mark.parametrize("zone", ["", "Z", "+14:00", " -12"])
+def test_a_date_far_away_is_not_of_the_time_asked_for(year: str, zone: str) -> None:
+    """Such as Go's zero, for a time that is not known."""
+    for line in (f"{year}-01-01T00:00:00{zone} lost leader", f"{year}-12-31T23:59:59{zone} lost leader"):
+        assert list(notable([line], AT, AT + 1)) == []
 
 
 @pytest.mark.parametrize("clock", [Clock(), Clock(-18000.0, 2.5)])

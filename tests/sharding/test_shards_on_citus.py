@@ -2,22 +2,29 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from steps.sharding import placement_steps
 from support import sql
-from support.engine.world import World
+from support.engine.world import Context, World
 from support.errors import Inconclusive
-from support.example_app.profile import Entries, Profile
+from support.example_app.profile import Entries, Expected, Profile
 from support.isolation.judging import over_all_workers
+from support.reporting.evidence import Evidence
+from support.run import Run
 from support.sharding import shards, transactions
 from support.sharding.checks import each_shard_by_index
+from support.sharding.membership import NewWorker, require_equal_to_others
 from support.sharding.moves import OwnTables
 from support.sharding.placement_checks import each_on_one_live_node, evenly_spread
 from support.sharding.workloads import start_transfers
+from support.target import citus as citus_target
 from support.target.cluster import Cluster
+from support.target.timing import Timing
 from support.target.topology import Address, Login, Topology
 
 LONG = "events_of_a_table_whose_name_leaves_no_room_for_a_number_aäö"
@@ -101,6 +108,52 @@ def test_the_index_of_a_shard_is_known_by_a_shortened_name_too(cluster: Cluster)
     assert each_shard_by_index(used, known, {LONG_INDEX}).holds
     assert each_shard_by_index(used, known, {f"x{LONG_INDEX[1:]}"}).holds is False
     assert each_shard_by_index(used, known, {LONG_INDEX[:20]}).holds is False
+
+
+class TestWhereNothingIsDistributed:
+    """No table of those that are asked about, or there is none to ask about."""
+
+    @pytest.fixture
+    def plain(self, cluster: Cluster) -> Cluster:
+        """Its application has one table, which should be distributed."""
+        tables = {"named.events_2024": Expected(distributed_by="tenant")}
+        profile = Profile("plain", Entries("named.events_2024", namespace="tenant"), tables=tables)
+        return Cluster(replace(cluster.topology, profile=profile, timing=Timing(multiplier=0.01)))
+
+    @pytest.mark.parametrize("database", ["postgres", "undistributed"])
+    def test_the_table_is_told(self, plain: Cluster, database: str, tmp_path: Path) -> None:
+        """Also where Citus has never distributed anything."""
+        there = replace(plain.write, database=database)
+        if database != "postgres":
+            sql.execute(plain.write, f"CREATE DATABASE {database}")
+            sql.execute(there, "CREATE EXTENSION citus")
+            sql.execute(there, "CREATE SCHEMA named; CREATE TABLE named.events_2024 (tenant text)")
+        found = Cluster(replace(plain.topology, database=database))
+        world = World(Run("run", tmp_path, tmp_path, 1), found, Evidence())
+        with pytest.raises(AssertionError, match=r"named\.events_2024 is not distributed"):
+            placement_steps.step_each_on_one_node(cast(Context, SimpleNamespace(world=world)))
+
+    def test_no_shard_and_no_row_is_found(self, plain: Cluster) -> None:
+        assert shards.held_on_nodes(plain, ["named.events_2024"]) == {"the coordinator": frozenset()}
+        assert shards.rows_by_shard(plain, ["a"]) == {"a": []}
+        assert shards.rows_on_nodes(plain, plain.profile.entries, ["key"], ["a"]) == {"the coordinator": []}
+
+    def test_nothing_is_known_of_no_table(self, cluster: Cluster) -> None:
+        assert shards.sharding_of(cluster.write, ()) == {}
+        assert shards.placements(cluster.write, ()) == []
+        assert shards.sizes(cluster.write, ()) == {}
+        assert shards.hashes(cluster.write, ()) == {}
+        assert shards.held_on_nodes(cluster, ()) == {"the coordinator": frozenset()}
+
+    def test_no_name_is_at_home_anywhere(self, cluster: Cluster) -> None:
+        with pytest.raises(Inconclusive, match="hardly one belongs on the coordinator"):
+            citus_target.chosen(cluster.write, "named.events", "", iter(()), {0: 1})
+
+    def test_a_worker_is_equal_to_the_others_without_reference_tables(self, plain: Cluster) -> None:
+        (coordinator,) = citus_target.known_to(plain.write)
+        reached = {str(coordinator.address): plain.topology.write}
+        cluster = Cluster(replace(plain.topology, nodes=reached))
+        require_equal_to_others(NewWorker(cluster, 0, coordinator.address))
 
 
 class TestWhereNothingWasRebalanced:

@@ -3,12 +3,13 @@
 import pytest
 
 from support.errors import Inconclusive
+from support.target.members import NoAnswer
 from support.target.rewinding import without_hint_bits
 
 HINTS = {"wal_log_hints": "on", "data_checksums": "off"}
 CHECKSUMS = {"wal_log_hints": "off", "data_checksums": "on"}
 NEITHER = {"wal_log_hints": "off", "data_checksums": "off"}
-SILENT = {"answer": "no answer (pg_hba.conf rejects the connection)"}
+SILENT = NoAnswer("pg_hba.conf rejects the connection")
 
 
 def test_either_setting_will_do() -> None:

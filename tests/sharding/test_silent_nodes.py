@@ -1,0 +1,124 @@
+"""What is said of a sharded cluster of which one node gives no answer; on a real Citus."""
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from conftest import free_port
+
+from support import sql
+from support.engine.world import Context, World
+from support.errors import Inconclusive, NotInTime
+from support.example_app.profile import Entries, Expected, Profile
+from support.reporting.evidence import Evidence
+from support.run import Run
+from support.sharding.handover import MoveHandover
+from support.sharding.membership import NewWorker, require_equal_to_others
+from support.sharding.moves import OwnTables
+from support.target.citus import known_to
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, Topology
+
+_TABLES = """
+    CREATE SCHEMA heard;
+    CREATE TABLE heard.topics (key text, number int, note text);
+    SELECT create_reference_table('heard.topics');
+    CREATE TABLE heard.events (tenant text, key text, value text);
+    SELECT create_distributed_table('heard.events', 'tenant', shard_count => 4);
+"""
+PROFILE = Profile(
+    "heard",
+    Entries("heard.events", namespace="tenant"),
+    tables={"heard.topics": Expected(reference=True), "heard.events": Expected(distributed_by="tenant")},
+)
+SILENT = r"worker group 7: no answer \(.*Connection refused"
+
+
+@pytest.fixture(scope="module")
+def whole(citus: sql.Endpoint) -> Iterator[Cluster]:
+    """A single node, which has everything."""
+    for statement in filter(None, map(str.strip, _TABLES.split(";\n"))):
+        sql.execute(citus, statement)
+    login, at = Login(citus.user, citus.password), Address(citus.host, citus.port)
+    (coordinator,) = known_to(citus)
+    nodes = {str(coordinator.address): at}
+    yield Cluster(Topology(citus.database, login, at, nodes=nodes, profile=PROFILE))
+    sql.execute(citus, "DROP SCHEMA heard CASCADE")
+
+
+@pytest.fixture
+def cluster(whole: Cluster) -> Iterator[Cluster]:
+    """The same, and a worker that gives no answer."""
+    node = "INSERT INTO pg_dist_node (groupid, nodename, nodeport) VALUES (7, '127.0.0.1', %s)"
+    sql.execute(whole.write, node, [free_port()])
+    yield whole
+    sql.execute(whole.write, "DELETE FROM pg_dist_node WHERE groupid = 7")
+
+
+@pytest.mark.parametrize("step", ["step_same_version", "step_distributed_as_declared", "step_references_as_declared"])
+def test_a_node_without_citus_is_not_silent(whole: Cluster, postgres: sql.Endpoint, tmp_path: Path, step: str) -> None:
+    node = "INSERT INTO pg_dist_node (groupid, nodename, nodeport) VALUES (7, %s, %s)"
+    sql.execute(whole.write, node, [postgres.host, postgres.port])
+    steps = importlib.import_module("steps.sharding.sharding_setup_steps")
+    try:
+        with pytest.raises(AssertionError, match=r"worker group 7.*(there is no Citus|observed none)"):
+            getattr(steps, step)(context_of(whole, tmp_path))
+    finally:
+        sql.execute(whole.write, "DELETE FROM pg_dist_node WHERE groupid = 7")
+
+
+def context_of(cluster: Cluster, folder: Path) -> Context:
+    return cast(Context, SimpleNamespace(world=World(Run("run", folder, folder, 1), cluster, Evidence())))
+
+
+@pytest.mark.parametrize(
+    ("step", "silence"),
+    [
+        ("step_same_version", SILENT),
+        ("step_distributed_as_declared", SILENT),
+        ("step_references_as_declared", SILENT),
+        ("step_copy_on_each_node", "no login: worker group 7"),
+    ],
+)
+def test_silence_of_a_node_is_no_other_setup(cluster: Cluster, tmp_path: Path, step: str, silence: str) -> None:
+    steps = importlib.import_module("steps.sharding.sharding_setup_steps")
+    with pytest.raises(Inconclusive, match=silence):
+        getattr(steps, step)(context_of(cluster, tmp_path))
+
+
+@pytest.mark.parametrize("step", ["step_distributed_as_declared", "step_references_as_declared"])
+def test_another_setup_is_told_whoever_is_silent(cluster: Cluster, tmp_path: Path, step: str) -> None:
+    other = Expected(distributed_by="key") if "distributed" in step else Expected(reference=True)
+    profile = replace(PROFILE, tables={"heard.events": other})
+    steps = importlib.import_module("steps.sharding.sharding_setup_steps")
+    with pytest.raises(AssertionError, match=r"as the coordinator knows them: heard\.events, "):
+        getattr(steps, step)(context_of(Cluster(replace(cluster.topology, profile=profile)), tmp_path))
+
+
+def the_coordinator(cluster: Cluster) -> NewWorker:
+    """As if it had joined just now."""
+    return NewWorker(cluster, 0, known_to(cluster.write)[0].address)
+
+
+def test_nobody_differs_from_a_node_that_refuses_the_login(cluster: Cluster) -> None:
+    with pytest.raises(Inconclusive, match="no login: worker group 7"):
+        require_equal_to_others(the_coordinator(cluster))
+
+
+def test_the_only_node_is_equal_to_itself(whole: Cluster) -> None:
+    require_equal_to_others(the_coordinator(whole))
+
+
+def test_a_drained_worker_that_refuses_the_login_is_waited_for(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = importlib.import_module("steps.sharding.rebalancing_steps")
+    monkeypatch.setattr(steps, "REJOIN", 0.1)
+    context = context_of(cluster, tmp_path)
+    context.world.handover(MoveHandover).tables = OwnTables(cluster, ("heard.events",), ())
+    with pytest.raises(NotInTime, match="worker group 7 refuses the login"):
+        steps.step_empty(context)

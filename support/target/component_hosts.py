@@ -33,7 +33,8 @@ def proxy_host(cluster: Cluster) -> SiteHost:
         return _at(hosts, given)
     # At a virtual address, say, that is another proxy's now; or at a published port of a container.
     seen = _seen_by_leader(cluster)
-    return _at(hosts, given, *seen, alone=not seen)
+    others = [host for host in cluster.site.hosts.values() if host not in hosts]
+    return _at(hosts, given, *seen, alone=not _known(others, *seen))
 
 
 def cache_host(cluster: Cluster) -> SiteHost:
@@ -72,12 +73,25 @@ def _is_etcd(cluster: Cluster) -> bool:
 
 
 def _seen_by_leader(cluster: Cluster) -> tuple[str, ...]:
-    """The address from which the proxy connects to the leader; empty if PostgreSQL does not tell another one's."""
+    """The address from which the proxy connects to the leader; empty if PostgreSQL does not tell another one's.
+
+    A pooler on a member's machine connects to PostgreSQL from there: what it sees is a member's address then.
+    """
     try:
-        found = sql.value(cluster.write, "SELECT host(inet_client_addr())")
+        [(client, server)] = sql.rows(cluster.write, "SELECT host(inet_client_addr()), host(inet_server_addr())")
     except (sql.Error, ConnectFailed):
         return ()
-    return (str(found),) if found and not ip_address(str(found)).is_loopback else ()
+    if client is None or client == server or ip_address(client).is_loopback:
+        return ()
+    members, hosts = cluster.topology.members, cluster.site.hosts
+    if any(client in names_of(one.postgres.host) for one in members):
+        return ()
+    return () if _known([hosts[one.name] for one in members if one.name in hosts], client) else (client,)
+
+
+def _known(hosts: Sequence[SiteHost], *addresses: str) -> bool:
+    """Whether any of these addresses was found or said to be one of these hosts'."""
+    return any({*addresses} & {*host.addresses} for host in hosts)
 
 
 def _running_program(cluster: Cluster, *programs: str) -> list[SiteHost]:

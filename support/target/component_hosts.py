@@ -4,16 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 
-import redis
-
 from support import sql
-from support.errors import ConnectFailed
+from support.errors import ConnectFailed, ProcessFailed
 from support.hosts.interface import SiteHost
 from support.target import dcs, etcd
 from support.target.cluster import Cluster
 from support.target.discovery.addresses import names_of
 from support.target.members import NO_ANSWER
-from support.target.redis import primary_of
+from support.target.redis import ERRORS, primary_of
 
 
 def dcs_hosts(cluster: Cluster) -> list[str]:
@@ -59,7 +57,7 @@ def unknown(cluster: Cluster) -> dict[str, str]:
     for capability, find in _OF.items():
         if capability in cluster.topology.lacks or (find is leader_of_dcs and not _is_etcd(cluster)):
             continue
-        with suppress(*NO_ANSWER, redis.RedisError):  # that a component is silent is for the scenarios to find
+        with suppress(*NO_ANSWER, *ERRORS, ProcessFailed):  # that a component is silent is for the scenarios to find
             try:
                 find(cluster)
             except LookupError as error:

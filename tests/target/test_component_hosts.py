@@ -9,6 +9,9 @@ from conftest import free_port
 
 from support import sql
 from support.hosts.interface import SiteHost
+from support.hosts.remote import HostAccess, HostUnreached, ProgramAccess, RemoteSite
+from support.hosts.remote.containers import Container
+from support.hosts.remote.rehearsal import Unkept
 from support.target.cluster import Cluster
 from support.target.component_hosts import _at, proxy_host, unknown
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, Topology
@@ -169,3 +172,21 @@ def test_a_members_own_address_is_no_proxys(masqueraded: sql.Endpoint) -> None:
     for client in ("10.0.0.1", "10.0.0.2"):
         why = unknown(proxied(PROXIES, seeing(masqueraded, client)))["proxy_host"]
         assert why.startswith("none of lb1, lb2 is at 192.0.2.1: ")
+
+
+def test_that_no_node_of_a_redis_cluster_answers_is_no_error_here() -> None:
+    one = cast(Any, cluster([*PROXIES, *CACHES], "10.0.2.2", "10.0.3.1"))
+    silent = RedisAddress(Address("127.0.0.1", free_port()), mode="cluster")
+    assert unknown(replace(one, redis_address=silent)) == {}
+
+
+def test_that_the_engine_of_a_container_does_not_answer_is_no_error_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(Container, "mark", ":")
+    access = HostAccess("docker://lb1", programs={"haproxy": ProgramAccess()})
+    site = RemoteSite({"lb1": access}, Unkept())
+    assert site.hosts["lb1"].present_addresses() == ()
+    with pytest.raises(HostUnreached):
+        site.hosts["lb1"].addresses  # noqa: B018
+    one = cast(Any, cluster(CACHES, "10.0.2.2", "10.0.3.1"))
+    assert unknown(replace(one, site=Hosts({**one.site.hosts, **site.hosts}))) == {}

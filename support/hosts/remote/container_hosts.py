@@ -60,7 +60,10 @@ class ContainerHost(RemoteHost):
 
     def present_addresses(self) -> Collection[str]:
         """See SiteHost. Its engine knows them."""
-        return self.container.state().addresses
+        try:
+            return self.container.state().addresses
+        except HostUnreached:
+            return ()
 
     @property
     def address(self) -> str:

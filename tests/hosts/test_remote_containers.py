@@ -357,7 +357,7 @@ def test_what_is_wrong_with_a_container_is_told(pods: Pods, monkeypatch: pytest.
 
 def test_what_was_logged_since_is_told_by_the_clock_of_the_engine(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be on another machine, whose clock is not ours."""
-    script = "while [ ! -e /tmp/speak ]; do sleep 0.1; done; echo one; echo two >&2; exec sleep 600"
+    script = "while [ ! -e /tmp/speak ]; do sleep 0.1; done; sleep 1.1; echo one; echo two >&2; exec sleep 600"
     pods.run("talks", "/usr/bin/sh", "-c", f"echo before; {script}")
     log = EngineLog(Container(pods.client, "talks"))
     eventually(lambda: _require(log.since("") == "before\n"), within=10, subject="it has begun")
@@ -369,6 +369,27 @@ def test_what_was_logged_since_is_told_by_the_clock_of_the_engine(pods: Pods, mo
     eventually(lambda: _require(sorted(log.since(mark).splitlines()) == ["one", "two"]), within=10, subject="it speaks")
     pods.run("mute", "/usr/bin/sleep", "600")
     assert EngineLog(Container(pods.client, "mute")).end() == ""
+
+
+def test_what_the_client_says_of_itself_is_no_line_of_the_container(
+    pods: Pods, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Where docker is podman in truth, and under sudo, a client writes a notice to standard error at each call."""
+    name = f"noticed-{pods.client}"
+    script = "echo before; while [ ! -e /tmp/speak ]; do sleep 0.1; done; sleep 1.1; printf 'of\\rone\\vline\\n'"
+    pods.run(name, "/usr/bin/sh", "-c", f"{script}; exec sleep 600")
+    log, client = EngineLog(Container(pods.client, name)), tmp_path / pods.client
+    eventually(lambda: _require(log.since("") == "before\n"), within=10, subject="it has begun")
+    mark, notice = log.end(), "Emulate Docker CLI using podman."
+    client.write_text(f"#!/bin/sh\necho '{notice}' >&2\nexec {shutil.which(pods.client)} \"$@\"\n")
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    assert log.end() == mark
+    (pods.root(name) / "tmp/speak").touch()
+    eventually(lambda: _require("line" in log.since(mark)), within=10, subject="it speaks")
+    assert log.since(mark).replace(f"{notice}\n", "") == "of\rone\vline\n"
+    pods.run(f"mute-{name}", "/usr/bin/sleep", "600")
+    assert EngineLog(Container(pods.client, f"mute-{name}")).end() == ""
 
 
 def test_a_container_of_compose_is_found_by_its_labels(pods: Pods) -> None:

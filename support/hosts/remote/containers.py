@@ -36,6 +36,7 @@ _MARK_FILE = "/etc/accept-breakable"
 _KILLED = 128 + signal.SIGKILL
 _START_TIME = 19  # the field of /proc/PID/stat, counted after the name
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:\.\d+)? ?(Z|[+-]\d\d:?\d\d)")
+_LOGGED = re.compile(r"(\d{4}-\d\d-\d\dT\S+) ")
 _MADE_WITHIN = 60.0  # seconds between the start of a first process and that of its container, on a busy machine
 
 
@@ -235,20 +236,23 @@ class EngineLog:
 
     def end(self) -> str:
         """See Log. The time of the last line, by the engine's own clock; empty if there is none."""
-        return self._read("--tail=1", "--timestamps").partition(" ")[0].strip()
+        times = [found[1] for line in self._timed("--tail=1") if (found := _LOGGED.match(line))]
+        return times[-1] if times else ""
 
     def since(self, mark: str) -> str:
         """See Log."""
         if not mark:
             return self._read()
-        timed = (
-            line.partition(" ") for line in self._read(f"--since={mark}", "--timestamps").splitlines(keepends=True)
-        )
-        return "".join(words for moment, _, words in timed if moment != mark)
+        lines = self._timed(f"--since={mark}")
+        return "\n".join(_LOGGED.sub("", line) for line in lines if not line.startswith(f"{mark} "))
 
     def last(self, most: int) -> str:
         """See Log."""
         return self._read(f"--tail={most // 100}")
+
+    def _timed(self, *options: str) -> list[str]:
+        """The lines, each of the container's with its time; a client adds some of its own (podman as docker does)."""
+        return self._read(*options, "--timestamps").split("\n")  # other line breaks are within a line
 
     def _read(self, *options: str) -> str:
         client = self._container.client

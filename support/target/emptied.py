@@ -24,6 +24,7 @@ _TAKE_SHARDS = """
     SELECT citus_set_node_property(nodename, nodeport, 'shouldhaveshards', %s)
       FROM pg_dist_node WHERE groupid = %s AND noderole = 'primary'
 """
+_TAKES_SHARDS = "SELECT coalesce(bool_or(shouldhaveshards), false) FROM pg_dist_node WHERE groupid = %s"
 
 
 def let_take_shards(where: sql.Endpoint, group: int, takes: bool) -> None:
@@ -33,11 +34,14 @@ def let_take_shards(where: sql.Endpoint, group: int, takes: bool) -> None:
 
 @contextmanager
 def without_shards(cluster: Cluster, run: str, group: int) -> Iterator[None]:
-    """That worker group, which takes shards, takes none until this ends; needs a superuser.
+    """That worker group takes no shards until this ends; needs a superuser. One that took none before takes none later.
 
     At the end it waits for the cluster to recover from whatever was done to it. Raises NotInTime if it does not: then
     the note stays.
     """
+    if not sql.value(cluster.administration, _TAKES_SHARDS, [group]):  # it is kept in reserve, say, or being replaced
+        yield
+        return
     note = f"accept_{run}_keeps_group_{group}_empty"
     try:
         sql.execute(cluster.write, f"CREATE SCHEMA IF NOT EXISTS {note}")  # the role that removes leftovers owns it

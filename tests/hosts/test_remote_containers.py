@@ -292,6 +292,7 @@ def test_a_container_that_is_gone_for_good_needs_no_undo(pods: Pods, monkeypatch
     container, access = Container(pods.client, "doomed"), _look(pods.url("doomed")).access
     guards = Guards(grace=4, longest=60, beat=1.0)
     host = RemoteSite({"doomed": replace(access, scope=SCOPE)}, guards).machines["doomed"]
+    beside = Reach.beside(container)
     assert not _succeeds(container.is_down)
     host.power_off()
     assert _succeeds(container.is_down)
@@ -300,7 +301,7 @@ def test_a_container_that_is_gone_for_good_needs_no_undo(pods: Pods, monkeypatch
     for fault in guards.active:
         with pytest.raises(Inconclusive):
             guards.heal(fault)
-    assert host.beside.run("left").split() == []
+    assert beside.run("left").split() == []
     monkeypatch.setenv("PATH", str(Path(str(shutil.which("grep"))).parent))
     for name in ("DOCKER_HOST", "CONTAINER_HOST"):
         monkeypatch.setenv(name, "unix:///nowhere.sock")

@@ -69,7 +69,7 @@ def test_the_only_one_that_there_is_need_not_have_the_address() -> None:
 
 @dataclass(frozen=True)
 class Hosts:
-    hosts: Mapping[str, Named]
+    hosts: Mapping[str, Named | SiteHost]
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ from support.sharding.moves import (
     make_tables,
     rebalance,
 )
-from support.sharding.shards import first_worker, nodes_for_shards, second_worker
-from support.target.citus import known_to, node_name
+from support.sharding.shards import first_worker, last_taking_shards, nodes_for_shards, second_worker
+from support.target.citus import node_name
 from support.target.emptied import let_take_shards, without_shards
 from support.target.members import NO_ANSWER
 from support.target.timing import Span
@@ -90,15 +90,16 @@ def step_drained_before(context: Context) -> None:
 def step_drain(context: Context) -> None:
     """It may take no shards, and those of these tables are moved away; at the end of the scenario it may again."""
     world = context.world
-    world.cleanup.enter_context(without_shards(world.cluster, world.run.id, _last_group(world)))
+    _let_one_be_emptied(world)
     _rebalance(world, "draining", drain_only=True)
 
 
 @when("that worker group may hold shards again, and the tables are rebalanced")
 def step_rebalance(context: Context) -> None:
     """The shards of these tables only, by their number."""
-    let_take_shards(context.world.cluster.administration, _last_group(context.world), True)
-    _rebalance(context.world, "the rebalance")
+    world = context.world
+    let_take_shards(world.cluster.administration, world.handover(MoveHandover).drained, True)
+    _rebalance(world, "the rebalance")
 
 
 @when("a new worker joins, and the tables are rebalanced")
@@ -163,15 +164,17 @@ def _rebalance(world: World, words: str, *, drain_only: bool = False) -> None:
     shard_map.attach(world.evidence, f"shards before and after {words}", maps)
 
 
-def _last_group(world: World) -> int:
-    """The worker group that is drained and filled again."""
-    return max(node.group for node in known_to(world.cluster.write))
+def _let_one_be_emptied(world: World) -> None:
+    """One worker group takes no shards from now on, until the scenario ends or lets it."""
+    group = world.handover(MoveHandover).drained = last_taking_shards(world.cluster)
+    world.cleanup.enter_context(without_shards(world.cluster, world.run.id, group))
 
 
 @then("it holds none of their shards")
 def step_empty(context: Context) -> None:
     """By Citus' metadata, and by the node's own tables."""
-    own, worker = context.world.handover(MoveHandover).tables, node_name(_last_group(context.world))
+    handover = context.world.handover(MoveHandover)
+    own, worker = handover.tables, node_name(handover.drained)
 
     def emptied() -> None:
         meant = [str(one) for one in own.placements if one.node == worker]
@@ -262,7 +265,7 @@ def step_interrupt_rebalance(context: Context, how: str) -> None:
     At the end of the scenario the group may take shards again.
     """
     world, own = context.world, context.world.handover(MoveHandover).tables
-    world.cleanup.enter_context(without_shards(world.cluster, world.run.id, _last_group(world)))
+    _let_one_be_emptied(world)
     with rebalance(own.cluster.write, quoted(own.tables[0]), drain_only=True) as job:
         break_off(world, job, how)
     world.evidence.attach("the rebalance, step by step", "\n".join(map(str, job.steps)))

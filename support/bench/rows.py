@@ -276,6 +276,7 @@ def _kill_leader_postgres(cluster: Cluster) -> Fault:
 _SCHEMA, _CACHE = frozenset({"schema"}), frozenset({"redis", "one_redis", "schema"})
 """A Redis Cluster would send the bare commands from one node to another."""
 _FAILOVER = frozenset({"patroni", "haproxy", "hosts", "replicas", "schema"})
+_CRASH = _FAILOVER | {"crashes", "writes_after_loss"}
 _SELECT_1 = "pgbench, SELECT 1"
 _GET = "redis-benchmark GET"
 _cache_reads, _cache_writes = partial(_cache_rate, reads, "GET"), partial(_cache_rate, writes, "SET")
@@ -297,7 +298,7 @@ QUIET = (
 )
 """Rows that leave the cluster alone."""
 DISRUPTIVE = (
-    Row("FO-01", "without writes after a crash of the leader's host", "s", "ttl - loop_wait", _host_crash, _FAILOVER),
+    Row("FO-01", "without writes after a crash of the leader's host", "s", "ttl - loop_wait", _host_crash, _CRASH),
     Row("FO-04", "without writes after a crash of PostgreSQL alone", "s", "loop_wait", _postgres_kill, _FAILOVER),
     Row("switchover", "without writes during a switchover", "s", "loop_wait", _switchover, _FAILOVER),
 )

@@ -46,6 +46,7 @@ NEEDS = {
     Place("dcs_hosts"): "dcs_hosts",
     Place("leader_of_dcs"): "dcs_hosts",
     Place("broken_link_of_dcs"): "dcs_links",
+    Place("asynchronous"): "asynchronous_commits",
     Place("ArchivingFails"): "archiving",
     Place("DataDestroyed"): "member_data",
     Place("Tagged"): "member_files",

@@ -21,6 +21,7 @@ from support.hosts.remote.access import told
 from support.hosts.remote.guards import GRACE, LONGEST
 from support.hosts.remote.rehearsal import Rehearsal, Unkept, by_host
 from support.settings import Settings
+from support.target.baseline import apply_baseline
 from support.target.capabilities import why_missing
 from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
@@ -71,7 +72,9 @@ def show(planned: Sequence[Planned], settings: Settings) -> int:
     """
     if not settings.accept_hosts:
         raise UsageError("--commands is for hosts of yours: --target names a file that has [hosts], or ACCEPT_HOSTS")
-    topology = user_cluster.discover(settings)
+    topology, _ = apply_baseline(
+        user_cluster.discover(settings), settings.expectations, settings.accept_timeout_multiplier
+    )
     names = {access.reach: name for name, access in topology.hosts.items()}
     changing = 0
     for scenario in planned:
@@ -93,9 +96,10 @@ def show(planned: Sequence[Planned], settings: Settings) -> int:
         f"{counted(len(planned), 'scenario')}; {counted(changing, 'changes', 'change')} something on hosts. "
         "Processes and roles are those of now."
     )
+    longest = max(LONGEST, round(topology.timing.longest_fault))
     say(
         "Each undo is on its host before anything is done. A guard there runs it "
-        f"after {GRACE} s without the suite, and after {LONGEST} s in any case."
+        f"after {GRACE} s without the suite, and after {longest} s in any case."
     )
     return 0
 

@@ -49,6 +49,12 @@ class ProxyRestarted(Restart):
         if lost is None:
             raise Inconclusive(f"{self}, but a session from before is still open: clients use another proxy")
 
+    def heal(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:  # nothing was done, or whether it had an effect was not seen
+            session.close()
+        super().heal()
+
 
 @dataclass(kw_only=True)
 class RedisKilled(Kill):

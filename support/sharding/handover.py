@@ -53,6 +53,8 @@ class MoveHandover(Handover):
     """Shards that are moved."""
 
     tables: Annotated[OwnTables, "Given two co-located tables of 8 shards, and a client that writes to each shard"]
+    drained: Annotated[int, "When one worker group is drained"]
+    """The worker group that is drained, and may be filled again."""
     before: Annotated[list[Placement], "When one worker group is drained"]
     meanwhile: Annotated[tuple[float, float], "When one worker group is drained"]
     """When shards began to be moved, and when that was over, on the monotonic clock."""

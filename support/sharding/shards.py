@@ -274,6 +274,15 @@ def _worker(cluster: Cluster, number: int) -> int:
     return found[number]
 
 
+def last_taking_shards(cluster: Cluster) -> int:
+    """The last of the worker groups that take shards. Raises Inconclusive unless there is another one."""
+    found = [node.group for node in citus.known_to(cluster.write) if node.group and node.takes_shards]
+    if len(found) < 2:
+        taking = f"only {node_name(found[0])} takes" if found else "no worker group takes"
+        raise Inconclusive(f"{taking} shards (shouldhaveshards): those of one cannot be moved to another")
+    return found[-1]
+
+
 def own_copies(world: World, parts: Sequence[Entries | Related], count: int) -> Cluster:
     """The cluster with empty copies of these tables, `count` shards each, dropped when the scenario ends.
 

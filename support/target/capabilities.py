@@ -83,6 +83,7 @@ CAPABILITIES = {
     "expendable_wal": "no replication slot whose consumer would miss WAL that a test removes",
     "writes_without_standby": "writes that are acknowledged while there is no standby, in Patroni's configuration",
     "writes_after_loss": "writes that are acknowledged after the leader is lost for good, in Patroni's configuration",
+    "asynchronous_commits": "commits that the suite can have wait for no standby, by Patroni's configuration",
     "hosts": "members' hosts that the suite can inspect and break",
     "crashes": "members' hosts that stay down after a crash, until the suite starts them again",
     "member_files": "configuration files of the members' Patroni that the suite can change",

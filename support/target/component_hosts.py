@@ -4,16 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 
-import redis
-
 from support import sql
-from support.errors import ConnectFailed
+from support.errors import ConnectFailed, ProcessFailed
 from support.hosts.interface import SiteHost
 from support.target import dcs, etcd
 from support.target.cluster import Cluster
 from support.target.discovery.addresses import names_of
 from support.target.members import NO_ANSWER
-from support.target.redis import primary_of
+from support.target.redis import ERRORS, primary_of
 
 
 def dcs_hosts(cluster: Cluster) -> list[str]:
@@ -33,7 +31,8 @@ def proxy_host(cluster: Cluster) -> SiteHost:
         return _at(hosts, given)
     # The address may be a virtual one that another proxy has now, or lead to a published port of a container.
     seen = _seen_by_leader(cluster)
-    return _at(hosts, given, *seen, alone=not seen)
+    others = [host for host in cluster.site.hosts.values() if host not in hosts]
+    return _at(hosts, given, *seen, alone=not _known(others, *seen))
 
 
 def cache_host(cluster: Cluster) -> SiteHost:
@@ -58,7 +57,7 @@ def unknown(cluster: Cluster) -> dict[str, str]:
     for capability, find in _OF.items():
         if capability in cluster.topology.lacks or (find is leader_of_dcs and not _is_etcd(cluster)):
             continue
-        with suppress(*NO_ANSWER, redis.RedisError):  # a silent component is left for the scenarios to find
+        with suppress(*NO_ANSWER, *ERRORS, ProcessFailed):  # a silent component is left for the scenarios to find
             try:
                 find(cluster)
             except LookupError as error:
@@ -72,12 +71,25 @@ def _is_etcd(cluster: Cluster) -> bool:
 
 
 def _seen_by_leader(cluster: Cluster) -> tuple[str, ...]:
-    """The address from which the proxy connects to the leader; empty if PostgreSQL shows none but its own."""
+    """The address from which the proxy connects to the leader; empty if PostgreSQL shows none but its own.
+
+    A pooler on a member's machine connects to PostgreSQL from there, so that PostgreSQL sees a member's address.
+    """
     try:
-        found = sql.value(cluster.write, "SELECT host(inet_client_addr())")
+        [(client, server)] = sql.rows(cluster.write, "SELECT host(inet_client_addr()), host(inet_server_addr())")
     except (sql.Error, ConnectFailed):
         return ()
-    return (str(found),) if found and not ip_address(str(found)).is_loopback else ()
+    if client is None or client == server or ip_address(client).is_loopback:
+        return ()
+    members, hosts = cluster.topology.members, cluster.site.hosts
+    if any(client in names_of(one.postgres.host) for one in members):
+        return ()
+    return () if _known([hosts[one.name] for one in members if one.name in hosts], client) else (client,)
+
+
+def _known(hosts: Sequence[SiteHost], *addresses: str) -> bool:
+    """Whether any of these addresses was found or said to be one of these hosts'."""
+    return any({*addresses} & {*host.addresses} for host in hosts)
 
 
 def _running_program(cluster: Cluster, *programs: str) -> list[SiteHost]:

@@ -25,6 +25,7 @@ _TAKE_SHARDS = """
     SELECT citus_set_node_property(nodename, nodeport, 'shouldhaveshards', %s)
       FROM pg_dist_node WHERE groupid = %s AND noderole = 'primary'
 """
+_TAKES_SHARDS = "SELECT coalesce(bool_or(shouldhaveshards), false) FROM pg_dist_node WHERE groupid = %s"
 
 
 def let_take_shards(where: sql.Endpoint, group: int, takes: bool) -> None:
@@ -36,9 +37,14 @@ def let_take_shards(where: sql.Endpoint, group: int, takes: bool) -> None:
 def without_shards(cluster: Cluster, run: str, group: int) -> Iterator[None]:
     """Keep a worker group that takes shards from taking any, for the duration of the block; needs a superuser.
 
+    A group that takes none is left as it is.
+
     At the end, waits for the cluster to recover from whatever was done to it. Raises NotInTime if it does not recover;
     the note then stays.
     """
+    if not sql.value(cluster.administration, _TAKES_SHARDS, [group]):  # it is kept in reserve, say, or being replaced
+        yield
+        return
     note = f"accept_{run}_keeps_group_{group}_empty"
     try:
         sql.execute(cluster.write, f"CREATE SCHEMA IF NOT EXISTS {note}")  # owned by the role that removes leftovers

@@ -32,9 +32,8 @@ def prepared(password: str) -> str:
 
     Like PostgreSQL's client and server, this checks for prohibited characters before the normalization.
     """
-    mapped = "".join(
-        " " if stringprep.in_table_c12(one) else one for one in password if not stringprep.in_table_b1(one)
-    )
+    spaced = (" " if stringprep.in_table_c12(one) else one for one in password)  # first: U+200B is in both tables
+    mapped = "".join(one for one in spaced if not stringprep.in_table_b1(one))
     right_to_left = any(map(stringprep.in_table_d1, mapped))
     ends_alike = not right_to_left or (stringprep.in_table_d1(mapped[0]) and stringprep.in_table_d1(mapped[-1]))
     mixed = right_to_left and any(map(stringprep.in_table_d2, mapped))

@@ -38,6 +38,8 @@ class PatroniConfiguration:
     """It waits even when there is no standby: then nothing can be written."""
     standbys: int = 1
     """The number of standbys that it waits for, if it does."""
+    standby_names: str = ""
+    """PostgreSQL's own synchronous_standby_names, if it is among the parameters that the members share."""
     failsafe: bool = False
     """A leader goes on without the DCS as long as all members answer it."""
     slots: bool = True
@@ -67,6 +69,7 @@ def parsed(answer: Mapping[str, Any]) -> PatroniConfiguration:
         synchronous=mode == "quorum" or _flag(mode),
         strict=_flag(answer.get("synchronous_mode_strict")),
         standbys=max(int(_quantity(answer.get("synchronous_node_count"), {}, "") or 0), 1),
+        standby_names=str(parameters.get("synchronous_standby_names") or ""),
         failsafe=_flag(answer.get("failsafe_mode")),
         slots=flag_of(postgresql.get("use_slots")) is not False if isinstance(postgresql, Mapping) else True,
         rewind=flag_of(postgresql.get("use_pg_rewind")) if isinstance(postgresql, Mapping) else None,

@@ -1,4 +1,4 @@
-"""Capabilities that depend on whether writes wait for a missing standby.
+"""Capabilities that depend on whether writes wait for a missing standby, and on who makes them wait.
 
 They do so in Patroni's strict synchronous mode, and if synchronous_standby_names is set in PostgreSQL directly.
 """
@@ -10,7 +10,7 @@ from support.target.patroni_configuration import PatroniConfiguration
 from support.target.purposes import Purpose
 from support.target.standby_names import StandbyNames
 
-DECIDED = ("writes_without_standby", "writes_after_loss")
+DECIDED = ("writes_without_standby", "writes_after_loss", "asynchronous_commits")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,13 @@ def lacking_writes(
 ) -> Iterator[tuple[str, str]]:
     """The capabilities that some group lacks, each with the reason. The arguments, by group: its configuration,
     PostgreSQL's own synchronous_standby_names, the number of members, and their purposes under each possible leader."""
+    shared = StandbyNames.parse(configured[0].standby_names) if 0 in configured else None
+    if shared is not None and (ours := own.get(0)) and ours != shared:
+        yield (
+            "asynchronous_commits",
+            f"PostgreSQL's own synchronous_standby_names is {ours}, and set by the members themselves: it is not in "
+            "the configuration that they share (`patronictl edit-config` puts it there)",
+        )
     for group, one in sorted(configured.items()):
         wait = _wait_of(one, own.get(group))
         if wait is None or members.get(group, 0) < 2:

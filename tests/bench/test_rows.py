@@ -13,8 +13,9 @@ from servers import BINDIR
 
 from support import sql
 from support.bench import rows, tools
-from support.bench.rows import QUIET, Row, Site, median_time
+from support.bench.rows import DISRUPTIVE, QUIET, Row, Site, median_time
 from support.bench.tools import RedisLine
+from support.cli.behave_process import dry_run
 from support.errors import ConnectFailed, NotAvailable, ProcessFailed
 from support.example_app import schema
 from support.example_app.vectors import PGVECTOR
@@ -120,6 +121,13 @@ def test_a_bare_connection_uses_the_database_that_is_given(server: RedisAddress)
         assert line.ask("GET", "there") == b"$-1\r\n"
     with RedisLine(replace(server, database=3)) as line:
         assert line.ask("GET", "there") == b"$4\r\nhere\r\n"
+
+
+def test_a_crash_is_measured_where_its_scenario_can_run() -> None:
+    """The leader stays down: where commits wait for a standby that is not there any more, nothing is written again."""
+    scenario = next(one for one in dry_run(["features/failover/crash.feature"]).scenarios if "FO-02" in one.ids)
+    crash, killed = (next(row for row in DISRUPTIVE if row.name == name) for name in ("FO-01", "FO-04"))
+    assert {"crashes", "writes_after_loss"} == (crash.needs - killed.needs) <= scenario.tags
 
 
 @pytest.mark.parametrize("name", ["GET alone", "PF-05", "PF-06 reads", "PF-06 writes"])

@@ -21,6 +21,7 @@ from support.errors import ConnectFailed, Inconclusive
 from support.faults.nemesis import Nemesis
 from support.faults.served import ProxyRestarted, RedisFrozen, RedisKilled
 from support.hosts.interface import SiteHost, SiteProgram
+from support.hosts.remote import HostRefused
 from support.target.topology import Address, RedisAddress
 from support.waiting import eventually
 
@@ -97,6 +98,27 @@ def test_a_proxy_that_nobody_uses_is_restarted(proxies: tuple[Program, Program, 
     _, other, write = proxies
     with Nemesis() as nemesis, pytest.raises(Inconclusive, match="clients use another proxy"):
         nemesis.inject(ProxyRestarted(cast(SiteProgram, other), write))
+
+
+class Refusing(Program):
+    """Its host does not let it be killed."""
+
+    def kill(self) -> None:
+        raise HostRefused("not marked as breakable")
+
+
+def test_a_restart_that_is_refused_leaves_no_session(proxies: tuple[Program, Program, sql.Endpoint]) -> None:
+    """It is in a transaction, which keeps what VACUUM would remove."""
+    used, _, write = proxies
+    fault = ProxyRestarted(cast(SiteProgram, Refusing("haproxy", used.command, used.running)), write)
+    with Nemesis() as nemesis, pytest.raises(HostRefused):
+        nemesis.inject(fault)
+    in_transaction = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+    eventually(lambda: assert_none(sql.value(write, in_transaction)), within=5, subject="no session is left")
+
+
+def assert_none(count: object) -> None:
+    assert count == 0, f"{count} sessions are left"
 
 
 @pytest.mark.parametrize("kind", ["killed", "frozen"])

@@ -293,6 +293,30 @@ def test_a_container_that_somebody_else_lets_go_on_is_no_evidence(here: Reach, t
             guards.heal(fault)
 
 
+def test_the_cut_of_a_container_that_was_down_is_undone_when_it_runs_again(here: Reach, tmp_path: Path) -> None:
+    """Nobody gets into its network while it is down, and its engine may keep that, with the rules."""
+    if os.geteuid() or shutil.which("nft") is None:
+        pytest.skip("a network of its own needs root, and its rules nft")
+    inside, down = tmp_path / "inside", tmp_path / "down"
+    with subprocess.Popen(["unshare", "--net", "sleep", "600"]) as container:
+        try:
+            ours, its = Path("/proc/self/ns/net"), Path(f"/proc/{container.pid}/ns/net")
+            _await(lambda: its.readlink() != ours.readlink())
+            enter = f"exec nsenter --net={its}"
+            inside.write_text(f'#!/bin/sh\n[ ! -e {down} ] || {{ echo "it is down"; exit 1; }}\n{enter} "$@"\n')
+            inside.chmod(0o755)
+            given = {"NET": str(inside), "DOWN": f"[ -e {down} ]", "CUTTER": "nft", "LINE": "none", "ISOLATED": "yes"}
+            guards = Guards()
+            fault = guards.inject("here", here, "outside", f"touch {down}", f"rm -f {down}", **given)
+            assert down.exists()
+            guards.heal(fault)
+            assert not down.exists()
+            tables = subprocess.run([inside, "nft", "list", "tables"], capture_output=True, text=True, check=True)
+            assert tables.stdout == ""
+        finally:
+            container.kill()
+
+
 def test_what_a_server_logged_before_it_started_again_is_read(here: Reach, tmp_path: Path) -> None:
     """PostgreSQL's own log_filename: each start begins a file, and the one with the PANIC is not the last."""
     folder = tmp_path / "log"

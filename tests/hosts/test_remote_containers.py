@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -287,6 +288,33 @@ def test_a_container_that_has_ended_itself_is_not_called_clean(pods: Pods) -> No
     told: list[str] = []
     assert not heal_host(HostAccess(pods.url("ended")), told.append)
     assert told[0].startswith("it is exited; if a run did that:")
+
+
+def test_a_container_that_is_gone_for_good_needs_no_undo(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+    etcd = shutil.which("sleep", path="/usr/bin")
+    pods.run("doomed", "/usr/bin/sh", "-c", f"ln -s {etcd} /etcd; exec /etcd 600")
+    pods.mark("doomed", SCOPE)
+    container, access = Container(pods.client, "doomed"), _look(pods.url("doomed")).access
+    guards = Guards(grace=4, longest=60, beat=1.0)
+    host = RemoteSite({"doomed": replace(access, scope=SCOPE)}, guards).machines["doomed"]
+    beside = Reach.beside(container)
+    assert not _succeeds(container.is_down)
+    host.power_off()
+    assert _succeeds(container.is_down)
+    pods.call("rm", "--force", pods.names.pop())
+    assert _succeeds(container.is_down)
+    for fault in guards.active:
+        with pytest.raises(Inconclusive):
+            guards.heal(fault)
+    assert beside.run("left").split() == []
+    monkeypatch.setenv("PATH", str(Path(str(shutil.which("grep"))).parent))
+    for name in ("DOCKER_HOST", "CONTAINER_HOST"):
+        monkeypatch.setenv(name, "unix:///nowhere.sock")
+    assert not _succeeds(Container("docker", "doomed").is_down), "its engine does not answer"
+
+
+def _succeeds(command: str) -> bool:
+    return subprocess.run(["sh", "-c", command], check=False).returncode == 0
 
 
 def test_rules_without_a_record_are_found_and_removed(pods: Pods, site: RemoteSite) -> None:

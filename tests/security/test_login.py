@@ -205,6 +205,7 @@ def test_scram_is_that_of_rfc_7677() -> None:
     [
         "one\u00a0space",
         "soft\u00adhyphen",
+        "zero\u200bwidth",
         "\u2168 and \ufb01ne",
         "forbidden \u0007 \u2168",
         "\u0627\u0031",

@@ -223,6 +223,21 @@ class TestACoordinatorThatTakesShards:
         finally:
             sql.execute(where, "UPDATE pg_dist_node SET shouldhaveshards = true")
 
+    def test_a_worker_that_takes_no_shards_is_not_the_one_to_be_drained(self, spread: OwnTables) -> None:
+        """It would take some for good at the end."""
+        where = spread.cluster.write
+        assert shards.last_taking_shards(spread.cluster) == 4
+        sql.execute(where, _NODE, [5, "in-reserve"])
+        try:
+            sql.execute(where, "UPDATE pg_dist_node SET shouldhaveshards = groupid < 5")
+            assert shards.last_taking_shards(spread.cluster) == 4
+            sql.execute(where, "UPDATE pg_dist_node SET shouldhaveshards = groupid IN (0, 5)")
+            with pytest.raises(Inconclusive, match="only worker group 5 takes shards"):
+                shards.last_taking_shards(spread.cluster)
+        finally:
+            sql.execute(where, "DELETE FROM pg_dist_node WHERE groupid = 5")
+            sql.execute(where, "UPDATE pg_dist_node SET shouldhaveshards = true")
+
     def test_what_is_moved_from_worker_to_worker_is_on_a_worker(self, spread: OwnTables) -> None:
         assert spread.first_on_a_worker == 1
 

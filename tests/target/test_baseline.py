@@ -395,6 +395,25 @@ def test_postgresqls_own_synchronous_replication_waits_as_well() -> None:
     assert "replication that Patroni regards as asynchronous" in said
 
 
+def test_commits_that_the_members_themselves_make_wait_cannot_be_let_go() -> None:
+    """What is not in the configuration that they share cannot be taken out of it."""
+    any_one = StandbyNames.parse("ANY 1 (*)")
+    shared = parsed({"postgresql": {"parameters": {"synchronous_standby_names": any_one.setting}}})
+
+    def lacking(configured: PatroniConfiguration, own: StandbyNames | None, sandbox: Path | None = None) -> bool:
+        standbys = {0: own} if own else {}
+        baseline = replace(CAREFUL_BASELINE, groups={0: configured}, own_standbys=standbys, purposes=purposes())
+        topology = Topology("db", Login("app", ""), Address("h", 1), sandbox=sandbox)
+        return "asynchronous_commits" in dict(_modes_not_promised(topology, baseline, Expectations()))
+
+    assert lacking(ASYNCHRONOUS, any_one)
+    assert lacking(shared, StandbyNames.parse("ANY 1 (pg2)")), "a member's own file comes before what they share"
+    assert not lacking(shared, any_one)
+    assert not lacking(ASYNCHRONOUS, None)
+    assert not lacking(CAREFUL, None)
+    assert not lacking(ASYNCHRONOUS, any_one, sandbox=Path("sandbox")), "there it is nobody's design"
+
+
 def test_without_patroni_nothing_is_known_of_modes() -> None:
     settled, known = apply_baseline(replace(NOWHERE, lacks={"patroni": "none answers"}), Expectations())
     assert settled.lacks["synchronous"] == settled.lacks["failsafe"] == "not known without Patroni: none answers"

@@ -1,6 +1,6 @@
 """Finding the host of a component by the known addresses of hosts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -9,9 +9,12 @@ from conftest import free_port
 
 from support import sql
 from support.hosts.interface import SiteHost
+from support.hosts.remote import HostAccess, HostUnreached, ProgramAccess, RemoteSite
+from support.hosts.remote.containers import Container
+from support.hosts.remote.rehearsal import Unkept
 from support.target.cluster import Cluster
-from support.target.component_hosts import _at, unknown
-from support.target.topology import Address, Login, RedisAddress, Topology
+from support.target.component_hosts import _at, proxy_host, unknown
+from support.target.topology import Address, Login, MemberAddress, RedisAddress, Topology
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def test_the_only_one_that_there_is_need_not_have_the_address() -> None:
 
 @dataclass(frozen=True)
 class Hosts:
-    hosts: Mapping[str, Named]
+    hosts: Mapping[str, Named | SiteHost]
 
 
 @dataclass(frozen=True)
@@ -104,3 +107,86 @@ def test_a_capability_that_is_lacking_anyway_keeps_its_reason() -> None:
     one = cast(Any, cluster([*PROXIES, *CACHES], "10.0.2.3", "10.0.3.3"))
     topology = replace(one.topology, lacks={**one.topology.lacks, "proxy_host": "it runs on the members' own machines"})
     assert unknown(replace(one, topology=topology)).keys() == {"cache_host"}
+
+
+@pytest.fixture
+def masqueraded(postgres: sql.Endpoint) -> Iterator[sql.Endpoint]:
+    """A PostgreSQL to whose sessions its own address and the client's are what two settings say.
+
+    Both are 127.0.0.1 in truth: a machine that runs tests may have no second address.
+    """
+    sql.execute(postgres, "CREATE SCHEMA masqueraded")
+    for which in ("client", "server"):
+        body = f"SELECT current_setting('seen.{which}')::inet"
+        sql.execute(
+            postgres, f"CREATE FUNCTION masqueraded.inet_{which}_addr() RETURNS inet LANGUAGE sql AS $${body}$$"
+        )
+    yield postgres
+    sql.execute(postgres, "DROP SCHEMA masqueraded CASCADE")
+
+
+def seeing(postgres: sql.Endpoint, client: str, server: str = "10.0.0.1") -> sql.Endpoint:
+    settings = {"search_path": "masqueraded,pg_catalog", "seen.client": client, "seen.server": server}
+    return replace(postgres, options={"options": " ".join(f"-c {name}={value}" for name, value in settings.items())})
+
+
+MEMBERS = tuple(MemberAddress(f"pg{number}", Address(f"10.0.0.{number}", 5432)) for number in (1, 2))
+POOLER = Named("pooler", ("10.0.4.1",))
+
+
+def proxied(named: Sequence[Named], write: sql.Endpoint) -> Cluster:
+    """Clients reach it by an address that none of its hosts has, such as that of a load balancer."""
+    one = cast(Any, cluster([*named, *CACHES], "192.0.2.1", "10.0.3.1"))
+    return cast(Cluster, replace(one, topology=replace(one.topology, members=MEMBERS), write=write))
+
+
+@pytest.mark.parametrize(
+    "client",
+    [
+        pytest.param("10.0.0.1", id="a pooler on the leader's own host"),
+        pytest.param("10.0.0.2", id="a pooler on another member's"),
+        pytest.param("10.9.0.1", id="an address of a member's that only [hosts] has"),
+        pytest.param("172.17.0.1", id="the gateway of a bridge on the member"),
+    ],
+)
+def test_the_only_proxy_is_found_although_the_leader_sees_another_address(
+    masqueraded: sql.Endpoint, client: str
+) -> None:
+    member = Named("pg1", ("10.0.0.1", "10.9.0.1"))
+    known = proxied([PROXIES[0], member, POOLER], seeing(masqueraded, client))
+    assert proxy_host(known).name == "lb1"
+    assert unknown(known) == {}
+
+
+def test_the_only_proxy_is_not_meant_where_the_leader_sees_another_known_host(masqueraded: sql.Endpoint) -> None:
+    assert "proxy_host" in unknown(proxied([PROXIES[0], POOLER], seeing(masqueraded, "10.0.4.1")))
+
+
+def test_of_several_proxies_it_is_the_one_that_the_leader_sees(masqueraded: sql.Endpoint) -> None:
+    assert proxy_host(proxied(PROXIES, seeing(masqueraded, "10.0.2.2"))).name == "lb2"
+    assert unknown(proxied(PROXIES, seeing(masqueraded, "10.0.2.2"))) == {}
+
+
+def test_a_members_own_address_is_no_proxys(masqueraded: sql.Endpoint) -> None:
+    """What could not be told is only which of them has the address that clients know."""
+    for client in ("10.0.0.1", "10.0.0.2"):
+        why = unknown(proxied(PROXIES, seeing(masqueraded, client)))["proxy_host"]
+        assert why.startswith("none of lb1, lb2 is at 192.0.2.1: ")
+
+
+def test_that_no_node_of_a_redis_cluster_answers_is_no_error_here() -> None:
+    one = cast(Any, cluster([*PROXIES, *CACHES], "10.0.2.2", "10.0.3.1"))
+    silent = RedisAddress(Address("127.0.0.1", free_port()), mode="cluster")
+    assert unknown(replace(one, redis_address=silent)) == {}
+
+
+def test_that_the_engine_of_a_container_does_not_answer_is_no_error_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(Container, "mark", ":")
+    access = HostAccess("docker://lb1", programs={"haproxy": ProgramAccess()})
+    site = RemoteSite({"lb1": access}, Unkept())
+    assert site.hosts["lb1"].present_addresses() == ()
+    with pytest.raises(HostUnreached):
+        site.hosts["lb1"].addresses  # noqa: B018
+    one = cast(Any, cluster(CACHES, "10.0.2.2", "10.0.3.1"))
+    assert unknown(replace(one, site=Hosts({**one.site.hosts, **site.hosts}))) == {}

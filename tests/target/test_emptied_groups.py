@@ -70,6 +70,14 @@ def test_it_takes_none_meanwhile_and_some_afterwards(cluster: Cluster) -> None:
     assert notes(cluster) == []
 
 
+def test_one_that_took_none_before_takes_none_later(cluster: Cluster) -> None:
+    """Its users have decided that; it is kept in reserve, say."""
+    emptied.let_take_shards(cluster.administration, 0, False)
+    with emptied.without_shards(cluster, begin_run().id, 0):
+        assert notes(cluster) == []
+    assert not takes_shards(cluster)
+
+
 def test_the_next_run_lets_it_take_shards_again(cluster: Cluster, tmp_path: Path) -> None:
     run = killed(cluster, tmp_path)
     assert not takes_shards(cluster)

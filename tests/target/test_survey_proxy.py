@@ -133,6 +133,16 @@ def test_the_login_is_sent_to_a_page_that_haproxy_guards_and_to_no_other_server(
 
 
 @needs_haproxy
+def test_the_login_is_not_for_a_page_that_asks_for_none(
+    ports: Mapping[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be another owner's."""
+    monkeypatch.setattr(services, "_PAGES", (ports["open"], ports["guarded"]))
+    found = services.statistics(["127.0.0.1"], "", OWNER)
+    assert [page.login for page in found.pages] == [None, OWNER]
+
+
+@needs_haproxy
 def test_a_page_that_was_given_is_asked_as_it_was_given(ports: Mapping[str, int]) -> None:
     url = f"http://127.0.0.1:{ports['guarded']}/haproxy?stats"
     assert services.statistics([], url, OWNER).page == StatisticsPage(url, OWNER)

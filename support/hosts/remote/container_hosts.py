@@ -60,7 +60,10 @@ class ContainerHost(RemoteHost):
 
     def present_addresses(self) -> Collection[str]:
         """See SiteHost. The engine knows them."""
-        return self.container.state().addresses
+        try:
+            return self.container.state().addresses
+        except HostUnreached:
+            return ()
 
     @property
     def address(self) -> str:
@@ -140,7 +143,8 @@ class ContainerHost(RemoteHost):
             super().bring_down(names, isolated=isolated)
 
     def _bring_all_down(self, *, isolated: bool) -> None:
-        words = (self.container.kill, self.container.start)
+        undo = f"{self.container.start} || {self.container.is_gone}"  # one that is gone for good cannot be started
+        words = (self.container.kill, undo)
         fault = self._inject("outside", *words, by=self.cutting, ISOLATED="yes" if isolated else "")
         self._down |= dict.fromkeys(self.access.programs, fault)
 

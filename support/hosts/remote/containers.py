@@ -197,7 +197,14 @@ class Container:
     def is_down(self) -> str:
         """The command that succeeds if nothing runs in it, and so its own network no longer exists."""
         status = self.command("inspect", "--type=container", "--format={{.State.Status}}", self.name)
-        return f'case "$({status})" in exited|stopped|created|configured|dead) ;; *) false;; esac'
+        gone = f"'') {self.is_gone};;"  # or its engine does not answer
+        return f'case "$({status} 2>/dev/null)" in exited|stopped|created|configured|dead) ;; {gone} *) false;; esac'
+
+    @property
+    def is_gone(self) -> str:
+        """The command that succeeds if its engine answers that there is no such container."""
+        asked_for = self.command("inspect", "--type=container", "--format={{.State.Status}}", self.name)
+        return f"{asked_for} 2>&1 | grep -qi 'no such \\(container\\|object\\)'"
 
     def pid_here(self, started: int) -> int:
         """Its first process by the id that it has on this machine; `started` tells it from any other.

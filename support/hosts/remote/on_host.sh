@@ -583,7 +583,7 @@ outside() { # ID DO UNDO [LASTS]: a command of a container's engine, such as one
   [ -z "${ISOLATED:-}" ] || know_line
   begin "$1"
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first, see down
-  undo_by "$3"; if [ "${ISOLATED:-}" ] && [ "${NET_LATER:-}" ]; then undo_by "$(uncut)"; fi; guard # the network may have been kept
+  undo_by "$3"; if [ "${ISOLATED:-}" ] && [ "${DOWN:-}" ]; then undo_by "$(uncut)"; fi; guard # the network may have been kept
   if [ "${ISOLATED:-}" ]; then isolate; fi
   still; said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
   [ -z "${4:-}" ] || lasts_by "${EXPORTS:-}

@@ -188,7 +188,7 @@ def statistics(hosts: Collection[str], given: str, login: Login | None, authorit
     if login:
         answers |= ask_in_parallel(guarded, lambda url: haproxy.statistics(StatisticsPage(url, login)))
     served = [url for url, one in answers.items() if not isinstance(one, NoAnswer) and one.servers]
-    if pages := {where[url]: StatisticsPage(url, login) for url in reversed(served)}:
+    if pages := {where[url]: StatisticsPage(url, login if url in guarded else None) for url in reversed(served)}:
         return PageFound(tuple(pages[at] for at in listening if at in pages))
     if guarded:
         return PageFound((), _guarded(guarded[0], login))

@@ -159,10 +159,11 @@ def one_at_a_time() -> Iterator[None]:
 
 @contextmanager
 def _hiding_no_verdict(trouble: str) -> Iterator[None]:
-    """What cannot be written, as on a full disk, is told, and the exit status is that of the verdicts."""
+    """What cannot be read or written, as on a full disk, is told. The exit status is that of the verdicts, or of the
+    failure that was to be reported."""
     try:
         yield
-    except (OSError, shutil.Error) as error:
+    except (AcceptError, OSError, ValueError) as error:
         complain(f"{trouble}: {describe(error)}")
 
 

@@ -248,6 +248,17 @@ def test_a_run_that_cannot_begin_leaves_nothing_of_the_run_before(fresh: Program
     assert not (fresh.project / "allure-report" / "junit.xml").exists()
 
 
+def test_a_failure_that_cannot_be_reported_is_still_told(fresh: Program) -> None:
+    """The runs on record cannot be read."""
+    fresh.write_features({"cluster/a.feature": TRUE})
+    (fresh.project / ".accept").mkdir()
+    (fresh.project / ".accept" / "history-runs.jsonl").write_bytes(b"\xff\n")
+    ended = fresh.run(RUVECTOR_PORT="1")
+    assert ended.status == 3, str(ended)
+    assert "no report: " in ended.complaints[0], str(ended)
+    assert "port 1 failed" in ended.complaints[1], str(ended)
+
+
 def test_runs_that_end_at_the_same_time_report_one_after_the_other(fresh: Program) -> None:
     fresh.write_features({"cluster/a.feature": TRUE})
     (fresh.project / ".accept").mkdir()

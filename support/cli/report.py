@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -124,16 +125,30 @@ def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher, in_hi
 
 def of_failure(run: Run, error: BaseException, settings: Settings) -> None:
     """Report on a run that could not begin, or not go on: the report on the run before is not on this one."""
-    secrets = [one.get_secret_value() for _, one in settings if isinstance(one, SecretStr)]
-    redactor, written = Redactor(secrets), journal.Journal(run.journal)
     with _hiding_no_verdict("no report"):
-        if not journal.read(run.journal).selected:
-            written.begin(())
-        written.trouble(redactor.mask(describe(error)))
-        written.close()
+        redactor = _noted(run, error, settings)
         with one_at_a_time():
             conclude_failure(run.journal, run.results, REPORT, redactor, knowledge())
             keep(run.journal, run.results)
+
+
+def note_failure(run: Run, error: BaseException, settings: Settings) -> None:
+    """Tell what kept a run from going on, and have its report tell it beside the verdicts that it has."""
+    complain(f"the run cannot go on: {describe(error)}")
+    with _hiding_no_verdict("the report will not say so"):
+        _noted(run, error, settings)
+
+
+def _noted(run: Run, error: BaseException, settings: Settings) -> Redactor:
+    """Note a failure in the run's journal, which is closed; returns what has masked the passwords."""
+    redactor = Redactor([one.get_secret_value() for _, one in settings if isinstance(one, SecretStr)])
+    written = journal.Journal(run.journal)
+    if not journal.read(run.journal).selected:
+        written.begin(())
+    trace = "" if isinstance(error, AcceptError) else "".join(traceback.format_exception(error))
+    written.trouble(redactor.mask(describe(error)), redactor.mask(trace))
+    written.close()
+    return redactor
 
 
 def _concluded(kept: Path, results: Path, redactor: Redactor, publisher: Publisher, in_history: bool = False) -> int:

@@ -97,8 +97,11 @@ def step_nothing_lost(context: Context) -> None:
 
 @then("the target member was rewound, not copied")
 def step_rewound(context: Context) -> None:
-    """It still has the data directory that it had before the fault: copying a large database takes hours, and rewinding
-    it takes seconds."""
+    """Copying a large database takes hours, and rewinding it takes seconds.
+
+    Its data directory tells: pg_rewind leaves a backup_label.old since the fault, and a copy leaves one of another
+    method, or only files that are newer than the fault. Without that file, even an old directory shows nothing.
+    """
     world = context.world
     rewound_not_copied(rewinding.kept_files(world.cluster, world.experiment)).require()
 

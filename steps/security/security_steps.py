@@ -89,7 +89,7 @@ def step_certificates_valid(context: Context, days: float) -> None:
     world = context.world
     limit = world.limit(days, "certificate")
     validity = certificates.validity(world.handover(SecurityHandover).certificates)
-    known = [one.days for one in validity.values() if not one.unknown]
+    known = [one.days for one in validity.values() if not one.unknown and not one.doubt]
     if known:
         world.measure("the first certificate expires in", min(known), "days", limit, at_least=True)
     all_valid_for(limit, validity).require()

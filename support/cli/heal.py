@@ -1,6 +1,6 @@
 """`accept heal`: undo whatever runs that were killed have left on a user's cluster, from any machine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from support import sql
@@ -50,11 +50,19 @@ def heal(settings: Settings) -> int:
     started = any(told for _, told in answers.values())
     patience = REJOIN if started else REST
     if settings.enable_patroni is not False:
-        answers |= _configurations_given_back(settings, patience)
-    answers |= _redis_settings_given_back(settings)
+        answers |= _or_why_not("Patroni", lambda: _configurations_given_back(settings, patience))
+    answers |= _or_why_not("Redis", lambda: _redis_settings_given_back(settings))
     if settings.enable_citus is not False and settings.accept_admin_user:
-        answers |= _worker_groups_given_back(settings, patience)
+        answers |= _or_why_not("Citus", lambda: _worker_groups_given_back(settings, patience))
     return _show(answers)
+
+
+def _or_why_not(part: str, given_back: Callable[[], Mapping[str, Healed]]) -> Mapping[str, Healed]:
+    """Settings that contradict one another keep one part from being looked at: the others are healed, and shown."""
+    try:
+        return given_back()
+    except AcceptError as error:
+        return {part: (False, [f"it was not looked at: {describe(error)}"])}
 
 
 def _healed(declared: HostAccess) -> Healed:

@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -129,16 +130,30 @@ def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher, in_hi
 
 def of_failure(run: Run, error: BaseException, settings: Settings) -> None:
     """Report on a run that could not begin or continue, so that the previous report is not taken for this run's."""
-    secrets = [one.get_secret_value() for _, one in settings if isinstance(one, SecretStr)]
-    redactor, written = Redactor(secrets), journal.Journal(run.journal)
     with _hiding_no_verdict("no report"):
-        if not journal.read(run.journal).selected:
-            written.begin(())
-        written.trouble(redactor.mask(describe(error)))
-        written.close()
+        redactor = _noted(run, error, settings)
         with one_at_a_time():
             conclude_failure(run.journal, run.results, REPORT, redactor, knowledge())
             keep(run.journal, run.results)
+
+
+def note_failure(run: Run, error: BaseException, settings: Settings) -> None:
+    """Tell what kept a run from going on, and have its report tell it beside the verdicts that it has."""
+    complain(f"the run cannot go on: {describe(error)}")
+    with _hiding_no_verdict("the report will not say so"):
+        _noted(run, error, settings)
+
+
+def _noted(run: Run, error: BaseException, settings: Settings) -> Redactor:
+    """Note a failure in the run's journal, which is closed; returns what has masked the passwords."""
+    redactor = Redactor([one.get_secret_value() for _, one in settings if isinstance(one, SecretStr)])
+    written = journal.Journal(run.journal)
+    if not journal.read(run.journal).selected:
+        written.begin(())
+    trace = "" if isinstance(error, AcceptError) else "".join(traceback.format_exception(error))
+    written.trouble(redactor.mask(describe(error)), redactor.mask(trace))
+    written.close()
+    return redactor
 
 
 def _concluded(kept: Path, results: Path, redactor: Redactor, publisher: Publisher, in_history: bool = False) -> int:
@@ -164,10 +179,13 @@ def one_at_a_time() -> Iterator[None]:
 
 @contextmanager
 def _hiding_no_verdict(trouble: str) -> Iterator[None]:
-    """If something cannot be written (full disk, say), print a warning; the exit status still reflects the verdicts."""
+    """If something cannot be read or written (full disk, say), print a warning.
+
+    The exit status still reflects the verdicts, or the failure that was to be reported.
+    """
     try:
         yield
-    except (OSError, shutil.Error) as error:
+    except (AcceptError, OSError, ValueError) as error:
         complain(f"{trouble}: {describe(error)}")
 
 

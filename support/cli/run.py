@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 
 from support.cli import behave_process, clusters, host_commands, job_plan, preflight, report, status
 from support.cli.behave_process import Planned
@@ -105,7 +106,8 @@ def _conclude(
         return _repeat(options, run, means, publisher)
     with _failure_published(publisher, run, options.settings):
         completed = means.carry_out(run)
-    completed = completed and (not options.rerun or _rerun(run, means))
+    if completed and options.rerun:
+        completed = _going_on(run, options.settings, partial(_rerun, run, means))
     if not completed:
         say(_STOPPED)
     if isinstance(means, Jobs) or place is None:
@@ -171,10 +173,23 @@ def _failure_published(publisher: Publisher, run: Run, settings: Settings) -> It
         raise
 
 
+def _going_on(run: Run, settings: Settings, action: Callable[[], bool]) -> bool:
+    """What follows on verdicts that there are already: they are reported even if it fails, and the failure with them.
+
+    False if Ctrl-C or a failure ended it.
+    """
+    try:
+        return action()
+    except Exception as error:
+        report.note_failure(run, error, settings)
+        return False
+
+
 def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publisher: Publisher) -> int:
     """Run several times, and print which verdicts differ. Returns 1 if any does.
 
-    The report that is kept is that of the worst run; among equals, the last.
+    The report that is kept is that of the worst run; among equals, the last. A run that cannot begin or continue is the
+    last one.
     """
     records, worst, worst_status = [], first, PASSED
     with ExitStack() as cleanup:
@@ -183,7 +198,11 @@ def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publishe
             if number:
                 cleanup.callback(_forget, run)
             say(f"run {number + 1} of {options.repeat}, seed {run.seed}")
-            completed = means.carry_out(run)
+            if number:
+                completed = _going_on(run, options.settings, partial(means.carry_out, run))
+            else:
+                with _failure_published(publisher, run, options.settings):
+                    completed = means.carry_out(run)
             if not completed:
                 say(_STOPPED)
             status = report.of_run(run, means.topologies(run), publisher)

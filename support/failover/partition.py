@@ -72,7 +72,7 @@ def require_stopped(world: World, before: LockBefore) -> None:
 
     finding = eventually(judged, within=left.most + 2 * world.timing.visible, subject=f"{target_member} refuses writes")
     accepted_for = last_accepted(experiment.watch.samples, target_member, since)
-    world.measure("the target member accepted writes for", accepted_for, "s", left.least)
+    world.measure("the target member accepted writes for", accepted_for, "s", left.most)  # until then it is in doubt
     finding.require()
 
     def accepts_none() -> None:

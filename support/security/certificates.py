@@ -1,6 +1,7 @@
 """The certificates in use: who presents which, and which are in the files of the servers and of the application."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +16,21 @@ from support.target.members import NoAnswer, ask_in_parallel
 from support.target.topology import Address
 
 _FILE = "SELECT pg_read_binary_file(current_setting('ssl_cert_file'))"
-Certificates = Mapping[str, Certificate | NoAnswer]
+_DOUBT = (
+    "whether the servers depend on them is not known (no trusted authority leads to what each PostgreSQL presents: "
+    "does one not send the authority in between?)"
+)
+
+
+@dataclass(frozen=True)
+class Doubtful:
+    """A certificate of which it is not known whether anything depends on it."""
+
+    certificate: Certificate
+    why: str
+
+
+Certificates = Mapping[str, Certificate | Doubtful | NoAnswer]
 """Where -> the certificate."""
 
 
@@ -24,30 +39,62 @@ def in_use(cluster: Cluster) -> Certificates:
 
     If the application trusts several authorities, only those on which the servers' certificates depend are included.
     """
-    servers = {**_of_postgres(cluster), **_of_others(cluster)}
-    found: dict[str, Certificate | NoAnswer] = dict(ask_in_parallel(servers, lambda name: servers[name]()))
+    postgres, others = _of_postgres(cluster), _of_others(cluster)
+    servers = postgres | others
+    found: dict[str, Certificate | Doubtful | NoAnswer] = dict(ask_in_parallel(servers, lambda name: servers[name]()))
+    presented = known(found)
     for option, whose in (("sslrootcert", "the authority that the application trusts"), ("sslcert", "the application")):
         file = cluster.topology.options.get(option, "")
         if file and Path(file).is_file():
-            own = in_pem(Path(file).read_bytes())
+            own: Sequence[Certificate | Doubtful] = (inside := in_pem(Path(file).read_bytes()))
             if option == "sslrootcert":
-                own = relied_on(own, list(known(found).values()))
-            found |= {f"{whose} ({one.subject})" if len(own) > 1 else whose: one for one in own}
+                of_postgres, of_others = (
+                    [one for name, one in presented.items() if name in part] for part in (postgres, others)
+                )
+                own = relied_on(inside, of_postgres, of_others)
+            found |= {f"{whose} ({_named(one)})" if len(own) > 1 else whose: one for one in own}
     return found
 
 
-def relied_on(trusted: Sequence[Certificate], presented: Collection[Certificate]) -> tuple[Certificate, ...]:
-    """The trusted authorities on which the presented certificates depend: their issuers, and those above them.
+def _named(one: Certificate | Doubtful) -> str:
+    """By its fingerprint, too: an authority with a new key has the name of the one with the old key."""
+    read = one.certificate if isinstance(one, Doubtful) else one
+    return f"{read.subject}, {read.fingerprint[:16]}"
 
-    A file may contain many more; an unused one may expire. If no trusted authority is known to have issued anything
-    (there may be intermediate ones), returns the one that expires last.
+
+def relied_on(
+    trusted: Sequence[Certificate], of_postgres: Collection[Certificate], of_others: Collection[Certificate] = ()
+) -> Sequence[Certificate | Doubtful]:
+    """The trusted authorities on which what is presented depends: those that issued it, and those above them.
+
+    A file may contain many more, and one that nobody uses any more may end. Of one that was renewed, the one that
+    expires last counts. If nothing trusted leads to what a PostgreSQL presents, as when it does not send the authority
+    in between, each of the others is in doubt. If no PostgreSQL presents anything, the one that is valid for longest
+    stands for all.
     """
-    issuers, chosen = {one.issuer for one in presented}, list[Certificate]()
-    latest = {one.subject: one for one in sorted(trusted, key=lambda one: one.expires)}  # older ones have been renewed
-    while new := [one for one in latest.values() if one.subject in issuers and one not in chosen]:
-        chosen += new
-        issuers |= {one.issuer for one in new}
-    return tuple(one for one in trusted if one in chosen) or (max(trusted, key=lambda one: one.expires),)
+    renewed = {one.authority: one for one in sorted(trusted, key=lambda one: one.expires)}
+    current = [one for one in dict.fromkeys(trusted) if renewed[one.authority] == one]
+    above_postgres = [_above(one, current) for one in of_postgres]
+    chosen = {one for found in (*above_postgres, *(_above(one, current) for one in of_others)) for one in found}
+    if len(current) == 1 or not (of_postgres or chosen):
+        return (max(current, key=lambda one: one.expires),)
+    in_doubt = () if all(above_postgres) else (Doubtful(one, _DOUBT) for one in current if one not in chosen)
+    return (*(one for one in current if one in chosen), *in_doubt)
+
+
+def _above(presented: Certificate, trusted: Sequence[Certificate]) -> Sequence[Certificate]:
+    """The trusted ones from what is presented up to the root.
+
+    A trusted one comes before one that the server sent, as in OpenSSL: then an older root, which once signed the root
+    that is trusted, is not needed, even if the server still leads to it.
+    """
+    chain = [presented]
+    while not chain[-1].issued_by(chain[-1]):
+        ways = (one for one in (*trusted, *presented.sent_along) if one not in chain and chain[-1].issued_by(one))
+        if (higher := next(ways, None)) is None:
+            break
+        chain.append(higher)
+    return [one for one in chain if one in trusted]
 
 
 def of_members(cluster: Cluster) -> Certificates:
@@ -95,14 +142,22 @@ def _of_others(cluster: Cluster) -> dict[str, Callable[[], Certificate]]:
 def validity(certificates: Certificates) -> dict[str, Validity]:
     """How long each is valid from now on."""
     now = datetime.now(UTC)
-    days = {name: (one.expires - now) / timedelta(days=1) for name, one in known(certificates).items()}
-    unknown = {name: Validity(unknown=why) for name, why in unread(certificates).items()}
-    return {name: Validity(left) for name, left in days.items()} | unknown
+
+    def of(one: Certificate | Doubtful | NoAnswer) -> Validity:
+        match one:
+            case NoAnswer():
+                return Validity(unknown=str(one))
+            case Doubtful(certificate, why):
+                return Validity((certificate.expires - now) / timedelta(days=1), doubt=why)
+            case _:
+                return Validity((one.expires - now) / timedelta(days=1))
+
+    return {name: of(one) for name, one in certificates.items()}
 
 
 def known(certificates: Certificates) -> dict[str, Certificate]:
-    """Those that could be read."""
-    return {name: one for name, one in certificates.items() if not isinstance(one, NoAnswer)}
+    """Those that could be read, and are in use."""
+    return {name: one for name, one in certificates.items() if isinstance(one, Certificate)}
 
 
 def fingerprints(certificates: Certificates) -> dict[str, str]:

@@ -60,23 +60,35 @@ class Validity:
 
     days: float = 0.0
     unknown: str = ""
+    doubt: str = ""
+    """Why it is not known whether anything depends on it."""
 
 
 def all_valid_for(days: float, certificates: Mapping[str, Validity]) -> Finding:
-    """Every certificate is valid for this many more days. Unknown if there was none, or one could not be read."""
+    """Every certificate is valid for this many more days.
+
+    Unknown if there was none, if one could not be read, or if one ends on which perhaps nothing depends.
+    """
     ending = {name: one for name, one in certificates.items() if not one.unknown and one.days < days}
-    if ending:
-        words = (
-            f"{name}: {f'expires in {one.days:.0f} days' if one.days >= 0 else f'expired {-one.days:.0f} days ago'}"
-            for name, one in sorted(ending.items(), key=lambda item: item[1].days)
-        )
-        return Finding.false(f"{len(ending)} of {len(certificates)} certificates end too soon: {'; '.join(words)}")
+    if certain := {name: one for name, one in ending.items() if not one.doubt}:
+        return Finding.false(f"{len(certain)} of {len(certificates)} certificates end too soon: {_ends(certain)}")
     unread = [f"{name}: {one.unknown}" for name, one in certificates.items() if one.unknown]
     if unread or not certificates:
         return Finding.unknown(f"not every certificate could be read: {'; '.join(unread) or 'there was none'}")
+    if ending:
+        doubts = "; ".join(dict.fromkeys(one.doubt for one in ending.values()))
+        return Finding.unknown(f"{len(ending)} of {len(certificates)} certificates end, but {doubts}: {_ends(ending)}")
     least = min(certificates, key=lambda name: certificates[name].days)
     first = f"that of {least} expires first, in {certificates[least].days:.0f} days"
     return Finding.true(f"{len(certificates)} certificates: {first}")
+
+
+def _ends(certificates: Mapping[str, Validity]) -> str:
+    """When each ends, the first one first."""
+    return "; ".join(
+        f"{name}: {f'expires in {one.days:.0f} days' if one.days >= 0 else f'expired {-one.days:.0f} days ago'}"
+        for name, one in sorted(certificates.items(), key=lambda item: item[1].days)
+    )
 
 
 def all_loaded(presented: Mapping[str, str], in_files: Mapping[str, str], unread: Mapping[str, str]) -> Finding:

@@ -2,20 +2,26 @@
 
 import shutil
 import ssl
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from conftest import free_port
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 from etcd_servers import secured
 from patronis import Member, patroni
 from redis_servers import running as running_redis
 
-from support.embedded.certificates import Authority
+from support.embedded.certificates import Authority, Issued
 from support.security import certificates
-from support.security.checks import all_valid_for
-from support.target.certificates import Certificate, in_pem
+from support.security.checks import Validity, all_valid_for
+from support.target.certificates import Certificate, presented
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, RedisTls, Topology, WebAccess
 
@@ -73,35 +79,139 @@ def test_those_of_patroni_and_of_redis(tmp_path: Path, files: tuple[str, str]) -
         assert days_of(topology) == {"Patroni's REST API of pg1": 30, f"Redis at {HOST}:{port}": 30}
 
 
-def authority(name: str, days: float, issuer: str = "") -> Certificate:
-    return Certificate(name, datetime.now(UTC) + timedelta(days=days), name, issuer or name)
+class Made:
+    """A certificate of an authority or a server, and its key, with which others are issued."""
+
+    def __init__(
+        self, name: str, days: float, issuer: "Made | None" = None, key: ec.EllipticCurvePrivateKey | None = None
+    ) -> None:
+        """`issuer` is None for a root. `key`: of one that is renewed."""
+        self.key, self.name = key or ec.generate_private_key(ec.SECP256R1()), name
+        signs, now = issuer.key if issuer else self.key, datetime.now(UTC)
+        self.content = (
+            x509.CertificateBuilder()
+            .subject_name(_named(name))
+            .issuer_name(_named(issuer.name if issuer else name))
+            .public_key(self.key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=100))
+            .not_valid_after(now + timedelta(days=days))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signs.public_key()), critical=False)
+            .sign(signs, SHA256())
+        )
+        self.read = Certificate(self.content)
+        self.pem = self.content.public_bytes(serialization.Encoding.PEM).decode()
+
+    def sending(self, *authorities: "Made") -> Certificate:
+        """As a server presents it that sends these along."""
+        return replace(self.read, sent_along=tuple(one.read for one in authorities))
+
+    def issued(self) -> Issued:
+        """As a server needs it."""
+        key = self.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return Issued(self.pem, key.decode())
 
 
-ENDED, OURS, ABOVE = authority("ended", -3), authority("ours", 5, issuer="above"), authority("above", 9)
+def _named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+ROOT, ENDED, UNUSED = Made("root", 500), Made("ended", -3), Made("unused", 900)
+BETWEEN = Made("in between", 400, ROOT)
+BELOW = Made("server", 90, BETWEEN)
+OLD_KEY, NEW_KEY = Made("rolled over", 3), Made("rolled over", 800)
+BEFORE, RENEWED = ROOT, Made("root", 600, key=ROOT.key)
+CROSS_SIGNED = Made("root", 60, ENDED, key=ROOT.key)
+"""An older root, which has ended since, once made the newer one known to clients that did not have it yet."""
+
+
+def named(trusted: Sequence[Made], presented: Sequence[Certificate]) -> tuple[list[Made], list[Made]]:
+    """Which of the trusted ones are judged, and which are in doubt."""
+    found = certificates.relied_on([one.read for one in trusted], presented)
+    in_doubt = [one.certificate for one in found if isinstance(one, certificates.Doubtful)]
+    return [one for one in trusted if one.read in found], [one for one in trusted if one.read in in_doubt]
 
 
 @pytest.mark.parametrize(
     ("trusted", "presented", "judged"),
     [
-        ((ENDED, OURS), [authority("server", 90, issuer="ours")], (OURS,)),
-        ((ENDED, OURS, ABOVE), [authority("server", 90, issuer="ours")], (OURS, ABOVE)),
-        ((ENDED, OURS), [authority("server", 90, issuer="ended")], (ENDED,)),
-        ((ENDED, OURS), [authority("server", 90, issuer="in between")], (OURS,)),
-        ((ENDED,), [], (ENDED,)),
-        ((authority("ours", -1), OURS), [authority("server", 90, issuer="ours")], (OURS,)),
+        ([ENDED, ROOT], [Made("server", 90, ROOT).read], [ROOT]),
+        ([ENDED, ROOT], [Made("server", 90, ENDED).read], [ENDED]),
+        ([ENDED, BETWEEN, ROOT], [BELOW.read], [BETWEEN, ROOT]),
+        ([ENDED, UNUSED, ROOT], [BELOW.sending(BETWEEN)], [ROOT]),
+        ([ENDED, UNUSED, ROOT], [BELOW.sending(BETWEEN, CROSS_SIGNED)], [ROOT]),
+        ([UNUSED, ENDED], [BELOW.sending(BETWEEN, CROSS_SIGNED)], [ENDED]),
+        ([BEFORE, RENEWED, UNUSED], [BELOW.sending(BETWEEN)], [RENEWED]),
+        ([BEFORE, RENEWED, BEFORE], [Made("server", 90, UNUSED).read], [RENEWED]),
+        ([OLD_KEY, NEW_KEY], [Made("server", 90, OLD_KEY).read], [OLD_KEY]),
+        ([OLD_KEY, NEW_KEY], [Made("server", 90, NEW_KEY).read], [NEW_KEY]),
+        ([OLD_KEY, NEW_KEY], [Made("a", 90, OLD_KEY).read, Made("b", 90, NEW_KEY).read], [OLD_KEY, NEW_KEY]),
+        ([ENDED, UNUSED], [], [UNUSED]),
+        ([ENDED], [], [ENDED]),
+        ([ENDED], [BELOW.read], [ENDED]),
+        ([ENDED, ROOT], [ROOT.read], [ROOT]),
     ],
 )
 def test_the_authorities_that_are_judged(
-    trusted: tuple[Certificate, ...], presented: list[Certificate], judged: tuple[Certificate, ...]
+    trusted: Sequence[Made], presented: Sequence[Certificate], judged: Sequence[Made]
 ) -> None:
     """A file of many authorities, such as a distribution's, contains some that nobody relies on."""
-    assert certificates.relied_on(trusted, presented) == judged
+    assert named(trusted, presented) == (judged, [])
 
 
-def test_an_authority_that_issued_nothing_may_end(tmp_path: Path) -> None:
-    ours, other = (Authority.create(tmp_path / name) for name in ("ours", "other"))
-    issued, foreign = ours.issue([HOST]), other.issue([HOST])
-    ((server,), (unused,)) = (in_pem(one.certificate.encode())[:1] for one in (issued, foreign))
-    (root,) = in_pem(ours.certificate.read_bytes())
-    assert server.issuer == root.subject
-    assert certificates.relied_on((unused, root), [server]) == (root,)
+@pytest.mark.parametrize(
+    ("presented", "judged", "in_doubt"),
+    [
+        ([BELOW.read], [], [ENDED, ROOT, UNUSED]),
+        ([BELOW.read, Made("other", 90, UNUSED).read], [UNUSED], [ENDED, ROOT]),
+        ([BELOW.read, BELOW.sending(BETWEEN)], [ROOT], [ENDED, UNUSED]),
+    ],
+)
+def test_without_the_authority_in_between_each_root_may_be_the_one(
+    presented: Sequence[Certificate], judged: Sequence[Made], in_doubt: Sequence[Made]
+) -> None:
+    assert named([ENDED, ROOT, UNUSED], presented) == (judged, in_doubt)
+
+
+def test_what_is_in_doubt_breaks_no_promise_and_keeps_none() -> None:
+    found = certificates.relied_on([ENDED.read, ROOT.read], [BELOW.read])
+    validity = certificates.validity({str(number): one for number, one in enumerate(found)})
+    finding = all_valid_for(14, validity)
+    assert finding.holds is None
+    assert "1 of 2 certificates end, but whether the servers depend on them is not known" in finding.words
+    assert "0: expired 3 days ago" in finding.words
+    assert all_valid_for(-10, validity).holds is True
+    assert all_valid_for(14, {**validity, "server": Validity(5)}).words.startswith("1 of 3 certificates end too soon")
+
+
+def test_what_another_component_presents_puts_no_authority_in_doubt() -> None:
+    """Other components than PostgreSQL may have an authority that the application need not trust."""
+    found = certificates.relied_on(
+        [ENDED.read, ROOT.read], [Made("server", 90, ROOT).read], [Made("etcd", 90, UNUSED).read]
+    )
+    assert found == (ROOT.read,)
+
+
+def test_a_signature_that_cannot_be_verified_is_told_by_the_identifiers_of_the_keys() -> None:
+    """The name may be written in another case, or the key may be of another kind."""
+    shouting = Made("IN BETWEEN", 400, ROOT, key=BETWEEN.key)
+    assert BELOW.read.issued_by(shouting.read)
+    assert not BELOW.read.issued_by(Made("IN BETWEEN", 400, ROOT).read)
+
+
+def test_the_authorities_in_between_that_a_server_sends(tmp_path: Path) -> None:
+    """By a server of the web's protocol."""
+    server = Made(HOST, 90, BETWEEN).issued()
+    for name, text in (("crt", server.certificate + BETWEEN.pem), ("key", server.key)):
+        (tmp_path / f"server.{name}").write_text(text)
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    alone = Member("pg1", "leader", f"{HOST}:5432", f"{HOST}:1", None)
+    with patroni(alone, [alone], secure) as port:
+        found = presented(Address(HOST, port))
+    assert found.issued_by(BETWEEN.read)
+    assert found.sent_along == (BETWEEN.read,)
+    assert named([ENDED, ROOT, UNUSED], [found]) == ([ROOT], [])

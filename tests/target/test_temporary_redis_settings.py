@@ -12,6 +12,7 @@ from conftest import free_port
 from killed_runs import disturbing_run
 from redis_servers import clustered, running
 
+from support import sql
 from support.cache.outages import Full
 from support.cli.heal import heal
 from support.errors import Inconclusive
@@ -132,6 +133,31 @@ def test_accept_heal_gives_it_back(
     assert "Redis: maxmemory-policy, maxmemory of Redis at 127.0.0.1:" in capsys.readouterr().out
     assert heal(settings) == 0
     assert "Redis: nothing was left" in capsys.readouterr().out
+
+
+def test_settings_that_contradict_one_another_do_not_hide_what_was_healed(
+    cluster: Cluster, said: dict[str, Any], tmp_path: Path, postgres: sql.Endpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the database is, and then where Redis is."""
+    _kill(_changed_by_a_run(cluster, tmp_path))
+    database = {
+        "ruvector_host": f"{postgres.host},{postgres.host}",
+        "ruvector_port": postgres.port,
+        "ruvector_db": postgres.database,
+        "ruvector_user": postgres.user,
+        "ruvector_password": postgres.password,
+        "accept_admin_user": postgres.user,
+        "accept_admin_password": postgres.password,
+        "enable_patroni": False,
+    }
+    assert heal(Settings.load({**said, **database})) == 1
+    told = capsys.readouterr().out
+    assert "Redis: maxmemory-policy, maxmemory of Redis at 127.0.0.1:" in told
+    assert "Citus: it was not looked at: the write endpoint has 2 hosts" in told
+    assert heal(Settings.load({"redis_sentinels": f"127.0.0.1:{free_port()}", **database})) == 1
+    told = capsys.readouterr().out
+    assert "Redis: it was not looked at: REDIS_SENTINELS needs REDIS_SERVICE" in told
+    assert "Citus: it was not looked at" in told
 
 
 def test_two_runs_do_not_take_each_others_change_for_what_was_before(cluster: Cluster, tmp_path: Path) -> None:

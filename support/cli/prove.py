@@ -27,7 +27,7 @@ from support.cli.job_plan import measures_speed
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE
 from support.cli.proof_basis import basis_of, claim_done, require_continuable
 from support.cli.prove_share import STYLES, TRUST, PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
-from support.cli.prover import Prover
+from support.cli.prover import ALARMS, Prover
 from support.cli.report import JOURNAL, knowledge, one_at_a_time
 from support.embedded import programs
 from support.errors import AcceptError, UsageError
@@ -156,6 +156,7 @@ def _begin(options: ProveOptions, chosen: Sequence[Sabotage], claims: Path) -> N
     else:
         TRUST.unlink(missing_ok=True)
         LOG.unlink(missing_ok=True)
+        shutil.rmtree(ALARMS, ignore_errors=True)
     (claims / ALONE).mkdir(parents=True)
     if options.continues:
         claim_done(earlier, WorkQueue(claims), WorkQueue(claims / ALONE))

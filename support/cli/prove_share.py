@@ -176,3 +176,5 @@ def _note_healthy(run: HealthyRun) -> None:
         err.print(f"    FALSE ALARM: {alarm}", markup=False, style="red")
     for title, why in run.inconclusive.items():
         err.print(f"    INCONCLUSIVE: {title}: {why}", markup=False, style="yellow")
+    if run.evidence:
+        err.print(f"    the evidence: ./accept report {run.evidence}", markup=False)

@@ -1,20 +1,24 @@
 """Sabotages one cluster, and runs the scenarios that must notice."""
 
+import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from support.cli import behave_process
 from support.cli.behave_process import FORMATTER, Planned
+from support.cli.paths import RESULTS, STATE
 from support.errors import UsageError
 from support.example_app import schema
 from support.faults.nemesis import Fault
 from support.hosts.processors import busy_machine
+from support.places import as_seen
 from support.reporting.journal import RunRecord, read
+from support.reporting.merging import JOURNAL
 from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.trust import NOT_TRIED, HealthyRun, Heard, Proof
-from support.run import begin_run, forget
+from support.run import Run, begin_run, forget
 from support.sabotage.catalogue import PART_OF
 from support.sabotage.damage import SILENCE, Damage
 from support.sabotage.sabotage import Notice, Sabotage
@@ -24,6 +28,8 @@ from support.target.topology import Topology
 from support.timeouts import RECOVERY
 from support.waiting import NotYet, describe, eventually
 
+ALARMS = STATE / "alarms"
+"""The evidence of healthy runs in which a scenario failed, a folder each."""
 EFFECT_WITHIN = 30.0
 """Seconds that a sabotage has to take effect."""
 APPLICATION = "support.sabotage.application"
@@ -88,8 +94,8 @@ class Prover:
 
         The cluster has to be healthy again after destructive ones.
         """
-        begun = time.monotonic()
-        record = self._run(scenarios)
+        begun, kept = time.monotonic(), list[Path]()
+        record = self._run(scenarios, keep=kept.append)
         alarms = [
             f"{', '.join(one.scenario.ids)} {one.scenario.name}: {one.verdict}: {one.reason_in_a_line}"
             for one in record.failing
@@ -113,6 +119,7 @@ class Prover:
             failed={one.scenario.name: _ended(one) for one in record.of(Verdict.BROKEN, Verdict.ERROR)},
             inconclusive={one.scenario.name: one.reason_in_a_line for one in record.of(Verdict.INCONCLUSIVE)},
             passed=tuple(one.scenario.name for one in record.of(Verdict.PASSED)),
+            evidence=as_seen(kept[0]) if kept else "",
         )
 
     def _concerned(self, sabotage: Sabotage) -> list[Planned]:
@@ -123,8 +130,16 @@ class Prover:
             or any(notice.applies_to(one.ids, one.name) for notice in sabotage.noticed_by)
         ]
 
-    def _run(self, scenarios: Sequence[Planned], sabotage: Sabotage | None = None) -> RunRecord:
-        """Run scenarios as `accept run --target` does, and return the record."""
+    def _run(
+        self,
+        scenarios: Sequence[Planned],
+        sabotage: Sabotage | None = None,
+        keep: Callable[[Path], object] | None = None,
+    ) -> RunRecord:
+        """Run scenarios as `accept run --target` does, and return the record.
+
+        If they do not all pass, `keep` gets the folder that the evidence is kept in; without it, none is kept.
+        """
         if not scenarios:
             raise UsageError("no scenario has to notice this sabotage")  # behave would run all scenarios
         run = begin_run()
@@ -135,7 +150,10 @@ class Prover:
             options = ["-D", f"accept_run={run.file}", "--format", FORMATTER, "--outfile", str(run.results)]
             behave = [*behave_process.behave_argv(module), *options, "--no-summary", *places]
             behave_process.run(behave, sabotage.variables if sabotage else {}, self.log)
-            return read(run.journal)
+            record = read(run.journal)
+            if keep is not None and (record.failing or record.without_verdict or record.troubles):
+                keep(_kept(run))
+            return record
         finally:
             forget(run.directory, notes=False)
 
@@ -149,6 +167,15 @@ class Prover:
         except Exception as error:
             return [f"not healthy afterwards: {describe(error)}"]
         return []
+
+
+def _kept(run: Run) -> Path:
+    """Copy the evidence of a run to where it outlives the run, as `accept report` reads it; returns the folder."""
+    results = ALARMS / run.id / RESULTS.name
+    results.parent.mkdir(parents=True)
+    shutil.copytree(run.results, results)
+    shutil.copyfile(run.journal, results / JOURNAL)
+    return results.parent
 
 
 def heard(

@@ -21,6 +21,7 @@ from support.faults.roles import host_of, in_sandbox, member_by_role
 from support.hosts import Host, Process
 from support.target.leadership import await_other_leader, await_streaming
 from support.target.member_files import DATA
+from support.target.members import NO_ANSWER
 from support.waiting import NotYet, eventually, pause
 
 ROOM = 48
@@ -131,6 +132,7 @@ def lead_from_small_disk(world: World) -> None:
     prepare = partial(world.experiment.prepare, until_end=True)
     for other in set(cluster.followers()) - {host.name}:
         prepare(Tagged(cluster, other, {"nosync": True}))  # so that it becomes the standby again afterwards
+    _leave_little_to_replay(world, host.name)
     prepare(SmallDisk(host))
     await_streaming(cluster, host.name, world.timing.rejoin)
 
@@ -196,6 +198,24 @@ def require_accepted_after_space(world: World, limit: float) -> None:
     require_within(world, "writes were accepted again after", min(taken) - experiment.healing_since, limit)
     if gap := longest_gap(history, APPEND, experiment.injected_fault.begun):
         world.measure("clients were interrupted for", gap.seconds, "s")
+
+
+def _leave_little_to_replay(world: World, member: str) -> None:
+    """Make a replica start from now on with what has been written by now.
+
+    Whatever was dropped since the last checkpoint comes back while a start replays the WAL, for which a small disk may
+    have no room.
+    """
+    cluster = world.cluster
+    _checkpoint(world)
+    written = sql.value(cluster.of_member(cluster.leader()), "SELECT pg_current_wal_lsn()")
+
+    def replayed() -> None:
+        if not sql.value(cluster.of_member(member), "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", [written]):
+            raise NotYet(f"it has not replayed {written}")
+
+    eventually(replayed, within=world.timing.notice, subject=f"{member} has replayed a checkpoint", retry_on=NO_ANSWER)
+    sql.execute(cluster.administration_of(member), "CHECKPOINT")
 
 
 def _checkpoint(world: World) -> None:

@@ -106,6 +106,8 @@ class HealthyRun:
     """The titles of the scenarios that passed."""
     repeated: bool = False
     """It repeats the scenarios that were inconclusive in earlier runs."""
+    evidence: str = ""
+    """The folder with journal and results, from which `accept report` makes the pages; empty if all passed."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,11 @@ from support.cli.prove import ProveOptions
 from support.cli.prove_share import PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
 from support.cli.prover import Prover
 from support.errors import UsageError
-from support.reporting.journal import RunRecord
+from support.reporting import journal
+from support.reporting.journal import Journal, RunRecord
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 from support.reporting.trust import NOT_TRIED, HealthyRun, Heard, Proof, Trust, read
+from support.run import Run
 from support.sabotage.damage import Damage, nothing
 from support.sabotage.sabotage import Sabotage, notices
 from support.settings import Settings
@@ -119,7 +121,7 @@ class Told:
         self.trust = tmp_path / "trust.jsonl"
         self._folder = tmp_path
         monkeypatch.setattr(prove_share, "TRUST", self.trust)
-        monkeypatch.setattr(Prover, "_run", lambda prover, *what: self._run(*what))
+        monkeypatch.setattr(Prover, "_run", lambda prover, *what, **_: self._run(*what))
         monkeypatch.setattr(Prover, "_still_unhealthy", lambda prover: [])
 
     def _run(self, scenarios: Sequence[Planned], sabotage: Sabotage | None = None) -> RunRecord:
@@ -198,11 +200,45 @@ def test_an_estimate_is_told_only_where_there_is_one(told: Told, capsys: pytest.
 def test_a_healthy_run_that_never_took_place_is_no_run_without_false_alarms(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Prover, "_run", lambda *_: RunRecord())
+    monkeypatch.setattr(Prover, "_run", lambda *_, **__: RunRecord())
     prover = Prover(Topology("d", Login("jo", "x"), Address("127.0.0.1", 1)), SCENARIOS, tmp_path / "log")
     count = len(SCENARIOS)
     found = prover.run_healthy([replace(one, tags=one.tags - {"destructive"}) for one in SCENARIOS])
     assert found.alarms == (f"the run: {count} of {count} scenarios did not begin",)
+
+
+@pytest.mark.parametrize(("verdict", "kept"), [(Verdict.PASSED, False), (Verdict.INCONCLUSIVE, True)])
+def test_the_evidence_of_a_false_alarm_outlives_its_run(
+    verdict: Verdict, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = SCENARIOS[0]
+
+    def behave(argv: Sequence[str], *_: object) -> int:
+        (file,) = (word.partition("=")[2] for word in argv if word.startswith("accept_run="))
+        run, scenario = Run.load(Path(file)), Scenario("a.feature", "F", one.name, tags=tuple(one.tags))
+        written = Journal(run.journal)
+        written.begin([scenario])
+        written.record(ScenarioResult(scenario, verdict, "start failed"))
+        written.close()
+        run.results.mkdir(exist_ok=True)
+        (run.results / "log.txt").write_text("could not start")
+        return 0
+
+    monkeypatch.setattr("support.run.RUNS", tmp_path / "runs")
+    monkeypatch.setattr("support.cli.prover.ALARMS", tmp_path / "alarms")
+    monkeypatch.setattr(prove_share, "TRUST", tmp_path / "trust.jsonl")
+    monkeypatch.setattr(behave_process, "run", behave)
+    prover = Prover(Topology("d", Login("jo", "x"), Address("127.0.0.1", 1)), SCENARIOS, tmp_path / "log")
+    found = prover.run_healthy([one])
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert bool(found.evidence) is kept
+    prove_share._note_healthy(found)
+    told = capsys.readouterr().err
+    assert ("the evidence: ./accept report " in told) is kept
+    if kept:
+        results = Path(found.evidence) / "allure-results"
+        assert (results / "log.txt").read_text() == "could not start"
+        assert [one.reason for one in journal.read(results / "journal.jsonl").failing] == ["start failed"]
 
 
 def _target(link: Path) -> str:

@@ -198,9 +198,10 @@ def _require_reported(program: Program) -> None:
 
 
 @contextmanager
-def _starting(program: Program, name: str) -> Iterator["subprocess.Popen[str]"]:
-    """`accept up` while its cluster is being booted."""
-    with program.started("up", "--name", name, "--members", "1", "--etcd", "1", "--workers", "0") as booting:
+def _starting(program: Program, name: str, nodes: int = 1) -> Iterator["subprocess.Popen[str]"]:
+    """`accept up` while its cluster, of so many members and etcd nodes, is being booted."""
+    size = ("--members", str(nodes), "--etcd", str(nodes), "--workers", "0")
+    with program.started("up", "--name", name, *size) as booting:
         eventually(lambda: _require_sandbox(program, name), within=60, subject="a sandbox is there", pause=0.05)
         yield booting
 
@@ -224,7 +225,7 @@ def test_a_cluster_does_not_come_up_if_accept_up_is_terminated_before(program: P
 
 
 def test_a_cluster_that_is_still_starting_can_be_stopped(program: Program) -> None:
-    with _starting(program, "early") as booting:
+    with _starting(program, "early", nodes=3) as booting:  # which takes longer than `down` takes to begin
         ended = program.run("down", "early")
         assert (ended.status, "cluster early is down" in ended.err + ended.out) == (0, True), ended
         assert booting.wait(30) != 0

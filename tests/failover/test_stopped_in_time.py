@@ -77,7 +77,7 @@ def test_no_figure_is_above_its_limit_unless_the_promise_is_broken(
     if known:
         require_stopped(world, LockBefore(lease, None))
     else:
-        with pytest.raises(Inconclusive, match="whether it had expired by then is not known"):
+        with pytest.raises(Inconclusive, match="it is not known whether the lock had expired by then"):
             require_stopped(world, LockBefore(lease, None))
     (measure,) = world.evidence.measures
     assert 0 < measure.value < 2.0

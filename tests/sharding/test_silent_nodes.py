@@ -119,6 +119,7 @@ def test_a_drained_worker_that_refuses_the_login_is_waited_for(
     steps = importlib.import_module("steps.sharding.rebalancing_steps")
     monkeypatch.setattr(steps, "REJOIN", 0.1)
     context = context_of(cluster, tmp_path)
-    context.world.handover(MoveHandover).tables = OwnTables(cluster, ("heard.events",), ())
+    handover = context.world.handover(MoveHandover)
+    handover.tables, handover.drained = OwnTables(cluster, ("heard.events",), ()), 7
     with pytest.raises(NotInTime, match="worker group 7 refuses the login"):
         steps.step_empty(context)

@@ -129,7 +129,7 @@ class Program:
         kept = {name: value for name, value in os.environ.items() if name.upper() not in settings}
         return {**kept, "PYTHONPATH": str(self.project), **self.variables}
 
-    def run(self, *arguments: str, timeout: float = 300, **variables: str) -> Ended:
+    def run(self, *arguments: str, timeout: float = 170, **variables: str) -> Ended:
         """Run it to its end."""
         started = subprocess.run(
             [*self.argv, *arguments],

@@ -11,6 +11,7 @@ from pathlib import Path
 from secrets import token_hex
 
 import pytest
+from booting import boots
 
 from support.errors import Inconclusive, ProcessFailed
 from support.hosts.interface import Clock, Running
@@ -293,6 +294,7 @@ def test_a_container_that_somebody_else_lets_go_on_is_no_evidence(here: Reach, t
             guards.heal(fault)
 
 
+@boots
 def test_the_cut_of_a_container_that_was_down_is_undone_when_it_runs_again(here: Reach, tmp_path: Path) -> None:
     """Nobody gets into its network while it is down, and its engine may keep that, with the rules."""
     if os.geteuid() or shutil.which("nft") is None:

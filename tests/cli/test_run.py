@@ -128,7 +128,11 @@ def test_ctrl_c_ends_soon_with_a_report_of_what_was_done(program: Program) -> No
 
 
 def test_nothing_survives_a_killed_program(program: Program) -> None:
-    program.write_features({"cluster/b.feature": LONG})
+    _kill_in_a_scenario(program)
+
+
+def _kill_in_a_scenario(program: Program) -> None:
+    program.write_features({"cluster/a.feature": LONG})
     with program.started("run") as running:
         family = _await_scenario(running, "A claim that takes long")
         running.kill()
@@ -253,12 +257,7 @@ def test_the_report_of_the_run_before_is_not_taken_for_that_of_a_killed_run(fres
     report = fresh.project / "allure-report"
     fresh.write_features({"cluster/a.feature": TRUE})
     assert fresh.run().status == 0
-    fresh.write_features({"cluster/a.feature": LONG})
-    with fresh.started("run") as running:
-        family = _await_scenario(running, "A claim that takes long")
-        running.kill()
-        running.wait()
-        _require_gone(family)
+    _kill_in_a_scenario(fresh)
     for page in report.glob("*.*"):
         text = page.read_text()
         assert "No report yet: the run that began on " in text

@@ -201,10 +201,10 @@ def require_accepted_after_space(world: World, limit: float) -> None:
 
 
 def _leave_little_to_replay(world: World, member: str) -> None:
-    """Make a replica start from now on with what has been written by now.
+    """Checkpoint the leader and then the replica, so that the replica's next start replays almost no WAL.
 
-    Whatever was dropped since the last checkpoint comes back while a start replays the WAL, for which a small disk may
-    have no room.
+    Recovery replays the WAL since the last checkpoint and temporarily recreates relations that were dropped since then.
+    They may not fit on a small disk.
     """
     cluster = world.cluster
     _checkpoint(world)

@@ -170,7 +170,7 @@ class Prover:
 
 
 def _kept(run: Run) -> Path:
-    """Copy the evidence of a run to where it outlives the run, as `accept report` reads it; returns the folder."""
+    """Copy the journal and results of a run to a folder that outlives it, as `accept report` reads them."""
     results = ALARMS / run.id / RESULTS.name
     results.parent.mkdir(parents=True)
     shutil.copytree(run.results, results)

@@ -138,7 +138,7 @@ def of_failure(run: Run, error: BaseException, settings: Settings) -> None:
 
 
 def note_failure(run: Run, error: BaseException, settings: Settings) -> None:
-    """Tell what kept a run from going on, and have its report tell it beside the verdicts that it has."""
+    """Print why a run cannot continue, and note it for the report, which keeps the verdicts so far."""
     complain(f"the run cannot go on: {describe(error)}")
     with _hiding_no_verdict("the report will not say so"):
         _noted(run, error, settings)

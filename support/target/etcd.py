@@ -256,9 +256,10 @@ def serving(topology: Topology, addresses: Iterable[Address]) -> list[str]:
 
 
 def electable(topology: Topology, addresses: Iterable[Address]) -> list[str]:
-    """The addresses whose members are connected to enough others to elect a leader, if there is none now.
+    """The addresses at which a member is connected to enough other members to elect a leader.
 
-    Read from their metrics, as nothing else shows a quorum without a leader. Empty if metrics are on another port.
+    During an election no member reports itself healthy, although there is a quorum. Empty if the metrics, which show
+    the connections, are not served at the client address (`--listen-metrics-urls`).
     """
     asked = {str(address): address for address in addresses}
     found = ask_in_parallel(asked, lambda name: _reaches_majority(topology, asked[name]))

@@ -70,7 +70,7 @@ def kind_of(words: str, roles: Mapping[str, str]) -> str:
         words = re.sub(name, role, words)
     words = re.sub(r"\b(etcd)\d+\b", r"\1", words)
     words = re.sub(r"(?<=cut off from )(?:[\w-]+(?: [\w-]+)?, )+[\w -]+", _each_once, words)
-    words = re.sub(r"\b(?:a replica, )+a replica\b", "replicas", words)
+    words = re.sub(r"\b(?:a replica(?:,| and) )+a replica\b", "replicas", words)
     return re.sub(r"\bhosts (?=the leader|a replica|replicas)", "hosts of ", words)
 
 

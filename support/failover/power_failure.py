@@ -36,7 +36,7 @@ class VolatileDisks(Fault):
         self.hosts: Sequence[Host] = [one for one in cluster.sandbox.hosts.values() if (one.directory / DATA).is_dir()]
 
     def __str__(self) -> str:
-        return f"the data of {', '.join(host.name for host in self.hosts)} is on disks with a volatile cache"
+        return f"the data of {' and '.join(host.name for host in self.hosts)} is on disks with a volatile cache"
 
     def inject(self) -> None:
         for host in self.hosts:
@@ -78,7 +78,8 @@ class PowerFailure(Fault):
         return self._crash.silences
 
     def __str__(self) -> str:
-        return f"the power fails everywhere; {', '.join(host.name for host in self._volatile)} lose what was not synced"
+        volatile = " and ".join(host.name for host in self._volatile)
+        return f"the power fails everywhere; {volatile} lose what was not synced"
 
     def inject(self) -> None:
         on_each(self._volatile, lambda host: host.run(["sh", "-c", _APPEND, str(_probe_of(host)), _UNSYNCED]))

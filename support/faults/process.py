@@ -55,7 +55,7 @@ class EveryHostCrashes(Fault):
         return [host.name for host in self._hosts]
 
     def __str__(self) -> str:
-        return f"the hosts {', '.join(host.name for host in self._hosts)} crash at once"
+        return f"the hosts {' and '.join(host.name for host in self._hosts)} crash at once"
 
     def inject(self) -> None:
         on_each(self._hosts, lambda host: host.power_off())

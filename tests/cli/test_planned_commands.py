@@ -302,7 +302,7 @@ def test_a_plan_shows_the_victims_that_a_step_chooses_and_how(rig: Rig) -> None:
         rig.end_all()
     assert shown == {
         "failover.joint_loss_steps.step_replica_away": ["the host c crashes"],  # commits wait for b
-        "failover.joint_loss_steps.step_lost_together": ["the hosts a, b crash at once"],
+        "failover.joint_loss_steps.step_lost_together": ["the hosts a and b crash at once"],
         "failover.succession_steps.step_one_is_behind": ["nothing gets from a to b (a replica chosen at random)"],
         "failover.succession_steps.step_lose_leaders": [
             "the host a crashes (the member that leads by then)",

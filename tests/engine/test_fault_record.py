@@ -119,7 +119,8 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
     [
         ("the host pg1 crashes", "the host of the leader crashes"),
         ("the host pg2 freezes", "the host of a replica freezes"),
-        ("the hosts pg2, pg10 crash at once", "the hosts of replicas crash at once"),
+        ("the hosts pg2 and pg10 crash at once", "the hosts of replicas crash at once"),
+        ("the hosts pg1 and pg2 crash at once", "the hosts of the leader and a replica crash at once"),
         ("pg1 hands over to pg2", "the leader hands over to a replica"),
         ("the host etcd1 crashes", "the host etcd crashes"),
         ("all links get 100 ms slower", "all links get 100 ms slower"),

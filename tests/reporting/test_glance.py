@@ -80,12 +80,12 @@ def test_what_is_broken_is_trusted_and_what_is_kept_only_once_it_was_seen_to_fai
     record = record_of(tmp_path, wrong, ScenarioResult(READS, Verdict.PASSED))
     words = trusted(record)
     assert "Trust what is broken: 1 promise with a wrong result, which no rerun undoes." in words
-    assert "Trust what is kept less: nobody has checked here" in words
+    assert "Treat kept promises with caution: nobody has checked here" in words
     assert "have a sabotage" not in words
     proved = Trust((Proof("fsync-off", "PostgreSQL", "x", (Heard("FO-02", True, "broken", "W"),)),), (HealthyRun(3),))
     assert "Trust what is kept: on" in trusted(record, proved)
     alarmed = replace(proved, healthy=(HealthyRun(3, ("Reads",)),))
-    assert "Trust what is kept less: on" in trusted(record, alarmed)
+    assert "Treat kept promises with caution: on" in trusted(record, alarmed)
 
 
 def test_a_limit_that_was_exceeded_is_less_certain_than_a_wrong_result(tmp_path: Path) -> None:

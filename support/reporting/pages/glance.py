@@ -146,11 +146,11 @@ def _in_kept(trust: Trust, at: float, sabotages: Mapping[str, Sequence[str]]) ->
         ways = len({words for those in sabotages.values() for words in those})
         how = f" ({numbered(ways, 'way')} to break a cluster are known)" if ways else ""
         return (
-            "Trust what is kept less: nobody has checked here yet whether the scenarios notice a broken cluster. "
-            f"./accept prove does that{how}."
+            "Treat kept promises with caution: nobody has checked here yet whether the scenarios notice a broken "
+            f"cluster. ./accept prove does that{how}."
         )
     noticed, tried, alarms = sum(one.noticed for one in trust.proofs), len(trust.proofs), len(trust.alarms)
-    verdict = "Trust what is kept" if noticed == tried and not alarms else "Trust what is kept less"
+    verdict = "Trust what is kept" if noticed == tried and not alarms else "Treat kept promises with caution"
     return (
         f"{verdict}: on {trends.day(at)} a cluster was broken on purpose in {numbered(tried, 'way')}, and the "
         f"scenarios noticed {noticed} of {tried}, with {numbered(alarms, 'false alarm')} in "

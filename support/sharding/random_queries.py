@@ -163,13 +163,16 @@ class RandomQueries:
         return f"IN ({', '.join(map(_literal, chosen))})"
 
     def _condition(self, source: Source) -> str:
+        """Only expressions are compared with NULL: since version 17, PostgreSQL knows the answer for a column that is
+        NOT NULL, and drops the condition, or all tables, before Citus sees how they are joined, so that it refuses to.
+        """
         number, word = self._chance.choice(source.numbers), self._chance.choice(source.words[1:])
         return self._chance.choice(
             (
                 "",
                 f" AND {number} {self._chance.choice(('<', '>=', '<>'))} {self._chance.randrange(30)}",
                 f" AND {word} LIKE '%{self._chance.randrange(10)}'",
-                f" AND {word} IS {self._chance.choice(('NULL', 'NOT NULL'))}",
+                f" AND nullif({word}, '') IS {self._chance.choice(('NULL', 'NOT NULL'))}",
                 f" AND ({number} BETWEEN 3 AND 20 OR {_sorted_alike(word)} > 'n')",
             )
         )

@@ -1,6 +1,7 @@
 """Checks of answers and of query plans, against findings that are known to be bad; and what is read from Citus."""
 
 import random
+import re
 
 import pytest
 
@@ -112,6 +113,14 @@ def test_random_queries_are_the_same_for_the_same_seed() -> None:
     asked = [one.query() for _ in range(50)]
     assert asked == [same.query() for _ in range(50)] != [other.query() for _ in range(50)]
     assert len({query.text for query in asked}) > 40
+
+
+def test_random_queries_leave_no_condition_to_be_known_in_advance() -> None:
+    """Since version 17, PostgreSQL knows whether a column is NULL that cannot be, and Citus refuses what is left."""
+    asked = [query.text for query in RandomQueries(random.Random(7), ["a", "b"]).some(500)]
+    conditions = [found for text in asked for found in re.findall(r"AND (\S.*?) IS (?:NOT )?NULL", text)]
+    assert conditions
+    assert all(one.startswith("nullif(") for one in conditions), conditions
 
 
 def test_a_table_that_is_missing_is_told_as_that() -> None:

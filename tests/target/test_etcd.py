@@ -116,6 +116,19 @@ def test_the_namespaces_are_found(topology: Topology) -> None:
     assert etcd.namespaces(replace(topology, scope="sharded_shop")) == {"/citus": "4713"}
 
 
+def test_other_keys_may_be_any_bytes(topology: Topology) -> None:
+    """Other applications keep theirs in the same etcd, and not all write text."""
+    mixed = replace(topology, scope="mixed")
+    put(mixed, "/db/mixed/initialize", "4711")
+    for key in (b"/counters/\xff\xfe", b"/\xff/mixed/initialize", b"/service/mixed/\xff"):
+        ask(mixed, "/v3/kv/put", {"key": b64encode(key).decode(), "value": b64encode(b"\xff").decode()})
+    assert etcd.namespaces(mixed)["/db"] == "4711"
+    lease = take_lock(mixed, "pg1")
+    strange = b64encode(b"/service/mixed/\xff").decode()
+    ask(mixed, "/v3/kv/put", {"key": strange, "value": b64encode(b"\xff").decode(), "lease": lease})
+    assert etcd.leases(mixed)["leader"] == 20
+
+
 def test_by_tls_and_with_a_login(tmp_path: Path) -> None:
     with secured(tmp_path) as found:
         topology = found.topology(0)

@@ -192,7 +192,7 @@ def _searched(topology: Topology, system: str) -> tuple[Topology, str]:
     """The topology with the namespace that is found in etcd, or why none is."""
     try:
         found = etcd.namespaces(topology)
-    except (NotYet, OSError) as error:
+    except NO_ANSWER as error:
         if topology.dcs_access:  # a login may see its own keys only
             return replace(topology, dcs_namespace="/service"), ""
         return topology, f"etcd does not show its keys: {error}"

@@ -292,8 +292,8 @@ class Access:
     scheme: str
     authority: str | None
     """The file of the authority that signed etcd's certificates."""
-    certificate: tuple[str, str] | None
-    """The files of the client's certificate and its key."""
+    certificate: str | tuple[str, str] | None
+    """The file of the client's certificate, and that of its key unless it is in the same file."""
     login: tuple[str, str] | None
 
     @classmethod
@@ -303,11 +303,11 @@ class Access:
         section = given.get("etcd3", given.get("etcd", {}))
         url = urlsplit(section.get("url") or "")
         user, password = section.get("username") or url.username, section.get("password") or url.password
-        files = (section.get("cert"), section.get("key"))
+        cert, key = section.get("cert"), section.get("key")
         return cls(
             scheme=section.get("protocol") or url.scheme or "http",
             authority=section.get("cacert"),
-            certificate=(str(files[0]), str(files[1])) if all(files) else None,
+            certificate=(str(cert), str(key)) if cert and key else str(cert) if cert else None,
             # With its API v2, etcd has other users.
             login=(str(user), str(password)) if user and password and "etcd" not in given else None,
         )

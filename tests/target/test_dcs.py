@@ -185,6 +185,17 @@ def test_a_certificate_of_the_client(tmp_path: Path) -> None:
 
 
 @ETCD
+def test_a_certificate_with_its_key_in_one_file(tmp_path: Path) -> None:
+    with secured(tmp_path, client_certificates=True) as found:
+        keep(found.topology(0, scope="main"), "/service/main")
+        both = tmp_path / "both.pem"
+        both.write_text((tmp_path / "client.crt").read_text() + (tmp_path / "client.key").read_text())
+        section = {name: value for name, value in found.section(0).items() if name != "key"} | {"cert": str(both)}
+        topology, lacks = asked(section)
+        assert (dcs.state(topology).leader, lacks) == ("pg1", {})
+
+
+@ETCD
 def test_wrong_names_are_told(encrypted: Ensemble) -> None:
     with pytest.raises(RequirementMissing, match=r"namespace /db of etcd has no keys .* main \(it has such keys in /t"):
         asked(encrypted.section(0), namespace="/db")

@@ -299,17 +299,16 @@ class Access:
     @classmethod
     def of(cls, topology: Topology) -> "Access":
         """What the cluster's topology says about it."""
-        given = dcs.sections(topology)
-        section = given.get("etcd3", given.get("etcd", {}))
-        url = urlsplit(section.get("url") or "")
-        user, password = section.get("username") or url.username, section.get("password") or url.password
+        section = dcs.section_of_etcd(topology)
+        url = urlsplit(str(section.get("proxy") or section.get("url") or ""))  # which overrule the rest, as in Patroni
+        user, password = url.username or section.get("username"), url.password or section.get("password")
         cert, key = section.get("cert"), section.get("key")
         return cls(
-            scheme=section.get("protocol") or url.scheme or "http",
+            scheme=url.scheme or section.get("protocol") or "http",
             authority=section.get("cacert"),
             certificate=(str(cert), str(key)) if cert and key else str(cert) if cert else None,
             # With its API v2, etcd has other users.
-            login=(str(user), str(password)) if user and password and "etcd" not in given else None,
+            login=(str(user), str(password)) if user and password and "etcd" not in dcs.sections(topology) else None,
         )
 
     @property

@@ -11,6 +11,7 @@ from servers import citus_bindir
 from servers import postgres as throw_away_postgres
 
 from support import sql
+from support.errors import RequirementMissing
 from support.settings import Settings
 from support.target import health
 from support.target.cluster import Cluster
@@ -53,19 +54,25 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @contextmanager
-def found(coordinator: sql.Endpoint, workers: list[Member], answering: int) -> Iterator[Topology]:
-    """The cluster where the Patronis of so many of these workers answer, and those of all are declared."""
+def found(
+    coordinator: sql.Endpoint, workers: list[Member], answering: int, *strangers: Member, silent: bool = True
+) -> Iterator[Topology]:
+    """The cluster where the Patronis of so many of these workers answer, and those of all are declared.
+
+    Without `silent`, only those that answer are. Also declared are `strangers`, the members of other clusters.
+    """
     own = f"{coordinator.host}:{coordinator.port}"
     first = Member("c1", "leader", own, "c1.invalid:8008", coordinator)
     with ExitStack() as opened:
         rests = [opened.enter_context(patroni(first, [first]))]
         rests += [opened.enter_context(patroni(one, workers)) for one in workers[:answering]]
-        silent = [free_port() for _ in workers[answering:]]
+        rests += [opened.enter_context(patroni(one, [one])) for one in strangers]
+        rests += [free_port() for _ in workers[answering:]] if silent else []
         said = {
             "ruvector_host": coordinator.host,
             "ruvector_port": coordinator.port,
             "ruvector_password": coordinator.password,
-            "patroni_hosts": ",".join(f"localhost:{port}" for port in (*rests, *silent)),
+            "patroni_hosts": ",".join(f"localhost:{port}" for port in rests),
         }
         yield user_cluster.discover(Settings.load(said))
 
@@ -96,6 +103,18 @@ def test_a_member_of_it_that_is_dead_is_expected(coordinator: sql.Endpoint, work
     with found(coordinator, workers, answering=1) as topology:
         assert topology.groups == (0, 1)
         assert [(one.name, one.group) for one in topology.absent] == [("w2", 1)]
+
+
+def test_a_stranger_is_not_taken_for_one_of_it(coordinator: sql.Endpoint, worker: sql.Endpoint) -> None:
+    """The stranger answers, so it is not the member that does not."""
+    workers = [
+        Member("w1", "leader", "w1.invalid:5432", "w1.invalid:8008", worker),
+        Member("w2", "replica", "w2.invalid:5432", "w2.invalid:8008", None),
+    ]
+    stranger = Member("x1", "leader", "x1.invalid:5432", "x1.invalid:8008", None, scope="other")
+    complaint = r"no member answers at localhost:\d+ \(of cluster other\), .* w2: w2.invalid:8008 cannot be reached"
+    with pytest.raises(RequirementMissing, match=complaint), found(coordinator, workers, 1, stranger, silent=False):
+        pass
 
 
 def test_a_node_of_which_no_patroni_is_known_is_not_forgotten(coordinator: sql.Endpoint) -> None:

@@ -420,7 +420,7 @@ def _without(what: str, why: Mapping[str, str]) -> str:
 
 
 def _gone(absent: list[MemberAddress], why: str) -> str:
-    return f"{', '.join(member.name for member in absent)} does not answer, and {why}"
+    return f"no member answers at {', '.join(member.name for member in absent)}, and {why}"
 
 
 def _declared(missing: object, setting: str, why: str) -> None:

@@ -166,6 +166,16 @@ def unlisted(context: SearchContext, groups: Sequence[Group], silent: Mapping[Ad
     return [*found, *(MemberAddress(called, at, at, 0, why) for at, called in silent.items() if at not in taken)]
 
 
+def require_own_names(groups: Sequence[Group]) -> None:
+    """Raises UsageError where members of several groups have the same name, by which everything here tells them."""
+    names = Counter(member.name for group in groups for member in (*group.members, *group.absent))
+    if twice := sorted(name for name, count in names.items() if count > 1):
+        raise UsageError(
+            f"members of different groups have the same name ({', '.join(twice)}), so that nothing can be told of "
+            "either: ENABLE_CITUS=false leaves the worker groups out"
+        )
+
+
 def _by_member(view: ClusterView, heard: list[PatroniAnswer]) -> dict[str, PatroniAnswer]:
     """Member -> its answer. One without a name is matched by address, by leading, or as the only one left."""
     listed = {member.name: member for member in view.members}

@@ -80,6 +80,9 @@ _SSL_REQUEST = 80877103
 _USUAL_AUTHORITY = Path("~/.postgresql/root.crt").expanduser()
 """Where libpq looks for the authorities that it trusts, if nothing else is said."""
 
+_USUAL_PROOF = (("cert", "~/.postgresql/postgresql.crt"), ("key", "~/.postgresql/postgresql.key"))
+"""And for the client's own certificate and its key."""
+
 
 class NoTls(ConnectFailed):
     """A server offers no TLS, although the login's sslmode needs it."""
@@ -197,13 +200,24 @@ def _offers_tls(stream: socket.socket) -> bool:
     return answer == b"S"
 
 
+def own_certificate(options: Mapping[str, str]) -> tuple[str, str | None] | None:
+    """The files of the client certificate and its key that libpq would send; None where it would send none.
+
+    Without a name, it takes those in its usual place. The key is None where it is in the certificate's file.
+    """
+    certificate, key = (options.get(f"ssl{name}") or str(Path(file).expanduser()) for name, file in _USUAL_PROOF)
+    if options.get("sslcertmode") == "disable" or not (options.get("sslcert") or Path(certificate).is_file()):
+        return None
+    return certificate, key if options.get("sslkey") or Path(key).is_file() else None
+
+
 def _context(options: Mapping[str, str]) -> ssl.SSLContext:
     """TLS that does not verify the server: this is about logins, not about certificates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    if "sslcert" in options:
-        context.load_cert_chain(options["sslcert"], options.get("sslkey"))
+    if own := own_certificate(options):
+        context.load_cert_chain(*own)
     return context
 
 

@@ -277,14 +277,23 @@ def test_what_cannot_be_read_is_unknown() -> None:
     assert all_loaded({"a": "1", "b": "2"}, {"b": "3"}, {"a": "permission denied"}).holds is False
 
 
-@pytest.fixture
-def certified(server: Server, tmp_path: Path) -> Iterator[Cluster]:
+@pytest.fixture(params=["named", "named without its key", "in its usual place"])
+def certified(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Cluster]:
     """The cluster of an application that has a client certificate; the server can verify it."""
     issued, options = server.authority.issue(["application"]), dict[str, str]()
-    for name, text in (("sslcert", issued.certificate), ("sslkey", issued.key)):
-        options[name] = str(tmp_path / name)
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o600)
+    named = {"named": ("sslcert", "sslkey"), "named without its key": ("sslcert",)}.get(request.param, ())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".postgresql").mkdir()
+    for name, file, text in (
+        ("sslcert", "postgresql.crt", issued.certificate),
+        ("sslkey", "postgresql.key", issued.key),
+    ):
+        place = tmp_path / (name if name in named else f".postgresql/{file}")
+        place.touch(mode=0o600)
+        place.write_text(text)
+        options |= {name: str(place)} if name in named else {}
     server.reload(ssl_ca_file=str(server.authority.certificate))
     topology = server.cluster().topology
     yield Cluster(replace(topology, options={**topology.options, **options}))

@@ -21,6 +21,9 @@ _DOUBT = (
     "does one not send the authority in between?)"
 )
 
+_Files = tuple[str, str | None] | None
+"""Those of the client's certificate and its key."""
+
 
 @dataclass(frozen=True)
 class Doubtful:
@@ -126,17 +129,22 @@ def _of_postgres(cluster: Cluster) -> dict[str, Callable[[], Certificate]]:
 
 def _of_others(cluster: Cluster) -> dict[str, Callable[[], Certificate]]:
     """The components beside PostgreSQL that are reached by TLS."""
-    topology, found = cluster.topology, dict[str, Address]()
-    if etcd.Access.of(topology).scheme == "https":
-        found |= {f"{dcs.kind(topology)} at {address}": address for address in topology.dcs}
-    if topology.patroni_access.scheme == "https":
-        found |= {f"Patroni's REST API of {one.name}": one.rest for one in topology.members if one.rest}
-    if topology.redis is not None and topology.redis.tls is not None:
-        found |= {f"Redis at {address}": address for address in topology.redis.addresses}
+    topology, found = cluster.topology, dict[str, tuple[Address, _Files]]()
+    access, patroni, redis = etcd.Access.of(topology), topology.patroni_access, topology.redis
+    files: _Files
+    if access.scheme == "https":
+        files = (access.certificate, None) if isinstance(access.certificate, str) else access.certificate
+        found |= {f"{dcs.kind(topology)} at {address}": (address, files) for address in topology.dcs}
+    if patroni.scheme == "https":
+        files = (patroni.certificate, patroni.key or None) if patroni.certificate else None
+        found |= {f"Patroni's REST API of {one.name}": (one.rest, files) for one in topology.members if one.rest}
+    if redis is not None and redis.tls is not None:
+        files = (redis.tls.certificate, redis.tls.key) if redis.tls.certificate else None
+        found |= {f"Redis at {address}": (address, files) for address in redis.addresses}
     page = urlsplit(topology.statistics.url if topology.statistics else "")
     if page.scheme == "https" and page.hostname:
-        found["HAProxy's statistics page"] = Address(page.hostname, page.port or 443)
-    return {name: lambda at=at: presented(at) for name, at in found.items()}  # type: ignore[misc]
+        found["HAProxy's statistics page"] = Address(page.hostname, page.port or 443), None
+    return {name: lambda asked=asked: presented(*asked) for name, asked in found.items()}  # type: ignore[misc]
 
 
 def validity(certificates: Certificates) -> dict[str, Validity]:

@@ -9,7 +9,7 @@ from secrets import token_hex
 from support import sql
 from support.errors import ConnectFailed, Inconclusive
 from support.target.cluster import Cluster
-from support.target.login import TICKETS, Answer, NoTls, certificate_error, log_in
+from support.target.login import TICKETS, Answer, NoTls, certificate_error, log_in, own_certificate
 from support.target.members import NoAnswer, ask_in_parallel, heard_and_silent
 from support.target.topology import Login
 
@@ -24,7 +24,6 @@ CERTIFICATE = "a client certificate"
 """The proof of a login that is accepted with its client certificate, is asked for nothing, and is refused without."""
 WITHOUT_PASSWORD = frozenset({CERTIFICATE, *TICKETS})
 """The proofs that are as good as SCRAM."""
-_OF_CERTIFICATE = frozenset({"sslcert", "sslkey"})
 _REFUSED = "28000"
 UNVERIFIED = "certificate verify failed"
 """OpenSSL's error when a certificate was not signed by an authority that the client trusts."""
@@ -158,9 +157,9 @@ def _without_proof(
     it trusts anybody, the login without the certificate is accepted, too.
     """
     bare = {
-        name: replace(one, options={key: value for key, value in one.options.items() if key not in _OF_CERTIFICATE})
+        name: replace(one, options={**one.options, "sslcertmode": "disable"})
         for one in tried
-        if one.user in owners and "sslcert" in one.options
+        if one.user in owners and own_certificate(one.options)
         if isinstance(answer := answers[name := str(one)], Answer)
         if answer.authenticated and answer.asked_for == "nothing"
     }

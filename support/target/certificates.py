@@ -73,21 +73,26 @@ def _key_identifier(
     return None
 
 
-def presented(address: Address) -> Certificate:
-    """What a server presents that speaks TLS from the beginning. Raises OSError if it does not."""
+def presented(address: Address, own: tuple[str, str | None] | None = None) -> Certificate:
+    """What a server presents that speaks TLS from the beginning. Raises OSError if it does not.
+
+    `own` are the files of the client's certificate and its key: where a server demands one, and speaks TLS 1.2 at most,
+    no handshake ends without.
+    """
+    context = login.unverified_tls({"sslcertmode": "disable"})
+    if own:
+        context.load_cert_chain(*own)
     with socket.create_connection((address.host, address.port), timeout=CONNECT) as stream:
-        return _of_server(stream, address.host)
+        return _of_server(stream, address.host, context)
 
 
 def presented_by_postgres(endpoint: sql.Endpoint) -> Certificate:
     """What PostgreSQL presents there. Raises OSError if nobody answers, NoTls if it offers no TLS."""
     with login.encryptable_stream(endpoint) as stream:
-        return _of_server(stream, endpoint.host)
+        return _of_server(stream, endpoint.host, login.unverified_tls(endpoint.options))
 
 
-def _of_server(stream: socket.socket, host: str) -> Certificate:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+def _of_server(stream: socket.socket, host: str, context: ssl.SSLContext) -> Certificate:
     with context.wrap_socket(stream, server_hostname=host) as secured:
         own = x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
         return Certificate(own, tuple(one for one in _sent(secured) if one.content != own))

@@ -94,6 +94,13 @@ def sections(topology: Topology) -> Mapping[str, Any]:
     return topology.dcs_access or {"etcd3": {"hosts": [str(one) for one in topology.dcs]}}
 
 
+def section_of_etcd(topology: Topology) -> Mapping[str, Any]:
+    """That of etcd, of either API; empty where the DCS is another one."""
+    given = sections(topology)
+    section: Mapping[str, Any] = given.get("etcd3", given.get("etcd", {}))
+    return section
+
+
 def kind(topology: Topology) -> str:
     """Which DCS it is, in words."""
     return next((words for name, words in KINDS.items() if name in sections(topology)), "the DCS")

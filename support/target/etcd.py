@@ -122,13 +122,11 @@ def namespaces(topology: Topology) -> dict[str, str]:
     Empty where etcd's v3 API shows no such cluster. Raises NotYet if no member of etcd answers.
     """
     everything = {"key": _encoded("/"), "range_end": _encoded("0"), "keys_only": True, "limit": MOST_KEYS}
-    keys = [b64decode(one["key"]).decode() for one in _first_answer(topology, everything).get("kvs", [])]
+    keys = {_decoded(one["key"]): one["key"] for one in _first_answer(topology, everything).get("kvs", [])}
     pattern = re.compile(rf"(.*)/{re.escape(topology.scope)}/(?:0/)?initialize")
-    found = {match[1]: match[0] for one in keys if (match := pattern.fullmatch(one))}
-    return {
-        namespace: b64decode(_first_answer(topology, {"key": _encoded(one)})["kvs"][0].get("value", "")).decode()
-        for namespace, one in found.items()
-    }
+    found = {match[1]: key for name, key in keys.items() if (match := pattern.fullmatch(name))}
+    answers = {namespace: _first_answer(topology, {"key": key}).get("kvs") for namespace, key in found.items()}
+    return {namespace: _decoded(kept[0].get("value", "")) for namespace, kept in answers.items() if kept}
 
 
 def _first_answer(topology: Topology, question: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,7 +161,7 @@ def _leases(topology: Topology, address: Address, group: int) -> dict[str, int]:
     for root in _roots(topology, group):
         question = {"key": _encoded(root), "range_end": _encoded(f"{root[:-1]}0")}  # 0 comes after /
         for one in _post(topology, address, "/v3/kv/range", question).get("kvs", []):
-            name = b64decode(one["key"]).decode().removeprefix(root)
+            name = _decoded(one["key"]).removeprefix(root)
             if "lease" in one and not re.match(r"\d+/", name):  # that is the key of a group
                 lease = _post(topology, address, "/v3/lease/timetolive", {"ID": one["lease"]})
                 if granted := int(lease.get("grantedTTL", 0)):  # none: it has expired since
@@ -200,7 +198,7 @@ def lock(topology: Topology, group: int = 0) -> Lock:
             granted, left = int(lease.get("grantedTTL", 0)), int(lease.get("TTL", 0))
             if not granted:
                 raise NotYet(f"the leader key of group {group} has expired")
-            owner = b64decode(keys[0]["value"]).decode()
+            owner = _decoded(keys[0]["value"])
             return Lock(owner, int(keys[0]["create_revision"]), asked - (granted - left))
         except requests.RequestException as error:
             refused[str(address)] = NoAnswer.because(error)
@@ -215,6 +213,11 @@ def _roots(topology: Topology, group: int) -> tuple[str, ...]:
 
 def _encoded(text: str) -> str:
     return b64encode(text.encode()).decode()
+
+
+def _decoded(text: str) -> str:
+    """A key or a value. Those of other applications in the same etcd may be any bytes."""
+    return b64decode(text).decode(errors="replace")
 
 
 def answers(topology: Topology) -> bool:
@@ -289,24 +292,23 @@ class Access:
     scheme: str
     authority: str | None
     """The file of the authority that signed etcd's certificates."""
-    certificate: tuple[str, str] | None
-    """The files of the client's certificate and its key."""
+    certificate: str | tuple[str, str] | None
+    """The file of the client's certificate, and that of its key unless it is in the same file."""
     login: tuple[str, str] | None
 
     @classmethod
     def of(cls, topology: Topology) -> "Access":
         """What the cluster's topology says about it."""
-        given = dcs.sections(topology)
-        section = given.get("etcd3", given.get("etcd", {}))
-        url = urlsplit(section.get("url") or "")
-        user, password = section.get("username") or url.username, section.get("password") or url.password
-        files = (section.get("cert"), section.get("key"))
+        section = dcs.section_of_etcd(topology)
+        url = urlsplit(str(section.get("proxy") or section.get("url") or ""))  # which overrule the rest, as in Patroni
+        user, password = url.username or section.get("username"), url.password or section.get("password")
+        cert, key = section.get("cert"), section.get("key")
         return cls(
-            scheme=section.get("protocol") or url.scheme or "http",
+            scheme=url.scheme or section.get("protocol") or "http",
             authority=section.get("cacert"),
-            certificate=(str(files[0]), str(files[1])) if all(files) else None,
+            certificate=(str(cert), str(key)) if cert and key else str(cert) if cert else None,
             # With its API v2, etcd has other users.
-            login=(str(user), str(password)) if user and password and "etcd" not in given else None,
+            login=(str(user), str(password)) if user and password and "etcd" not in dcs.sections(topology) else None,
         )
 
     @property

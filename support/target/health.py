@@ -27,9 +27,12 @@ _REFUSED = (*SILENT, ConnectFailed, sql.Error, ValueError)
 
 
 def require_quorum(cluster: Cluster) -> None:
-    """Enough etcd nodes are healthy for a quorum."""
+    """Enough etcd nodes are healthy for a quorum; those of which nothing is known may be.
+
+    etcd itself calls none of its nodes healthy without a quorum.
+    """
     quorum = etcd.quorum(cluster.topology)
-    if quorum.spare < 0:
+    if quorum.spare + len(quorum.unjudged) < 0 or not quorum.healthy:
         raise NotYet(f"{len(quorum.healthy)} of {quorum.voters} nodes are healthy")
 
 

@@ -80,6 +80,9 @@ _SSL_REQUEST = 80877103
 _USUAL_AUTHORITY = Path("~/.postgresql/root.crt").expanduser()
 """Where libpq looks for the authorities that it trusts, if nothing else is said."""
 
+_USUAL_PROOF = (("cert", "~/.postgresql/postgresql.crt"), ("key", "~/.postgresql/postgresql.key"))
+"""And for the client's own certificate and its key."""
+
 
 class NoTls(ConnectFailed):
     """A server offers no TLS, although the login's sslmode needs it."""
@@ -121,12 +124,12 @@ def _connected(endpoint: sql.Endpoint) -> Iterator[Connection]:
     """A connection, closed at the end. It uses TLS as `sslmode` says; by default, where the server offers it."""
     mode = endpoint.options.get("sslmode", "prefer")
     with _stream_to(endpoint) as stream:
-        if mode in ("disable", "allow") or libpq.is_socket(endpoint.host) or not _offers_tls(stream):
+        if mode in ("disable", "allow") or libpq.is_socket(endpoint.host) or not _expects_tls(stream, endpoint):
             if mode in ("require", "verify-ca", "verify-full") and not libpq.is_socket(endpoint.host):
                 raise NoTls(f"{endpoint.name} offers no TLS, and sslmode={mode} needs it")
             yield Connection(stream)
         else:
-            with _context(endpoint.options).wrap_socket(stream, server_hostname=endpoint.host) as secured:
+            with unverified_tls(endpoint.options).wrap_socket(stream, server_hostname=endpoint.host) as secured:
                 yield Connection(secured)
 
 
@@ -156,6 +159,7 @@ def certificate_error(endpoint: sql.Endpoint) -> str:
     authority = endpoint.options.get("sslrootcert", str(_USUAL_AUTHORITY))
     context = ssl.create_default_context(cafile=None if authority == "system" else authority)
     context.check_hostname = endpoint.options.get("sslmode") == "verify-full"
+    _introduce(context, endpoint.options)
     with encryptable_stream(endpoint) as stream:
         try:
             with context.wrap_socket(stream, server_hostname=endpoint.host):
@@ -168,7 +172,7 @@ def certificate_error(endpoint: sql.Endpoint) -> str:
 def encryptable_stream(endpoint: sql.Endpoint) -> Iterator[socket.socket]:
     """A connection on which the server waits for TLS to begin. Raises OSError, or NoTls when the server offers none."""
     with _stream_to(endpoint) as stream:
-        if not _offers_tls(stream):
+        if not _expects_tls(stream, endpoint):
             raise NoTls(f"{endpoint.name} offers no TLS")
         yield stream
 
@@ -189,6 +193,26 @@ def offers_tls(endpoint: sql.Endpoint) -> bool:
         return _offers_tls(stream)
 
 
+def _expects_tls(stream: socket.socket, endpoint: sql.Endpoint) -> bool:
+    """Whether the server waits for TLS to begin now: with sslnegotiation=direct it does, unasked."""
+    return _is_direct(endpoint.options) or _offers_tls(stream)
+
+
+def _is_direct(options: Mapping[str, str]) -> bool:
+    return options.get("sslnegotiation") == "direct"
+
+
+def _introduce(context: ssl.SSLContext, options: Mapping[str, str]) -> None:
+    """What the client says of itself in the handshake: its certificate, and that PostgreSQL's protocol follows.
+
+    A server has to be told the protocol if it was not asked for TLS.
+    """
+    if own := own_certificate(options):
+        context.load_cert_chain(*own)
+    if _is_direct(options):
+        context.set_alpn_protocols(["postgresql"])
+
+
 def _offers_tls(stream: socket.socket) -> bool:
     stream.sendall(struct.pack("!ii", 8, _SSL_REQUEST))
     answer = stream.recv(1)
@@ -197,13 +221,26 @@ def _offers_tls(stream: socket.socket) -> bool:
     return answer == b"S"
 
 
-def _context(options: Mapping[str, str]) -> ssl.SSLContext:
-    """TLS that does not verify the server: this is about logins, not about certificates."""
+def own_certificate(options: Mapping[str, str]) -> tuple[str, str | None] | None:
+    """The files of the client certificate and its key that libpq would send; None where it would send none.
+
+    Without a name, it takes those in its usual place. The key is None where it is in the certificate's file.
+    """
+    certificate, key = (options.get(f"ssl{name}") or str(Path(file).expanduser()) for name, file in _USUAL_PROOF)
+    if options.get("sslcertmode") == "disable" or not (options.get("sslcert") or Path(certificate).is_file()):
+        return None
+    return certificate, key if options.get("sslkey") or Path(key).is_file() else None
+
+
+def unverified_tls(options: Mapping[str, str]) -> ssl.SSLContext:
+    """TLS as a login with these parameters uses it, except that the server is not verified.
+
+    Raises OSError if the files of the client's certificate cannot be used.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    if "sslcert" in options:
-        context.load_cert_chain(options["sslcert"], options.get("sslkey"))
+    _introduce(context, options)
     return context
 
 

@@ -202,6 +202,40 @@ def test_a_signature_that_cannot_be_verified_is_told_by_the_identifiers_of_the_k
     assert not BELOW.read.issued_by(Made("IN BETWEEN", 400, ROOT).read)
 
 
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_server_that_demands_a_certificate_is_shown_the_components(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    """With TLS 1.2, a handshake without it fails before the client sees anything."""
+    authority = Authority.create(tmp_path / "authority")
+    for name in ("server", "client"):
+        issued = authority.issue([HOST])
+        (tmp_path / f"{name}.crt").write_text(issued.certificate)
+        (tmp_path / f"{name}.key").write_text(issued.key)
+    both = tmp_path / "both.pem"
+    both.write_text((tmp_path / "client.crt").read_text() + (tmp_path / "client.key").read_text())
+    secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority.certificate))
+    secure.maximum_version, secure.verify_mode = version, ssl.CERT_REQUIRED
+    secure.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    files = {"certificate": str(tmp_path / "client.crt"), "key": str(tmp_path / "client.key")}
+    alone = Member("pg1", "leader", f"{HOST}:5432", f"{HOST}:1", None)
+    with patroni(alone, [alone], secure) as port:
+        at = Address(HOST, port)
+        cluster = Cluster(
+            Topology(
+                "app",
+                Login("app", ""),
+                Address(HOST, 5432),
+                members=(MemberAddress("pg1", Address(HOST, 5432), at),),
+                patroni_access=WebAccess("https", **files),
+                redis=RedisAddress(at, tls=RedisTls(**files)),
+                dcs=(at,),
+                dcs_access={"etcd3": {"hosts": str(at), "protocol": "https", "cert": str(both)}},
+            )
+        )
+        found = certificates.in_use(cluster)
+    assert len(found) == 3
+    assert not certificates.unread(found)
+
+
 def test_the_authorities_in_between_that_a_server_sends(tmp_path: Path) -> None:
     """By a server of the web's protocol."""
     server = Made(HOST, 90, BETWEEN).issued()

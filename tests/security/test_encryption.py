@@ -1,6 +1,11 @@
 """SE-03 against a real PostgreSQL with OpenSSL: what it offers, what it accepts, and which certificate it presents."""
 
+import socket
+import socketserver
+import ssl
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +22,9 @@ from support.engine.finding import Finding
 from support.errors import ConnectFailed, Inconclusive
 from support.security import certificates, logins
 from support.security.checks import Validity, all_loaded, all_over_tls, all_refused, all_valid_for
+from support.target.certificates import in_pem, presented_by_postgres
 from support.target.cluster import Cluster
-from support.target.login import certificate_error, log_in, offers_tls, salt
+from support.target.login import Answer, certificate_error, log_in, offers_tls, salt
 from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually
 
@@ -277,14 +283,23 @@ def test_what_cannot_be_read_is_unknown() -> None:
     assert all_loaded({"a": "1", "b": "2"}, {"b": "3"}, {"a": "permission denied"}).holds is False
 
 
-@pytest.fixture
-def certified(server: Server, tmp_path: Path) -> Iterator[Cluster]:
+@pytest.fixture(params=["named", "named without its key", "in its usual place"])
+def certified(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Cluster]:
     """The cluster of an application that has a client certificate; the server can verify it."""
     issued, options = server.authority.issue(["application"]), dict[str, str]()
-    for name, text in (("sslcert", issued.certificate), ("sslkey", issued.key)):
-        options[name] = str(tmp_path / name)
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o600)
+    named = {"named": ("sslcert", "sslkey"), "named without its key": ("sslcert",)}.get(request.param, ())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".postgresql").mkdir()
+    for name, file, text in (
+        ("sslcert", "postgresql.crt", issued.certificate),
+        ("sslkey", "postgresql.key", issued.key),
+    ):
+        place = tmp_path / (name if name in named else f".postgresql/{file}")
+        place.touch(mode=0o600)
+        place.write_text(text)
+        options |= {name: str(place)} if name in named else {}
     server.reload(ssl_ca_file=str(server.authority.certificate))
     topology = server.cluster().topology
     yield Cluster(replace(topology, options={**topology.options, **options}))
@@ -341,3 +356,55 @@ def test_a_certificate_by_which_others_get_in_is_noticed(server: Server, certifi
     assert finding.holds is False
     assert "as postgres" in finding.words
     assert "as application" not in finding.words
+
+
+@contextmanager
+def tls_first(server: Server, version: ssl.TLSVersion, directory: Path) -> Iterator[int]:
+    """The port of a router in front of the server, which speaks TLS at once, demands a client certificate, and passes
+    on PostgreSQL's protocol only."""
+    issued = server.authority.issue([HOST])
+    for name, text in (("crt", issued.certificate), ("key", issued.key)):
+        (directory / f"router.{name}").write_text(text)
+    secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(server.authority.certificate))
+    secure.maximum_version, secure.verify_mode = version, ssl.CERT_REQUIRED
+    secure.load_cert_chain(directory / "router.crt", directory / "router.key")
+    secure.set_alpn_protocols(["postgresql"])
+
+    class Router(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError), secure.wrap_socket(self.request, server_side=True) as client:
+                if client.selected_alpn_protocol() != "postgresql":
+                    return
+                with socket.create_connection((HOST, server.superuser.port)) as behind:
+                    threading.Thread(target=self.copy, args=(behind, client), daemon=True).start()
+                    self.copy(client, behind)
+
+        def copy(self, source: socket.socket, sink: socket.socket) -> None:
+            with suppress(OSError):
+                while some := source.recv(4096):
+                    sink.sendall(some)
+                sink.shutdown(socket.SHUT_RDWR)
+
+    with socketserver.ThreadingTCPServer((HOST, 0), Router) as router:
+        router.daemon_threads = True
+        threading.Thread(target=router.serve_forever, daemon=True).start()
+        yield router.server_address[1]
+        router.shutdown()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_tls_begins_at_once_where_it_is_not_asked_for(
+    server: Server, certified: Cluster, version: ssl.TLSVersion, tmp_path: Path
+) -> None:
+    """With sslnegotiation=direct, by libpq and by the suite's own client."""
+    server.access("hostnossl all application all scram-sha-256")
+    with tls_first(server, version, tmp_path) as port:
+        options = {**certified.topology.options, "sslnegotiation": "direct"}
+        way = replace(certified.write, port=port, options=options)
+        assert sql.value(way, "SELECT 1") == 1
+        assert log_in(way) == Answer("SCRAM", authenticated=True)
+        assert bool(salt(way))
+        assert certificate_error(way) == ""
+        assert presented_by_postgres(way).issued_by(in_pem(server.authority.certificate.read_bytes())[0])
+        stranger = replace(way, options={**options, "sslrootcert": "system"})
+        assert certificate_error(stranger) != ""

@@ -185,6 +185,42 @@ def test_a_certificate_of_the_client(tmp_path: Path) -> None:
 
 
 @ETCD
+def test_a_certificate_with_its_key_in_one_file(tmp_path: Path) -> None:
+    with secured(tmp_path, client_certificates=True) as found:
+        keep(found.topology(0, scope="main"), "/service/main")
+        both = tmp_path / "both.pem"
+        both.write_text((tmp_path / "client.crt").read_text() + (tmp_path / "client.key").read_text())
+        section = {name: value for name, value in found.section(0).items() if name != "key"} | {"cert": str(both)}
+        topology, lacks = asked(section)
+        assert (dcs.state(topology).leader, lacks) == ("pg1", {})
+
+
+@ETCD
+def test_a_proxy_is_asked_as_its_url_says(encrypted: Ensemble) -> None:
+    """By Patroni, too, whatever else is there."""
+    authority = encrypted.access["cacert"]
+    section = {"proxy": f"https://root:secret@{encrypted.clients[0]}", "hosts": ["127.0.0.1:1"], "cacert": authority}
+    found, lacks = asked(section)
+    assert (found.dcs, found.dcs_namespace, lacks) == (tuple(encrypted.clients), "/team/db", {})
+    assert dcs.state(found).leader == "pg1"
+
+
+@ETCD
+def test_hosts_are_asked_rather_than_a_url(plain: Ensemble) -> None:
+    keep(plain.topology(0), "/service/main")
+    found, lacks = asked({"url": "http://127.0.0.1:1", "hosts": [str(plain.clients[0])]})
+    assert (dcs.state(found).leader, lacks) == ("pg1", {})
+
+
+@pytest.mark.parametrize("option", ["srv", "discovery_srv", "srv_domain"])
+@pytest.mark.parametrize("kind", ["etcd3", "etcd"])
+def test_addresses_in_dns_are_not_searched(kind: str, option: str) -> None:
+    said = declared(Settings.load({"dcs": {kind: {option: "example.org"}}}))
+    lacks = _members_unknown(replace(NOWHERE, dcs=said.etcd, dcs_access=said.access))
+    assert lacks["dcs"].startswith(f"etcd's addresses are in DNS ({option})")
+
+
+@ETCD
 def test_wrong_names_are_told(encrypted: Ensemble) -> None:
     with pytest.raises(RequirementMissing, match=r"namespace /db of etcd has no keys .* main \(it has such keys in /t"):
         asked(encrypted.section(0), namespace="/db")

@@ -4,14 +4,19 @@ import shutil
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 from conftest import free_port
 from etcd_servers import Ensemble, ask, ensemble, put, require_login, secured
+from http_servers import Handler, serving_with
 
 from support.target import etcd
+from support.target.cluster import Cluster
+from support.target.health import require_quorum
 from support.target.topology import Address, Topology
 from support.waiting import NotYet, eventually
 
@@ -116,6 +121,19 @@ def test_the_namespaces_are_found(topology: Topology) -> None:
     assert etcd.namespaces(replace(topology, scope="sharded_shop")) == {"/citus": "4713"}
 
 
+def test_other_keys_may_be_any_bytes(topology: Topology) -> None:
+    """Other applications keep theirs in the same etcd, and not all write text."""
+    mixed = replace(topology, scope="mixed")
+    put(mixed, "/db/mixed/initialize", "4711")
+    for key in (b"/counters/\xff\xfe", b"/\xff/mixed/initialize", b"/service/mixed/\xff"):
+        ask(mixed, "/v3/kv/put", {"key": b64encode(key).decode(), "value": b64encode(b"\xff").decode()})
+    assert etcd.namespaces(mixed)["/db"] == "4711"
+    lease = take_lock(mixed, "pg1")
+    strange = b64encode(b"/service/mixed/\xff").decode()
+    ask(mixed, "/v3/kv/put", {"key": strange, "value": b64encode(b"\xff").decode(), "lease": lease})
+    assert etcd.leases(mixed)["leader"] == 20
+
+
 def test_by_tls_and_with_a_login(tmp_path: Path) -> None:
     with secured(tmp_path) as found:
         topology = found.topology(0)
@@ -159,6 +177,46 @@ def test_one_that_is_lost_is_missed_by_the_others(tmp_path: Path) -> None:
         eventually(missed, within=20, subject="the other members have lost it")
         silent = etcd.quorum(found.topology(0, 1, 2))
         assert (silent.spare, set(silent.unhealthy)) == (0, {str(found.clients[2])})
+
+
+@contextmanager
+def without_metrics(at: Address) -> Iterator[Address]:
+    """A gateway in front of an etcd, which passes everything on but its metrics."""
+
+    class Gateway(Handler):
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self.answer(404)
+            else:
+                self._pass_on(requests.get(f"http://{at}{self.path}", timeout=5))
+
+        def do_POST(self) -> None:
+            asked = self.rfile.read(int(self.headers["Content-Length"]))
+            self._pass_on(requests.post(f"http://{at}{self.path}", data=asked, timeout=5))
+
+        def _pass_on(self, answer: requests.Response) -> None:
+            self.answer(answer.status_code, answer.content)
+
+    with serving_with(Gateway) as gateway:
+        yield gateway
+
+
+def test_a_quorum_is_not_denied_for_members_of_which_nothing_is_known(tmp_path: Path) -> None:
+    """No cluster would be healthy where one address was given, and neither the others nor the metrics are reached."""
+    with ensemble(tmp_path, 3, "http://dcs.invalid:2379") as found, without_metrics(found.clients[0]) as gateway:
+        topology = replace(found.topology(0), dcs=(gateway,))
+        now = etcd.quorum(topology)
+        assert (now.healthy, now.unjudged) == ({str(gateway)}, {"etcd-1", "etcd-2"})
+        require_quorum(Cluster(topology))
+        for server in found.servers[1:]:
+            server.kill()
+
+        def lost() -> None:
+            assert not etcd.quorum(topology).healthy
+            with pytest.raises(NotYet, match="0 of 3 nodes are healthy"):
+                require_quorum(Cluster(topology))
+
+        eventually(lost, within=20, subject="the quorum is lost")
 
 
 def _whole(topology: Topology) -> etcd.Quorum:

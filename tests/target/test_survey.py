@@ -1,11 +1,13 @@
 """What `accept init` finds: endpoints by trying ports, members, ways into hosts; and what it writes of that."""
 
 import json
+import os
 import shutil
 import ssl
+import subprocess
 import threading
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,7 +21,7 @@ from conftest import free_port
 from etcd_servers import await_healthy, ensemble, put
 from patronis import Member, patroni
 from pydantic import SecretStr
-from servers import BINDIR
+from servers import BINDIR, as_postgres, started
 from servers import postgres as throw_away_postgres
 
 from support import sql
@@ -214,6 +216,38 @@ def test_a_cluster_is_surveyed_from_its_address(postgres: sql.Endpoint) -> None:
     without = text(found, {}, "today", secrets=False)
     assert postgres.password not in without
     assert "set RUVECTOR_PASSWORD in the environment" in without
+
+
+@pytest.fixture
+def standby(postgres: sql.Endpoint, tmp_path: Path) -> Iterator[sql.Endpoint]:
+    """A server in recovery, with the same login."""
+    command = [BINDIR / "pg_basebackup", "-D", tmp_path / "data", "-h", postgres.host, "-p", str(postgres.port)]
+    environment = {**os.environ, "PGPASSWORD": postgres.password}
+    subprocess.run(as_postgres(*command, "-U", "postgres", "-c", "fast"), env=environment, check=True)
+    (tmp_path / "data" / "standby.signal").touch()
+    with started(tmp_path, free_port()) as endpoint:
+        yield endpoint
+
+
+@pytest.mark.parametrize("first", ["a standby", "down", "nobody knows its name"])
+def test_the_first_of_several_hosts_need_not_be_the_leader(
+    postgres: sql.Endpoint, standby: sql.Endpoint, first: str
+) -> None:
+    """As after a failover: clients choose among the hosts, and so does the survey."""
+    other = {"a standby": f"127.0.0.1:{standby.port}", "down": f"127.0.0.1:{free_port()}"}.get(first, "no.invalid:5432")
+    at = f"{other},127.0.0.1:{postgres.port}"
+    url = f"postgresql://postgres:{postgres.password}@{at}/postgres?target_session_attrs=read-write"
+    found = survey(Settings.load({"ruvector_url": url}), "", lambda line: None)
+    assert found.endpoints.write.leads_to == "the primary"
+    assert found.settings["ruvector_host"] == at
+    assert found.settings["ruvector_options"] == {"target_session_attrs": "read-write"}
+    assert found.topology.called == at
+
+
+def test_of_several_hosts_one_has_to_answer() -> None:
+    at = f"127.0.0.1:{free_port()},127.0.0.1:{free_port()}"
+    with pytest.raises(TargetUnreachable, match="Connection refused"):
+        survey(Settings.load({"ruvector_url": f"postgresql://postgres@{at}/postgres"}), "", lambda line: None)
 
 
 def test_patroni_is_that_of_the_database_to_which_writes_go(

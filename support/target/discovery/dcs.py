@@ -48,6 +48,8 @@ _CAUSES = (
 KEYS = (*dcs.KINDS, "namespace", "scope")
 """What [dcs] can have."""
 _FILES = ("cacert", "cert", "key")
+_RECORDS = ("srv", "discovery_srv", "srv_domain")
+"""Names that Patroni has for one option."""
 _NO_GATEWAY = "it answers 404"
 """What etcd before 3.4 says, whose gateway has another path; Patroni's client knows that."""
 _NO_ADDRESSES = "no DCS was named ([dcs] or ETCD_HOSTS)"
@@ -99,9 +101,10 @@ def _normal(namespace: str) -> str:
 def _addresses(name: str, section: Mapping[str, Any]) -> Iterator[Address]:
     """etcd's client addresses in a section of Patroni's configuration.
 
-    Source: https://patroni.readthedocs.io/en/latest/yaml_configuration.html#etcd
+    Of several, those that Patroni asks. Sources: https://patroni.readthedocs.io/en/latest/yaml_configuration.html#etcd
+    and patroni/dcs/etcd.py
     """
-    hosts, url = section.get("hosts"), section.get("url") or section.get("proxy")
+    proxy, hosts, url = section.get("proxy"), section.get("hosts"), section.get("url")
     port = section.get("port", 2379)
     if not str(port).isdigit() or not 1 <= int(port) <= 65535:
         raise UsageError(f"[dcs.{name}] port = {port!r} is no port number")
@@ -109,14 +112,19 @@ def _addresses(name: str, section: Mapping[str, Any]) -> Iterator[Address]:
         hosts = hosts.split(",")
     if hosts and not isinstance(hosts, Sequence):
         raise UsageError(f'[dcs.{name}] hosts should be like ["10.0.0.1:2379", "10.0.0.2:2379"], and is {hosts!r}')
-    if not hosts and url:
-        hosts = [urlsplit(str(url)).netloc.rpartition("@")[2]]
+    if proxy or (url and not hosts):
+        hosts = [urlsplit(str(proxy or url)).netloc.rpartition("@")[2]]
     if not hosts and section.get("host"):
         hosts = [section["host"]]
-    if not hosts and not section.get("srv"):
+    if not hosts and not _record(section):
         raise UsageError(f"[dcs.{name}] does not say where etcd is: give its addresses as hosts")
     for host in hosts or ():
         yield addresses.parsed(str(host).strip().partition("://")[2] or str(host).strip(), int(port))
+
+
+def _record(section: Mapping[str, Any]) -> str:
+    """The option of the section that names a DNS record of etcd's addresses; empty where none does."""
+    return next((option for option in _RECORDS if section.get(option)), "")
 
 
 def discover(topology: Topology, said: Declared, system: str) -> tuple[Topology, dict[str, str]]:
@@ -164,6 +172,9 @@ def _members_unknown(topology: Topology) -> dict[str, str]:
 
     Raises RequirementMissing where none of etcd's members answers.
     """
+    if not topology.dcs and (record := _record(dcs.section_of_etcd(topology))):
+        why = f"etcd's addresses are in DNS ({record}), which is not asked for them here: give them as hosts, too"
+        return {"dcs": why}
     if not topology.dcs:
         return {"dcs": f"the DCS is {dcs.kind(topology)}: the health of the members can be judged for etcd only"}
     try:
@@ -192,7 +203,7 @@ def _searched(topology: Topology, system: str) -> tuple[Topology, str]:
     """The topology with the namespace that is found in etcd, or why none is."""
     try:
         found = etcd.namespaces(topology)
-    except (NotYet, OSError) as error:
+    except NO_ANSWER as error:
         if topology.dcs_access:  # a login may see its own keys only
             return replace(topology, dcs_namespace="/service"), ""
         return topology, f"etcd does not show its keys: {error}"

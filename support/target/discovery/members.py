@@ -111,7 +111,8 @@ class _Search:
 def find(context: SearchContext, heard: list[PatroniAnswer], silent: dict[Address, str], group: int = 0) -> Group:
     """Find the members of the group of which the Patronis in `heard` answered.
 
-    `silent` are declared addresses without an answer; those found to be this group's are removed from it.
+    `silent` are declared addresses without an answer, address -> how messages call it, and those of strangers, which
+    have another name there; those found to be this group's are removed from it.
     Raises UsageError where [members] gives another member's address.
     """
     speaker = next((answer for answer in heard if answer.leads), heard[0])
@@ -155,7 +156,7 @@ def unlisted(context: SearchContext, groups: Sequence[Group], silent: Mapping[Ad
                 f"{place.postgres} is {by_server[other]}"
             )
     rests = {name: place.rest for name, place in further.items()}
-    nameless = [at for at, called in silent.items() if called == str(at) and at not in rests.values()]
+    nameless = [at for at in _nameless(silent) if at not in rests.values()]
     without_rest = [name for name, at in rests.items() if at is None]
     if len(without_rest) == len(nameless):  # each of them is one of these
         rests.update(zip(without_rest, nameless, strict=True))
@@ -163,6 +164,16 @@ def unlisted(context: SearchContext, groups: Sequence[Group], silent: Mapping[Ad
     taken = set(rests.values())
     why = "the address of its PostgreSQL is not known ([members])"
     return [*found, *(MemberAddress(called, at, at, 0, why) for at, called in silent.items() if at not in taken)]
+
+
+def require_own_names(groups: Sequence[Group]) -> None:
+    """Raises UsageError where members of several groups have the same name, by which everything here tells them."""
+    names = Counter(member.name for group in groups for member in (*group.members, *group.absent))
+    if twice := sorted(name for name, count in names.items() if count > 1):
+        raise UsageError(
+            f"members of different groups have the same name ({', '.join(twice)}), so that nothing can be told of "
+            "either: ENABLE_CITUS=false leaves the worker groups out"
+        )
 
 
 def _by_member(view: ClusterView, heard: list[PatroniAnswer]) -> dict[str, PatroniAnswer]:
@@ -212,11 +223,13 @@ def _find_rests(search: _Search, silent: dict[Address, str]) -> None:
             search.answers[name], search.rests[name] = replace(answer, name=name), at
     own_addresses_work = any(_is_at(search.listed[name], answer.address) for name, answer in search.answers.items())
     left = [name for name in missing if name not in search.rests]
+    nameless = _nameless(silent)
     if own_addresses_work:  # those of other members do: so would this one, if its Patroni ran
         search.rests.update({name: own[name] for name in left if name in own})
-    elif len(left) == len(silent):  # each of them is one of these
-        search.rests.update(zip(left, silent, strict=True))
-        silent.clear()
+    elif len(left) == len(nameless):  # each of them is one of these
+        search.rests.update(zip(left, nameless, strict=True))
+        for at in nameless:
+            silent.pop(at)
     search.without_rest.update(
         {
             name: f"{own.get(name, 'its own address')} cannot be reached from here: "
@@ -225,6 +238,11 @@ def _find_rests(search: _Search, silent: dict[Address, str]) -> None:
             if name not in search.rests
         }
     )
+
+
+def _nameless(silent: Mapping[Address, str]) -> list[Address]:
+    """Those without an answer. One of a stranger has answered, so it is no member's."""
+    return [at for at, called in silent.items() if called == str(at)]
 
 
 def _find_postgres(search: _Search) -> tuple[dict[str, Address], dict[str, str], set[str]]:

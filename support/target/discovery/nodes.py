@@ -38,6 +38,8 @@ class Nodes:
     """Node, as "host:port" in pg_dist_node -> where it is reached from here, where that is another address."""
     absent: tuple[str, ...]
     """The entries of CITUS_WORKERS that are not nodes."""
+    scopes: Mapping[int, str]
+    """Worker group -> the name of the cluster as which Patroni manages it."""
 
 
 def find(
@@ -45,11 +47,12 @@ def find(
     said: NodeSettings,
     others: list[PatroniAnswer],
     silent: dict[Address, str],
-    coordinator: bool,
+    coordinator: Group | None,
 ) -> Nodes:
-    """Find the nodes. `others` are Patronis of no known group; `coordinator` says whether its group is known.
+    """Find the nodes. `others` are Patronis of no known group; `coordinator` is its group, where that is known.
 
-    Raises UsageError for a name in [nodes] that is not a node.
+    Those of `others` that are a group's are removed from `silent`, where strangers are, too. Raises UsageError for a
+    name in [nodes] that is not a node.
     """
     there = {node.group: node.address for node in citus.known_to(context.base)}
     _require_nodes(said.mapped, there.values())
@@ -65,9 +68,14 @@ def find(
         found[0] = _host_of(context.base)
     own_addresses_work = any(found.get(group) == at for group, at in own.items())
     unanswered = [one for one, at in declared.items() if at not in by_own_answer]
-    groups = []
+    groups, scopes = [], dict[int, str]()
+    taken = list(coordinator.answers.values()) if coordinator else []
     for group, node in workers.items():
-        if heard := _patronis_of(node, found.get(group), others, said.rest_port, context.rest):
+        if heard := _patronis_of(node, found.get(group), others, said.rest_port, context.rest, taken):
+            taken += heard
+            scopes[group] = heard[0].scope
+            for answer in heard:
+                silent.pop(answer.address, None)
             groups.append(members.find(context, heard, silent, group))
             if group not in found and (at := _at_member(groups[-1], node)):
                 found[group] = at
@@ -81,12 +89,12 @@ def find(
             )
             why = f"the node's own address cannot be reached from here ({reached[node].value}): {advice}"
         groups.append(_alone(node, found.get(group, node), group, why))
-    if 0 in there and not coordinator:
+    if 0 in there and coordinator is None:
         groups.insert(0, _alone(there[0], found[0], 0))
     known_hosts = {name for at in (*there.values(), *found.values()) for name in names_of(at.host)}
     absent = [one for one, at in declared.items() if not names_of(at.host) & known_hosts]
     elsewhere = {str(node): found[group] for group, node in there.items() if found.get(group, node) != node}
-    return Nodes(tuple(groups), elsewhere, tuple(absent))
+    return Nodes(tuple(groups), elsewhere, tuple(absent), scopes)
 
 
 def _host_of(base: sql.Endpoint) -> Address:
@@ -133,17 +141,39 @@ def _groups_at(base: sql.Endpoint, addresses: Iterable[Address]) -> dict[Address
 
 
 def _patronis_of(
-    node: Address, at: Address | None, others: list[PatroniAnswer], port: int | None, rest: WebAccess
+    node: Address,
+    at: Address | None,
+    others: list[PatroniAnswer],
+    port: int | None,
+    rest: WebAccess,
+    taken: list[PatroniAnswer],
 ) -> list[PatroniAnswer]:
-    """The Patronis of a node's group: among those that answered already, else beside the node."""
-    heard = [answer for answer in others if _knows(answer, node)]
+    """The Patronis of a node's group: among those that answered already, else beside the node.
+
+    On a host of several groups, those that are `taken` for another group are passed over.
+    """
+    heard = _of_node(node, others, taken)
     if heard or port is None:
         return heard
     hosts = dict.fromkeys([node.host, at.host if at else node.host])
     answers = patronis_at((Address(host, port) for host in hosts), rest)
-    return [answer for answer in answers.values() if isinstance(answer, PatroniAnswer) and _knows(answer, node)]
+    return _of_node(node, [one for one in answers.values() if isinstance(one, PatroniAnswer)], taken)
 
 
-def _knows(answer: PatroniAnswer, node: Address) -> bool:
-    """Whether a member of that Patroni's group is on the node's host."""
-    return any(one.host and names_of(one.host) & names_of(node.host) for one in answer.view.members)
+def _of_node(node: Address, heard: list[PatroniAnswer], taken: list[PatroniAnswer]) -> list[PatroniAnswer]:
+    """The Patronis of the one group that has a member at the node's address; else, on the node's host."""
+    free = [answer for answer in heard if not any(_of_one_group(answer, other) for other in taken)]
+    on_host = [answer for answer in free if _members_on_host(answer, node)]
+    at_node = [answer for answer in on_host if node.port in _members_on_host(answer, node)]
+    found = at_node or on_host
+    return [answer for answer in found if _of_one_group(answer, found[0])]
+
+
+def _members_on_host(answer: PatroniAnswer, node: Address) -> list[int]:
+    """The ports of the members, of that Patroni's group, on the node's host."""
+    own = names_of(node.host)
+    return [one.port for one in answer.view.members if one.host and names_of(one.host) & own]
+
+
+def _of_one_group(one: PatroniAnswer, other: PatroniAnswer) -> bool:
+    return one.scope == other.scope and bool(one.known & other.known)

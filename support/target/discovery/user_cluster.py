@@ -188,6 +188,7 @@ def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str
         findings.groups.append(members.declared_alone(context, findings.behind))
     if "citus" not in findings.lacks:
         _look_at_nodes(context, settings, others, silent, findings)
+    members.require_own_names(findings.groups)
     require_not_standby(findings.groups, topology.patroni_access)
     if "patroni" not in findings.lacks:
         findings.absent = [member for group in findings.groups for member in group.absent]
@@ -202,7 +203,11 @@ def _look_at_members(topology: Topology, settings: Settings, hosts: Sequence[str
 def _look_at_patroni(
     context: SearchContext, settings: Settings, hosts: Sequence[str], findings: _Findings
 ) -> tuple[dict[Address, str], list[PatroniAnswer]]:
-    """The coordinator's group, or the only one. Returns addresses without an answer, and answers of other groups."""
+    """The coordinator's group, or the only one.
+
+    Returns the addresses without an answer and those of strangers, and the answers that may be of worker groups: each
+    of these groups may be a cluster of its own for Patroni, as before 3.0.
+    """
     declared = from_settings.rest_apis(settings)
     asked_at = dict.fromkeys(declared or [Address(host, settings.patroni_port) for host in hosts])
     answers = patronis_at(asked_at, context.rest)
@@ -217,16 +222,26 @@ def _look_at_patroni(
         findings.lacks["patroni"] = f"the Patroni at {asked} manages another database system than the one under test"
         _declared(settings.enable_patroni or declared, "PATRONI_HOSTS", findings.lacks["patroni"])
         return {}, []
-    ours = next((answer for answer in heard if findings.behind and answer.server == findings.behind), heard[0])
+    ours = _nearest(heard, findings.behind)
     own = [one for one in heard if one.scope == ours.scope and one.known & ours.known]
-    further = [one for one in heard if one.scope == ours.scope and one not in own]
+    further = [one for one in heard if one not in own]
     silent = {at: str(at) for at, answer in answers.items() if isinstance(answer, NoAnswer)} if declared else {}
     findings.scope = ours.scope
     findings.groups.append(members.find(context, own, silent))
     strange = {one.address: f"{one.address} (of cluster {one.scope})" for one in heard if one.scope != ours.scope}
     if "citus" in findings.lacks:
-        strange |= {one.address: f"{one.address} (of another cluster {one.scope})" for one in further}
+        same = [one for one in further if one.scope == ours.scope]
+        strange |= {one.address: f"{one.address} (of another cluster {one.scope})" for one in same}
     return silent | strange, further
+
+
+def _nearest(heard: Sequence[PatroniAnswer], behind: ServerIdentity | None) -> PatroniAnswer:
+    """The answer of the member behind the write endpoint; else one of its database system, else any."""
+    if behind is None:
+        return heard[0]
+    beside = [answer for answer in heard if answer.server == behind]
+    related = [answer for answer in heard if answer.server and behind.system and answer.server.system == behind.system]
+    return next(iter([*beside, *related, *heard]))
 
 
 def ask_patronis(settings: Settings) -> dict[Address, PatroniAnswer | NoAnswer]:
@@ -273,10 +288,15 @@ def _look_at_nodes(
     """The members of Citus' worker groups: those that the Patroni beside a node knows, else the node alone."""
     rest_port = None if "patroni" in findings.lacks else settings.patroni_port
     said = nodes.NodeSettings(addresses.node_addresses(settings.accept_nodes), settings.citus_workers, rest_port)
-    found = nodes.find(context, said, others, silent, coordinator=bool(findings.groups))
+    found = nodes.find(context, said, others, silent, next(iter(findings.groups), None))
     # A group that is not reached stays known: what holds of "every member" must hold of its members, too.
     findings.groups += found.groups
     findings.nodes = found.reached
+    if apart := sorted({scope for scope in found.scopes.values() if scope != findings.scope} - {""}):
+        findings.lacks["dcs_keys"] = (
+            f"Patroni manages worker groups as clusters of their own ({', '.join(apart)}), and only the keys of one "
+            f"cluster ({findings.scope}) are read"
+        )
     if without := {name: why for group in found.groups for name, why in group.without_postgres.items()}:
         findings.lacks["nodes"] = _without("PostgreSQL", without)
     workers = [member.name for group in found.groups for member in group.members]
@@ -420,7 +440,7 @@ def _without(what: str, why: Mapping[str, str]) -> str:
 
 
 def _gone(absent: list[MemberAddress], why: str) -> str:
-    return f"{', '.join(member.name for member in absent)} does not answer, and {why}"
+    return f"no member answers at {', '.join(member.name for member in absent)}, and {why}"
 
 
 def _declared(missing: object, setting: str, why: str) -> None:

@@ -87,16 +87,19 @@ class Endpoints:
 def listeners(base: sql.Endpoint, named: bool) -> dict[Address, Listener]:
     """Every port of the host that accepts the login. `named`: the user gave the port in `base`, so it must.
 
-    Ports that the user did not name may be somebody else's: they are not sent the password in clear text. Raises
-    TargetUnreachable, with what to change, if the named port, or every one, refuses the login.
+    Of several hosts in `base`, the ports of the first are tried. Its own stands for all hosts there, of which libpq
+    chooses one. Ports that the user did not name may be somebody else's: they are not sent the password in clear text.
+    Raises TargetUnreachable, with what to change, if the named port, or every one, refuses the login.
     """
     own = Address(base.host, base.port)
     if libpq.is_socket(base.host):
-        return {own: _look(base, own)}
+        return {own: _listener(base, own) if base.further else _look(base, own)}
     places = dict.fromkeys([own, *(Address(base.host, port) for port in USUAL)])
-    if (found := reach(own)) is Reach.UNKNOWN:
+    if (found := reach(own)) is Reach.UNKNOWN and not base.further:
         raise TargetUnreachable(f"{base.host}: {found.value}: check the name, or give an IP address")
     open_ports = [address for address, answer in reach_each(places).items() if answer is Reach.OPEN]
+    if base.further:
+        open_ports = list(dict.fromkeys([own, *open_ports]))
     if named and own not in open_ports:
         others = f"; these ports are open: {_ports(open_ports)}" if open_ports else ""
         raise TargetUnreachable(f"{own}: {reach(own).value}{others}: check the port, and the firewalls in between")
@@ -107,9 +110,14 @@ def listeners(base: sql.Endpoint, named: bool) -> dict[Address, Listener]:
         )
     careful = replace(base, options={**base.options, "require_auth": "!password"})
     by_name = {str(address): address for address in open_ports}
-    answers = ask_in_parallel(
-        by_name, lambda name: _look(base if by_name[name] == own and named else careful, by_name[name])
-    )
+
+    def asked(name: str) -> Listener:
+        at = by_name[name]
+        if at == own and base.further:
+            return _listener(base, own)
+        return _look(base if at == own and named else careful, at)
+
+    answers = ask_in_parallel(by_name, asked)
     accepting = {by_name[name]: one for name, one in answers.items() if not isinstance(one, NoAnswer)}
     if own not in accepting and (named or not accepting):
         refused = {name: one.why for name, one in answers.items() if isinstance(one, NoAnswer)}
@@ -180,7 +188,11 @@ def look(base: sql.Endpoint, address: Address) -> Listener:
 
 
 def _look(base: sql.Endpoint, address: Address) -> Listener:
-    where = base.at(f"the database at {address}", address.host, address.port)
+    return _listener(base.at(f"the database at {address}", address.host, address.port), address)
+
+
+def _listener(where: sql.Endpoint, address: Address) -> Listener:
+    """What the login leads to; `address` stands for it."""
     servers, recovery, hosts, groups = set(), set(), set(), set[int]()
     scope, tls = "", False
     for number in range(_LOOKS):

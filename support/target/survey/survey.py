@@ -69,7 +69,8 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     named_at = Address(base.host, base.port) if named else None
     likely = choose(found, named_at, {}).write
     system = next(iter(likely.systems), "")
-    near = list(dict.fromkeys([host, *(one for listener in found.values() for one in sorted(listener.hosts))]))
+    hosts_given = [host, *(one for one, _ in base.further)]
+    near = list(dict.fromkeys([*hosts_given, *(one for listener in found.values() for one in sorted(listener.hosts))]))
     patronis = services.patronis(near, from_settings.patroni_hosts(given), host, system, web.of_patroni(given))
     progress(patronis.why or f"Patroni answers at {', '.join(str(one.address) for one in patronis.answers)}")
     authority = web.authority_of_page(given)
@@ -91,7 +92,8 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     etcd = _etcd(given, pattern, host, patronis, _bare_topology(given, chosen, scope))
     progress(etcd.why or f"etcd answers at {', '.join(map(str, etcd.addresses))}")
     at = chosen.write.address
-    workers = _published_workers(base.at("the write endpoint", at.host, at.port), found)
+    write = base if base.further else base.at("the write endpoint", at.host, at.port)
+    workers = _published_workers(write, found)
     settings = _settings(given, base, chosen, page) | _of_components(patronis, etcd, workers, web.of_patroni(given))
     topology, limits, notes = _examined(settings)
     if given.haproxy_replica_host and not given.haproxy_replica_port:
@@ -104,7 +106,7 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
         etcd=etcd,
         statistics=page,
         workers=workers,
-        redis_near=() if topology.redis else tuple(services.redis_near([host])),
+        redis_near=() if topology.redis else tuple(services.redis_near(hosts_given)),
         settings=settings,
         topology=topology,
         limits=limits,

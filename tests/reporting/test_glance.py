@@ -50,12 +50,34 @@ def test_the_loss_is_told_first_whole_and_by_fault(tmp_path: Path) -> None:
 
 def test_without_a_limit_an_outage_is_neither_red_nor_green(tmp_path: Path) -> None:
     _, outage, *_ = of_incidents(tmp_path, FREEZE)
-    assert (outage.style, "no limit is promised" in outage.note) == ("", True)
+    assert (outage.style, "its scenario sets no limit" in outage.note) == ("", True)
 
 
 def test_a_row_of_costs_says_what_was_measured_in_some_of_its_scenarios_only() -> None:
     (row,) = costs.costs([CRASH, replace(CRASH, lost=None, acknowledged=None, without_writes=None)])
     assert (row.times, row.measured, row.checked) == (2, 1, 1)
+
+
+def test_a_limit_is_told_although_a_scenario_without_one_took_longer() -> None:
+    """FO-02 limits what other scenarios only measure: the page must not say that nothing is promised."""
+    crash = replace(CRASH, kind="the host of the leader crashes", without_writes=22.2, lost=0)
+    others = [replace(crash, without_writes=22.5, limit=None), replace(crash, without_writes=0.3, limit=2.0)]
+    worker = replace(crash, kind="the host of the leader of a worker group crashes", without_writes=23.9, limit=40.0)
+    found = {one.kind: one for one in costs.costs([*others, crash, worker])}
+    row = found[crash.kind]
+    assert (row.without_writes, row.limit, row.limited, row.limited_to, row.exceeded) == (22.5, None, 22.2, 30, False)
+    assert row.allowance == "without a limit; 22.2 s of 30 s allowed where there is one"
+    assert found[worker.kind].allowance == "of 40 s allowed"
+    (alone,) = costs.costs(others[:1])
+    assert alone.allowance == "without a limit in its scenario"
+    told = costs.told(list(found.values()), [worker, *others, crash])
+    assert told[0] == (
+        "When the host of the leader crashes, writes stop for 22.5 s; in the scenario that limits it, for 22.2 s "
+        "(limit: 30 s)."
+    )
+    assert "worker" not in told[1]
+    late = replace(worker, without_writes=41.0)
+    assert costs.told(list(found.values()), [late, crash])[1].startswith(f"When {worker.kind}, writes stop for 41.0 s")
 
 
 def test_what_was_not_checked_is_told_and_how_far_the_loss_reaches_back() -> None:

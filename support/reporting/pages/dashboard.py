@@ -159,7 +159,7 @@ def context(
     found = costs.costs(run.incidents)
     tiles = costs.key_figures(run.figures)
     noticed = Counter(one.id for one in trust.heard if one.noticed)
-    times = [one.without_writes or 0.0 for one in found] + [one.limit or 0.0 for one in found]
+    times = [one.without_writes or 0.0 for one in found] + [one.bound or 0.0 for one in found]
     flaky_before = Counter(title for one in past for title in one.flaky)
     return {
         "summary": summary(states, run, causes),

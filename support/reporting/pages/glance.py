@@ -54,7 +54,7 @@ def _downtime(run: PastRun) -> Fact:
         return Fact(words, "not tried", "no fault while clients were writing", "none")
     exceeded = worst.limit is not None and worst.without_writes >= worst.limit
     measured = sum(one.without_writes is not None and not one.planned for one in run.incidents)
-    allowed = f"limit: {worst.limit:g} s" if worst.limit is not None else "no limit is promised for it"
+    allowed = f"limit: {worst.limit:g} s" if worst.limit is not None else "its scenario sets no limit"
     style = "broken" if exceeded else "kept" if worst.limit is not None else ""
     note = f"when {worst.kind}; {allowed}; the worst of {numbered(measured, 'fault')} tried"
     return Fact(words, f"{worst.without_writes:.1f} s", note, style)

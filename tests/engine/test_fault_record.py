@@ -121,6 +121,22 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
         ("the host pg2 freezes", "the host of a replica freezes"),
         ("the hosts pg2 and pg10 crash at once", "the hosts of replicas crash at once"),
         ("the hosts pg1 and pg2 crash at once", "the hosts of the leader and a replica crash at once"),
+        ("the hosts etcd1 and etcd2 crash at once", "the hosts of 2 members of etcd crash at once"),
+        (
+            "the hosts etcd1, etcd2, pg1, pg2, pg10, w1, w2, redis and haproxy crash at once",
+            "the hosts of 2 members of etcd, the leader, replicas, leaders of worker groups, redis and haproxy crash "
+            "at once",
+        ),
+        (
+            "the power fails everywhere; etcd1, etcd2, etcd3, pg1, pg2 and pg10 lose what was not synced",
+            "the power fails everywhere; 3 members of etcd, the leader and replicas lose what was not synced",
+        ),
+        ("etcd1 cut off from etcd3", "one member of etcd cut off from another"),
+        ("nothing gets from etcd2 to etcd3", "nothing gets from one member of etcd to another"),
+        (
+            "the clock of the Patroni of pg1 jumps two hours back",
+            "the clock of the Patroni of the leader jumps two hours back",
+        ),
         ("pg1 hands over to pg2", "the leader hands over to a replica"),
         ("the host etcd1 crashes", "the host etcd crashes"),
         ("all links get 100 ms slower", "all links get 100 ms slower"),
@@ -133,6 +149,7 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
 )
 def test_a_kind_of_fault_bears_no_names(words: str, kind: str) -> None:
     roles = {"pg1": "the leader", "pg2": "a replica", "pg10": "a replica"}
+    roles |= dict.fromkeys(("w1", "w2"), "the leader of a worker group")
     assert kind_of(words, roles) == kind
 
 

@@ -59,8 +59,10 @@ class Cost:
 
     @property
     def bound(self) -> float | None:
-        """The limit to hold the time against: its own, or that of the scenario that came nearest to one."""
-        return self.limited_to if self.limit is None else self.limit
+        """The limit to draw beside the time: its own, or that of another scenario where even this time is within it."""
+        if self.limit is None and self.limited_to is not None and (self.without_writes or 0) < self.limited_to:
+            return self.limited_to
+        return self.limit
 
     @property
     def allowance(self) -> str:

@@ -249,7 +249,7 @@ def test_how_sure_it_is_comes_from_what_was_proved(tmp_path: Path) -> None:
     trust.note(noted, "proof", trust.Proof("slow", "PostgreSQL", "slow", (trust.Heard("PF-01", False, "passed"),)))
     record = record_of(tmp_path / "run", ScenarioResult(WRITES, Verdict.PASSED))
     page = page_of(record, tmp_path / "page", proved=noted)
-    assert "Treat kept promises with caution: on" in page
+    assert "Treat kept promises with caution: 1 of 1 kept promise was seen to fail." in page
     assert "broken on purpose in 2 ways, and the scenarios noticed 1 of 2, with 0 false alarms" in page
     assert "Not noticed: slow." in page
     assert "seen to fail by 1 sabotage" in page

@@ -104,10 +104,31 @@ def test_what_is_broken_is_trusted_and_what_is_kept_only_once_it_was_seen_to_fai
     assert "Trust what is broken: 1 promise with a wrong result, which no rerun undoes." in words
     assert "Treat kept promises with caution: nobody has checked here" in words
     assert "have a sabotage" not in words
-    proved = Trust((Proof("fsync-off", "PostgreSQL", "x", (Heard("FO-02", True, "broken", "W"),)),), (HealthyRun(3),))
-    assert "Trust what is kept: on" in trusted(record, proved)
+    proved = Trust((Proof("fsync-off", "PostgreSQL", "x", (Heard("PF-01", True, "broken", "W"),)),), (HealthyRun(3),))
+    assert "Trust what is kept: 1 of 1 kept promise was seen to fail. On" in trusted(record, proved)
+    assert "in 1 way, and the scenarios noticed 1 of 1, with 0 false alarms in 1 healthy run." in trusted(
+        record, proved
+    )
     alarmed = replace(proved, healthy=(HealthyRun(3, ("Reads",)),))
-    assert "Treat kept promises with caution: on" in trusted(record, alarmed)
+    assert "Treat kept promises with caution: 1 of 1 kept promise" in trusted(record, alarmed)
+
+
+def test_a_few_sabotages_vouch_for_no_more_promises_than_they_made_fail(tmp_path: Path) -> None:
+    """3 ways that were all noticed say nothing about 118 promises that none of them touched."""
+    kept = [replace(READS, name=f"{n}", tags=(f"id.XX-{n:02}",)) for n in range(10)]
+    listed = {f"XX-{n:02}": Promise(f"XX-{n:02}", "cache", "Kept.", "normal") for n in range(10)}
+    record = record_of(tmp_path, *(ScenarioResult(one, Verdict.PASSED) for one in kept))
+
+    def told(*ids: str) -> str:
+        proofs = tuple(Proof(id, "PostgreSQL", "x", (Heard(id, True, "broken", "W"),)) for id in ids)
+        ways = {"XX-00": [f"way {n}" for n in range(12)]}
+        return next(confidence(record, grid.states(record, listed), Trust(proofs, (HealthyRun(3),)), 0.0, ways))
+
+    few = told("XX-01", "XX-02, XX-03")
+    assert few.startswith("Treat kept promises with caution: 3 of 10 kept promises were seen to fail. On")
+    assert "in 2 of 12 known ways, and the scenarios noticed 2 of 2" in few
+    assert few.endswith(" Treat the other 7 with caution: ./accept prove tries more.")
+    assert told("XX-01, XX-02, XX-03, XX-04, XX-05, XX-06").startswith("Trust what is kept: 6 of 10 kept promises")
 
 
 def test_a_limit_that_was_exceeded_is_less_certain_than_a_wrong_result(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ await picture.press("0");
 const again = await picture.evaluate((place) => place.picture.shown);
 seen.dragged = dragged[1] - dragged[0] < again[1] - again[0] && again[1] === whole[1];
 await page.selectOption("#choice", "picture-2");
+seen.secondWords = await page.locator("#picture-2 .picture svg text").allTextContents();
 seen.second = await page.locator("#picture-2 .picture rect").count();
 seen.led = (await page.locator("#picture-2 .picture svg text").allTextContents()).filter((one) => /^(who led|leader)/.test(one));
 seen.ledAlone = (await page.locator("#picture-1 .picture svg text").allTextContents()).filter((one) => /^(who led|leader)/.test(one));

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 
 import allure_commons
@@ -258,6 +259,24 @@ def test_the_data_say_what_the_picture_says(attached: dict[str, str | bytes]) ->
     assert found.faults[0].begun == 0.0
     assert [(round(one.at, 1), one.host, one.words) for one in found.events] == [(1.0, "pg2", "promoted")]
     assert fault_record_of("{}") is None
+
+
+def test_readers_are_drawn_beside_writers_and_alone(attached: dict[str, str | bytes]) -> None:
+    reads = History([replace(operation(ended), action="lookup") for ended in (109.0, 109.2, 112.0)])
+    attach(Evidence(), "FO-90", SAMPLES, None, [FAULT], reads=reads)
+    alone = fault_record_of(attached["what happened, as data"])
+    assert alone is not None
+    assert alone.rates is None
+    assert alone.reads is not None
+    assert alone.reads.acknowledged == ((-1.0, 2), (2.0, 1))
+    packed = attached["what readers did"]
+    assert isinstance(packed, bytes)
+    assert gzip.decompress(packed).count(b"lookup") == 3
+    heights = [
+        Image.open(BytesIO(picture("FO-90", SAMPLES, *those))).height
+        for those in ((None, [FAULT]), (None, [FAULT], reads), (HISTORY, [FAULT], reads))
+    ]
+    assert heights == sorted({*heights}), "a panel more each"
 
 
 def test_what_an_older_run_recorded_can_be_read() -> None:

@@ -48,6 +48,7 @@ def recorded(promise: str, *groups: tuple[str, ...]) -> FaultRecord:
         gap=(0.0, 21.5),
         events=(Event(1.0, "pg2", LINE),),
         groups=groups,
+        reads=Rates(0.5, ((-1.0, 100), (2.5, 80))) if groups else None,
     )
 
 
@@ -180,6 +181,11 @@ def test_the_evidence_of_a_failure_is_one_click_away(seen: dict[str, Any]) -> No
 def test_each_group_of_a_sharded_cluster_has_its_leader(seen: dict[str, Any]) -> None:
     assert seen["ledAlone"] == ["who led"]
     assert seen["led"] == ["leader, group 1", "leader, group 2"], "nobody looked at group 0"
+
+
+def test_readers_have_a_row_of_their_own(seen: dict[str, Any]) -> None:
+    assert {"reads", "peak 200"} <= set(seen["secondWords"])
+    assert "reads" not in seen["words"], "nobody read there"
 
 
 def test_scenarios_are_searched_and_opened(seen: dict[str, Any]) -> None:

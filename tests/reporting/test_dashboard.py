@@ -267,6 +267,14 @@ def test_flaky_scenarios_are_told_with_how_they_failed_at_first(tmp_path: Path) 
     assert "at first: 31 s" in page
 
 
+def test_one_scenario_is_not_called_all_1_scenarios(tmp_path: Path) -> None:
+    page_of(record_of(tmp_path / "alone", ScenarioResult(WRITES, Verdict.PASSED)), tmp_path / "one")
+    assert "<h2>The scenario</h2>" in (tmp_path / "one" / "report" / SCENARIOS).read_text()
+    both = record_of(tmp_path, ScenarioResult(WRITES, Verdict.PASSED), ScenarioResult(READS, Verdict.PASSED))
+    page_of(both, tmp_path / "two")
+    assert "<h2>All 2 scenarios</h2>" in (tmp_path / "two" / "report" / SCENARIOS).read_text()
+
+
 def test_a_scenario_says_how_to_run_just_it_again(tmp_path: Path) -> None:
     odd = Scenario("features/cache/x.feature", "X", "It's (50 %) done", tags=("id.CO-01",))
     journal = Journal(tmp_path / "journal.jsonl")

@@ -44,7 +44,9 @@ def record_of(
     return FaultRecord(
         promise=promise,
         zero=epoch,
-        ended=_rounded(max((one.ended for one in (*states, *operations, *lookups)), default=zero) - zero),
+        ended=_rounded(
+            max([*(one.ended for one in states), *(one.ended for one in (*operations, *lookups))], default=zero) - zero
+        ),
         periods=tuple(
             replace(one, begun=_rounded(one.begun - zero), ended=_rounded(one.ended - zero)) for one in states
         ),

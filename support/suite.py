@@ -321,7 +321,8 @@ def _picture(world: World, experiment: Experiment) -> None:
         world.evidence.attach("notable lines of logs", f"could not be read: {describe(error)}")
         events = []
     groups = [one.members for one in cluster.groups]
-    attach(world.evidence, ", ".join(world.ids), samples, world.recorded, faults, events, groups)
+    reads = world.readers.history if world.readers is not None else None
+    attach(world.evidence, ", ".join(world.ids), samples, world.recorded, faults, events, groups, reads)
     world.evidence.incident = incident_of(
         samples,
         world.recorded,

@@ -51,6 +51,12 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def joined(words: Iterable[str]) -> str:
+    """A list as it is said: "a", "a and b", "a, b and c"."""
+    every = list(words)
+    return " and ".join([", ".join(every[:-1]), every[-1]] if len(every) > 1 else every)
+
+
 def is_slip(name: str, meant: str) -> bool:
     """Whether `name` is `meant` with a slip of the keyboard: a character too many, too few, wrong, or two swapped."""
     longer, shorter = (name, meant) if len(name) >= len(meant) else (meant, name)

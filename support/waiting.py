@@ -4,6 +4,7 @@ The verbs of the steps map to it: *becomes* is `eventually`, *becomes ... within
 *is* is a plain call, *stays ... while* is `throughout`.
 """
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,13 @@ from support.errors import NotInTime
 T = TypeVar("T")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.25  # seconds between two probes: quick at first, then cheap
+
+_HAMCREST = re.compile(r"(.*?)\s*\bExpected: (.+?)\n\s+but: (?:but )?(.+)", re.DOTALL)
+"""The reason, what was expected, and what was seen."""
+_VALUE = re.compile(r"('[^']*')|<(None|True|False|-?\d[\d.e+-]*|[\[({][^<>]*[\])}])>")
+"""A value as PyHamcrest writes it, with nothing else in the brackets; in quotes there may be anything."""
+_LONG = re.compile(r"(?<![\w.])-?\d{1,3}\.\d{10,}(?:e[+-]?\d+)?(?![\w.])")
+"""A figure with more digits than anybody reads: a binary fraction, such as 0.044000000000000046."""
 
 
 class NotYet(Exception):
@@ -117,5 +125,16 @@ def pause(seconds: float) -> None:
 
 def describe(error: BaseException) -> str:
     """An exception in one line: its message, or its type if it has none."""
-    text = " ".join(str(error).split())
+    text = " ".join(for_people(str(error)).split())
     return text or type(error).__name__
+
+
+def for_people(message: str) -> str:
+    """The message of an exception as the report shows it: what PyHamcrest says in a line, and figures of four digits.
+
+    The traceback keeps the original.
+    """
+    if found := _HAMCREST.fullmatch(message.strip()):
+        reason, expected, seen = (_VALUE.sub(r"\1\2", part.strip()) for part in found.groups())
+        message = f"{reason}: expected {expected}, {seen}" if reason else f"expected {expected}, {seen}"
+    return _LONG.sub(lambda figure: f"{float(figure[0]):.4g}", message)

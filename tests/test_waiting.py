@@ -5,6 +5,8 @@ import re
 import time
 
 import pytest
+from hamcrest import assert_that, empty, equal_to, has_length, less_than, not_none
+from hamcrest.core.matcher import Matcher
 from program import ROOT
 
 from support.errors import Inconclusive, NotInTime
@@ -111,6 +113,29 @@ def test_throughout_stops_at_the_first_exception():
 def test_an_error_without_words_is_described_by_its_type():
     assert describe(TimeoutError()) == "TimeoutError"
     assert describe(ValueError("two\n  lines")) == "two lines"
+
+
+@pytest.mark.parametrize(
+    ("seen", "matcher", "told"),
+    [
+        (7, equal_to(42), "the answer: expected 42, was 7"),
+        (None, not_none(), "the answer: expected not None, was None"),
+        ("a <7>", equal_to("b"), "the answer: expected 'b', was 'a <7>'"),
+        (0.1 + 0.2, less_than(0.044000000000000046), "the answer: expected a value less than 0.044, was 0.3"),
+        ([1, 2], has_length(3), "the answer: expected an object with length of 3, was [1, 2] with length of 2"),
+        ({"a": 1}, empty(), "the answer: expected an empty collection, was {'a': 1}"),
+    ],
+)
+def test_what_hamcrest_says_is_told_in_a_line(seen: object, matcher: Matcher[object], told: str) -> None:
+    with pytest.raises(AssertionError) as raised:
+        assert_that(seen, matcher, "the answer")
+    assert describe(raised.value) == told
+
+
+def test_figures_have_no_more_digits_than_anybody_reads() -> None:
+    assert describe(AssertionError("lag of 0.044000000000000046 s")) == "lag of 0.044 s"
+    for kept in ("PostgreSQL 16.13", "0.0441 s", "10.0.0.1", "at 1764500000.1234567", "Expected: nothing"):
+        assert describe(AssertionError(kept)) == kept
 
 
 def test_a_limit_that_began_earlier_is_reported_as_it_was_promised() -> None:

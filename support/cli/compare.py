@@ -13,7 +13,7 @@ from support.cli.paths import FEATURES, REPORT, STATE, from_command_line
 from support.errors import UsageError
 from support.reporting import journal, merging, past, promises
 from support.reporting.chance import Change
-from support.reporting.comparison import Comparison, FigureRow, Side, compare
+from support.reporting.comparison import NOT_COMPARABLE, Comparison, FigureRow, Side, compare
 from support.reporting.pages.site import write_comparison
 from support.reporting.past import PastRun
 from support.reporting.rendering import NAME
@@ -30,7 +30,7 @@ _STYLES = {Change.WORSE: "bold red", Change.BETTER: "green", Change.UNCLEAR: "ye
 def show(before: str, now: str, everything: bool = False) -> int:
     """Print what differs, and write the page. Returns the exit status: 1 if something got worse beyond chance.
 
-    `everything`: print the figures that do not differ, too.
+    `everything`: print also what cannot be compared, what may be chance, and the figures that do not differ.
     """
     found = compare(side(before), side(now))
     _print(found, everything)
@@ -85,14 +85,15 @@ def _in_folder(folder: Path) -> Iterator[PastRun]:
 
 
 def _print(found: Comparison, everything: bool) -> None:
-    if found.verdicts:
+    verdicts = [one for one in found.verdicts if everything or one.label != NOT_COMPARABLE]
+    if verdicts:
         table = Table("promise", "before", "now", "change", box=None, pad_edge=False, header_style="bold")
-        for row in found.verdicts:
+        for row in verdicts:
             table.add_row(
                 row.promise, row.before, row.now, Text(f"{row.label}: {row.words}", style=_STYLES[row.change])
             )
         out.print(table)
-    shown = [one for one in found.figures if everything or one.change is not Change.NONE]
+    shown = [one for one in found.figures if everything or one.change in (Change.WORSE, Change.BETTER)]
     if shown:
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("figure")
@@ -106,8 +107,12 @@ def _print(found: Comparison, everything: bool) -> None:
         out.print(table)
     for fact, then, later in found.facts:
         out.print(f"{fact}: {then} before, {later} now", markup=False, style="dim")
-    same = len(found.figures) - len(shown)
-    out.print(f"the same: {counted(found.alike, 'promise')}, {counted(same, 'figure')}", markup=False)
+    if alone := len(found.verdicts) - len(verdicts):
+        out.print(f"not comparable: {counted(alone, 'promise')} that only one side judged (--all)", markup=False)
+    changes = Counter(one.change for one in found.figures if one not in shown)
+    if unclear := changes[Change.UNCLEAR]:
+        out.print(f"may be chance: {counted(unclear, 'figure')} (--all)", markup=False)
+    out.print(f"the same: {counted(found.alike, 'promise')}, {counted(changes[Change.NONE], 'figure')}", markup=False)
 
 
 def _name(row: FigureRow) -> str:

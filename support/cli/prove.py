@@ -352,7 +352,7 @@ def conclude(results: Path, seconds: float) -> int:
     note(results, "plan", Trust(seconds=seconds))
     trust = read(results)
     _show(trust)
-    page = write_page(trust, REPORT)
+    page = write_page(trust, REPORT, known=len(catalogue.SABOTAGES))
     _link_from_dashboard()
     out.print(f"trust matrix: {page}", markup=False, soft_wrap=True)
     out.print(trust.score, markup=False, style="green" if trust.passed else "red")

@@ -41,35 +41,44 @@ def attach(
     injected_faults: Sequence[InjectedFault],
     events: Iterable[tuple[float, str, str]] = (),
     groups: Iterable[Collection[str]] = (),
+    reads: History | None = None,
 ) -> None:
-    """Attach the picture, its data, and the history as JSON lines. Never raises: an error is attached instead.
+    """Attach the picture, its data, and the histories as JSON lines. Never raises: an error is attached instead.
 
-    `events` and `groups` as in `record_of`.
+    `events`, `groups` and `reads` as in `record_of`.
     """
     try:
-        evidence.attach_picture(PICTURE, picture(title, samples, history, injected_faults))
-        evidence.attach_data(NAME, record_of(title, samples, history, injected_faults, events, groups).json)
+        evidence.attach_picture(PICTURE, picture(title, samples, history, injected_faults, reads))
+        evidence.attach_data(NAME, record_of(title, samples, history, injected_faults, events, groups, reads).json)
         if history is not None:
             evidence.attach_lines("what clients did", history.lines)
         if history is not None and history.of(action=APPEND):
-            evidence.attach_lines("the ledger for elle-cli --model set", ledger.as_set(history), "json")
+            evidence.attach_lines("the ledger, for an independent checker (elle)", ledger.as_set(history), "json")
+        if reads is not None:
+            evidence.attach_lines("what readers did", reads.lines)
     except Exception as error:
         evidence.attach("what happened could not be drawn", f"{type(error).__name__}: {describe(error)}")
 
 
 def picture(
-    title: str, samples: Sequence[WriterSample], history: History | None, injected_faults: Sequence[InjectedFault]
+    title: str,
+    samples: Sequence[WriterSample],
+    history: History | None,
+    injected_faults: Sequence[InjectedFault],
+    reads: History | None = None,
 ) -> bytes:
     """A PNG. Its time axis begins with the first fault, or with the first sample if there was none."""
     from matplotlib.figure import Figure  # imported here: it takes a second, and most scenarios need no picture
 
     zero = zero_of(samples, injected_faults)
     operations = list(history or ())
-    figure = Figure(figsize=(12, 5.5 if operations else 3.2), layout="constrained")
-    panels = [*figure.subplots(2 if operations else 1, 1, sharex=True, squeeze=False).flat]
+    rates = [(what, those) for what, those in (("operations", operations), ("reads", list(reads or ()))) if those]
+    figure = Figure(figsize=(12, 3.2 + 2.3 * len(rates)), layout="constrained")
+    panels = [*figure.subplots(1 + len(rates), 1, sharex=True, squeeze=False).flat]
     _draw_members(panels[0], states_of(samples), zero)
+    for panel, (what, those) in zip(panels[1:], rates, strict=True):
+        _draw_operations(panel, what, those, zero)
     if operations:
-        _draw_operations(panels[1], operations, zero)
         _draw_gap(panels[1], gap_of(operations, injected_faults), zero)
     for panel in panels:
         _draw_faults(panel, injected_faults, zero, named=panel is panels[0])
@@ -96,7 +105,7 @@ def _draw_members(panel: "Axes", found: Sequence[MemberState], zero: float) -> N
     panel.set_ylabel("member")
 
 
-def _draw_operations(panel: "Axes", operations: Sequence[Operation], zero: float) -> None:
+def _draw_operations(panel: "Axes", what: str, operations: Sequence[Operation], zero: float) -> None:
     """The rate at which operations ended, in steps of half a second; failed ones are drawn below the line."""
     for outcome, (words, colour) in _OUTCOMES.items():
         bins = Counter((one.ended - zero) // SLICE for one in operations if one.outcome is outcome)
@@ -105,7 +114,7 @@ def _draw_operations(panel: "Axes", operations: Sequence[Operation], zero: float
         panel.bar([at * SLICE for at in bins], heights, SLICE, align="edge", color=colour, label=words)
     panel.axhline(0, color="black", linewidth=0.8)
     panel.yaxis.set_major_formatter(lambda rate, _: f"{abs(rate):g}")
-    panel.set_ylabel("operations a second")
+    panel.set_ylabel(f"{what} a second")
 
 
 def _draw_gap(panel: "Axes", gap: Gap | None, zero: float) -> None:

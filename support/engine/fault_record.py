@@ -29,21 +29,24 @@ def record_of(
     injected_faults: Sequence[InjectedFault],
     events: Iterable[tuple[float, str, str]] = (),
     groups: Iterable[Collection[str]] = (),
+    reads: History | None = None,
 ) -> FaultRecord:
     """What was seen of the members, what clients did, and which faults there were.
 
     `events` are notable log lines: when each was written (seconds since the epoch), on which host, and its text.
-    `groups` lists the members of each group, which share one leader.
+    `groups` lists the members of each group, which share one leader. `reads` is what clients did that only read.
     """
     zero = zero_of(samples, injected_faults)
     epoch = at_epoch(zero)
-    operations = list(history or ())
+    operations, lookups = list(history or ()), list(reads or ())
     gap = gap_of(operations, injected_faults)
     states = states_of(samples)
     return FaultRecord(
         promise=promise,
         zero=epoch,
-        ended=_rounded(max([*(one.ended for one in states), *(one.ended for one in operations)], default=zero) - zero),
+        ended=_rounded(
+            max([*(one.ended for one in states), *(one.ended for one in (*operations, *lookups))], default=zero) - zero
+        ),
         periods=tuple(
             replace(one, begun=_rounded(one.begun - zero), ended=_rounded(one.ended - zero)) for one in states
         ),
@@ -52,6 +55,7 @@ def record_of(
         gap=(_rounded(gap.begun - zero), _rounded(gap.ended - zero)) if gap else None,
         events=thinned((Event(_rounded(at - epoch), host, words) for at, host, words in events), _MOST_EVENTS),
         groups=tuple(tuple(one) for one in groups),
+        reads=_rates(lookups, zero) if lookups else None,
     )
 
 

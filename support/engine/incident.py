@@ -1,6 +1,7 @@
 """What a fault cost the clients of the cluster, in figures. The report calls this an incident."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from support.engine.checks.availability import longest_gap
@@ -10,9 +11,16 @@ from support.engine.ledger import APPEND, LOST_REACH_BACK
 from support.engine.time_spent import takeovers
 from support.faults.nemesis import InjectedFault, without_preparations
 from support.reporting.scenario import Incident, Measure
+from support.vocabulary import joined
 
 _OF_LOSS = {"acknowledged": "acknowledged writes", "lost": "lost writes", "unanswered": "unknown writes"}
 """The names of the figures behind an incident; one such figure for each ledger of a scenario."""
+_SEVERAL = {
+    "etcd": "{} members of etcd",  # how many decides on the quorum
+    "a replica": "replicas",
+    "the leader of a worker group": "leaders of worker groups",
+    "a replica of a worker group": "replicas of worker groups",
+}
 
 
 def incident_of(
@@ -69,9 +77,10 @@ def kind_of(words: str, roles: Mapping[str, str]) -> str:
         words = re.sub(rf"\bhost {name}", f"host of {role}", words)
         words = re.sub(name, role, words)
     words = re.sub(r"\b(etcd)\d+\b", r"\1", words)
+    words = re.sub(r"\betcd (cut off from|to) etcd\b", r"one member of etcd \1 another", words)
     words = re.sub(r"(?<=cut off from )(?:[\w-]+(?: [\w-]+)?, )+[\w -]+", _each_once, words)
-    words = re.sub(r"\b(?:a replica(?:,| and) )+a replica\b", "replicas", words)
-    return re.sub(r"\bhosts (?=the leader|a replica|replicas)", "hosts of ", words)
+    words = re.sub(r"\bhosts (.+)(?= crash at once)", lambda listed: f"hosts of {_counted(listed[1])}", words)
+    return re.sub(r"(?<=everywhere; )(.+)(?= lose what)", lambda listed: _counted(listed[1]), words)
 
 
 def _refused(history: History | None, since: float) -> int | None:
@@ -104,6 +113,13 @@ def _each_once(listed: re.Match[str]) -> str:
     parts = listed[0].split(", ")
     once = {"replicas" if part == "a replica" and parts.count(part) > 1 else part for part in parts}
     return ", ".join(sorted(once))
+
+
+def _counted(listed: str) -> str:
+    """A list of parts in their order, without duplicates: of those of etcd their number, of others that there are
+    several."""
+    counts = Counter(re.split(", | and ", listed))
+    return joined(_SEVERAL.get(part, part).format(count) if count > 1 else part for part, count in counts.items())
 
 
 def _leader_at(samples: Iterable[WriterSample], members: Collection[str], moment: float) -> str:

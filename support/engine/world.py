@@ -88,6 +88,8 @@ class World:
     _history: "History | None" = None
     workload: "Workload | None" = None
     """The clients that work while something else happens."""
+    readers: "Workload | None" = None
+    """The clients that only read meanwhile, beside those or alone."""
     fault_run: "Experiment | None" = None
     """The faults of a destructive scenario, and the observation of their effects."""
     leaderships: Mapping[int, Leadership] = field(default_factory=dict)

@@ -57,6 +57,7 @@ def start_readers(world: World, clients: int) -> Workload:
     readers = Workload(
         cluster.read, lookups(world.profile, namespace), clients=clients, pace=_READING_PACE, patience=CLIENT
     )
+    world.readers = readers
     world.cleanup.enter_context(readers)
     try:
         readers.await_acknowledged(100, within=world.timing.notice)

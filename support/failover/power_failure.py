@@ -17,6 +17,7 @@ from support.hosts.unsynced import Lost
 from support.target.cluster import Cluster
 from support.target.health import await_all
 from support.target.member_files import DATA
+from support.vocabulary import joined
 from support.waiting import NotYet
 
 _PROBE = "accept.probe"
@@ -78,7 +79,7 @@ class PowerFailure(Fault):
         return self._crash.silences
 
     def __str__(self) -> str:
-        volatile = " and ".join(host.name for host in self._volatile)
+        volatile = joined(host.name for host in self._volatile)
         return f"the power fails everywhere; {volatile} lose what was not synced"
 
     def inject(self) -> None:

@@ -33,13 +33,13 @@ class OwnClock(Fault):
     """
 
     def __init__(self, cluster: Cluster, member: str) -> None:
-        self._cluster, self._member = cluster, member
+        self._cluster, self.member = cluster, member
         self._host: Host = cluster.sandbox.hosts[member]
         self._shift = self._host.directory / "clock"
         self._usual: tuple[list[str], dict[str, str]] | None = None
 
     def __str__(self) -> str:
-        return f"the Patroni of {self._member} has a clock that can be set"
+        return f"the Patroni of {self.member} has a clock that can be set"
 
     @property
     def wrong_by(self) -> float:
@@ -47,7 +47,7 @@ class OwnClock(Fault):
         try:
             return float(self._shift.with_suffix(".read").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError) as error:
-            raise NotYet(f"the Patroni of {self._member} has not read its clock") from error
+            raise NotYet(f"the Patroni of {self.member} has not read its clock") from error
 
     def set(self, seconds: float) -> None:
         """Let it be wrong by so many seconds from now on."""
@@ -58,7 +58,7 @@ class OwnClock(Fault):
     def inject(self) -> None:
         pid = self._host.processes["patroni"].pid
         if pid is None:
-            raise Inconclusive(f"no Patroni runs on {self._member}")
+            raise Inconclusive(f"no Patroni runs on {self.member}")
         running = psutil.Process(pid)
         argv, environment = running.cmdline(), running.environ()
         self._usual = argv, {name: environment[name] for name in _NEEDED if name in environment}
@@ -102,7 +102,7 @@ class ClockJumps(Fault):
         return JUMPS[self._jump] < 0
 
     def __str__(self) -> str:
-        return f"that clock jumps {self._jump}"
+        return f"the clock of the Patroni of {self._clock.member} jumps {self._jump}"
 
     def inject(self) -> None:
         self._clock.set(JUMPS[self._jump])

@@ -17,7 +17,7 @@ from support.target.cluster import Cluster
 from support.target.component_hosts import dcs_hosts, leader_of_dcs, proxy_host
 from support.target.discovery.addresses import names_of
 from support.target.topology import Topology
-from support.vocabulary import Kind
+from support.vocabulary import Kind, joined
 from support.waiting import NotYet
 
 T = TypeVar("T")
@@ -94,7 +94,10 @@ class PoorLinks(Fault):
     """What was measured since it was injected."""
 
     def __str__(self) -> str:
-        return f"{self.latency * 1000:g} ms more and {self.loss:.0%} loss between {', '.join(self.hosts)}"
+        latency = [f"{self.latency * 1000:g} ms more latency"] if self.latency else []
+        loss = [f"packet loss of {self.loss:.0%}"] if self.loss else []
+        everywhere = {*self.hosts} >= {*self.site.hosts}
+        return f"{' and '.join(latency + loss)} {'everywhere' if everywhere else f'between {joined(self.hosts)}'}"
 
     def inject(self) -> None:
         self._seen.clear()

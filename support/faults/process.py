@@ -13,6 +13,7 @@ from support.hosts.interface import Running, SiteHost, SiteProgram, on_each
 from support.hosts.processes import first_of
 from support.target.cluster import Cluster
 from support.target.member_files import files_of
+from support.vocabulary import joined
 from support.waiting import NotYet
 
 
@@ -55,7 +56,8 @@ class EveryHostCrashes(Fault):
         return [host.name for host in self._hosts]
 
     def __str__(self) -> str:
-        return f"the hosts {' and '.join(host.name for host in self._hosts)} crash at once"
+        names = [host.name for host in self._hosts]
+        return f"the hosts {joined(names)} crash at once" if len(names) > 1 else f"the host {joined(names)} crashes"
 
     def inject(self) -> None:
         on_each(self._hosts, lambda host: host.power_off())

@@ -18,6 +18,7 @@ from typing import Any
 from support.reporting.evidence import Redactor
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import SEVERITIES, Measure, Scenario, ScenarioResult, Verdict
+from support.reporting.tally import known_limits
 
 STATUSES = {
     Verdict.PASSED: "passed",
@@ -202,7 +203,7 @@ def write_facts(results: Path, record: RunRecord) -> None:
 def _properties(record: RunRecord) -> str:
     facts = {
         **record.facts,
-        **{f"Known limit {number}": limit for number, limit in enumerate(record.known_limits, 1)},
+        **{f"Known limit {number}": limit for number, limit in enumerate(known_limits(record), 1)},
         "Began": time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(record.began)),
     }
     return "".join(f"{_escaped(name)} = {_one_line(value)}\n" for name, value in facts.items())

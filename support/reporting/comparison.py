@@ -9,12 +9,14 @@ from support.reporting import chance
 from support.reporting.chance import SIGNIFICANCE, Change, change
 from support.reporting.pages.costs import Cost, costs, humane
 from support.reporting.past import Figure, PastRun
-from support.reporting.scenario import Verdict
+from support.reporting.scenario import Measure, Verdict
 
 _BROKEN, _PASSED = str(Verdict.BROKEN), str(Verdict.PASSED)
 _LABELS = {Change.UNCLEAR: "may be chance"}
 _DIFFERS = "differs"
 """Of a verdict, which is no matter of chance itself."""
+NOT_COMPARABLE = "not comparable"
+"""Of a verdict that only one side has."""
 _FACT = "each verdict is a fact of its run; to tell whether a change between them is the cause"
 _OF_THE_RUN = ("Seed",)
 """Facts that are about the run, and not about what was tested."""
@@ -172,7 +174,7 @@ def _verdicts(id: str, before: Side, now: Side) -> VerdictRow | None:
     failed, failed_before = later[_BROKEN], then[_BROKEN]
     judged, judged_before = failed + later[_PASSED], failed_before + then[_PASSED]
     if not judged or not judged_before:
-        return VerdictRow(id, *told, Change.NONE, "only one side judged it", "not comparable")
+        return VerdictRow(id, *told, Change.NONE, "only one side judged it", NOT_COMPARABLE)
     if failed * judged_before == failed_before * judged:
         return VerdictRow(id, *told, Change.NONE, "as often broken as before")
     got_worse = failed * judged_before > failed_before * judged
@@ -210,9 +212,16 @@ def _figures(before: Sequence[PastRun], now: Sequence[PastRun]) -> Iterator[Figu
             found = change(values, earlier)
         else:
             continue  # a count: neither more nor less of it is better
-        if found is Change.UNCLEAR and _alike(values, earlier):
+        if _newly_wrong(figure.measure, values, earlier):
+            found = Change.WORSE
+        elif found is Change.UNCLEAR and _alike(values, earlier):
             found = Change.NONE
         yield FigureRow(figure, tuple(earlier), tuple(values), found)
+
+
+def _newly_wrong(measure: Measure, values: Sequence[float], earlier: Sequence[float]) -> bool:
+    """Whether there is now what must never be, such as a lost write, and was not before: never chance."""
+    return measure.limit == 0 and not measure.at_least and max(values) > 0 >= max(earlier)
 
 
 def _samples(runs: Iterable[PastRun]) -> dict[tuple[str, str, str], tuple[Figure, list[float]]]:

@@ -20,8 +20,9 @@ from support.hosts.interface import Clock, Log, LogName, SiteHost, of_each_log
 from support.reporting.log_events import HERE, moment_of, notable, told
 from support.reporting.scenario import Incident, Measure
 from support.sql import sent_since
-from support.target import citus, haproxy
+from support.target import citus, haproxy, redis
 from support.target.cluster import Cluster
+from support.target.topology import RedisAddress
 from support.timeouts import CONNECT
 from support.waiting import describe
 
@@ -151,6 +152,7 @@ def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseExcep
     if "citus" not in cluster.topology.lacks:
         _attach(evidence, "Citus' nodes", lambda: _nodes(cluster))
     _attach(evidence, "HAProxy's view", lambda: _haproxy(cluster))
+    _attach(evidence, "Redis' view", lambda: _redis(cluster))
     if not cluster.topology.reaches_hosts:
         return  # the logs of this cluster cannot be read
     try:
@@ -231,6 +233,24 @@ def _haproxy(cluster: Cluster) -> str:
     rows = [asdict(row) for row in haproxy.servers(cluster.topology.statistics)]
     lines = [",".join(rows[0]), *(",".join(str(cell) for cell in row.values()) for row in rows)] if rows else []
     return "\n".join(lines)
+
+
+def _redis(cluster: Cluster) -> str:
+    """What INFO says on each server that holds data."""
+    if cluster.topology.redis is None:
+        return ""
+    return "\n\n".join(f"{one.address}: {_info(one)}" for one in redis.servers_of(cluster.topology.redis))
+
+
+def _info(server: RedisAddress) -> str:
+    try:
+        with redis.client_of(server) as client:
+            told = client.info()
+    except redis.FORBIDDEN as error:
+        return f"does not tell its state to this user: {describe(error)}"
+    except redis.ERRORS as error:
+        return f"does not answer: {describe(error)}"
+    return "\n".join([str(redis.facts_in(told)), *(f"{name}: {value}" for name, value in told.items())])
 
 
 def _statements(cluster: Cluster, since: float, error: BaseException | None) -> str:

@@ -79,6 +79,8 @@ class FaultRecord:
     events: tuple[Event, ...] = ()
     groups: tuple[tuple[str, ...], ...] = ()
     """The members that share one leader, for each group of them; none: all do."""
+    reads: Rates | None = None
+    """Of clients that only read, if there were any beside or instead of those in `rates`."""
     format: Literal["accept timeline 1"] = "accept timeline 1"
     """The original name, kept so that records of older runs can still be read."""
 

@@ -28,6 +28,7 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from support.hosts import kernel
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import Measure, Verdict
+from support.reporting.tally import known_limits
 from support.settings import Settings
 from support.timeouts import REST
 from support.waiting import describe
@@ -87,7 +88,7 @@ def _set_run(gauges: _Gauges, record: RunRecord, status: int) -> None:
     gauges.set("accept_run_end_timestamp", "When the run ended.", ended, "seconds")
     gauges.set("accept_run_duration", "From its beginning to its end.", ended - (record.began or ended), "seconds")
     gauges.set("accept_run_exit_status", "Its exit status.", status)
-    limits = len(record.known_limits)
+    limits = len(known_limits(record))
     gauges.set("accept_run_known_limits", "How many promises the target is not configured to keep.", limits)
     for name, why in record.capabilities.items():
         gauges.set("accept_capability", "1 if the target has it, else 0.", float(not why), capability=name)

@@ -41,7 +41,7 @@ from support.reporting.scenario import (
 )
 from support.reporting.tally import WORST_FIRST
 from support.reporting.terminal import Progress
-from support.waiting import describe
+from support.waiting import describe, for_people
 
 _FILE = re.compile(r'(?m)^(  File )"([^"<]+)"')
 UNWRITTEN = {
@@ -158,7 +158,7 @@ def _step_failed(step: Any) -> Judgement | None:
         return Judgement(Verdict.ERROR, f"{UNWRITTEN[step.status.name]}: {sentence}")
     if step.hook_failed or step.exception is None:
         return Judgement(Verdict.ERROR, step.error_message or f"a hook failed around: {sentence}")
-    reason = str(step.exception).strip() or f"{type(step.exception).__name__} in: {sentence}"
+    reason = for_people(str(step.exception)).strip() or f"{type(step.exception).__name__} in: {sentence}"
     if step.step_type == "given" and isinstance(step.exception, LimitExceeded):
         reason = f"inconclusive: a precondition does not hold: {reason}"
         return Judgement(Verdict.INCONCLUSIVE, reason, trace_of(step.exception))

@@ -10,6 +10,7 @@ from support.reporting.scenario import Scenario, Verdict
 from support.reporting.tally import (
     columns_of,
     failures,
+    known_limits,
     lost_line,
     promises_of,
     sentences_of,
@@ -70,7 +71,7 @@ def _flaky_and_skipped(record: RunRecord) -> Iterator[str]:
 
 
 def _limits(record: RunRecord) -> Iterator[str]:
-    for limit in record.known_limits:
+    for limit in known_limits(record):
         yield _entry("known limit", "", limit)
 
 

@@ -3,6 +3,7 @@
 A promise is kept when each of its scenarios passed, and broken when one of them is.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ WORST_FIRST: Sequence[Verdict] = (
     Verdict.PASSED,
 )
 """If a promise has several scenarios, the worst verdict counts."""
+
+_FIGURE = re.compile(r"(?<![\w.-])(?<!group )\d[\d.,]*")
+"""No part of a name, and not the number of a group."""
 
 UNFINISHED = (Verdict.INTERRUPTED, Verdict.NOT_REACHED)
 NOT_JUDGED: Sequence[tuple[str, Sequence[Verdict]]] = (
@@ -128,3 +132,14 @@ def sentences_of(scenarios: Iterable[Scenario]) -> list[tuple[str, str]]:
 def _place(scenario: Scenario) -> tuple[int, str]:
     known = list(EPICS)
     return known.index(scenario.suite) if scenario.suite in known else len(known), scenario.suite
+
+
+def known_limits(record: RunRecord) -> list[str]:
+    """What the cluster does not promise, each once: those that differ in their figures alone are told as one."""
+    found: dict[str, list[str]] = {}
+    for words in record.known_limits:
+        found.setdefault(_FIGURE.sub("0", words), []).append(words)
+    return [
+        those[0] if len(those) == 1 else f"{those[0]} (seen {len(those)} times, with other figures)"
+        for those in found.values()
+    ]

@@ -23,7 +23,7 @@ from support.reporting.journal import RunRecord, event_of
 from support.reporting.live import LiveView
 from support.reporting.past import ALLURE_HISTORY, durations
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
-from support.reporting.tally import columns_of, failures, lost_line, promises_of, tally, unfinished
+from support.reporting.tally import columns_of, failures, known_limits, lost_line, promises_of, tally, unfinished
 
 STYLES = {
     Verdict.PASSED: "green",
@@ -170,8 +170,8 @@ def _parts(record: RunRecord) -> Iterator[RenderableType]:
     yield from _figures(record)
     yield _table(record)
     yield from _skipped(record)
-    if record.known_limits:
-        yield _entry("known limits of this cluster", _WARNING, "", "\n".join(f"- {one}" for one in record.known_limits))
+    if limits := known_limits(record):
+        yield _entry("known limits of this cluster", _WARNING, "", "\n".join(f"- {one}" for one in limits))
     if lost := lost_line(record):
         yield _entry("lost since the previous run", _MISSING, "", lost)
     for (verdict, why), scenarios in unfinished(record).items():

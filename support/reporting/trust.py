@@ -195,6 +195,13 @@ class Trust:
         return {title: tuple(dict.fromkeys(sabotages)) for title, sabotages in found.items()}
 
     @property
+    def seen_to_fail(self) -> frozenset[str]:
+        """The ids of the promises that a scenario was seen to find broken when the cluster was."""
+        heard = (one for proof in self.proofs if not proof.failed for one in proof.heard)
+        noticed = (one.id for one in heard if one.noticed and one.verdict == Verdict.BROKEN)
+        return frozenset(id.strip() for ids in noticed for id in ids.split(","))
+
+    @property
     def never_seen(self) -> tuple[ScenarioUnderTest, ...]:
         """The scenarios that this target can run, and that no sabotage has made fail."""
         seen = self.noticed_by
@@ -291,16 +298,20 @@ def _place(planned: Sequence[str], name: str) -> int:
     return planned.index(name) if name in planned else len(planned)
 
 
-def write_page(trust: Trust, report: Path) -> Path:
-    """Write the trust matrix into the folder of the report; returns its path."""
+def write_page(trust: Trust, report: Path, known: int) -> Path:
+    """Write the trust matrix into the folder of the report; returns its path. `known`: as in `page_of`."""
     report.mkdir(parents=True, exist_ok=True)
     page = report / PAGE
-    page.write_text(page_of(trust).lstrip(), encoding="utf-8")
+    page.write_text(page_of(trust, known).lstrip(), encoding="utf-8")
     return page
 
 
-def page_of(trust: Trust) -> str:
-    """The trust matrix as HTML: sabotages × promises, what each scenario noticed, and its messages."""
+def page_of(trust: Trust, known: int = 0) -> str:
+    """The trust matrix as HTML: sabotages × promises, what each scenario noticed, and its messages.
+
+    `known`: how many sabotages there are; if fewer were tried, and not for want of what they need, the page says so.
+    """
+    partly = len(trust.planned) < known - len(trust.passed_over)
     promises = sorted({one.id for one in trust.heard})
     return _TEMPLATES.get_template("trust.html.j2").render(
         trust=trust,
@@ -308,7 +319,9 @@ def page_of(trust: Trust) -> str:
         rows=[(proof, [_cell(proof, id) for id in promises]) for proof in trust.proofs],
         noticed_by=trust.noticed_by,
         covered={id: sum(one.id == id and one.noticed for one in trust.heard) for id in promises},
-        colour="kept" if trust.passed else "broken",
+        colour=("error" if partly else "kept") if trust.passed else "broken",
+        verdict=("As far as it was tried, yes" if partly else "Yes") if trust.passed else "Not yet",
+        known=known if partly else 0,
         policy=Markup(POLICY_TAG),
         css=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
         when=time.strftime("%d %B %Y, %H:%M %Z"),

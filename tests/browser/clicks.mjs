@@ -49,6 +49,7 @@ await picture.press("0");
 const again = await picture.evaluate((place) => place.picture.shown);
 seen.dragged = dragged[1] - dragged[0] < again[1] - again[0] && again[1] === whole[1];
 await page.selectOption("#choice", "picture-2");
+seen.secondWords = await page.locator("#picture-2 .picture svg text").allTextContents();
 seen.second = await page.locator("#picture-2 .picture rect").count();
 seen.led = (await page.locator("#picture-2 .picture svg text").allTextContents()).filter((one) => /^(who led|leader)/.test(one));
 seen.ledAlone = (await page.locator("#picture-1 .picture svg text").allTextContents()).filter((one) => /^(who led|leader)/.test(one));
@@ -83,7 +84,7 @@ await onCall.fill("#search", "pf-01");
 seen.unfolded = await onCall.locator("#PF-01").isVisible();
 
 seen.overflow = {};
-for (const name of ["dashboard.html", "index.html", "on-call.html", "compare.html"]) {
+for (const name of ["dashboard.html", "index.html", "on-call.html", "compare.html", "whole/dashboard.html"]) {
   const phone = await open(name, { viewport: { width: 400, height: 800 } });
   seen.overflow[name] = await phone.evaluate(() => document.documentElement.scrollWidth - innerWidth);
 }
@@ -93,8 +94,13 @@ for (const colorScheme of ["light", "dark"]) {
   colours.push(await painted.evaluate(() => getComputedStyle(document.body).backgroundColor));
 }
 seen.colours = colours;
-const printed = await open("dashboard.html");
-const pdf = await printed.pdf({ preferCSSPageSize: true });
-seen.sheets = pdf.toString("latin1").match(/\/Type\s*\/Page\b/g).length;
+async function sheets(name) {
+  const pdf = await (await open(name)).pdf({ preferCSSPageSize: true });
+  return pdf.toString("latin1").match(/\/Type\s*\/Page\b/g).length;
+}
+seen.sheets = [await sheets("dashboard.html"), await sheets("whole/dashboard.html")];
+const whole_run = await open("whole/dashboard.html");
+seen.gridBegins = await whole_run.evaluate(() => document.querySelector("#promises .cell").getBoundingClientRect().top);
+seen.cells = await whole_run.locator("#promises .cell").count();
 await browser.close();
 console.log(JSON.stringify(seen));

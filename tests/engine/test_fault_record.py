@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 
 import allure_commons
@@ -121,6 +122,22 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
         ("the host pg2 freezes", "the host of a replica freezes"),
         ("the hosts pg2 and pg10 crash at once", "the hosts of replicas crash at once"),
         ("the hosts pg1 and pg2 crash at once", "the hosts of the leader and a replica crash at once"),
+        ("the hosts etcd1 and etcd2 crash at once", "the hosts of 2 members of etcd crash at once"),
+        (
+            "the hosts etcd1, etcd2, pg1, pg2, pg10, w1, w2, redis and haproxy crash at once",
+            "the hosts of 2 members of etcd, the leader, replicas, leaders of worker groups, redis and haproxy crash "
+            "at once",
+        ),
+        (
+            "the power fails everywhere; etcd1, etcd2, etcd3, pg1, pg2 and pg10 lose what was not synced",
+            "the power fails everywhere; 3 members of etcd, the leader and replicas lose what was not synced",
+        ),
+        ("etcd1 cut off from etcd3", "one member of etcd cut off from another"),
+        ("nothing gets from etcd2 to etcd3", "nothing gets from one member of etcd to another"),
+        (
+            "the clock of the Patroni of pg1 jumps two hours back",
+            "the clock of the Patroni of the leader jumps two hours back",
+        ),
         ("pg1 hands over to pg2", "the leader hands over to a replica"),
         ("the host etcd1 crashes", "the host etcd crashes"),
         ("all links get 100 ms slower", "all links get 100 ms slower"),
@@ -133,6 +150,7 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
 )
 def test_a_kind_of_fault_bears_no_names(words: str, kind: str) -> None:
     roles = {"pg1": "the leader", "pg2": "a replica", "pg10": "a replica"}
+    roles |= dict.fromkeys(("w1", "w2"), "the leader of a worker group")
     assert kind_of(words, roles) == kind
 
 
@@ -241,6 +259,24 @@ def test_the_data_say_what_the_picture_says(attached: dict[str, str | bytes]) ->
     assert found.faults[0].begun == 0.0
     assert [(round(one.at, 1), one.host, one.words) for one in found.events] == [(1.0, "pg2", "promoted")]
     assert fault_record_of("{}") is None
+
+
+def test_readers_are_drawn_beside_writers_and_alone(attached: dict[str, str | bytes]) -> None:
+    reads = History([replace(operation(ended), action="lookup") for ended in (109.0, 109.2, 112.0)])
+    attach(Evidence(), "FO-90", SAMPLES, None, [FAULT], reads=reads)
+    alone = fault_record_of(attached["what happened, as data"])
+    assert alone is not None
+    assert alone.rates is None
+    assert alone.reads is not None
+    assert alone.reads.acknowledged == ((-1.0, 2), (2.0, 1))
+    packed = attached["what readers did"]
+    assert isinstance(packed, bytes)
+    assert gzip.decompress(packed).count(b"lookup") == 3
+    heights = [
+        Image.open(BytesIO(picture("FO-90", SAMPLES, *those))).height
+        for those in ((None, [FAULT]), (None, [FAULT], reads), (HISTORY, [FAULT], reads))
+    ]
+    assert heights == sorted({*heights}), "a panel more each"
 
 
 def test_what_an_older_run_recorded_can_be_read() -> None:

@@ -1,5 +1,6 @@
 """The properties of faults by which the experiment judges the cluster meanwhile."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import cast
 
@@ -8,6 +9,7 @@ import pytest
 from support.failover.power_failure import PowerFailure
 from support.faults.clock import ClockJumps, OwnClock
 from support.faults.nemesis import Fault
+from support.faults.network import PoorLinks
 from support.faults.process import (
     EveryHostCrashes,
     Freeze,
@@ -17,7 +19,7 @@ from support.faults.process import (
     PostmasterHangs,
 )
 from support.hosts import Host
-from support.hosts.interface import SiteHost
+from support.hosts.interface import Site, SiteHost
 
 
 @dataclass
@@ -49,6 +51,34 @@ CLOCK = cast(OwnClock, None)
 )
 def test_who_does_not_know_and_who_is_silent(fault: Fault, unaware: bool, silences: list[str]) -> None:
     assert (fault.unaware, [*fault.silences]) == (unaware, silences)
+
+
+@dataclass
+class Hosts:
+    """The parts of a site that a fault needs for its words."""
+
+    hosts: Collection[str] = ("pg1", "pg2", "pg3")
+
+
+SITE = cast(Site, Hosts())
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (EveryHostCrashes([ONE]), "the host pg1 crashes"),
+        (EveryHostCrashes([ONE, TWO]), "the hosts pg1 and pg2 crash at once"),
+        (PoorLinks(SITE, ["pg1", "pg2", "pg3"], latency=0.1), "100 ms more latency everywhere"),
+        (PoorLinks(SITE, ["pg1", "pg2", "pg3"], loss=0.1), "packet loss of 10% everywhere"),
+        (
+            PoorLinks(SITE, ["pg1", "pg3"], latency=0.1, loss=0.2),
+            "100 ms more latency and packet loss of 20% between pg1 and pg3",
+        ),
+    ],
+    ids=str,
+)
+def test_a_fault_says_what_it_does_and_nothing_that_it_does_not(fault: Fault, words: str) -> None:
+    assert str(fault) == words
 
 
 def test_a_fault_without_its_parts_cannot_be_made() -> None:

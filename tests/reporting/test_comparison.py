@@ -50,6 +50,35 @@ def test_a_wrong_result_is_no_chance() -> None:
     assert back.verdicts[0].words.startswith("a wrong result was seen before, and its absence now proves little")
 
 
+def test_what_must_never_be_is_no_chance_as_a_figure_either() -> None:
+    def lost(number: int, value: float) -> PastRun:
+        return replace(run(number), figures=(Figure("FO-02", "Crash", Measure("lost writes", value, "", 0.0)),))
+
+    found = of([lost(1, 0)], [lost(2, 244)])
+    assert (found.worse, found.sentence, found.figures[0].label) == (True, "1 figure worse.", "worse")
+    assert not of([lost(1, 244)], [lost(2, 0)]).worse
+    assert of([lost(1, 244)], [lost(2, 250)]).figures[0].change is not Change.WORSE
+
+
+def test_what_tells_nothing_is_a_line_with_a_number(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    before = replace(run(1, value=10.0), promises={"FO-02": "passed", "FO-03": "passed", "FO-04": "passed"})
+    now = replace(run(2, value=30.0), promises={"FO-02": "passed", "FO-03": "skipped"})
+    found = of([before], [now])
+    command._print(found, everything=False)
+    told = capsys.readouterr().out
+    assert told == (
+        "not comparable: 2 promises that only one side judged (--all)\nmay be chance: 1 figure (--all)\n"
+        "the same: 1 promise, 0 figures\n"
+    )
+    command._print(found, everything=True)
+    told = capsys.readouterr().out
+    assert all(words in told for words in ("FO-03", "FO-04", "not comparable", "PF-01 reads", "may be chance"))
+    assert "--all" not in told
+    page = write_comparison(found, tmp_path / "compare.html", "Acceptance", {}).read_text()
+    assert "<details><summary>2 not comparable: only one side judged them</summary>" in page
+    assert "<details><summary>1 may differ by chance</summary>" in page
+
+
 def test_five_runs_on_each_side_can_tell() -> None:
     before, now = [run(one) for one in range(5)], [run(one, "broken") for one in range(5, 10)]
     assert of(before, now).verdicts[0].change is Change.WORSE

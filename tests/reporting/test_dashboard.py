@@ -249,7 +249,7 @@ def test_how_sure_it_is_comes_from_what_was_proved(tmp_path: Path) -> None:
     trust.note(noted, "proof", trust.Proof("slow", "PostgreSQL", "slow", (trust.Heard("PF-01", False, "passed"),)))
     record = record_of(tmp_path / "run", ScenarioResult(WRITES, Verdict.PASSED))
     page = page_of(record, tmp_path / "page", proved=noted)
-    assert "Treat kept promises with caution: on" in page
+    assert "Treat kept promises with caution: 1 of 1 kept promise was seen to fail." in page
     assert "broken on purpose in 2 ways, and the scenarios noticed 1 of 2, with 0 false alarms" in page
     assert "Not noticed: slow." in page
     assert "seen to fail by 1 sabotage" in page
@@ -265,6 +265,14 @@ def test_flaky_scenarios_are_told_with_how_they_failed_at_first(tmp_path: Path) 
     journal.end()
     page = page_of(read(journal.path), tmp_path / "page")
     assert "at first: 31 s" in page
+
+
+def test_one_scenario_is_not_called_all_1_scenarios(tmp_path: Path) -> None:
+    page_of(record_of(tmp_path / "alone", ScenarioResult(WRITES, Verdict.PASSED)), tmp_path / "one")
+    assert "<h2>The scenario</h2>" in (tmp_path / "one" / "report" / SCENARIOS).read_text()
+    both = record_of(tmp_path, ScenarioResult(WRITES, Verdict.PASSED), ScenarioResult(READS, Verdict.PASSED))
+    page_of(both, tmp_path / "two")
+    assert "<h2>All 2 scenarios</h2>" in (tmp_path / "two" / "report" / SCENARIOS).read_text()
 
 
 def test_a_scenario_says_how_to_run_just_it_again(tmp_path: Path) -> None:

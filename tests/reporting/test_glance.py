@@ -50,12 +50,34 @@ def test_the_loss_is_told_first_whole_and_by_fault(tmp_path: Path) -> None:
 
 def test_without_a_limit_an_outage_is_neither_red_nor_green(tmp_path: Path) -> None:
     _, outage, *_ = of_incidents(tmp_path, FREEZE)
-    assert (outage.style, "no limit is promised" in outage.note) == ("", True)
+    assert (outage.style, "its scenario sets no limit" in outage.note) == ("", True)
 
 
 def test_a_row_of_costs_says_what_was_measured_in_some_of_its_scenarios_only() -> None:
     (row,) = costs.costs([CRASH, replace(CRASH, lost=None, acknowledged=None, without_writes=None)])
     assert (row.times, row.measured, row.checked) == (2, 1, 1)
+
+
+def test_a_limit_is_told_although_a_scenario_without_one_took_longer() -> None:
+    """FO-02 limits what other scenarios only measure: the page must not say that nothing is promised."""
+    crash = replace(CRASH, kind="the host of the leader crashes", without_writes=22.2, lost=0)
+    others = [replace(crash, without_writes=22.5, limit=None), replace(crash, without_writes=0.3, limit=2.0)]
+    worker = replace(crash, kind="the host of the leader of a worker group crashes", without_writes=23.9, limit=40.0)
+    found = {one.kind: one for one in costs.costs([*others, crash, worker])}
+    row = found[crash.kind]
+    assert (row.without_writes, row.limit, row.limited, row.limited_to, row.exceeded) == (22.5, None, 22.2, 30, False)
+    assert row.allowance == "without a limit; 22.2 s of 30 s allowed where there is one"
+    assert found[worker.kind].allowance == "of 40 s allowed"
+    (alone,) = costs.costs(others[:1])
+    assert alone.allowance == "without a limit in its scenario"
+    told = costs.told(list(found.values()), [worker, *others, crash])
+    assert told[0] == (
+        "When the host of the leader crashes, writes stop for 22.5 s; in the scenario that limits it, for 22.2 s "
+        "(limit: 30 s)."
+    )
+    assert "worker" not in told[1]
+    late = replace(worker, without_writes=41.0)
+    assert costs.told(list(found.values()), [late, crash])[1].startswith(f"When {worker.kind}, writes stop for 41.0 s")
 
 
 def test_what_was_not_checked_is_told_and_how_far_the_loss_reaches_back() -> None:
@@ -82,10 +104,31 @@ def test_what_is_broken_is_trusted_and_what_is_kept_only_once_it_was_seen_to_fai
     assert "Trust what is broken: 1 promise with a wrong result, which no rerun undoes." in words
     assert "Treat kept promises with caution: nobody has checked here" in words
     assert "have a sabotage" not in words
-    proved = Trust((Proof("fsync-off", "PostgreSQL", "x", (Heard("FO-02", True, "broken", "W"),)),), (HealthyRun(3),))
-    assert "Trust what is kept: on" in trusted(record, proved)
+    proved = Trust((Proof("fsync-off", "PostgreSQL", "x", (Heard("PF-01", True, "broken", "W"),)),), (HealthyRun(3),))
+    assert "Trust what is kept: 1 of 1 kept promise was seen to fail. On" in trusted(record, proved)
+    assert "in 1 way, and the scenarios noticed 1 of 1, with 0 false alarms in 1 healthy run." in trusted(
+        record, proved
+    )
     alarmed = replace(proved, healthy=(HealthyRun(3, ("Reads",)),))
-    assert "Treat kept promises with caution: on" in trusted(record, alarmed)
+    assert "Treat kept promises with caution: 1 of 1 kept promise" in trusted(record, alarmed)
+
+
+def test_a_few_sabotages_vouch_for_no_more_promises_than_they_made_fail(tmp_path: Path) -> None:
+    """3 ways that were all noticed say nothing about 118 promises that none of them touched."""
+    kept = [replace(READS, name=f"{n}", tags=(f"id.XX-{n:02}",)) for n in range(10)]
+    listed = {f"XX-{n:02}": Promise(f"XX-{n:02}", "cache", "Kept.", "normal") for n in range(10)}
+    record = record_of(tmp_path, *(ScenarioResult(one, Verdict.PASSED) for one in kept))
+
+    def told(*ids: str) -> str:
+        proofs = tuple(Proof(id, "PostgreSQL", "x", (Heard(id, True, "broken", "W"),)) for id in ids)
+        ways = {"XX-00": [f"way {n}" for n in range(12)]}
+        return next(confidence(record, grid.states(record, listed), Trust(proofs, (HealthyRun(3),)), 0.0, ways))
+
+    few = told("XX-01", "XX-02, XX-03")
+    assert few.startswith("Treat kept promises with caution: 3 of 10 kept promises were seen to fail. On")
+    assert "in 2 of 12 known ways, and the scenarios noticed 2 of 2" in few
+    assert few.endswith(" Treat the other 7 with caution: ./accept prove tries more.")
+    assert told("XX-01, XX-02, XX-03, XX-04, XX-05, XX-06").startswith("Trust what is kept: 6 of 10 kept promises")
 
 
 def test_a_limit_that_was_exceeded_is_less_certain_than_a_wrong_result(tmp_path: Path) -> None:

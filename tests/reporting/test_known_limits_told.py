@@ -14,6 +14,7 @@ from support.reporting.metrics import exposition
 from support.reporting.pages.site import DASHBOARD, Knowledge, write_pages
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 from support.reporting.summary import markdown
+from support.reporting.tally import known_limits
 from support.reporting.terminal import show
 
 LOSS, ALONE = "1,024 bytes *can* be lost", "there is a single member"
@@ -52,6 +53,18 @@ def test_in_that_of_several_runs_each_once(record: RunRecord, tmp_path: Path) ->
     merged = merging.merged([merging.part_in(tmp_path / name, name) for name in ("one", "two")])
     merging.write(merged, tmp_path / "both.jsonl")
     assert read(tmp_path / "both.jsonl").known_limits == (LOSS, ALONE, "another")
+
+
+def test_those_that_differ_in_figures_alone_are_told_as_one(tmp_path: Path) -> None:
+    """Several scenarios see the same limit, each with figures of its own."""
+    seen = ["55 changes came again", "pg1 is alone", "35 changes came again", "pg2 is alone"]
+    seen += ["in group 1 nothing is promised", "in group 2 nothing is promised"]
+    record = left(tmp_path / "one", *seen)
+    told = known_limits(record)
+    assert told == ["55 changes came again (seen 2 times, with other figures)", seen[1], *seen[3:]]
+    assert markdown(record).count("came again") == 1
+    write_pages(record, tmp_path, tmp_path / "report", "Acceptance", Knowledge())
+    assert (tmp_path / "report" / DASHBOARD).read_text().count("came again") == 1
 
 
 def test_on_the_terminal(record: RunRecord) -> None:

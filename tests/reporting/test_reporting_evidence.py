@@ -12,8 +12,10 @@ from urllib.parse import quote, quote_plus
 
 import allure_commons
 import pytest
+from conftest import free_port
 from hypothesis import given
 from hypothesis import strategies as st
+from redis_servers import running
 
 from support import sql
 from support.errors import Inconclusive, NotInTime
@@ -22,7 +24,7 @@ from support.hosts.processes import LogFile
 from support.reporting.evidence import LONGEST, MASK, SHORTEST, Evidence, Redactor, collect, written_since
 from support.reporting.fault_record import FaultRecord, MemberState, fault_record_of
 from support.target.cluster import Cluster
-from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
+from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 
 
 class Attachments:
@@ -118,6 +120,20 @@ def test_what_cannot_be_had_is_said(attached: dict[str, str], tmp_path: Path) ->
     assert attached["Patroni's view"].startswith("could not be read: NotYet: no member's Patroni answered")
     assert attached["HAProxy's view"].startswith("could not be read: ConnectionError")
     assert not [name for name in attached if name.startswith("log")]
+
+
+def test_redis_tells_its_state_where_there_is_one(cluster: Cluster, attached: dict[str, str], tmp_path: Path) -> None:
+    collect(cluster, Evidence(), time.time())
+    assert "Redis' view" not in attached
+    with running(tmp_path, free_port(), ["--requirepass", "a-password", "--maxmemory", "8mb"], "a-password") as server:
+        address = Address("127.0.0.1", server.port)
+        known = Cluster(replace(cluster.topology, redis=RedisAddress(address, "a-password")))
+        collect(known, Evidence(Redactor(["a-password"])), time.time())
+        assert f"{address}: Redis " in attached["Redis' view"]
+        assert "maxmemory: 8388608" in attached["Redis' view"]
+        assert "evicted_keys: 0" in attached["Redis' view"]
+    collect(known, Evidence(), time.time())
+    assert attached["Redis' view"].startswith(f"{address}: does not answer: ")
 
 
 def test_a_sandbox_that_is_gone_is_said(attached: dict[str, str], tmp_path: Path, cluster: Cluster) -> None:

@@ -181,7 +181,7 @@ def test_the_dashboard_tells_management_the_outcome(rendered: Rendered) -> None:
         "No: the cluster breaks 1 promise.",
         "1 kept, 1 broken, 1 inconclusive, 1 error, 1 skipped",
         "DA-01",
-        "but: was &lt;7&gt;",
+        "the answer: expected 42, was 7",
         "this sandbox has no network to cut",
         'href="index.html"',
         "at most 100 ms",

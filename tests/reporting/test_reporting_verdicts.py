@@ -22,7 +22,7 @@ Feature: Answers
     ("step", "verdict", "status", "message"),
     [
         ("Then it is 42", Verdict.PASSED, "passed", None),
-        ("Then it is 7", Verdict.BROKEN, "failed", "the answer\nExpected: <42>\n     but: was <7>"),
+        ("Then it is 7", Verdict.BROKEN, "failed", "the answer: expected 42, was 7"),
         ("Then there was no evidence", Verdict.INCONCLUSIVE, "failed", "inconclusive: nobody wrote"),
         ("Then the surroundings break", Verdict.ERROR, "broken", "OSError: the disk is full; the password was ••••••"),
         (
@@ -102,7 +102,8 @@ def test_a_world_that_does_not_close_hides_no_broken_promise(tmp_path: Path) -> 
     hooks = "def in_after_scenario(context, scenario): return [OSError('rows are left')]"
     [result] = run_feature(tmp_path, ONE.format(steps="Then it is 7"), hooks=hooks).record.results
     assert result.verdict is Verdict.BROKEN
-    assert "but: was <7>" in result.reason
+    assert "expected 42, was 7" in result.reason
+    assert "but: was <7>" in result.trace, "as it was raised"
     assert "rows are left" in result.reason
 
 

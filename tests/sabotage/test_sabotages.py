@@ -260,6 +260,15 @@ def test_the_page_shows_who_noticed_who_did_not_and_what_they_said() -> None:
     assert "passed &lt;all&gt; the same" in page
 
 
+def test_the_page_says_how_much_of_what_is_known_was_tried() -> None:
+    one = Trust((Proof("slow", "Patroni", "it is slow", (HEARD,)),), planned=("slow",))
+    answer = "As far as it was tried, yes: of 1 way to break the cluster, the scenarios noticed 1. 80 ways are known."
+    assert answer in page_of(one, known=80)
+    assert ">Yes: of 1 way to break the cluster, the scenarios noticed 1.<" in page_of(one, known=1)
+    assert ">Yes: " in page_of(replace(one, passed_over={"tls-off": "no TLS"}), known=2), "it cannot be tried here"
+    assert ">Not yet: of 1 way" in page_of(replace(one, uncovered={"FO-03": "0 of 1"}), known=80)
+
+
 def test_a_sabotage_is_tried_on_another_promise() -> None:
     (tried,) = tried_on(chosen(["fsync-off"], ()), ["FO-01"], {"FO-01", "FO-02"})
     assert tried.ids == ("FO-01",)

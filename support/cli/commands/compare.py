@@ -8,7 +8,9 @@ import typer
 def command(
     before: Annotated[str, typer.Argument(metavar="RUN", help="A folder with a run, or last, last~1, last~9..5.")],
     now: Annotated[str, typer.Argument(metavar="RUN", help="The run, or runs, to compare with it.")],
-    everything: Annotated[bool, typer.Option("--all", help="Print the figures that do not differ, too.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Print also what is the same, may be chance, or cannot be compared.")
+    ] = False,
 ) -> None:
     """Compare verdicts and figures of two runs, versions or clusters, and separate changes from noise.
 

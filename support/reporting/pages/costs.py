@@ -20,6 +20,8 @@ KEY_FIGURES: Sequence[tuple[str, str, str, str]] = (
     ("PF-04", "queries, 95 in 100", "queries over all shards", "95 of 100 queries over all shards are answered within"),
 )
 """Promise, beginning of the measure's name, what it is about, and its name in plain words; the most telling first."""
+_HOST_OF_LEADER = "the host of the leader crashes"
+"""What is meant by the question how long writes stop when a machine dies."""
 _LEADER_LOST = re.compile(r"the leader (crash|freez|is killed)|host of the leader")
 _PROMISES = {promise for promise, *_ in KEY_FIGURES}
 
@@ -28,7 +30,8 @@ _PROMISES = {promise for promise, *_ in KEY_FIGURES}
 class Cost:
     """All faults of one kind: the worst of each time, and the sums of what was lost.
 
-    `without_writes` and `limit` are of the same scenario: of one that exceeded its own limit if any did. Not every
+    `without_writes` and `limit` are of the same scenario: of one that exceeded its own limit if any did. If that one
+    has no limit, `limited` is the time of the scenario that came nearest to a limit of its own, `limited_to`. Not every
     scenario measures everything: `measured` says in how many of the `times` clients were writing, `checked` in how many
     a ledger was read back.
     """
@@ -39,6 +42,8 @@ class Cost:
     checked: int
     without_writes: float | None
     limit: float | None
+    limited: float | None
+    limited_to: float | None
     new_leader_after: float | None
     redundant_after: float | None
     redundant_after_repair: float | None
@@ -51,6 +56,22 @@ class Cost:
     @property
     def exceeded(self) -> bool:
         return _exceeded(self)
+
+    @property
+    def bound(self) -> float | None:
+        """The limit to draw beside the time: its own, or that of another scenario where even this time is within it."""
+        if self.limit is None and self.limited_to is not None and (self.without_writes or 0) < self.limited_to:
+            return self.limited_to
+        return self.limit
+
+    @property
+    def allowance(self) -> str:
+        """What is allowed, behind the time without writes."""
+        if self.limit is not None:
+            return f"of {self.limit:g} s allowed"
+        if self.limited is not None:
+            return f"without a limit; {self.limited:.1f} s of {self.limited_to:g} s allowed where there is one"
+        return f"without a limit in {'its scenario' if self.measured == 1 else 'these scenarios'}"
 
 
 @dataclass(frozen=True)
@@ -97,7 +118,7 @@ def costs(incidents: Iterable[Incident]) -> list[Cost]:
 
 def told(found: Sequence[Cost], incidents: Sequence[Incident]) -> list[str]:
     """What was lost, in sentences."""
-    return [one for one in (_downtime(incidents), _losses(found), _unanswered(found)) if one]
+    return [one for one in (*_downtimes(incidents), _losses(found), _unanswered(found)) if one]
 
 
 def key_figures(figures: Iterable[Figure]) -> list[KeyFigure]:
@@ -142,6 +163,7 @@ def _exceeded(one: Incident | Cost) -> bool:
 
 def _cost(kind: str, those: Sequence[Incident]) -> Cost:
     worst = max(those, key=lambda one: (_exceeded(one), one.without_writes or 0))
+    limited = _nearest_to_limit(those) if worst.limit is None else None
     return Cost(
         kind=kind,
         times=len(those),
@@ -149,6 +171,8 @@ def _cost(kind: str, those: Sequence[Incident]) -> Cost:
         checked=sum(one.lost is not None for one in those),
         without_writes=worst.without_writes,
         limit=worst.limit,
+        limited=limited.without_writes if limited else None,
+        limited_to=limited.limit if limited else None,
         new_leader_after=_most(one.new_leader_after for one in those),
         redundant_after=_most(one.redundant_after for one in those),
         redundant_after_repair=_most(one.redundant_after_repair for one in those),
@@ -160,19 +184,35 @@ def _cost(kind: str, those: Sequence[Incident]) -> Cost:
     )
 
 
-def _downtime(incidents: Sequence[Incident]) -> str:
-    """How long writes stop when the leader is lost, or else in the worst case."""
+def _nearest_to_limit(those: Iterable[Incident]) -> Incident | None:
+    """The incident that used up most of its own limit; None if there is none that was measured and had one."""
+    limited = [one for one in those if one.without_writes is not None and one.limit]
+    return max(limited, key=lambda one: (one.without_writes or 0) / (one.limit or 1), default=None)
+
+
+def _downtimes(incidents: Sequence[Incident]) -> Iterator[str]:
+    """How long writes stop when the leader's host crashes, else in the worst case, and where a limit was exceeded."""
     lost = [one for one in incidents if not one.planned and _LEADER_LOST.search(one.kind)]
-    worst = worst_unplanned(lost) or worst_unplanned(incidents)
-    if worst is not None and worst.without_writes is not None:
-        allowed = f" (limit: {worst.limit:g} s)" if worst.limit is not None else ""
-        return f"When {worst.kind}, writes stop for {worst.without_writes:.1f} s{allowed}."
+    measured = [one for one in costs(lost) if one.without_writes is not None]
+    measured.sort(key=lambda one: (one.kind != _HOST_OF_LEADER, not one.exceeded))
+    if measured:
+        yield from (_stopped(one) for number, one in enumerate(measured) if not number or one.exceeded)
+        return
+    if (worst := worst_unplanned(incidents)) is not None:
+        yield _stopped(_cost(worst.kind, [worst]))
+        return
     led = [one for one in lost if one.new_leader_after is not None]
     if slowest := max(led, key=lambda one: one.new_leader_after or 0, default=None):
-        return (
+        yield (
             f"When {slowest.kind}, another member leads after {slowest.new_leader_after:.1f} s; no client was writing."
         )
-    return ""
+
+
+def _stopped(one: Cost) -> str:
+    allowed = f" (limit: {one.limit:g} s)" if one.limit is not None else ""
+    if one.limited is not None:
+        allowed = f"; in the scenario that limits it, for {one.limited:.1f} s (limit: {one.limited_to:g} s)"
+    return f"When {one.kind}, writes stop for {one.without_writes:.1f} s{allowed}."
 
 
 def _losses(found: Sequence[Cost]) -> str:

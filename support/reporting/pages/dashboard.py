@@ -25,7 +25,7 @@ from support.reporting.pages.grid import (
 from support.reporting.pages.on_call import place
 from support.reporting.pages.scenarios import Picture
 from support.reporting.past import KEY, Figure, PastRun
-from support.reporting.tally import lost_line
+from support.reporting.tally import known_limits, lost_line
 from support.reporting.trust import Trust
 
 _EMBEDDED = "embedded cluster"
@@ -159,7 +159,7 @@ def context(
     found = costs.costs(run.incidents)
     tiles = costs.key_figures(run.figures)
     noticed = Counter(one.id for one in trust.heard if one.noticed)
-    times = [one.without_writes or 0.0 for one in found] + [one.limit or 0.0 for one in found]
+    times = [one.without_writes or 0.0 for one in found] + [one.bound or 0.0 for one in found]
     flaky_before = Counter(title for one in past for title in one.flaky)
     return {
         "summary": summary(states, run, causes),
@@ -193,7 +193,7 @@ def context(
         "confidence": list(confidence(record, states, trust, trust_at, sabotages)),
         "flaky": [(one.scenario, record.earlier[one.scenario.key]) for one in record.flaky],
         "flaky_before": flaky_before.most_common(5),
-        "limits": record.known_limits,
+        "limits": known_limits(record),
         "members": record.facts.get("Members", ""),
         "not_tested": not_tested(states, record),
         "extent": extent(states),

@@ -1,7 +1,7 @@
 """What is read at a glance: what was lost, how long nobody could write, how fast it is, what is new; and how far all of
 that can be trusted."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from support.hosts.processors import busy_machine
@@ -54,7 +54,7 @@ def _downtime(run: PastRun) -> Fact:
         return Fact(words, "not tried", "no fault while clients were writing", "none")
     exceeded = worst.limit is not None and worst.without_writes >= worst.limit
     measured = sum(one.without_writes is not None and not one.planned for one in run.incidents)
-    allowed = f"limit: {worst.limit:g} s" if worst.limit is not None else "no limit is promised for it"
+    allowed = f"limit: {worst.limit:g} s" if worst.limit is not None else "its scenario sets no limit"
     style = "broken" if exceeded else "kept" if worst.limit is not None else ""
     note = f"when {worst.kind}; {allowed}; the worst of {numbered(measured, 'fault')} tried"
     return Fact(words, f"{worst.without_writes:.1f} s", note, style)
@@ -116,8 +116,8 @@ def confidence(
     `at`: when `accept prove` wrote what it found; `sabotages`: see `site.Knowledge`.
     """
     yield from _in_broken(states)
-    if any(one.word == KEPT for one in states):
-        yield _in_kept(trust, at, sabotages)
+    if kept := {one.promise.id for one in states if one.word == KEPT}:
+        yield _in_kept(kept, trust, at, sabotages)
     if missed := [one.sabotage for one in trust.proofs if not one.noticed]:
         yield f"Not noticed: {', '.join(missed)}."
     if busy := [one for one in states if one.word in UNCLEAR and busy_machine(one.why)]:
@@ -140,19 +140,25 @@ def _in_broken(states: Sequence[PromiseState]) -> Iterator[str]:
         yield f"{', '.join(late)}: only a limit of time or speed was exceeded; a rerun shows whether that was noise."
 
 
-def _in_kept(trust: Trust, at: float, sabotages: Mapping[str, Sequence[str]]) -> str:
-    """Whether what is kept was seen to be able to fail."""
+def _in_kept(kept: Collection[str], trust: Trust, at: float, sabotages: Mapping[str, Sequence[str]]) -> str:
+    """Whether what is kept was seen to be able to fail: how many of these promises, and in how many ways."""
+    ways = len({words for those in sabotages.values() for words in those})
     if not trust.proofs:
-        ways = len({words for those in sabotages.values() for words in those})
         how = f" ({numbered(ways, 'way')} to break a cluster are known)" if ways else ""
         return (
             "Treat kept promises with caution: nobody has checked here yet whether the scenarios notice a broken "
             f"cluster. ./accept prove does that{how}."
         )
     noticed, tried, alarms = sum(one.noticed for one in trust.proofs), len(trust.proofs), len(trust.alarms)
-    verdict = "Trust what is kept" if noticed == tried and not alarms else "Treat kept promises with caution"
+    seen = sum(id in trust.seen_to_fail for id in kept)
+    verdict, rest = "Treat kept promises with caution", ""
+    if noticed == tried and not alarms and 2 * seen > len(kept):
+        verdict = "Trust what is kept"
+    elif seen < len(kept):
+        rest = f" Treat the other {len(kept) - seen} with caution: ./accept prove tries more."
+    in_ways = f"{tried} of {ways} known ways" if tried < ways else numbered(tried, "way")
     return (
-        f"{verdict}: on {trends.day(at)} a cluster was broken on purpose in {numbered(tried, 'way')}, and the "
-        f"scenarios noticed {noticed} of {tried}, with {numbered(alarms, 'false alarm')} in "
-        f"{numbered(len(trust.healthy), 'healthy run')}."
+        f"{verdict}: {seen} of {numbered(len(kept), 'kept promise')} {'was' if seen == 1 else 'were'} seen to fail. On "
+        f"{trends.day(at)} a cluster was broken on purpose in {in_ways}, and the scenarios noticed {noticed} of "
+        f"{tried}, with {numbered(alarms, 'false alarm')} in {numbered(len(trust.healthy), 'healthy run')}.{rest}"
     )

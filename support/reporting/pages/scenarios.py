@@ -30,7 +30,10 @@ LONGEST_TEXT = 6000
 MOST_LINES = 60
 """Lines of logs that are on the page."""
 _BEFORE, _AFTER = 5.0, 5.0  # seconds around a fault and its consequences whose log lines are shown
-_READ_FIRST = ("Patroni's view", "the cluster's state", "ledger", "SQL and its plan", "HAProxy's view", "Citus' nodes")
+_READ_FIRST = (
+    *("Patroni's view", "the cluster's state", "ledger", "SQL and its plan"),
+    *("HAProxy's view", "Citus' nodes", "Redis' view"),
+)
 """The beginnings of the names of attachments that are shown, in the order of reading."""
 _LOG = "log of "
 _SPECIAL = re.compile(r"([()\[\]{}?*+|^$\\.])")

@@ -16,7 +16,8 @@ from markupsafe import Markup, escape
 from support.errors import UsageError
 from support.places import as_called
 from support.reporting import on_call, past, promises, trust
-from support.reporting.comparison import Comparison
+from support.reporting.chance import Change
+from support.reporting.comparison import NOT_COMPARABLE, Comparison
 from support.reporting.journal import RunRecord
 from support.reporting.pages import POLICY_TAG, dashboard, grid, trends
 from support.reporting.pages import on_call as on_call_page
@@ -122,7 +123,12 @@ def write_unfinished(output: Path, name: str, began: float) -> None:
 def write_comparison(found: Comparison, page: Path, name: str, sentences: Mapping[str, str]) -> Path:
     """Write the page of a comparison; `sentences` are those of the promises, by id. Raises OSError."""
     page.parent.mkdir(parents=True, exist_ok=True)
-    values = {"found": found, "name": name, "sentences": sentences, "day": trends.day}
+    values = {"found": found, "name": name, "sentences": sentences, "day": trends.day, "not_comparable": NOT_COMPARABLE}
+    values["figures_by_change"] = [
+        ("", [one for one in found.figures if one.change in (Change.WORSE, Change.BETTER)]),
+        ("may differ by chance", [one for one in found.figures if one.change is Change.UNCLEAR]),
+        ("do not differ", [one for one in found.figures if one.change is Change.NONE]),
+    ]
     values |= {"policy": Markup(POLICY_TAG), "css": _file("page.css")}
     _save(page.parent, page.name, "comparison.html.j2", values)
     return page

@@ -36,8 +36,8 @@
       const { data, place } = this;
       this.width = Math.max(place.clientWidth, 300);
       if (this.svg) this.svg.remove();
-      const rates = data.rates ? RATES : 0, lines = this.members.length + this.groups.length;
-      this.bottom = TOP + lines * ROW + (rates ? rates + 22 : 0) + EVENTS;
+      const rates = [["writes", data.rates, data.gap], ["reads", data.reads, null]].filter(([, one]) => one), lines = this.members.length + this.groups.length;
+      this.bottom = TOP + lines * ROW + rates.length * (RATES + 22) + EVENTS;
       const height = this.bottom + AXIS;
       this.svg = node("svg", { viewBox: `0 0 ${this.width} ${height}`, height, role: "img", "aria-label": `what happened in ${data.promise}` });
       place.prepend(this.svg);
@@ -46,7 +46,7 @@
       this.inside = node("g", { "clip-path": `url(#${clip})` }, this.svg);
       this.spans(height);
       this.rows();
-      if (rates) this.rates(TOP + lines * ROW + 18, rates);
+      rates.forEach(([what, one, gap], number) => this.rates(what, one, gap, TOP + lines * ROW + 18 + number * (RATES + 22), RATES));
       this.events(this.bottom - EVENTS / 2);
       this.axis();
       this.cursor = node("line", { y1: TOP - 6, y2: this.bottom, stroke: "var(--ink)", "stroke-width": 1, visibility: "hidden" }, this.inside);
@@ -99,8 +99,8 @@
       });
     }
 
-    rates(top, height) {
-      const { rates, gap } = this.data, up = height * 0.72, base = top + up;
+    rates(what, rates, gap, top, height) {
+      const up = height * 0.72, base = top + up;
       const per = (list) => list.map(([at, count]) => [at, count / rates.width]);
       const good = per(rates.acknowledged), most = Math.max(1, ...good.map(([, rate]) => rate));
       const bad = [...per(rates.refused), ...per(rates.unknown)], worst = Math.max(1, ...bad.map(([, rate]) => rate));
@@ -109,7 +109,7 @@
       for (const [list, fill] of [[rates.refused, "var(--refused)"], [rates.unknown, "var(--inconclusive)"]])
         for (const [at, rate] of per(list)) this.rect(at, at + rates.width, base, (height - up) * Math.sqrt(rate / worst), fill);
       node("line", { x1: LEFT, x2: this.width - RIGHT, y1: base, y2: base, stroke: "var(--quiet)" }, this.svg);
-      node("text", { x: 0, y: top + 10, class: "quiet" }, this.svg, "writes");
+      node("text", { x: 0, y: top + 10, class: "quiet" }, this.svg, what);
       node("text", { x: 0, y: top + 25, class: "quiet" }, this.svg, "a second");
       node("text", { x: 0, y: top + 40, class: "quiet" }, this.svg, `peak ${Math.round(most).toLocaleString("en")}`);
       node("text", { x: 0, y: base + 16, class: "quiet" }, this.svg, "failed");
@@ -190,9 +190,9 @@
         return `${member} ${period ? STATES[period.state][0] : "not asked"}`;
       });
       lines.push(["div", states.join(", ")]);
-      if (data.rates) {
-        const rate = (list) => Math.round((list.find(([at]) => at <= second && second < at + data.rates.width) ?? [0, 0])[1] / data.rates.width);
-        lines.push(["div", `${rate(data.rates.acknowledged)} acknowledged, ${rate(data.rates.refused)} refused, ${rate(data.rates.unknown)} unanswered a second`]);
+      for (const [what, rates] of [["acknowledged", data.rates], ["reads answered", data.reads]]) if (rates) {
+        const rate = (list) => Math.round((list.find(([at]) => at <= second && second < at + rates.width) ?? [0, 0])[1] / rates.width);
+        lines.push(["div", `${rate(rates.acknowledged)} ${what}, ${rate(rates.refused)} refused, ${rate(rates.unknown)} unanswered a second`]);
       }
       const reach = 6 / (this.width - LEFT - RIGHT) * (this.shown[1] - this.shown[0]);
       const near = data.events.filter((one) => Math.abs(one.at - second) <= reach);

@@ -32,7 +32,9 @@ def require(ended: Ended, status: int, *words: str) -> None:
         (["--tags", "@slow,@cache"], ["old style", "'@slow or @cache'"]),
         (["--tags", "~@slow"], ["old style", "'not @slow'"]),
         (["--tags", "@slow and"], ["not a valid tag expression"]),
-        (["--require", "sharks"], ["--require sharks", "citus", "redis"]),
+        (["--require", "sharks"], ["--require sharks", "./accept doctor lists them", "citus"]),
+        (["--require", "redsi"], ["--require redsi", "did you mean redis?"]),
+        (["--name", "("], ["--name '('", "regular expression"]),
         (["--target", "nowhere"], ["'nowhere'", "postgresql://"]),
         (["--target", "missing.toml"], ["missing.toml", "No such file"]),
         (["--target", "postgresql://jo@db:port/claims"], ["--target", "postgresql://user"]),
@@ -46,7 +48,8 @@ def require(ended: Ended, status: int, *words: str) -> None:
         (["--members=12"], ["--members is 12"]),
         (["-D", "accept_members=12"], ["ACCEPT_MEMBERS is '12'"]),
         (["--sandbox", "clouds"], ["--sandbox is 'clouds'"]),
-        (["up", "--vector", "vectr"], ["--vector is 'vectr'"]),
+        (["up", "--vector", "vectr"], ["--vector is 'vectr'", "did you mean ruvector?"]),
+        (["--dcs", "etdc3"], ["--dcs is 'etdc3'", "zookeeper", "did you mean etcd3?"]),
     ],
 )
 def test_wrong_usage(program: Program, arguments: list[str], words: list[str]) -> None:
@@ -84,6 +87,13 @@ def test_a_target_that_is_not_as_declared(
     ended = program.run("cluster", **{**target(postgres), **variables})
     require(ended, status, *words)
     assert "hunter2" not in ended.out + ended.err
+
+
+def test_an_unknown_shape_is_told_before_a_plan(program: Program) -> None:
+    ended = program.run("cluster", "--like", "swrm", "--plan")
+    assert ended.status == 2, str(ended)
+    assert ended.complaints[0] == "accept: --like swrm: there is no such shape; did you mean swarm?"
+    assert any("swarm-minimal" in line for line in ended.complaints), str(ended)
 
 
 def test_a_missing_requirement_fails_the_run(program: Program, postgres: Endpoint) -> None:

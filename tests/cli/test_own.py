@@ -179,11 +179,11 @@ def test_names_that_nothing_defines_are_told(own: OwnFolder) -> None:
     file = own.directory / "steps" / "a_steps.py"
     file.write_text(STEPS)
     assert list(undefined_names.findings(own)) == []
-    file.write_text(STEPS.replace("    helper(context)", "    helper(contxt)\n    undefined_function(contxt)"))
+    file.write_text(STEPS.replace("    helper(context)", "    helper(xyzzy)\n    undefined_function(xyzzy)"))
     found = [f"{one.line}: {one.text}" for one in undefined_names.findings(own)]
     last = STEPS.count("\n")
     assert found == [
-        f"{last}: the name 'contxt' is defined nowhere",
+        f"{last}: the name 'xyzzy' is defined nowhere",
         f"{last + 1}: the name 'undefined_function' is defined nowhere",
     ]
     file.write_text(STEPS.replace("len(os.sep)", "lne(os.sep)"))

@@ -51,6 +51,11 @@ def counted(number: int, noun: str, plural: str = "") -> str:
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
+def with_article(noun: str) -> str:
+    """A noun with "a" or "an"."""
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
+
+
 def is_slip(name: str, meant: str) -> bool:
     """Whether `name` is `meant` with a slip of the keyboard: a character too many, too few, wrong, or two swapped."""
     longer, shorter = (name, meant) if len(name) >= len(meant) else (meant, name)

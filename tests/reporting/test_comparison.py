@@ -90,8 +90,7 @@ def test_a_long_name_of_a_figure_has_the_whole_width(
 ) -> None:
     def measured(number: int, *titles: str) -> PastRun:
         figures = (
-            Figure("PF-06", title, Measure("operations", 9e5 * number, "operations/s", 1e3, True))
-            for title in titles
+            Figure("PF-06", title, Measure("operations", 9e5 * number, "operations/s", 1e3, True)) for title in titles
         )
         return replace(run(number), figures=tuple(figures))
 

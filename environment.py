@@ -67,6 +67,7 @@ def before_all(context):
         capabilities=context.suite.capabilities,
         lost=context.suite.lost,
         fail_on_flaky=context.suite.run.fail_on_flaky,
+        told_in=context.suite.run.told_in,
     )
     context.on_cleanup_error = context.recorder.cleanup_failed
     context.suite.share(features)

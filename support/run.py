@@ -70,6 +70,11 @@ class Run:
         return (self.whole or self.directory) / "journal.jsonl"
 
     @property
+    def told_in(self) -> Path | None:
+        """Where a share tells the process that shows the whole run what its scenario does; None if it shows it."""
+        return self.directory / "moment.json" if self.whole is not None else None
+
+    @property
     def file(self) -> Path:
         return self.directory / "run.json"
 

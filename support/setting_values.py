@@ -59,7 +59,8 @@ def _table(given: object) -> object:
     try:
         return json.loads(given)
     except ValueError:
-        raise PydanticCustomError("table", 'should be JSON, such as {"synchronous": true}') from None
+        words = 'should be a table; in the environment written as JSON, such as {"synchronous": true}'
+        raise PydanticCustomError("table", words) from None
 
 
 def _schema(given: object) -> object:

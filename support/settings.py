@@ -8,6 +8,7 @@ given without a value.
 
 import importlib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -72,8 +73,9 @@ _NEEDS_VALUE = (
 """Beginnings of the settings that say where the target is: given without a value, one is an error."""
 
 
-_SECRET = ("PASSWORD", "PUSHGATEWAY", "_URL", "_DCS", "_LIBPQ", "_OPTIONS")
+_SECRET = ("PASSWORD", "PUSHGATEWAY", "_URL", "ACCEPT_DCS", "_LIBPQ", "_OPTIONS")
 """Ends of the names of settings whose values may be, or contain, a password: no message shows them."""
+_QUOTED = re.compile(r"'([^']*)'")
 
 
 class Settings(BaseSettings):
@@ -235,6 +237,7 @@ class Settings(BaseSettings):
         Raises UsageError with a line for each setting that is not known, needs a value, or has a wrong one.
         """
         given = {name.lower(): value for name, value in (said or {}).items() if value is not None}
+        file: Mapping[str, Any] = {}
         try:
             file = _File(cls).written
             if complaints := [*_misspelt(given, file, os.environ), *_empty(given, file, os.environ)]:
@@ -243,7 +246,9 @@ class Settings(BaseSettings):
             Expectations.parse(settings.accept_expect)
             return settings
         except ValidationError as error:
-            raise UsageError("\n".join(_complaint(one) for one in error.errors())) from None
+            said_elsewhere = {*_by_setting(given), *map(str.lower, os.environ)}
+            in_file = {_TABLES.get(one, one): one for one in file if _TABLES.get(one, one) not in said_elsewhere}
+            raise UsageError("\n".join(_complaint(one, in_file) for one in error.errors())) from None
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"accept.toml cannot be read: {error}") from None
 
@@ -372,11 +377,16 @@ def _empty(said: Mapping[str, Any], file: Mapping[str, Any], environment: Mappin
                 yield f"{name}{where} is empty: give it a value, or leave it out"
 
 
-def _complaint(error: Mapping[str, Any]) -> str:
+def _complaint(error: Mapping[str, Any], in_file: Mapping[str, str]) -> str:
+    """What is wrong with a setting. `in_file`: the settings that accept.toml says, and their names there."""
     name, *within = map(str, error["loc"])
-    shown = f'[{name}] "{within[0]}"' if within and name == "limits" else name.upper()
-    given = "" if name.upper().endswith(_SECRET) else f" is {error['input']!r}:"
-    return f"{shown}{given} {error['msg'][0].lower()}{error['msg'][1:]}"
+    shown = f'[{name}] "{within[0]}"' if within and name == "limits" else in_file.get(name, name.upper())
+    where = " in accept.toml" if name in in_file else ""
+    is_secret = name.upper().endswith(_SECRET)
+    given = "" if is_secret else f" is {error['input']!r}:"
+    known = _QUOTED.findall(error.get("ctx", {}).get("expected", "")) if error["type"] == "literal_error" else ()
+    meant = "" if is_secret else suggestion(str(error["input"]), known)
+    return f"{shown}{where}{given} {error['msg'][0].lower()}{error['msg'][1:]}{meant}"
 
 
 def named_callable(setting: str, name: str) -> Callable[..., Any]:

@@ -57,6 +57,11 @@ def joined(words: Iterable[str]) -> str:
     return " and ".join([", ".join(every[:-1]), every[-1]] if len(every) > 1 else every)
 
 
+def with_article(noun: str) -> str:
+    """A noun with "a" or "an"."""
+    return f"{'an' if noun[0].lower() in 'aeiou' else 'a'} {noun}"
+
+
 def is_slip(name: str, meant: str) -> bool:
     """Whether `name` is `meant` with a slip of the keyboard: a character too many, too few, wrong, or two swapped."""
     longer, shorter = (name, meant) if len(name) >= len(meant) else (meant, name)

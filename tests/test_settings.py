@@ -167,7 +167,7 @@ def test_limits_come_from_the_file_by_catalogue_id(nowhere):
 @pytest.mark.parametrize("limit", ["-1", "0", "inf", "nan", '"fast"', "true"])
 def test_a_limit_that_makes_no_sense_is_named(nowhere, limit):
     nowhere.joinpath("accept.toml").write_text(f'[limits]\n"PF-01.p95" = {limit}\n')
-    with pytest.raises(UsageError, match=r'^\[limits\] "PF-01.p95" is .*: input should be'):
+    with pytest.raises(UsageError, match=r'^\[limits\] "PF-01.p95" in accept\.toml is .*: input should be'):
         Settings.load()
 
 
@@ -180,6 +180,31 @@ def test_a_port_that_is_none_is_named_with_its_value_in_one_line(monkeypatch, po
     assert port in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "begins", "ends"),
+    [
+        ('ruvector_port = "abc"', "ruvector_port in accept.toml is 'abc': input should be", ""),
+        ('limits = "fast"', "limits in accept.toml is 'fast': should be a table; ", ""),
+        ('hosts = "pg1"', "hosts in accept.toml is 'pg1': should be like", ""),
+        (
+            'accept_sandbox = "namespace"',
+            "accept_sandbox in accept.toml is 'namespace': ",
+            "; did you mean namespaces?",
+        ),
+    ],
+)
+def test_a_wrong_value_in_the_file_is_named_as_it_is_written_there(nowhere, monkeypatch, written, begins, ends):
+    nowhere.joinpath("accept.toml").write_text(f"{written}\n")
+    with pytest.raises(UsageError) as caught:
+        Settings.load()
+    assert str(caught.value).startswith(begins)
+    assert str(caught.value).endswith(ends)
+    monkeypatch.setenv("RUVECTOR_PORT", "def")
+    monkeypatch.setenv("LIMITS", "[slow")
+    with pytest.raises(UsageError, match=r"(?m)^RUVECTOR_PORT is 'def': "):
+        Settings.load()
 
 
 def test_each_wrong_setting_has_its_own_line(monkeypatch):

@@ -25,7 +25,7 @@ from support.vocabulary import Kind, columns
 
 WHERE, WRONG = Kind("place to log in", ("endpoint", "member")), Kind.of("wrong login", logins.WRONG)
 UNAUTHENTICATED = Kind.of("kind of login", unauthenticated.LOGINS)
-SERVERS = Kind("servers", privileges.SERVERS)
+SERVERS = Kind("choice of servers", privileges.SERVERS)
 ATTEMPT = Kind("attempt", ("login", "request", "command"))
 register_type(Where=WHERE, WrongLogin=WRONG, Unauthenticated=UNAUTHENTICATED, Attempt=ATTEMPT, Servers=SERVERS)
 

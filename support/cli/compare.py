@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,8 @@ PAGE = "compare.html"
 _ON_RECORD = re.compile(r"last(?:~(\d+))?(?:\.\.(\d+))?")
 _DEPTH = 3
 """Folders below a named one in which runs are looked for."""
+_GAP = "  "
+"""Between two columns."""
 _STYLES = {Change.WORSE: "bold red", Change.BETTER: "green", Change.UNCLEAR: "yellow", Change.NONE: "dim"}
 
 
@@ -95,16 +98,8 @@ def _print(found: Comparison, everything: bool) -> None:
         out.print(table)
     shown = [one for one in found.figures if everything or one.change in (Change.WORSE, Change.BETTER)]
     if shown:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("figure")
-        for name in ("before", "now", "times"):
-            table.add_column(name, justify="right")
-        table.add_column("change")
         named = Counter(map(_name, found.figures))
-        for one in shown:
-            name = _name(one) if named[_name(one)] == 1 else f"{_name(one)} ({one.figure.scenario})"
-            table.add_row(Text(name), *one.values, one.ratio, Text(one.label, style=_STYLES[one.change]))
-        out.print(table)
+        out.print(_figures([(_titled(one, named), one) for one in shown], out.width), soft_wrap=False)
     for fact, then, later in found.facts:
         out.print(f"{fact}: {then} before, {later} now", markup=False, style="dim")
     if alone := len(found.verdicts) - len(verdicts):
@@ -113,6 +108,29 @@ def _print(found: Comparison, everything: bool) -> None:
     if unclear := changes[Change.UNCLEAR]:
         out.print(f"may be chance: {counted(unclear, 'figure')} (--all)", markup=False)
     out.print(f"the same: {counted(found.alike, 'promise')}, {counted(changes[Change.NONE], 'figure')}", markup=False)
+
+
+def _figures(rows: Sequence[tuple[str, FigureRow]], width: int) -> Group:
+    """Named figures, a line each. A name that is too long for its column has the whole width, above its figures."""
+    cells = [("before", "now", "times", "change"), *((*one.values, one.ratio, one.label) for _, one in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    room = max(len("figure"), width - sum(widths) - len(_GAP) * len(widths))
+    styles = ["bold", *(_STYLES[one.change] for _, one in rows)]
+    lines = list[Text]()
+    for name, those, style in zip(["figure", *(name for name, _ in rows)], cells, styles, strict=True):
+        if len(name) > room:
+            lines.append(Text(name))
+        beside = name if len(name) <= room else ""
+        before, now, times, change = those
+        numbers = [text.rjust(fill) for text, fill in zip((before, now, times), widths, strict=False)]
+        line = Text(_GAP.join([beside.ljust(room), *numbers, ""]), style="bold" if beside == "figure" else "")
+        lines.append(line.append(change, style=style))
+    return Group(*lines)
+
+
+def _titled(row: FigureRow, named: Mapping[str, int]) -> str:
+    """Its name, with the title of its scenario where several scenarios have a figure of that name."""
+    return _name(row) if named[_name(row)] == 1 else f"{_name(row)} ({row.figure.scenario})"
 
 
 def _name(row: FigureRow) -> str:

@@ -11,11 +11,13 @@ from rich.text import Text
 from support.cli.behave_process import Planned
 from support.cli.boot import bindir_of, dialect_of, layout_of
 from support.cli.clusters import KeptCluster
-from support.cli.console import out
+from support.cli.console import out, say
 from support.cli.doctor_hosts import host_lines, waiting_for_hosts
 from support.cli.limits_here import by_span, longer_here
+from support.cli.run_options import RunOptions
 from support.embedded import packages, programs
 from support.embedded.plan import lacks, ruvector_missing
+from support.errors import RequirementMissing, TargetUnreachable
 from support.example_app.catalog import look_at
 from support.example_app.profile_fit import missing, not_unique, proposal, without_vector_index
 from support.hosts import probe, why_not_namespaces
@@ -30,6 +32,7 @@ from support.target.discovery import logins, user_cluster, user_hosts
 from support.target.timing import Timing
 from support.target.topology import MemberAddress, Topology
 from support.vocabulary import counted
+from support.waiting import describe
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class Diagnosis:
     def lacked_by(self, scenario: Planned) -> Mapping[str, str]:
         """The capabilities that a scenario needs and the target lacks, with the reasons; empty if it can run."""
         return {name: why for name, why in self.lacks.items() if name in scenario.tags}
+
+    def unable(self, scenarios: Sequence[Planned]) -> "dict[Planned, Mapping[str, str]]":
+        """Those of the scenarios that cannot run, each with what the target lacks for it."""
+        return {one: lacked for one in scenarios if (lacked := self.lacked_by(one))}
 
 
 def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
@@ -72,6 +79,31 @@ def diagnose(settings: Settings, cluster: KeptCluster | None) -> Diagnosis:
     return Diagnosis("an embedded cluster, which the run boots", lacking, tuple(_machine(settings, kind)))
 
 
+def unable(options: RunOptions, scenarios: Sequence[Planned]) -> Mapping[Planned, Mapping[str, str]]:
+    """The scenarios that a run with these options would skip, each with what the target lacks for it, and why.
+
+    Nobody knows in advance what a cluster like another installation offers to those outside of it, or a target that
+    does not answer: then none is named. Raises RequirementMissing as the run would.
+    """
+    if options.settings.accept_like:
+        return {}
+    try:
+        found = diagnose(options.settings, options.cluster)
+    except TargetUnreachable as error:
+        say(f"what would be skipped is not known: {describe(error)}")
+        return {}
+    if required := sorted(options.required & found.lacks.keys()):
+        raise RequirementMissing("; ".join(f"{one} is required but missing: {found.lacks[one]}" for one in required))
+    return found.unable(scenarios)
+
+
+def show_obstacles(unable: Mapping[Planned, Mapping[str, str]]) -> None:
+    """Print what stands in the way of these scenarios."""
+    for obstacle in obstacles(Skip(sorted(one.ids), lacked) for one, lacked in unable.items()):
+        out.print(f"skipped: {obstacle.extent}", style="cyan", markup=False, highlight=False)
+        out.print(Padding(Text(obstacle.why), (0, 0, 0, 4)), soft_wrap=False)
+
+
 def _changed(note: Note) -> str:
     return f"settings are changed: {note}: ./accept heal gives back what was there before"
 
@@ -82,11 +114,9 @@ def show(diagnosis: Diagnosis, scenarios: Sequence[Planned]) -> None:
     for remark in diagnosis.remarks:
         out.print(f"  {remark}", markup=False)
     out.print(_capabilities(diagnosis.lacks))
-    unable = [Skip(sorted(one.ids), lacks) for one in scenarios if (lacks := diagnosis.lacked_by(one))]
+    unable = diagnosis.unable(scenarios)
     out.print(f"\n{len(scenarios) - len(unable)} of {counted(len(scenarios), 'scenario')} can run", style="bold")
-    for obstacle in obstacles(unable):
-        out.print(f"skipped: {obstacle.extent}", style="cyan", markup=False, highlight=False)
-        out.print(Padding(Text(obstacle.why), (0, 0, 0, 4)), soft_wrap=False)
+    show_obstacles(unable)
     if diagnosis.timing is not None:
         if waiting := waiting_for_hosts(diagnosis.lacks, scenarios):
             ids = ", ".join(sorted({id for one in waiting for id in one.ids}))

@@ -22,9 +22,9 @@ from support.cli.console import say
 from support.cli.job_plan import Spread, shuffled
 from support.cli.run_options import RunOptions
 from support.errors import RequirementMissing, UsageError
+from support.reporting.following import Follower
 from support.reporting.journal import INTERRUPTED, Journal, read
 from support.reporting.scenario import Scenario, Verdict, from_features
-from support.reporting.terminal import Follower
 from support.run import Run
 from support.target.topology import Topology
 from support.vocabulary import counted
@@ -173,7 +173,7 @@ class _Round:
 
     def carry_out(self) -> bool:
         """Run the scenarios. False if Ctrl-C ended it."""
-        follower = Follower(self._run.journal)
+        follower = self._follower()
 
         def over() -> None:
             follower.look()
@@ -192,6 +192,22 @@ class _Round:
             self._pass_on_what_they_say()
         self._tell_of_failures()
         return True
+
+    def _follower(self) -> Follower:
+        """It shows the scenarios of this round only; an earlier one may have written to the journal."""
+        places = {_place(unit, line): unit.alone for unit in self._work.units for line in unit.lines}
+        return Follower(
+            self._run.journal,
+            selected=lambda one: (one.path, one.line) in places,
+            alone=lambda one: places.get((one.path, one.line), False),
+            clusters=lambda: len(self._to_start) + sum(not job.is_over for job in self._jobs),
+            tellers=lambda: {
+                f"cluster {job.number}": job.share.told_in
+                for job in self._jobs
+                if job.share.told_in is not None and not job.is_over
+            },
+            since=self._run.journal.stat().st_size if self._run.journal.exists() else 0,
+        )
 
     def _start(self) -> None:
         """Start jobs, as long as there is work for them and few others boot."""

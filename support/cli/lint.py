@@ -14,6 +14,7 @@ from typing import Any
 from gherkin.errors import CompositeParserException
 from gherkin.parser import Parser
 
+from support.cli import undefined_names
 from support.cli.behave_process import Planned, dry_run
 from support.cli.capability_needs import untagged
 from support.cli.console import out, say
@@ -201,7 +202,8 @@ def lint(own: OwnFolder | None = None) -> tuple[LintFinding, ...]:
         findings = tuple(clashes(own))
     if not findings:
         promises = check_promises(FEATURES, outlines, own)
-        findings = (*check(outlines), *promises, *check_guides(FEATURES), *_of_steps(own))
+        names = undefined_names.findings(own) if own is not None else ()
+        findings = (*check(outlines), *promises, *check_guides(FEATURES), *names, *_of_steps(own))
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
 
 

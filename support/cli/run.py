@@ -56,17 +56,24 @@ class _OneCluster:
         return self.clusters.topologies
 
 
-def show_plan(selection: Selection, settings: Settings, commands: bool = False) -> int:
+def show_plan(options: RunOptions, commands: bool = False) -> int:
     """Print the scenarios that would run, and return the exit status. Raises NothingJudged if there are none.
 
-    `commands`: also what they would do on the user's hosts.
+    Those that would be skipped are listed by what the target lacks. `commands`: also what they would do on the user's
+    hosts.
     """
-    planned = _planned(selection, settings)
+    planned = _planned(options.selection, options.settings)
     if commands:
-        return host_commands.show(planned, settings)
+        return host_commands.show(planned, options.settings)
+    from support.cli import doctor
+
+    unable = doctor.unable(options, planned)
     for one in planned:
-        out.print(f"{one.location}: {one.name}", markup=False)
-    say(f"{counted(len(planned), 'scenario')} would run")
+        if one not in unable:
+            out.print(f"{one.location}: {one.name}", markup=False)
+    doctor.show_obstacles(unable)
+    would_run = counted(len(planned) - len(unable), "scenario")
+    say(f"{would_run} would run" + (f", {len(unable)} would be skipped" if unable else ""))
     return 0
 
 

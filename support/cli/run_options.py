@@ -6,9 +6,11 @@ from typing import Any
 
 from support.cli.clusters import KeptCluster
 from support.cli.suites import Selection
+from support.embedded.swarm_shapes import shape_like
 from support.errors import UsageError
 from support.settings import Settings
 from support.target.capabilities import CAPABILITIES, SHARDS
+from support.vocabulary import suggestion
 
 _INCOMPATIBLE = (("jobs", "keep"), ("keep", "repeat"), ("repeat", "rerun"))
 """Pairs of options that do not go together; "jobs" stands for more than one that the user asked for."""
@@ -42,7 +44,9 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         if unknown := sorted(self.required - CAPABILITIES.keys()):
-            raise UsageError(f"--require {', '.join(unknown)}: the capabilities are {', '.join(CAPABILITIES)}")
+            raise UsageError("\n".join(f"--require {one}: {_no_capability(one)}" for one in unknown))
+        if self.settings.accept_like:
+            shape_like(self.settings.accept_like)
         other_target = self.cluster or self.settings.external
         if self.settings.accept_own_schema and (self.cluster or not self.settings.external):
             raise UsageError("--own-schema is for your own cluster; the embedded one already has the example's tables")
@@ -74,3 +78,8 @@ class RunOptions:
             return self
         settings = self.settings.model_copy(update={"accept_workers": 0})
         return replace(self, settings=settings, required=self.required - SHARDS)
+
+
+def _no_capability(name: str) -> str:
+    otherwise = "; ./accept doctor lists them, such as citus"
+    return f"there is no such capability{suggestion(name, CAPABILITIES, otherwise=otherwise)}"

@@ -28,7 +28,7 @@ def advice(sentence: str, location: str, among: Sequence[Step]) -> str:
     why = explain(sentence, among)
     if not why:
         near = nearest_steps(sentence, among)
-        listed = "".join(f"\n    {one.keyword.capitalize()} {one.wording}  ({one.file}:{one.line})" for one in near)
+        listed = "".join(f"\n    {one.said_with} {one.wording}  ({one.file}:{one.line})" for one in near)
         why = f"; did you mean one of these?{listed}" if near else "; ./accept steps searches those that exist"
     return f"{why}\n    a new one belongs in {belongs_in(sentence, location, among)}"
 

@@ -13,9 +13,10 @@ from markupsafe import Markup
 
 from support.cli.lint import Outline, read
 from support.cli.paths import FEATURES, STATE
-from support.cli.steps import Step
+from support.cli.steps import Step, needs_of
 from support.own_folder import OwnFolder
 from support.reporting.pages import POLICY_TAG
+from support.vocabulary import with_article
 
 EXAMPLES = 3
 """The most examples of a step."""
@@ -58,7 +59,7 @@ def parameters(step: Step) -> tuple[Parameter, ...]:
     """The parameters of a step, in the order of its wording."""
     kinds = step.kinds
     return tuple(
-        Parameter(name, f"a {kinds[name].noun}", (*kinds[name].values, *kinds[name].shown))
+        Parameter(name, with_article(kinds[name].noun), (*kinds[name].values, *kinds[name].shown))
         if name in kinds
         else Parameter(name, _KINDS.get(type, f"of the type {type}"))
         for name, type in _PARAMETER.findall(step.wording)
@@ -96,7 +97,9 @@ def page(catalogue: Sequence[Step], outlines: Iterable[Outline]) -> str:
             {
                 "step": step,
                 "wording": _marked(step.wording),
+                "keyword": step.said_with,
                 "parameters": parameters(step),
+                "needs": tuple(needs_of(step)),
                 "examples": used.get(step, ()),
                 "text": " ".join([step.text, *(one.sentence.lower() for one in used.get(step, ()))]),
             }

@@ -20,8 +20,9 @@ from parse import parse
 from support import own_folder
 from support.cli.capability_needs import needed
 from support.cli.console import complain, out, say
-from support.cli.handed_over import exchange
+from support.cli.handed_over import Value, exchange
 from support.cli.paths import STEPS
+from support.cli.step_uses import Sentence, is_said, keywords_of, uses_of
 from support.cli.word_search import best_first, nothing_found
 from support.own_folder import OwnFolder
 from support.places import ROOT
@@ -49,6 +50,11 @@ class Step:
     def loose(self) -> str:
         """The wording with any text for parameters that have a kind."""
         return _KINDED.sub(r"{\1}", self.wording)
+
+    @property
+    def said_with(self) -> str:
+        """The keyword as a feature has it; of a step for any keyword those with which the features use it."""
+        return keywords_of(self.loose) if self.keyword == "step" else self.keyword.capitalize()
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
@@ -178,7 +184,7 @@ def without_keyword(words: str) -> str:
 def show(found: Sequence[Step], words: str, among: Sequence[Step]) -> None:
     """Print the steps found, each with its docstring, what it needs, and where it is; or how to search for others."""
     for step in found:
-        out.print(f"{step.keyword.capitalize()} {step.wording}", style="bold", markup=False)
+        out.print(f"{step.said_with} {step.wording}", style="bold", markup=False)
         for line in step.meaning.splitlines():
             out.print(f"    {line}", markup=False)
         for name, kind in step.kinds.items():
@@ -197,8 +203,43 @@ def needs_of(step: Step) -> Iterator[str]:
     function = f"{step.file}:{step.line}"
     if tags := needed(function, step.wording):
         yield f"needs: {' '.join(f'@{tag}' for tag in tags)}"
-    for value in sorted(exchange(function).needs, key=lambda one: one.words):
-        yield f"needs from an earlier step: {value.words}"
+    words = {_provided(step, value) for value in exchange(function).needs}
+    yield from (f"needs from an earlier step: {one}" for one in sorted(words))
+
+
+def _provided(step: Step, value: Value) -> str:
+    """What a value is, and a step that provides it: the one that is declared, unless no scenario has both of them.
+
+    Then it is one that a scenario has before this step, if any has.
+    """
+    scenarios, declared = uses_of(step.loose), value.words.partition(', such as "')[2].removesuffix('"')
+    if not scenarios or any(_is_like(declared, one) for uses in scenarios for one in uses):
+        return value.words
+    for uses in scenarios:
+        at = next(at for at, one in enumerate(uses) if is_said(step.loose, one))
+        for sentence in (one for one in reversed(uses[:at]) if one.is_filled):
+            if any(exchange(f"{one.file}:{one.line}").can_provide(value) for one in _that_say(sentence)):
+                return f'{value.words.partition(", such as ")[0]}, such as "{sentence}"'
+    return value.words
+
+
+def _is_like(declared: str, sentence: Sentence) -> bool:
+    """Whether the sentence is the declared step; one of the two may have other values."""
+    if not declared:
+        return False
+    said = Sentence("", without_keyword(declared).removesuffix("...").strip())
+    return any(is_said(one.loose, sentence) for one in _that_say(said)) or sentence.text.startswith(said.text)
+
+
+@cache
+def _that_say(sentence: Sentence) -> tuple[Step, ...]:
+    """The steps of that wording."""
+    return tuple(one for one in _catalogue() if is_said(one.loose, sentence))
+
+
+@cache
+def _catalogue() -> tuple[Step, ...]:
+    return all_steps()
 
 
 def _steps_of(file: Path) -> Iterator[Step]:

@@ -76,7 +76,8 @@ def select(
     Suites that are folders (cluster, cache, ...) add up; suites that are kinds (smoke, fast, slow, ...)
     narrow them down. Feature files may be named, too. From the first unknown option on, all words are for behave.
     With a folder of the user's own, its features are selected beside ours, or alone where no folder is named. Raises
-    UsageError for any other word, and for tag expressions that behave would misunderstand.
+    UsageError for any other word, for tag expressions that behave would misunderstand, and for names that are no
+    pattern.
     """
     first_option = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
     asked, rest = words[:first_option], words[first_option:]
@@ -98,6 +99,8 @@ def select(
         found = [str(folder) for folder in folders]
     for expression in tags:
         _require_valid(expression)
+    for name in names:
+        _require_pattern(name)
     either = " or ".join(f"({one})" for one in narrowing)
     return Selection(
         words=tuple(asked),
@@ -133,6 +136,17 @@ def outside(selection: Selection) -> tuple[Path, ...]:
     project = Path.cwd().resolve()
     found = [Path(re.sub(r":\d+$", "", path)) for path in selection.paths]
     return tuple(path for path in found if path.exists() and not path.resolve().is_relative_to(project))
+
+
+def _require_pattern(name: str) -> None:
+    """Raises UsageError unless it is a regular expression, which behave looks for in the titles."""
+    try:
+        re.compile(name)
+    except re.error as error:
+        raise UsageError(
+            f"--name {name!r} is not a regular expression: {error}; write a backslash before any of ()[]{{}}.*+?|^$\\ "
+            "that is meant literally"
+        ) from None
 
 
 def _require_valid(expression: str) -> None:

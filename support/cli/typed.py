@@ -2,10 +2,13 @@
 
 import re
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 from support.cli import suites
+from support.cli.paths import from_command_line
 from support.errors import UsageError
 from support.places import STARTED_IN
 from support.vocabulary import nearest, suggestion
@@ -42,12 +45,30 @@ BEHAVE_OPTIONS = frozenset(
 
 
 def as_typed(message: str, arguments: Iterable[str]) -> str:
-    """The message with the options that were typed in place of the settings that they set."""
+    """The message with what was typed in place of settings: options, or names in the target file."""
+    arguments = list(arguments)
     typed = {one.partition("=")[0] for one in arguments if one.startswith("--")}
     for setting, option in OPTION_OF.items():
         if option in typed:
             message = re.sub(rf"\b{setting}\b", option, message)
+    for name, setting, file in _in_target_file(arguments):
+        message = re.sub(rf"(?m)^{setting}(?= )", f"{name} in {file}", message)
+        if name == "limits":
+            message = re.sub(r'(?m)^\[limits\] "[^"]*"(?= )', rf"\g<0> in {file}", message)
     return message
+
+
+def _in_target_file(arguments: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """What the target file says that was named on the command line: name, setting, and the file's name."""
+    from support.cli import targets
+    from support.settings import variable_of
+
+    after = dict(pairwise(arguments)).get("--target", "")
+    file = next((one.removeprefix("--target=") for one in arguments if one.startswith("--target=")), after)
+    if file.endswith(".toml"):
+        with suppress(UsageError):
+            for name in targets.of_file(from_command_line(Path(file))):
+                yield name, variable_of(name), file
 
 
 def arguments_of(command: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from support.embedded.shape import SECURED, Cache, Pooler, Proxy, Route, Shape, Timing
 from support.errors import UsageError
 from support.target.topology import Login
+from support.vocabulary import suggestion
 
 _PARAMETERS: dict[str, Any] = {
     "max_connections": 200,
@@ -213,5 +214,9 @@ def shape_like(name: str) -> Shape:
     """The shape of that name. Raises UsageError that lists what there is."""
     if name not in LIKE:
         lines = [f"  {shape.name:<14}{shape.summary}" for shape in LIKE.values()]
-        raise UsageError("\n".join([f"--like {name}: there is no such shape; there are", *lines]))
+        raise UsageError(
+            "\n".join(
+                [f"--like {name}: there is no such shape{suggestion(name, LIKE, otherwise='; there are')}", *lines]
+            )
+        )
     return LIKE[name]

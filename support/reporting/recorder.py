@@ -24,6 +24,7 @@ from support import own_folder, sql
 from support.errors import AcceptError, LimitExceeded, NoRoom, PromiseBroken
 from support.places import ROOT, as_seen
 from support.reporting.evidence import Redactor
+from support.reporting.following import Teller
 from support.reporting.journal import Journal
 from support.reporting.live import Moment
 from support.reporting.past import ALLURE_HISTORY, durations
@@ -193,17 +194,20 @@ class Recorder:
         capabilities: Mapping[str, str] | None = None,
         lost: Iterable[str] = (),
         fail_on_flaky: bool = False,
+        told_in: Path | None = None,
     ) -> None:
         """`selected` are the `behave.model.Scenario`s that will run, `facts` the versions and settings under test,
         `required` the capabilities that the user demands, `known_limits` what the target is not configured to promise,
         `capabilities` those of the target: the reason for each that it lacks, and an empty text for the others; `lost`
-        names those that it had in its last run.
+        names those that it had in its last run; `told_in` is the file in which another process, which shows the
+        progress of the whole run, reads what the running scenario does.
         """
         scenarios = [_scenario(one) for one in selected]
         self._selected = {one.key for one in scenarios}
         self._journal = Journal(journal)
         self._redactor = redactor or Redactor()
         self._progress = progress or Progress(len(scenarios), None, scenarios, durations(ALLURE_HISTORY))
+        self._teller = Teller(told_in) if told_in else None
         self._began: dict[str, float] = {}
         self._begun: dict[str, float] = {}
         """The same on the monotonic clock, so that setting the clock changes no duration."""
@@ -227,12 +231,16 @@ class Recorder:
         """before_scenario, first of all."""
         scenario = _scenario(model)
         self._began[scenario.key], self._begun[scenario.key] = time.time(), time.monotonic()
+        if self._teller is not None:
+            self._teller.begins(scenario)
         self._journal.started(scenario)
         self._progress.started(scenario)
 
     def observe(self, look: Callable[[], Moment | None]) -> None:
         """before_scenario: what tells, at any time, what the running scenario does."""
-        self._progress.view.look = look
+        self._progress.view.observe(look)
+        if self._teller is not None:
+            self._teller.observe(look)
 
     def left_out(self, model: Any) -> None:
         """before_scenario: it is not to run, and has no verdict: the cluster is no longer fit for it."""
@@ -302,6 +310,8 @@ class Recorder:
         if self._left_out:
             self._journal.left_out(sorted(self._left_out), self._redactor.mask(unfit))
         self._journal.end(interrupted=interrupted and not self._troubled)
+        if self._teller is not None:
+            self._teller.close()
         self._progress.close()
 
     def _record(
@@ -330,6 +340,8 @@ class Recorder:
             known_limits=known.known_limits if known else known_limits,
         )
         self._results[scenario.key] = result
+        if self._teller is not None:
+            self._teller.ended()
         self._journal.record(result)
         if known is None:
             self._progress.ended(result)

@@ -7,10 +7,7 @@ of a truncated log."""
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-from pydantic import TypeAdapter
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
@@ -19,9 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from support.reporting import obstacles
-from support.reporting.journal import RunRecord, event_of
+from support.reporting.journal import RunRecord
 from support.reporting.live import LiveView
-from support.reporting.past import ALLURE_HISTORY, durations
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 from support.reporting.tally import columns_of, failures, known_limits, lost_line, promises_of, tally, unfinished
 
@@ -111,54 +107,6 @@ class Progress:
     def _reason(self, result: ScenarioResult) -> None:
         if result.reason:
             self._console.print(f"    {result.reason_in_a_line}", style="dim", markup=False, soft_wrap=True)
-
-
-_SCENARIOS, _RESULT = TypeAdapter(tuple[Scenario, ...]), TypeAdapter(ScenarioResult)
-
-
-class Follower:
-    """Shows the progress of a run in other processes, from its journal. Call `look` regularly, then `close`."""
-
-    def __init__(self, journal: Path) -> None:
-        self._journal, self._read = journal, 0
-        self._scenarios: dict[str, Scenario] = {}
-        self._ended: set[str] = set()
-        self._progress: Progress | None = None
-
-    def look(self) -> None:
-        """Show what was added since the last call."""
-        if not self._journal.exists():
-            return
-        with self._journal.open("rb") as lines:
-            lines.seek(self._read)
-            added = lines.read()
-        whole = added[: added.rfind(b"\n") + 1]
-        self._read += len(whole)
-        for line in whole.split(b"\n"):
-            if (event := event_of(line)) is not None:
-                self._show(event)
-
-    def close(self) -> None:
-        """Show what is left, and restore the terminal."""
-        self.look()
-        if self._progress is not None:
-            self._progress.close()
-
-    def _show(self, event: Mapping[str, Any]) -> None:
-        if event["event"] == "begin" and self._progress is None:
-            self._scenarios = {one.key: one for one in _SCENARIOS.validate_python(event["scenarios"])}
-            self._progress = Progress(
-                len(self._scenarios), None, tuple(self._scenarios.values()), durations(ALLURE_HISTORY)
-            )
-        if self._progress is None:
-            return
-        if event["event"] == "started":
-            self._progress.started(self._scenarios[event["key"]])
-        elif event["event"] == "result":
-            result = _RESULT.validate_python(event)
-            tell = self._progress.corrected if result.scenario.key in self._ended else self._progress.ended
-            self._ended.add(result.scenario.key)
-            tell(result)
 
 
 def show(record: RunRecord, console: Console) -> None:

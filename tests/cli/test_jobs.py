@@ -98,6 +98,7 @@ def test_another_job_does_what_a_killed_one_left(program: Program) -> None:
     program.write_features({**features(seconds=6), "cluster/P.feature": of_speed})
     with program.started("--jobs", "2", *SMALL) as running:
         shares = eventually(lambda: _behaves(program, 2), within=60, subject="both jobs run their scenarios")
+        eventually(lambda: _told(program), within=30, subject="a job tells what its scenario does")
         os.kill(shares[0], signal.SIGKILL)
         out, _ = running.communicate(timeout=90)
     run = record(program)
@@ -285,3 +286,9 @@ def _behaves(program: Program, wanted: int) -> list[int]:
         raise NotYet(f"{begun} have begun")
     run = re.compile(rf"-m behave .*-D accept_run={re.escape(str(program.project))}")
     return [one.pid for one in psutil.process_iter(["cmdline"]) if run.search(" ".join(one.info["cmdline"] or ()))]
+
+
+def _told(program: Program) -> None:
+    """Raises NotYet unless a job tells what its scenario does."""
+    if not list((program.project / ".accept" / "runs").glob("*/moment.json")):
+        raise NotYet("none does")

@@ -1,5 +1,6 @@
 """Wrong usage and missing targets: the exit status and a clear message."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,9 @@ def require(ended: Ended, status: int, *words: str) -> None:
         (["--tags", "@slow,@cache"], ["old style", "'@slow or @cache'"]),
         (["--tags", "~@slow"], ["old style", "'not @slow'"]),
         (["--tags", "@slow and"], ["not a valid tag expression"]),
-        (["--require", "sharks"], ["--require sharks", "citus", "redis"]),
+        (["--require", "sharks"], ["--require sharks", "./accept doctor lists them", "citus"]),
+        (["--require", "redsi"], ["--require redsi", "did you mean redis?"]),
+        (["--name", "("], ["--name '('", "regular expression"]),
         (["--target", "nowhere"], ["'nowhere'", "postgresql://"]),
         (["--target", "missing.toml"], ["missing.toml", "No such file"]),
         (["--target", "postgresql://jo@db:port/claims"], ["--target", "postgresql://user"]),
@@ -45,7 +48,8 @@ def require(ended: Ended, status: int, *words: str) -> None:
         (["--members=12"], ["--members is 12"]),
         (["-D", "accept_members=12"], ["ACCEPT_MEMBERS is '12'"]),
         (["--sandbox", "clouds"], ["--sandbox is 'clouds'"]),
-        (["up", "--vector", "vectr"], ["--vector is 'vectr'"]),
+        (["up", "--vector", "vectr"], ["--vector is 'vectr'", "did you mean ruvector?"]),
+        (["--dcs", "etdc3"], ["--dcs is 'etdc3'", "zookeeper", "did you mean etcd3?"]),
     ],
 )
 def test_wrong_usage(program: Program, arguments: list[str], words: list[str]) -> None:
@@ -85,6 +89,13 @@ def test_a_target_that_is_not_as_declared(
     assert "hunter2" not in ended.out + ended.err
 
 
+def test_an_unknown_shape_is_told_before_a_plan(program: Program) -> None:
+    ended = program.run("cluster", "--like", "swrm", "--plan")
+    assert ended.status == 2, str(ended)
+    assert ended.complaints[0] == "accept: --like swrm: there is no such shape; did you mean swarm?"
+    assert any("swarm-minimal" in line for line in ended.complaints), str(ended)
+
+
 def test_a_missing_requirement_fails_the_run(program: Program, postgres: Endpoint) -> None:
     ended = program.run("cluster", "--require", "citus", **target(postgres))
     require(ended, 1, "citus is required", "not installed")
@@ -98,6 +109,31 @@ def test_a_plan_lists_the_scenarios_and_runs_nothing(program: Program) -> None:
     assert "features/cache/redis.feature:" not in ended.out
     assert ended.err.splitlines()[-1] == f"{counted(len(ended.out.splitlines()), 'scenario')} would run"
     assert sorted((program.project / "allure-results").glob("*")) == before
+
+
+def test_a_plan_tells_what_would_be_skipped(program: Program, postgres: Endpoint) -> None:
+    features = sorted((program.project / "features" / "sharding").glob("*.feature"))
+    ended = program.run("sharding", "--plan", "--workers", "0")
+    assert ended.status == 0, str(ended)
+    assert "sharding/" not in ended.out, "none of them would run"
+    assert "skipped: " in ended.out
+    assert "no worker groups (--workers)" in ended.out
+    assert features
+    last = re.fullmatch(r"0 scenarios would run, (\d+) would be skipped", ended.err.splitlines()[-1])
+    assert last is not None, str(ended)
+    assert int(last[1]) >= len(features)
+    ended = program.run("cache", "--plan", **target(postgres))
+    would_run = [line for line in ended.out.splitlines() if line.startswith("features/")]
+    skipped = f"{counted(len(would_run), 'scenario')} would run, "
+    assert ended.err.splitlines()[-1].startswith(skipped), str(ended)
+    require(program.run("cluster", "--plan", "--require", "citus", **target(postgres)), 1, "citus is required")
+
+
+def test_a_plan_for_a_target_that_does_not_answer_lists_everything(program: Program) -> None:
+    ended = program.run("cluster", "--plan", RUVECTOR_HOST="127.0.0.1", RUVECTOR_PORT="1", RUVECTOR_PASSWORD="x")
+    assert ended.status == 0, str(ended)
+    assert "what would be skipped is not known: " in ended.err
+    assert ended.err.splitlines()[-1] == f"{counted(len(ended.out.splitlines()), 'scenario')} would run"
 
 
 def test_the_environment_can_name_the_target(program: Program) -> None:

@@ -14,7 +14,7 @@ from documents import examples
 from program import Program, copy, target
 
 from support import own_folder, places
-from support.cli import lint, new, step_advice, steps
+from support.cli import lint, new, step_advice, steps, undefined_names
 from support.cli.own import findings
 from support.errors import UsageError
 from support.own_folder import OwnFolder
@@ -140,6 +140,62 @@ def test_what_clashes_with_the_project_is_told(own: OwnFolder, file: str, text: 
     assert [one for one in findings(own) if words in str(one)] != [], [str(one) for one in findings(own)]
 
 
+STEPS = """
+import os
+from pathlib import Path as P
+from behave import given
+
+COUNT = len(os.sep)
+
+class Kept:
+    first = 1
+    second = [one for one in range(first)]
+
+    def kept(self):
+        return super().__init__(), __class__, Kept
+
+def helper(value, *rest, **named):
+    global MADE
+    MADE = [one for one in rest if (last := one)]
+    def inner():
+        return value, named, last, later()
+    try:
+        return inner, {key: P(key) for key in named}
+    except OSError as error:
+        return error
+
+def later() -> "list[Unknown]":
+    match MADE:
+        case [head, *tail]:
+            return lambda *, by=COUNT: (head, tail, by, __file__)
+
+@given("nothing")
+def step(context):
+    helper(context)
+"""
+
+
+def test_names_that_nothing_defines_are_told(own: OwnFolder) -> None:
+    file = own.directory / "steps" / "a_steps.py"
+    file.write_text(STEPS)
+    assert list(undefined_names.findings(own)) == []
+    file.write_text(STEPS.replace("    helper(context)", "    helper(xyzzy)\n    undefined_function(xyzzy)"))
+    found = [f"{one.line}: {one.text}" for one in undefined_names.findings(own)]
+    last = STEPS.count("\n")
+    assert found == [
+        f"{last}: the name 'xyzzy' is defined nowhere",
+        f"{last + 1}: the name 'undefined_function' is defined nowhere",
+    ]
+    file.write_text(STEPS.replace("len(os.sep)", "lne(os.sep)"))
+    assert [one.text for one in undefined_names.findings(own)] == [
+        "the name 'lne' is defined nowhere; did you mean len?"
+    ]
+    file.write_text(f"from os import *\n{STEPS}getcwd()\n")
+    assert list(undefined_names.findings(own)) == [], "nobody knows what it imports"
+    file.write_text("def step(context:\n")
+    assert list(undefined_names.findings(own)) == []
+
+
 def test_a_wording_that_only_looks_alike_is_no_clash(own: OwnFolder) -> None:
     """`the host of {role:Role} crashes` has no role "the router"; and a When is not a Then."""
     text = 'from behave import then, when\n\n@when("the host of the router crashes")\n@then("a healthy cluster")\n'
@@ -208,10 +264,15 @@ def test_lint_checks_the_own_folder_too(program: Program, mine: Path) -> None:
     text = file.read_text(encoding="utf-8")
     assert program.run("lint", "--features", str(mine)).status == 0
     file.write_text(text.replace("OW-01", "OW-02").replace("opened in a burst", "opened in bursts"), encoding="utf-8")
+    ours = mine / "steps" / "session_steps.py"
+    count = ours.read_text(encoding="utf-8").count("\n")
+    with ours.open("a", encoding="utf-8") as code:
+        code.write("late = lambda context: undefined_function(context)\n")
     ended = program.run("lint", "--features", str(mine))
     assert ended.status == 1, str(ended)
     assert f"@id.OW-02 is not listed in {mine}/features/promises.toml" in ended.out, str(ended)
     assert "OW-01 has no scenario" in ended.out, str(ended)
+    assert f"{ours}:{count + 1}: the name 'undefined_function' is defined nowhere" in ended.out, str(ended)
     assert "When {count:d} sessions are opened in a burst" in ended.out, str(ended)
     assert f"a new one belongs in {mine}/steps/session_steps.py" in ended.out, str(ended)
 

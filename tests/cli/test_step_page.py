@@ -54,6 +54,36 @@ def test_parameters_are_told_with_their_kinds() -> None:
     assert {"the leader", "a replica"} <= set(role.values)
 
 
+def test_kinds_of_parameters_have_their_article() -> None:
+    meanings = {one.meaning for each in CATALOGUE for one in step_page.parameters(each)}
+    assert {"an event", "an attempt", "an isolation level", "an outage of Redis"} <= meanings
+    assert [one for one in meanings if re.match("a [aeiou]|an [^aeiou]", one)] == []
+    assert "a servers" not in meanings
+
+
+def test_the_page_tells_what_a_step_needs(page: str) -> None:
+    text = unescape(page)
+    needs = [need for one in CATALOGUE for need in steps.needs_of(one)]
+    assert len(needs) > len(CATALOGUE) / 2
+    assert [need for need in needs if f"<li>{need}</li>" not in text] == []
+
+
+def test_a_step_for_any_keyword_is_shown_with_those_that_features_use(page: str) -> None:
+    assert [one.said_with for one in CATALOGUE if one.keyword == "step"] == ["Given/When", "When/Then"]
+    assert step("the host of {role:Role} crashes").said_with == "When"
+    assert ">Step<" not in page
+    assert 'data-copy="When another member leads"' in page
+
+
+def test_what_a_step_needs_is_provided_by_a_step_that_a_scenario_has_before_it() -> None:
+    found = list(steps.needs_of(step("the login fails within {seconds:g} seconds")))
+    assert [one for one in found if "is read 200 times" in one] == []
+    assert 'measurement, such as "When the application logs in there with a limit of 2 seconds"' in " ".join(found)
+    for one in CATALOGUE:
+        needs = list(steps.needs_of(one))
+        assert len(needs) == len(set(needs)), "each once"
+
+
 def test_nearly_every_step_has_an_example_and_each_example_is_its_own() -> None:
     found = step_page.examples(CATALOGUE, OUTLINES)
     assert len([one for one in CATALOGUE if found[one]]) >= 0.95 * len(CATALOGUE)

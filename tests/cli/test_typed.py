@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,6 +41,20 @@ def test_a_message_names_what_was_typed() -> None:
     message = "ACCEPT_MEMBERS is 12: too many\nACCEPT_SANDBOX is 'x': should be another"
     assert typed.as_typed(message, ["run", "--members=12"]).startswith("--members is 12: too many\nACCEPT_SANDBOX")
     assert typed.as_typed(message, ["run", "-D", "accept_members=12"]) == message
+
+
+def test_a_message_names_the_target_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('ruvector_port = "abc"\n[members]\npg1 = 1\n[limits]\nPF-01 = 0\n')
+    message = "RUVECTOR_PORT is 'abc': no\nREDIS_PORT is 1: no\nACCEPT_MEMBERS is {}: no\n[limits] \"PF-01\" is 0: no"
+    said = f"""ruvector_port in {file} is 'abc': no
+REDIS_PORT is 1: no
+members in {file} is {{}}: no
+[limits] "PF-01" in {file} is 0: no"""
+    assert typed.as_typed(message, ["run", "--target", str(file)]) == said
+    assert typed.as_typed(message, ["run", f"--target={file}"]) == said
+    assert typed.as_typed(message, ["run", "--target", "main"]) == message
+    assert typed.as_typed(message, ["run", "--target", str(tmp_path / "none.toml")]) == message
 
 
 def test_every_option_of_a_setting_is_known_to_the_messages() -> None:

@@ -114,6 +114,24 @@ def test_figures_of_one_name_are_told_apart(capsys: pytest.CaptureFixture[str]) 
     assert "PF-06 operations (Writes)" in told
 
 
+def test_a_long_name_of_a_figure_has_the_whole_width(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(number: int, *titles: str) -> PastRun:
+        figures = (
+            Figure("PF-06", title, Measure("operations", 9e5 * number, "operations/s", 1e3, True)) for title in titles
+        )
+        return replace(run(number), figures=tuple(figures))
+
+    monkeypatch.setattr(command.out, "_width", 80)
+    long = "Reads of a key are as fast as they were, and faster"
+    command._print(of([measured(1, long, "Writes")], [measured(2, long, "Writes")]), everything=True)
+    lines = capsys.readouterr().out.splitlines()
+    at = lines.index(f"PF-06 operations ({long})")
+    assert lines[at + 1].split()[-4:] == ["2.00", "may", "be", "chance"]
+    assert len(lines[at + 1]) == 80
+
+
 def test_equal_sides_have_no_rows() -> None:
     found = of([run(1, value=10.0)], [run(2, value=10.5)])
     assert (found.verdicts, found.alike, [one.change for one in found.figures]) == ((), 1, [Change.NONE])

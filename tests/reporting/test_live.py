@@ -1,12 +1,13 @@
 """The view of a run on a terminal: progress, time left by earlier runs, and what the running scenario does."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from support.reporting import live
-from support.reporting.live import LiveView, Moment, expected_seconds
+from support.reporting.live import LiveView, Moment, Running, expected_seconds
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
 
 CRASH = Scenario("features/failover/crash.feature", "Crashes", "The leader's host crashes", tags=("id.FO-01", "slow"))
@@ -53,7 +54,7 @@ def test_the_running_scenario_is_seen_at_work(now: list[float]) -> None:
     view = LiveView(2, [CRASH, FAST], KNOWN)
     view.begins(CRASH)
     now[0] += 12
-    view.look = lambda: Moment({"pg1": None, "pg2": True, "pg3": False}, 1240.0, "the host of pg1 crashes", 7.2)
+    view.observe(lambda: Moment({"pg1": None, "pg2": True, "pg3": False}, 1240.0, "the host of pg1 crashes", 7.2))
     head, scenario, members, writes, fault = shown(view)
     assert head == "1 of 2 · 0:12 · about 5 min left"
     assert scenario.endswith("12 s · FO-01 The leader's host crashes")
@@ -64,10 +65,45 @@ def test_the_running_scenario_is_seen_at_work(now: list[float]) -> None:
     assert len(shown(view)) == 2, "what is known of one scenario is not shown for the next"
 
 
+def test_a_scenario_that_has_ended_is_no_longer_shown(now: list[float]) -> None:
+    view = LiveView(2, [CRASH, FAST], KNOWN)
+    view.begins(CRASH)
+    view.ended(ScenarioResult(CRASH, Verdict.PASSED))
+    now[0] += 30
+    assert shown(view) == ["1 of 2 · 0:30 · less than a minute left"]
+
+
+def test_several_clusters_share_the_time_left(now: list[float]) -> None:
+    quick = [replace(FAST, name=f"quick {number}") for number in range(600)]
+    fast = replace(FAST, name="Queries are fast")
+    view = LiveView(602, [CRASH, *quick, fast], KNOWN)
+    view.clusters, view.alone = (lambda: 4), {fast.key}
+    assert view.seconds_left == 300 + 1, "900 s are 225 s on each of 4, but the longest takes 300 s, and one runs alone"
+    view.clusters = lambda: 2
+    assert view.seconds_left == 450 + 1
+    view.running = (Running(CRASH, now[0] - 100), Running(quick[0], now[0] - 0.5))
+    assert view.seconds_left == pytest.approx((900 - 100 - 0.5) / 2 + 1)
+
+
+def test_each_cluster_has_its_line(now: list[float]) -> None:
+    view = LiveView(2, [CRASH, FAST], KNOWN)
+    at_work = Moment({"pg1": None, "pg2": True}, 1240.0, "the host of pg1 crashes", 7.2)
+    view.running = (
+        Running(CRASH, now[0] - 12, lambda: at_work, "cluster 1"),
+        Running(FAST, now[0] - 3, lambda: None, "cluster 3"),
+    )
+    _, first, details, second = shown(view, 120)
+    assert first.endswith(" cluster 1 · 12 s · FO-01 The leader's host crashes")
+    assert details == (
+        "  pg1 silent  pg2 leads     1,240 operations a second acknowledged     the host of pg1 crashes, for 7 s"
+    )
+    assert second.endswith(" cluster 3 · 3 s · RC-01 Redis answers")
+
+
 def test_long_lines_are_cut_at_the_width() -> None:
     view = LiveView(1, [CRASH], {})
-    view.begins(CRASH)
-    view.look = lambda: Moment({f"member-{number}": False for number in range(20)}, None, "a fault " * 20, 1.0)
+    view.begins(replace(CRASH, name="The leader's host crashes " * 5))
+    view.observe(lambda: Moment({f"member-{number}": False for number in range(20)}, None, "a fault " * 20, 1.0))
     assert len(shown(view, 40)) == 4
 
 
@@ -78,5 +114,5 @@ def test_a_look_that_fails_does_not_end_the_run() -> None:
     def broken() -> Moment:
         raise RuntimeError("the world is closed")
 
-    view.look = broken
+    view.observe(broken)
     assert len(shown(view)) == 2

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from small_suites import ROOT
 
+from support.reporting.following import Follower
 from support.reporting.journal import Journal, RunRecord, exit_status, read
 from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
 from support.reporting.tally import counts_line, tally, unfinished
-from support.reporting.terminal import Follower
 
 PASSED, BROKEN, ERROR, NOTHING, NOT = (
     Verdict.PASSED,

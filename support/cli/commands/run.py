@@ -53,7 +53,9 @@ def command(
     watch: Annotated[
         bool, typer.Option("--watch", help="Run again whenever a file changes, on a cluster that stays up.")
     ] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="List the scenarios that would run, and run nothing.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="List the scenarios that would run or be skipped, and run nothing.")
+    ] = False,
     commands: Annotated[
         bool,
         typer.Option(
@@ -126,7 +128,7 @@ def command(
     elif plan:
         from support.cli.run import show_plan
 
-        exit_status = show_plan(selection, settings, commands)
+        exit_status = show_plan(options, commands)
     elif watch:
         from support.cli.watch import run_on_changes
 

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
@@ -279,6 +280,30 @@ def test_what_the_suite_itself_kills_or_resumes_was_ended_by_nobody_else(
         second = guards.inject("here", here, "down", "", ":", *identities([found]))
         guards.heal(second)
         guards.heal(first)
+
+
+def test_many_processes_go_on_at_once(here: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program started for each of them takes seconds on a busy host: a leader has hundreds, and resumes by parts."""
+    if "busybox" in here.argv:
+        pytest.skip("it has a grep of its own")
+    begun, grep = tmp_path / "begun", tmp_path / "programs" / "grep"
+    grep.parent.mkdir()
+    grep.write_text(f'#!/bin/sh\necho begun >> {begun}\nexec {shutil.which("grep")} "$@"\n')
+    grep.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{grep.parent}:{os.environ['PATH']}")
+    with ExitStack() as ending:
+        sleepers = [ending.enter_context(subprocess.Popen(["sleep", "600"])) for _ in range(12)]
+        for one in sleepers:
+            ending.callback(one.kill)
+        own = {one.pid for one in sleepers}
+        found = identities([one for one in parsed_table(here.run("table")) if one.pid in own])
+        guards = Guards()
+        first, second = (guards.inject("here", here, "freeze", *found) for _ in range(2))
+        begun.write_text("")
+        guards.heal(second)
+        assert not any(one.stopped for one in parsed_table(here.run("table")) if one.pid in own)
+        guards.heal(first)
+        assert begun.read_text().count("begun") <= 6, "one for each record and mark, none for a process"
 
 
 def test_a_container_that_somebody_else_lets_go_on_is_no_evidence(here: Reach, tmp_path: Path) -> None:

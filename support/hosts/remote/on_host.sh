@@ -202,7 +202,7 @@ heal() { # ID...: undo these faults; harmless for one that is not there
     [ ! -e "$D/expired" ] || echo "expired $id"
     [ -e "$D/healed" ] || [ ! -e "$D/lasts" ] || sh "$D/lasts" >/dev/null 2>&1 || : > "$D/ended"
     [ ! -e "$D/ended" ] || echo "ended $id"
-    [ ! -e "$D/lasts" ] || excuse $(sed -n 's|.* /proc/\([0-9]*\)/stat.*|\1|p' "$D/lasts")
+    [ ! -e "$D/lasts" ] || excuse $(sed -n 's|.* /proc/\([0-9]*\)/stat .*|\1|p' "$D/lasts")
     [ "$(born)" = "$(cat "$D/born")" ] || echo "restarted $id"
     bury
     if sh "$D/undo" > "$D/healed" 2>&1; then
@@ -287,9 +287,10 @@ signal() { # SIGNAL PID:START...: one that is gone, or another process by now, i
   return 0
 }
 excuse() { # PID...: we kill or resume these, so no fault that has suspended them need find them as it left them
+  [ $# -gt 0 ] || return 0
   for file in "$RUN"/*/lasts; do
-    [ -e "$file" ] || continue
-    for pid; do grep -v "/proc/$pid/" "$file" > "$file.new"; cat "$file.new" > "$file"; done
+    [ -e "$file" ] && [ "$file" != "${D:-}/lasts" ] || continue # of the fault itself, that was asked before
+    printf '/proc/%s/\n' "$@" | grep -vFf - "$file" > "$file.new"; cat "$file.new" > "$file"
   done
 }
 strike() { breakable; signal "$@"; } # for what needs no undo
@@ -306,15 +307,18 @@ freeze() { # ID PID:START...: suspend these until the fault is healed
     [ -z "$found" ] || lasts_by "$(suspended "$one")"
   done
 }
+# Neither of these two starts a program: of hundreds of processes, the last one would go on seconds after the first one.
 suspended() { # PID:START: the command that fails if it was resumed since; or if it is gone, unless it MAY_DIE
-  stat=/proc/${1%:*}/stat
+  look="read -r l 2>/dev/null < /proc/${1%:*}/stat"
   case ${MAY_DIE:-}$state in
-    [Tt]) echo "grep -q ') [Tt] .* ${1#*:} ' $stat || exit 1";;
-    *) echo "! grep -q ') [^TtZX] .* ${1#*:} ' $stat || exit 1";;
+    [Tt]) echo "$look && case \$l in *') '[Tt]' '*' ${1#*:} '*) ;; *) false;; esac || exit 1";;
+    *) echo "! $look || case \$l in *') '[!TtZX]' '*' ${1#*:} '*) exit 1;; esac";;
   esac
 }
 resume() { # PID:START...: the command that lets those go on, and no process that has got one of their ids since
-  for one; do echo "! grep -q ' ${one#*:} ' /proc/${one%:*}/stat 2>/dev/null || kill -CONT ${one%:*} 2>/dev/null"; done; echo ":"
+  for one; do
+    echo "! read -r l 2>/dev/null < /proc/${one%:*}/stat || case \$l in *' ${one#*:} '*) kill -CONT ${one%:*} 2>/dev/null;; esac"
+  done; echo ":"
 }
 tree() { # sets $found to these processes and all their descendants
   found=" $* "; grew=yes

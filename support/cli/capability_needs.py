@@ -49,6 +49,7 @@ NEEDS = {
     Place("asynchronous"): "asynchronous_commits",
     Place("ArchivingFails"): "archiving",
     Place("DataDestroyed"): "member_data",
+    Place("reinitialize"): "rebuildable",
     Place("Tagged"): "member_files",
     Place("try_logins"): "member_files",
     Place("SilentConsumer"): "own_programs",

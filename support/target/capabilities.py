@@ -88,6 +88,7 @@ CAPABILITIES = {
     "crashes": "members' hosts that stay down after a crash, until the suite starts them again",
     "member_files": "configuration files of the members' Patroni that the suite can change",
     "member_data": "data directories of the members that the suite can move aside",
+    "rebuildable": "data directories of the members that Patroni can build anew where they are",
     "own_programs": "hosts on which the suite can run its own programs",
     "dcs_hosts": "hosts of the DCS that the suite can break, separate from the members'",
     "dcs_links": "a network between the hosts of the DCS that the suite can partition",

@@ -198,7 +198,10 @@ def test_files_that_cannot_be_changed_are_lacking_alone() -> None:
     looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
     looked["pg2"] = replace(looked["pg2"], fixed={"member_data": "/data is a mount point", "member_files": ""})
     assert lacking(looked, TOPOLOGY, 3)["member_data"] == "pg2: /data is a mount point"
-    assert "member_files" not in lacking(looked, TOPOLOGY, 3)
+    assert not {"member_files", "rebuildable"} & lacking(looked, TOPOLOGY, 3).keys()
+    looked["pg3"] = replace(looked["pg3"], fixed={"member_data": "/main is a link", "rebuildable": "/main is a link"})
+    assert lacking(looked, TOPOLOGY, 3)["member_data"] == "pg2: /data is a mount point; pg3: /main is a link"
+    assert lacking(looked, TOPOLOGY, 3)["rebuildable"] == "pg3: /main is a link"
 
 
 def test_a_proxy_without_a_master_process_cannot_be_reloaded() -> None:

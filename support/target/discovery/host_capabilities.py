@@ -19,6 +19,7 @@ OF_HOSTS = (
     "poor_links",
     "member_files",
     "member_data",
+    "rebuildable",
     "dcs_hosts",
     "proxy_host",
     "proxy_reload",
@@ -79,7 +80,7 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
             f"how Patroni is started on {', '.join(without)} is not known: "
             f'[hosts.{without[0]}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
         )
-    for capability in ("member_files", "member_data"):
+    for capability in ("member_files", "member_data", "rebuildable"):
         whys = {name: looked[name].fixed.get(capability, "") for name in members}
         if fixed := [f"{name}: {why}" for name, why in whys.items() if why]:
             lacks[capability] = "; ".join(fixed)

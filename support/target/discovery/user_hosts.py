@@ -164,7 +164,7 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     remarks += [way.guarded] if way.guarded else []
     why_not = way.why_not_cut or _no_cutter(line_known, cutter, beside_us)
     remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
-    fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed}
+    fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed, "rebuildable": files.data_moves}
     fixed["proxy_reload"] = why_no_reload(trees.get("haproxy", ()))
     obstacles = _obstacles(name, reach, facts, left, trees, topology)
     comes_from = "" if NEVER_DIRECT in (reach.line, line) else declared.line or _comes_from(facts)

@@ -73,6 +73,23 @@ def test_a_name_with_a_line_break_hides_no_other_process(here: Reach, sleeper: "
         odd.kill()
 
 
+def test_a_process_with_ids_of_its_own_is_in_a_container(here: Reach, sleeper: "subprocess.Popen[bytes]") -> None:
+    if os.geteuid():
+        pytest.skip("ids of its own need root")
+    with subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "sleep", "600"]) as outer:
+        try:
+            _await(
+                lambda: [
+                    one for one in parsed_table(here.run("table")) if one.parent == outer.pid and one.name == "sleep"
+                ]
+            )
+            (inner,) = [one for one in parsed_table(here.run("table")) if one.parent == outer.pid]
+            assert (inner.contained, _looked(here, outer).contained) == (True, False)
+            assert not _looked(here, sleeper).contained
+        finally:
+            outer.kill()
+
+
 def test_what_was_printed_before_an_error_is_not_repeated_in_its_message(here: Reach, tmp_path: Path) -> None:
     secret = tmp_path / "patroni.yml"
     secret.write_text("password: tell-nobody\n")

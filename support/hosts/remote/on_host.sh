@@ -54,11 +54,19 @@ cutters() { # what can cut links here, a word a line
 }
 table() { # every process: pid, start, state, parent, name, service and title, with tabs in between
   kernel=; stat_of 2 && [ "$name" = kthreadd ] && kernel=2 # in a container, 2 may be anything
+  contained=" $(grep -s '^NSpid:[[:space:]]*[0-9][0-9]*[[:space:]][[:space:]]*[0-9]' /proc/[0-9]*/status | # it has ids of its own
+    sed 's|^/proc/\([0-9]*\)/.*|\1|' | tr '\n' ' ')"
   for d in /proc/[0-9]*; do
     pid=${d#/proc/}; stat_of "$pid" || continue
     [ "$parent" != "$kernel" ] && [ "$pid" != "$kernel" ] || continue
-    service=
-    while read -r one; do case $one in *.service|*.scope|*docker*) service=${one##*/};; esac; done 2>/dev/null < "$d/cgroup"
+    service= group=
+    while read -r one; do
+      case $one in *:/) ;; *) group=${one#*:*:};; esac
+      case $one in *.service|*.scope|*docker*) service=${one##*/};; esac
+    done 2>/dev/null < "$d/cgroup"
+    case $contained in *" $pid "*)
+      case $group in /system.slice/*.service) ;; *) service=container:$group;; esac;; # a unit can have PrivatePIDs=
+    esac
     printf '%s\t%s\t%s\t%s\t%s\t%s\t' "$pid" "$started" "$state" "$parent" "$name" "$service"
     tr '\0\n\t' '   ' 2>/dev/null < "$d/cmdline"; echo
   done

@@ -22,6 +22,7 @@ from support.hosts.remote.processes import (
     of_own_unit,
     parsed_table,
     program_trees,
+    runs_in,
     unit_of_servers,
 )
 from support.hosts.remote.ways import way_in
@@ -127,8 +128,8 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     except ProcessFailed as error:
         return Looked(name, declared, (_unreached(describe(error)),))
     units = {name: one.how.removeprefix("systemd unit ") for name, one in declared.programs.items() if one.hold}
-    running = {one.service for one in table}
-    known = {"patroni": unit_of_servers(table, scope), **{name: one for name, one in units.items() if one in running}}
+    known = {"patroni": unit_of_servers(table, scope)}
+    known |= {name: one for name, one in units.items() if runs_in(one, name, table)}
     trees = program_trees(table, scope, known)
     member = next((one for one in topology.members if one.name == name), None)
     addresses = declared.addresses or tuple(facts.get("address", ())) or ((member.postgres.host,) if member else ())

@@ -93,6 +93,7 @@ CAPABILITIES = {
     "dcs_hosts": "hosts of the DCS that the suite can break, separate from the members'",
     "dcs_links": "a network between the hosts of the DCS that the suite can partition",
     "proxy_host": "the proxy's host, too",
+    "proxy_apart": "a proxy on none of the DCS' machines, so that either can fail alone",
     "proxy_reload": "an HAProxy that can be told to reload (a master process, -W)",
     "cache_host": "the cache's host, too",
     "poor_links": "a network between all hosts on which the suite can drop packets",

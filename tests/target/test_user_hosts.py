@@ -201,6 +201,33 @@ def test_what_is_lacking_is_told_with_what_would_change_it(
     assert any(told in why for why in found.values()), found
 
 
+@pytest.mark.parametrize(
+    ("shared", "lacking_then", "told"),
+    [
+        (
+            {"etcd1": access("10.0.1.1", "etcd", "haproxy")},
+            {"proxy_apart"},
+            "HAProxy runs on etcd1, a machine of the DCS",
+        ),
+        ({"lb": access("10.0.1.2", "haproxy")}, {"proxy_apart"}, "HAProxy runs on lb, a machine of the DCS"),
+        ({"lb": access("10.0.2.1", "haproxy", "redis")}, {"cache_host"}, "Redis runs on lb, a machine of the proxy"),
+        ({"cache": access("10.0.1.3", "redis")}, {"cache_host"}, "Redis runs on cache, a machine of the DCS"),
+    ],
+)
+def test_components_on_one_machine_do_not_fail_separately(
+    shared: Mapping[str, HostAccess], lacking_then: set[str], told: str
+) -> None:
+    """A crash of a host of the DCS would cut the clients' sessions, and a cut to all but the proxy spare the DCS."""
+    found = lacks({**MEMBERS, **OTHERS, **shared})
+    assert found.keys() == lacking_then
+    assert all(why.startswith(told) for why in found.values())
+
+
+def test_containers_of_two_components_on_one_machine_fail_separately() -> None:
+    other = {name: replace(one, reach=f"docker://{name}", addresses=("10.0.0.9",)) for name, one in OTHERS.items()}
+    assert lacks({**MEMBERS, **other}) == {}
+
+
 def test_files_that_cannot_be_changed_are_lacking_alone() -> None:
     looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
     looked["pg2"] = replace(looked["pg2"], fixed={"member_data": "/data is a mount point", "member_files": ""})

@@ -74,6 +74,20 @@ table() { # every process: pid, start, state, parent, name, service and title, w
 where() { # PID...: the executable, the working directory and the files to which standard output and error go
   for pid; do for link in exe cwd fd/1 fd/2; do printf '%s\t%s\t%s\n' "$pid" "$link" "$(readlink "/proc/$pid/$link")"; done; done
 }
+behind_network() { # FOLDER...: the storage of this host, or of these folders, that is lost with the network, one a line
+  { for one in /sys/class/iscsi_session/*; do [ ! -e "$one" ] || echo iSCSI; done
+    for one in /sys/class/nvme/*/transport; do
+      read -r how 2>/dev/null < "$one" || continue
+      [ "$how" != tcp ] || echo "NVMe over TCP"
+    done
+    for one in /sys/bus/rbd/devices/*; do [ ! -e "$one" ] || echo "Ceph RBD"; done
+    for one in /sys/block/nbd*/pid; do [ ! -e "$one" ] || echo NBD; done
+    for one in /sys/block/drbd*; do [ ! -e "$one" ] || echo DRBD; done
+    for folder; do
+      source=$(df -P "$folder" 2>/dev/null | sed -n '2s/ .*//p')
+      case $source in //*|*:/*|*=/*) echo "$source";; esac # of SMB; of NFS, GlusterFS and CephFS
+    done; } | sort -u
+}
 size() { for file; do printf '%s\t%s\n' "$(wc -c 2>/dev/null < "$file" || echo 0)" "$file"; done; }
 sizes() { # FOLDER: of each file in it, the one that was written to last at the end
   ls -tr "$1" 2>/dev/null | while IFS= read -r file; do [ ! -f "$1/$file" ] || size "$1/$file"; done

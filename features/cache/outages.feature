@@ -29,7 +29,7 @@ Feature: The cache survives outages of Redis and failovers of the database
       | freezes            |
       | is restarted empty |
 
-  @id.OU-02 @hosts @partitions @proxy_host
+  @id.OU-02 @hosts @partitions @proxy_host @proxy_apart
   Scenario: A write that a failover lost is served by the cache for no longer than the staleness bound
     While the old leader still led, clients read the write from it and cached it. No cache can know that the failover
     lost the write; all it can do is limit how long it serves any value.

@@ -5,7 +5,7 @@ Feature: The cluster tolerates the loss of DCS members
   can also fail in part: two members of the DCS no longer reach each other, although both reach all others. Then the one
   that does not hear from its leader keeps calling elections, and the databases must not be affected.
 
-  @id.SB-03 @spare_dcs @critical
+  @id.SB-03 @spare_dcs @proxy_apart @critical
   Scenario: The DCS loses its leading member, and the cluster does not change
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
@@ -14,7 +14,7 @@ Feature: The cluster tolerates the loss of DCS members
     And the leader and the routing are unchanged
     And clients are interrupted for less than 3 seconds
 
-  @id.SB-03 @failsafe @critical
+  @id.SB-03 @failsafe @proxy_apart @critical
   Scenario: With failsafe mode, the leader keeps leading while the DCS has no quorum
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
@@ -23,7 +23,7 @@ Feature: The cluster tolerates the loss of DCS members
     And clients are interrupted for less than 3 seconds
     And at no time did two members accept writes
 
-  @id.SB-03 @critical
+  @id.SB-03 @proxy_apart @critical
   Scenario: Without failsafe mode, nobody writes while the DCS has no quorum, and service returns with it
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint

@@ -4,7 +4,7 @@ Feature: Two leaders never accept writes at once
   acknowledged. So a leader that is cut off from the others must have stopped (fenced itself) before one of them takes
   over.
 
-  @id.SB-01 @proxy_host @blocker
+  @id.SB-01 @proxy_host @proxy_apart @blocker
   Scenario: A cut-off leader that clients still reach, and its successor, never accept writes at the same time
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint

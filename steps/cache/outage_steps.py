@@ -55,7 +55,7 @@ def step_outage_unnoticed(context: Context, seconds: float) -> None:
 def step_caching_resumed(context: Context, seconds: float) -> None:
     """Measured from the end of the outage; nothing but Redis was restarted or changed."""
     world, limit = context.world, context.world.limit(seconds, "caching")
-    clients, since = range(len(world.handover(CacheHandover).clients)), world.experiment.healing_since
+    clients, since = range(len(world.handover(CacheHandover).clients)), world.experiment.over_since
     if (took := cached_again(world.history, clients, since)) is not None:
         world.measure("every client was served from the cache again after", took, "s", limit)
     judged(world, lambda: caching_resumed(limit, world.history, clients, since)).require()

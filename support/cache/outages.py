@@ -197,7 +197,7 @@ def work_through_outage(world: World, what: str) -> None:
         pause(OUTAGE)
         world.experiment.heal()
         with suppress(NotInTime):  # judged afterwards
-            _await_hits(history, len(clients), world.experiment.healing_since, world.time_for("caching", NOTICE))
+            _await_hits(history, len(clients), world.experiment.over_since, world.time_for("caching", NOTICE))
         pause(VISIBLE / 5)  # what is served once all is well belongs to the history too
 
     keys = [key for number in range(len(clients)) for key in own_keys(number)]

@@ -49,6 +49,7 @@ NEEDS = {
     Place("asynchronous"): "asynchronous_commits",
     Place("ArchivingFails"): "archiving",
     Place("DataDestroyed"): "member_data",
+    Place("reinitialize"): "rebuildable",
     Place("Tagged"): "member_files",
     Place("try_logins"): "member_files",
     Place("SilentConsumer"): "own_programs",
@@ -105,6 +106,7 @@ WORDS = {
     "spare_standby": r"another standby",
     "spare_replica": r"no commit waits for|leader and its synchronous standby crash",
     "streaming_replicas": r"streams to every replica|stream of each replica",
+    "proxy_apart": r"all but its clients|of the DCS crashes",
     "prompt_replicas": r"data directory of a replica|on every replica",
     "serving_replicas": r"replica that serves reads|every healthy replica|leaves the read endpoint",
     "prompt_reads": r"(reading|visible) through the read endpoint|through the read endpoint, while"

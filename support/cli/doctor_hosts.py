@@ -11,6 +11,7 @@ _WAYS = "ssh://root@ADDRESS"
 _FIXED = {
     "member_files": "Patroni's file is left as it is",
     "member_data": "the data is left where it is",
+    "rebuildable": "Patroni is not told to reinitialize it",
     "proxy_reload": "the proxy is not reloaded",
 }
 

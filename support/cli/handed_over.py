@@ -29,6 +29,7 @@ PROVIDED_BY: Mapping[tuple[str, str], frozenset[str]] = {
     ("Experiment", "target_member"): frozenset({"inject"}),
     ("Experiment", "injected_fault"): frozenset({"inject"}),
     ("Experiment", "healing_since"): frozenset({"heal", "conclude"}),
+    ("Experiment", "over_since"): frozenset({"heal", "conclude"}),
 }
 """A property that raises MissingStep -> the attributes that provide it where code names them, whatever they are of.
 

@@ -154,6 +154,14 @@ class Experiment:
             raise missing("the end of the last fault", "When the fault is healed")
         return self.injected_fault.healing
 
+    @property
+    def over_since(self) -> float:
+        """When the last fault was over at the latest: from then on, time counts against the cluster, not against the
+        healing. Raises MissingStep while the fault lasts, or if it could not be healed."""
+        if math.isinf(self.injected_fault.over):
+            raise missing("the end of the last fault", "When the fault is healed")
+        return self.injected_fault.over
+
     def look_for_redundancy(self) -> None:
         """Note the moment if no fault lasts and every member is healthy; a fault that comes later makes it void."""
         lasting = any(one.healed is None for one in self._nemesis.injected_faults)
@@ -191,9 +199,7 @@ class Experiment:
         ]
         # What it said in that time is left out, so nothing can be missed in it either.
         excused += [
-            SilentPeriod(name, one.begun, one.healing + THAW_GRACE)
-            for name, one in self.frozen
-            if one.healing is not None
+            SilentPeriod(name, one.begun, one.over + THAW_GRACE) for name, one in self.frozen if one.healing is not None
         ]
         longest = self.cluster.topology.timing.wait(LONGEST_SILENCE)
         until = self._watched_until or time.monotonic()
@@ -202,9 +208,7 @@ class Experiment:
     def _require_one_writer(self, undecided: bool = False) -> None:
         """Raises Inconclusive where a group's writers are unknown, if that is asked for (`undecided`)."""
         frozen = [
-            FrozenPeriod(name, one.begun, one.healing + THAW_GRACE)
-            for name, one in self.frozen
-            if one.healing is not None
+            FrozenPeriod(name, one.begun, one.over + THAW_GRACE) for name, one in self.frozen if one.healing is not None
         ]
         samples = without_frozen(self.watch.samples, frozen)
         for group in self.cluster.groups:

@@ -41,8 +41,8 @@ class Replaced:
     accepted: AcceptedLoss
     taken_over: float
     """When another member was seen to accept writes; monotonic clock, as below."""
-    healing: float
-    """When it could begin to learn of that."""
+    thawed: float
+    """When it could learn of that at the latest."""
     led_no_more: float
     """When it was seen to have learned, if it may have become the leader again after that; else infinite."""
 
@@ -60,10 +60,10 @@ def replaced_leaders(world: World) -> Iterator[Replaced]:
         if fault.healing is None or not group.accepted_loss:
             continue
         moment = taken_over(samples, group.members, member, fault.begun)
-        if moment is not None and moment < fault.healing + THAW_GRACE:
+        if moment is not None and moment < fault.over + THAW_GRACE:
             further = world.experiment.injected_fault is not fault
             until = learned(samples, member, fault.healing) if further else math.inf
-            yield Replaced(member, group.accepted_loss, moment, fault.healing, until)
+            yield Replaced(member, group.accepted_loss, moment, fault.over, until)
 
 
 def report_in_vain(world: World, replaced: Replaced, vain: Sequence[Operation], where: str) -> None:
@@ -71,7 +71,7 @@ def report_in_vain(world: World, replaced: Replaced, vain: Sequence[Operation], 
 
     Raises AssertionError if it went on for longer than it may take to learn that it was replaced.
     """
-    finding = acknowledged_in_vain(vain, replaced.member, THAW_GRACE, replaced.healing)
+    finding = acknowledged_in_vain(vain, replaced.member, THAW_GRACE, replaced.thawed)
     world.measure(f"writes acknowledged in vain{where}", len(vain), "")
     world.evidence.attach(f"writes acknowledged in vain{where}", finding.words)
     finding.require()
@@ -109,10 +109,10 @@ def start_clients(world: World, leader: str) -> Callable[[InjectedFault], None]:
 def _require_nothing_lost(world: World, workload: Workload, namespace: str, freeze: InjectedFault) -> None:
     """Judged when the scenario ends, with writes tried for as long as the thawed leader is forgiven to accept any."""
     world.experiment.heal()
-    if freeze.healing is None:
+    if math.isinf(freeze.over):
         raise Inconclusive(f"{freeze.words}: it was not healed")
-    pause(max(0.0, freeze.healing + THAW_GRACE - time.monotonic()))
-    workload.await_none_begun_before(freeze.healing, within=workload.gives_up_after + 1)
+    pause(max(0.0, freeze.over + THAW_GRACE - time.monotonic()))
+    workload.await_none_begun_before(freeze.over, within=workload.gives_up_after + 1)
     workload.stop()
     eventually(
         lambda: read_back(world.cluster.write, world.profile, namespace, workload.history),
@@ -121,7 +121,7 @@ def _require_nothing_lost(world: World, workload: Workload, namespace: str, free
         retry_on=(*NO_ANSWER, sql.Error, ConnectFailed),
     )
     where = " on the leader that was frozen"
-    replaced = next((one for one in replaced_leaders(world) if one.healing == freeze.healing), None)
+    replaced = next((one for one in replaced_leaders(world) if one.thawed == freeze.over), None)
     vain = replaced.in_vain(workload.history) if replaced else []
     accepted = replaced.accepted if replaced else AcceptedLoss()
     measure_ledger(world, workload.history, where, None if accepted else 0)

@@ -103,7 +103,7 @@ def require_ledger_intact(world: World, workload: Workload | None = None, namesp
     terms = terms_of_ledger(world, namespace, lost_writes(history), accepted)
     size, judged, in_vain = partial(size_of, namespace), history, dict[Replaced, list[Operation]]()
     for one in replaced_leaders(world) if accepted else ():
-        writes = one.in_vain(history, until=one.healing + THAW_GRACE)
+        writes = one.in_vain(history, until=one.thawed + THAW_GRACE)
         in_vain[one] = [write for write in writes if terms(write) == one.accepted]
         judged = lost_in_failover(judged, in_vain[one], one.accepted)
     finding = no_acknowledged_write_lost(judged, (fault.begun, fault.in_effect_since), terms, size)
@@ -152,10 +152,10 @@ def require_no_write_after_thaw(world: World, direct: Workload, namespace: str) 
     """
     experiment = world.experiment
     direct.stop()
-    target_member, since = experiment.target_member, experiment.healing_since
-    learned = _await_refusal(world, target_member, since)
-    seen = last_accepted(experiment.watch.samples, target_member, since)
-    acknowledged = last_acknowledged(direct.history, APPEND, since)
+    target_member, since, over = experiment.target_member, experiment.healing_since, experiment.over_since
+    learned = _await_refusal(world, target_member, over)
+    seen = last_accepted(experiment.watch.samples, target_member, over)
+    acknowledged = last_acknowledged(direct.history, APPEND, over)
     world.measure("the thawed member would have taken writes for", max(seen, acknowledged), "s", THAW_GRACE)
     read_back(world.cluster.write, world.profile, namespace, direct.history)
     measure_ledger(world, direct.history, " on the healed member")
@@ -169,7 +169,7 @@ def require_no_write_after_thaw(world: World, direct: Workload, namespace: str) 
 
 
 def _await_refusal(world: World, member: str, since: float) -> Finding:
-    """Whether the watch saw a member that thawed at `since` learn in time; waits for a look that sees it refuse."""
+    """Whether the watch saw a member that had thawed by `since` learn in time; waits for a look that sees it refuse."""
     until = time.monotonic() + world.timing.visible
 
     def judged() -> Finding:

@@ -183,7 +183,7 @@ def require_back_in_reads(world: World, limit: float) -> None:
         if not found[experiment.target_member]:
             raise NotYet(_landed(found))
 
-    _await_within(world, back, "the target member was back in the read endpoint", experiment.healing_since, limit)
+    _await_within(world, back, "the target member was back in the read endpoint", experiment.over_since, limit)
 
 
 def _look_without_target(world: World) -> Finding:

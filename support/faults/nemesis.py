@@ -1,5 +1,6 @@
 """Injects faults, makes sure that they are in effect, and heals them whatever happens in between."""
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable
@@ -71,6 +72,9 @@ class InjectedFault:
     """When its healing began; None while it lasts."""
     healed: float | None = None
     """When its healing was complete."""
+    over: float = math.inf
+    """When it was over at the latest: on a user's host, a healing takes its time, and may end the fault early or late
+    in it. Infinite while it lasts, and if it could not be healed."""
     builds_up: bool = False
     """See Fault."""
     preparation: bool = False
@@ -152,7 +156,10 @@ class Nemesis:
         injected_fault.healing = time.monotonic()
         try:
             fault.heal()
+        except Inconclusive:  # something else had ended it before
+            injected_fault.over = time.monotonic()
+            raise
         except KeyboardInterrupt:  # it stops the run, and must not leave the fault
             fault.heal()
             raise
-        injected_fault.healed = time.monotonic()
+        injected_fault.healed = injected_fault.over = time.monotonic()

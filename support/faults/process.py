@@ -193,13 +193,34 @@ class PatroniFrozen(_Suspended):
         return f"the Patroni of {self.host.name} is suspended"
 
     def inject(self) -> None:
-        patroni = self.host.processes["patroni"].pid
-        self._suspended = [one for one in self.host.running() if one.pid == patroni]
+        self._suspended = _of_patroni(self.host.running(), self.host.processes["patroni"].pid)
         if not self._suspended:
             raise Inconclusive(f"no Patroni ran on {self.host.name}")
         self.host.suspend(self._suspended, may_die=False)
 
     on_hosts = inject
+
+
+_OF_PYTHON = ("patroni", "python")
+_FIRST_OF_CONTAINER = 1
+
+
+def _of_patroni(running: Sequence[Running], first: int | None) -> list[Running]:
+    """The processes of Patroni's own, by the id of its first one.
+
+    As the first process of a container, Patroni only waits for another one, in which it does its work: a fork, or what
+    multiprocessing starts. Where that first process is seen as such, it is left out: it knows and does nothing.
+    """
+    found = [one for one in running if one.pid == first]
+    for known in found:
+        found += [
+            one
+            for one in running
+            if one.parent == known.pid
+            and one.name.startswith(_OF_PYTHON)
+            and (one.title == known.title or "multiprocessing" in one.title)
+        ]
+    return [one for one in found if one.pid != _FIRST_OF_CONTAINER] or found
 
 
 class PostgresHangs(_Suspended):

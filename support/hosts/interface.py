@@ -32,7 +32,13 @@ class Running:
     """Its arguments, or what it has put in their place: "postgres: walreceiver streaming 0/4000148"."""
     parent: int = 0
     service: str = ""
-    """The last part of its control group, such as "patroni.service"."""
+    """The last part of its control group, such as "patroni.service"; all of it, after "container:", if it runs in a
+    container on the host."""
+
+    @property
+    def contained(self) -> bool:
+        """Whether it runs in a container on the host. Seen from inside the container, no process does."""
+        return self.service.startswith("container:")
 
     @property
     def identity(self) -> tuple[int, int]:

@@ -9,10 +9,12 @@ import pytest
 from conftest import free_port
 
 from support.engine import experiment as experiment_module
+from support.engine.checks.writers import THAW_GRACE
 from support.engine.experiment import Experiment
+from support.engine.history import WriterSample
 from support.engine.watch import Watch
 from support.engine.world import World
-from support.errors import Inconclusive, MissingStep, NotInTime
+from support.errors import Inconclusive, MissingStep, NotInTime, PromiseBroken
 from support.faults.nemesis import Fault, InjectedFault
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, Topology
@@ -112,3 +114,24 @@ def test_a_leader_that_freezes_gets_clients_of_its_own_whoever_injects_it(
     monkeypatch.setattr(Noted, "unaware", unaware)
     injected = experiment.inject(fault, target)
     assert (begun, judged) == ([target] * expected, [injected] * expected)
+
+
+@pytest.mark.parametrize(("until", "split"), [(47.5, False), (49.0, True)])
+def test_a_thawed_leader_has_its_time_from_the_end_of_the_healing(
+    experiment: Experiment, until: float, split: bool
+) -> None:
+    """The healing began at 40; the leader was resumed at some moment until 43, when it was complete."""
+    freeze = InjectedFault("pg1 freezes", 10.0, 10.5, healing=40.0, healed=43.0, over=43.0, unaware="pg1")
+    experiment._nemesis.injected_faults.append(freeze)
+    own = [WriterSample("pg1", at / 10, at / 10 + 0.05, True) for at in (*range(100), *range(420, round(10 * until)))]
+    other = [WriterSample("pg2", at / 10, at / 10 + 0.05, at > 300) for at in range(600)]
+    vars(experiment)["watch"] = SimpleNamespace(samples=[*own, *other])
+    vars(experiment.cluster)["groups"] = (SimpleNamespace(members=("pg1", "pg2")),)
+    if split:
+        with pytest.raises(PromiseBroken, match="two members accepted writes"):
+            experiment._require_one_writer()
+    else:
+        experiment._require_one_writer()
+    assert experiment.coverage is not None
+    assert experiment.coverage.excused[0].ended == 43.0 + THAW_GRACE
+    assert experiment.over_since == 43.0

@@ -1,5 +1,7 @@
 """The nemesis: it registers the healing before the fault, heals every fault, and rejects one without effect."""
 
+import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,7 +13,7 @@ from support.errors import Inconclusive
 from support.faults.nemesis import Fault, Nemesis
 from support.target.redis import client_of
 from support.target.topology import Address, RedisAddress
-from support.waiting import NotYet
+from support.waiting import NotYet, pause
 
 
 @dataclass
@@ -51,6 +53,34 @@ def test_the_last_fault_is_healed_first_and_times_are_kept() -> None:
     assert notes == ["inject one", "inject two", "heal two", "heal one"]
     assert first.healed is not None
     assert first.begun <= first.in_effect_since <= first.healed
+
+
+@dataclass
+class SlowToHeal(Noted):
+    """A fault whose healing takes its time, as on a user's host, and then says what it raises."""
+
+    raises: Exception | None = None
+
+    def heal(self) -> None:
+        pause(0.2)
+        if self.raises:
+            raise self.raises
+
+
+@pytest.mark.parametrize(
+    ("raises", "over", "healed"),
+    [(None, True, True), (Inconclusive("its guard did"), True, False), (OSError("unreached"), False, False)],
+)
+def test_a_fault_is_over_when_its_healing_has_ended(raises: Exception | None, over: bool, healed: bool) -> None:
+    """Its target may have been resumed at any moment of the healing; where that failed, it may be suspended still."""
+    nemesis = Nemesis()
+    fault = nemesis.inject(SlowToHeal("one", raises=raises))
+    assert math.isinf(fault.over)
+    with suppress(Inconclusive, OSError):
+        nemesis.heal()
+    assert fault.healing is not None
+    assert fault.over >= fault.healing + 0.2
+    assert (math.isfinite(fault.over), fault.healed is not None) == (over, healed)
 
 
 @dataclass

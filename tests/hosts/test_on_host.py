@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
@@ -70,6 +71,23 @@ def test_a_name_with_a_line_break_hides_no_other_process(here: Reach, sleeper: "
         odd.stdout.readline()
         assert _looked(here, sleeper).name == "sleep"
         odd.kill()
+
+
+def test_a_process_with_ids_of_its_own_is_in_a_container(here: Reach, sleeper: "subprocess.Popen[bytes]") -> None:
+    if os.geteuid():
+        pytest.skip("ids of its own need root")
+    with subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child", "sleep", "600"]) as outer:
+        try:
+            _await(
+                lambda: [
+                    one for one in parsed_table(here.run("table")) if one.parent == outer.pid and one.name == "sleep"
+                ]
+            )
+            (inner,) = [one for one in parsed_table(here.run("table")) if one.parent == outer.pid]
+            assert (inner.contained, _looked(here, outer).contained) == (True, False)
+            assert not _looked(here, sleeper).contained
+        finally:
+            outer.kill()
 
 
 def test_what_was_printed_before_an_error_is_not_repeated_in_its_message(here: Reach, tmp_path: Path) -> None:
@@ -279,6 +297,30 @@ def test_what_the_suite_itself_kills_or_resumes_was_ended_by_nobody_else(
         second = guards.inject("here", here, "down", "", ":", *identities([found]))
         guards.heal(second)
         guards.heal(first)
+
+
+def test_many_processes_go_on_at_once(here: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program started for each of them takes seconds on a busy host: a leader has hundreds, and resumes by parts."""
+    if "busybox" in here.argv:
+        pytest.skip("it has a grep of its own")
+    begun, grep = tmp_path / "begun", tmp_path / "programs" / "grep"
+    grep.parent.mkdir()
+    grep.write_text(f'#!/bin/sh\necho begun >> {begun}\nexec {shutil.which("grep")} "$@"\n')
+    grep.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{grep.parent}:{os.environ['PATH']}")
+    with ExitStack() as ending:
+        sleepers = [ending.enter_context(subprocess.Popen(["sleep", "600"])) for _ in range(12)]
+        for one in sleepers:
+            ending.callback(one.kill)
+        own = {one.pid for one in sleepers}
+        found = identities([one for one in parsed_table(here.run("table")) if one.pid in own])
+        guards = Guards()
+        first, second = (guards.inject("here", here, "freeze", *found) for _ in range(2))
+        begun.write_text("")
+        guards.heal(second)
+        assert not any(one.stopped for one in parsed_table(here.run("table")) if one.pid in own)
+        guards.heal(first)
+        assert begun.read_text().count("begun") <= 6, "one for each record and mark, none for a process"
 
 
 def test_a_container_that_somebody_else_lets_go_on_is_no_evidence(here: Reach, tmp_path: Path) -> None:

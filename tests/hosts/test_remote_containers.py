@@ -18,6 +18,7 @@ from support.faults.nemesis import Nemesis
 from support.faults.process import Freeze, HostCrash, Kill
 from support.hosts.remote import Guards, HostAccess, HostRefused, Reach, RemoteSite, ways
 from support.hosts.remote.containers import Container, EngineLog
+from support.hosts.remote.processes import parsed_table
 from support.hosts.remote.ways import heal_host
 from support.target.discovery.host_capabilities import Looked
 from support.target.discovery.user_hosts import declared_access, look
@@ -89,6 +90,19 @@ def test_a_look_tells_what_a_container_is(pods: Pods) -> None:
     assert found.access.programs["etcd"].how == "container one"
     assert found.access.addresses == tuple(_address(pods, "one").split())
     assert (found.access.cutter, found.access.network) == ("nft", "nsenter --target={pid} --net")
+
+
+def test_what_runs_in_a_container_is_told_from_what_runs_on_its_machine(pods: Pods, site: RemoteSite) -> None:
+    outside = pods.root("one").parent / "etcd"
+    shutil.copy(str(shutil.which("sleep")), outside)
+    with subprocess.Popen([outside, "602"]) as own:
+        found = [one for one in parsed_table(Reach.of("local:").run("table")) if one.name == "etcd"]
+        own.kill()
+    contained = {
+        one.title: one.contained for one in found if one.title.endswith(("/etcd 600", "/etcd 601", "/etcd 602"))
+    }
+    assert contained == {"/opt/etcd 600": True, "/opt/etcd 601": True, f"{outside} 602": False}
+    assert not any(one.contained for one in site.machines["one"].table()), "seen from inside"
 
 
 def test_a_look_tells_where_guards_end_with_the_job(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:

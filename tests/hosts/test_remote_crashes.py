@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from remote_hosts import PORT, Machine, ssh_hosts
+from remote_hosts import PORT, SCOPE, Machine, ssh_hosts
 
 from support.errors import Inconclusive, NotAvailable, ProcessFailed
 from support.faults.nemesis import Nemesis
 from support.faults.process import HostCrash, Kill, Restart
 from support.hosts.remote import Guards, HostRefused, ProgramAccess, Reach, RemoteHost, RemoteSite
+from support.target.discovery.user_hosts import declared_access, look
+from support.target.topology import Address, Login, Topology
 from support.waiting import NotYet, eventually
 
 
@@ -60,6 +62,57 @@ def test_a_crash_is_silent_and_stays_until_it_is_healed(machine: Machine, host: 
         assert host.powered is False
     assert machine.call("nft", "list", "tables") == ""
     assert host.processes["etcd"].pid not in (None, before)
+
+
+def test_a_crash_does_not_cut_off_the_hosts_storage(machine: Machine, host: RemoteHost) -> None:
+    access = replace(host.access, behind_network="iSCSI")
+    crashed = RemoteSite({"one": access}, Guards(grace=4, beat=1.0)).machines["one"]
+    with Nemesis() as nemesis:
+        nemesis.inject(HostCrash(crashed))
+        assert machine.call("nft", "list", "tables") == ""
+        assert crashed.powered is False
+    eventually(lambda: _require(crashed.powered), within=5, subject="it runs")
+
+
+def test_storage_behind_the_network_is_found(machine: Machine, host: RemoteHost) -> None:
+    for file in ("iscsi_session/session1/state", "nvme/nvme0/transport"):
+        assert not Path("/sys/class", file).exists(), "this machine has such storage itself"
+    topology = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
+    declared = declared_access("one", machine.url)
+    before = look("one", declared, topology)
+    assert before.access.behind_network == ""
+    assert before.access.cutter == "nft"
+    machine.call("mount", "-t", "tmpfs", "tmpfs", "/sys/class")
+    machine.call("mount", "-t", "tmpfs", "10.0.0.9:/export", "/mnt")
+    try:
+        machine.call(
+            "sh", "-c", "cd /sys/class && mkdir -p iscsi_session/session1 nvme/nvme0 && echo tcp > nvme/nvme0/transport"
+        )
+        found = look("one", declared, topology)
+        assert found.access.behind_network == "NVMe over TCP, iSCSI"
+        assert (found.access.cutter, found.remarks[-1]) == ("nft", "links are cut by nft")
+        assert any("a crash leaves the links alone" in one for one in found.remarks)
+        assert "10.0.0.9:/export" in Reach.of(machine.url).run("behind_network", "/mnt").splitlines()
+        assert "tmpfs" not in Reach.of(machine.url).run("behind_network", "/run")
+    finally:
+        machine.call("umount", "/sys/class")
+        machine.call("umount", "/mnt")
+
+
+def test_links_of_a_machine_that_others_may_reset_are_not_cut(machine: Machine, host: RemoteHost) -> None:
+    corosync = machine.folder.parent / "corosync"
+    shutil.copy(str(shutil.which("sleep")), corosync)
+    machine.spawn(str(corosync), "600")
+    topology = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
+
+    def refused() -> None:
+        found = look("one", declared_access("one", machine.url), topology)
+        _require(found.access.cutter == "" and "links cannot be cut: corosync there" in found.remarks[-1])
+
+    try:
+        eventually(refused, within=10, subject="it is found")
+    finally:
+        machine.call("sh", "-c", "for p in $(pgrep -x corosync); do kill -9 $p; done; :")
 
 
 @pytest.mark.parametrize("cutter", ["nft", "iptables"])

@@ -16,7 +16,7 @@ from support.hosts.remote import files as remote_files
 from support.hosts.remote.guards import heal_left
 from support.hosts.remote.processes import parsed_table, program_trees
 from support.hosts.remote.reach import Reach
-from support.target.discovery.user_files import find_files
+from support.target.discovery.user_files import FoundFiles, find_files
 from support.target.member_files import files_of, overruled
 from support.waiting import NotYet, eventually
 
@@ -35,12 +35,12 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 class Member:
     """What looks like one: programs of these names, a configuration file, a data directory."""
 
-    def __init__(self, machine: Machine, folder: Path) -> None:
+    def __init__(self, machine: Machine, folder: Path, title: str = "postgres -D data") -> None:
         self.machine, self.file, self.data = machine, folder / "patroni.yml", folder / "data"
         self.file.write_text(_CONFIGURATION)
         self.make_data("old")
         self._run("patroni", folder, str(self.file))
-        self.serve("postgres -D data")
+        self.serve(title)
 
     def make_data(self, word: str) -> None:
         (self.data / "pg_tblspc").mkdir(parents=True)
@@ -50,26 +50,33 @@ class Member:
         """A process of PostgreSQL's with that title, in the data directory."""
         self._run("postgres", self.data, title)
 
+    def end(self) -> None:
+        self.machine.call("sh", "-c", "for p in $(pgrep 'patroni|postgres'); do kill -9 $p; done; :")
+
     def _run(self, program: str, where: Path, title: str) -> None:
         hears = "signal.signal(signal.SIGHUP, lambda *_: open('reloaded', 'w').close())"
         wait = f"import signal, time; {hears}; time.sleep(600); time.sleep(600)"
         binary = self.machine.folder.parent / program
         self.machine.spawn("sh", "-c", f"cd {where} && exec {binary} -c \"{wait}\" '{title}'")
 
-    def host(self, guards: Guards | None = None) -> RemoteHost:
+    def files(self) -> FoundFiles:
         reach = Reach.of(self.machine.url)
 
-        def found() -> RemoteHost:
+        def found() -> FoundFiles:
             trees = program_trees(parsed_table(reach.run("table")), SCOPE)
             where = find_files(reach, trees.get("patroni", ()), SCOPE)
-            if not where.configuration or where.data != str(self.data):
+            if not where.configuration or where.data != str(self.data.resolve()):
                 raise NotYet(str(where))
-            assert (where.file_fixed, where.data_fixed) == ("", "")
-            more = {"configuration": where.configuration, "data": where.data, "binaries": where.binaries}
-            access = replace(self.machine.access(), programs={"patroni": ProgramAccess("true")}, **more)
-            return RemoteSite({"one": access}, guards or Guards(grace=4, beat=1.0)).machines["one"]
+            return where
 
         return eventually(found, within=10, subject="it runs")
+
+    def host(self, guards: Guards | None = None) -> RemoteHost:
+        where = self.files()
+        assert (where.file_fixed, where.data_fixed, where.data_moves) == ("", "", "")
+        more = {"configuration": where.configuration, "data": where.data, "binaries": where.binaries}
+        access = replace(self.machine.access(), programs={"patroni": ProgramAccess("true")}, **more)
+        return RemoteSite({"one": access}, guards or Guards(grace=4, beat=1.0)).machines["one"]
 
 
 @pytest.fixture
@@ -77,7 +84,32 @@ def member(machine: Machine, tmp_path: Path) -> Iterator[Member]:
     found = Member(machine, tmp_path)
     yield found
     assert machine.left() == []
-    machine.call("sh", "-c", "for p in $(pgrep 'patroni|postgres'); do kill -9 $p; done; :")
+    found.end()
+
+
+@pytest.mark.parametrize(
+    ("link", "title"), [("data", "-D data"), ("data", "-D {}/data/ --port=5432"), ("..", "-D {}/data")]
+)
+def test_a_data_directory_behind_a_link_is_left_where_it_is(
+    machine: Machine, tmp_path: Path, link: str, title: str
+) -> None:
+    """Patroni would remove the link alone, and build the member anew on the disk where that was. A link further up the
+    path leads to the same place before and afterwards."""
+    disk, folder = tmp_path / "disk", tmp_path / "member"
+    disk.mkdir()
+    if link == "data":
+        folder.mkdir()
+        (folder / "data").symlink_to(disk)
+    else:
+        folder.symlink_to(disk)
+    found = Member(machine, folder, f"postgres {title.format(folder)}")
+    try:
+        where = found.files()
+    finally:
+        found.end()
+    assert where.data == str(disk if link == "data" else disk / "data")
+    expected = f"{folder}/data is a symbolic link" if link == "data" else ""
+    assert where.data_fixed.partition(",")[0] == where.data_moves.partition(",")[0] == expected
 
 
 def test_an_edited_file_is_as_before_afterwards(member: Member) -> None:

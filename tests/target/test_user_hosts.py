@@ -14,7 +14,14 @@ from support.errors import UsageError
 from support.hosts.interface import Running
 from support.hosts.processes import first_of
 from support.hosts.remote import HostAccess, ProgramAccess, Reach
-from support.hosts.remote.processes import first_process, instances, parsed_table, program_trees, unit_of_servers
+from support.hosts.remote.processes import (
+    first_process,
+    instances,
+    parsed_table,
+    program_trees,
+    runs_in,
+    unit_of_servers,
+)
 from support.hosts.remote.reach import _sockets
 from support.settings import Settings
 from support.target.discovery.host_capabilities import Looked, lacking, members_of_dcs
@@ -194,11 +201,41 @@ def test_what_is_lacking_is_told_with_what_would_change_it(
     assert any(told in why for why in found.values()), found
 
 
+@pytest.mark.parametrize(
+    ("shared", "lacking_then", "told"),
+    [
+        (
+            {"etcd1": access("10.0.1.1", "etcd", "haproxy")},
+            {"proxy_apart"},
+            "HAProxy runs on etcd1, a machine of the DCS",
+        ),
+        ({"lb": access("10.0.1.2", "haproxy")}, {"proxy_apart"}, "HAProxy runs on lb, a machine of the DCS"),
+        ({"lb": access("10.0.2.1", "haproxy", "redis")}, {"cache_host"}, "Redis runs on lb, a machine of the proxy"),
+        ({"cache": access("10.0.1.3", "redis")}, {"cache_host"}, "Redis runs on cache, a machine of the DCS"),
+    ],
+)
+def test_components_on_one_machine_do_not_fail_separately(
+    shared: Mapping[str, HostAccess], lacking_then: set[str], told: str
+) -> None:
+    """A crash of a host of the DCS would cut the clients' sessions, and a cut to all but the proxy spare the DCS."""
+    found = lacks({**MEMBERS, **OTHERS, **shared})
+    assert found.keys() == lacking_then
+    assert all(why.startswith(told) for why in found.values())
+
+
+def test_containers_of_two_components_on_one_machine_fail_separately() -> None:
+    other = {name: replace(one, reach=f"docker://{name}", addresses=("10.0.0.9",)) for name, one in OTHERS.items()}
+    assert lacks({**MEMBERS, **other}) == {}
+
+
 def test_files_that_cannot_be_changed_are_lacking_alone() -> None:
     looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
     looked["pg2"] = replace(looked["pg2"], fixed={"member_data": "/data is a mount point", "member_files": ""})
     assert lacking(looked, TOPOLOGY, 3)["member_data"] == "pg2: /data is a mount point"
-    assert "member_files" not in lacking(looked, TOPOLOGY, 3)
+    assert not {"member_files", "rebuildable"} & lacking(looked, TOPOLOGY, 3).keys()
+    looked["pg3"] = replace(looked["pg3"], fixed={"member_data": "/main is a link", "rebuildable": "/main is a link"})
+    assert lacking(looked, TOPOLOGY, 3)["member_data"] == "pg2: /data is a mount point; pg3: /main is a link"
+    assert lacking(looked, TOPOLOGY, 3)["rebuildable"] == "pg3: /main is a link"
 
 
 def test_a_proxy_without_a_master_process_cannot_be_reloaded() -> None:
@@ -433,6 +470,34 @@ def test_while_the_clusters_postgresql_is_down_another_one_is_not_taken_for_it()
     assert "patroni" not in program_trees(parsed_table(unnamed), "staging")
     of_patroni = unnamed.replace("postgresql@15-main.service", "patroni.service")
     assert [one.pid for one in program_trees(parsed_table(of_patroni), "staging")["patroni"]] == [30, 31]
+
+
+IN_CONTAINERS = """\
+800\t70\tS\t1\tpatroni\tpatroni.service\tpython3 /usr/bin/patroni /etc/patroni/patroni.yml
+810\t80\tS\t1\tpostgres\tpatroni.service\t/usr/bin/postgres -D /a --cluster_name=staging --port=5432
+900\t90\tS\t1\tredis-server\tredis-server.service\t/usr/bin/redis-server 0.0.0.0:6379
+910\t91\tS\t7\tredis-server\tcontainer:/system.slice/docker-0a.scope\tredis-server *:6379
+920\t92\tS\t8\tpostgres\tcontainer:/system.slice/docker-0b.scope\tpostgres
+921\t92\tS\t920\tpostgres\tcontainer:/system.slice/docker-0b.scope\tpostgres: walwriter
+"""
+
+
+def test_what_runs_in_a_container_on_a_members_machine_is_not_taken_for_the_clusters() -> None:
+    """Neither beside the cluster's own, nor when that is down."""
+    units = {"patroni": unit_of_servers(parsed_table(IN_CONTAINERS), "staging"), "redis": "redis-server.service"}
+    assert _pids(IN_CONTAINERS, units) == {"patroni": [800, 810], "redis": [900]}
+    down = "\n".join(line for line in IN_CONTAINERS.splitlines() if line.split("\t")[0] not in ("800", "810", "900"))
+    assert _pids(down, units) == {}
+    assert "patroni" not in _pids(down, {}), "whoever has started it"
+    with_patroni = f"{down}\n919\t91\tS\t8\tpatroni\tcontainer:/system.slice/docker-0b.scope\tpatroni patroni.yml\n"
+    assert _pids(with_patroni, {})["patroni"] == [919, 920, 921], "a member is a container, seen from its machine"
+    assert _pids(with_patroni, units) == {}
+
+
+def test_a_unit_that_starts_a_container_is_not_that_in_which_the_program_runs() -> None:
+    table = parsed_table(f"{IN_CONTAINERS}7\t90\tS\t1\tdocker\tcache.service\tdocker run --name cache redis\n")
+    assert runs_in("redis-server.service", "redis", table)
+    assert not runs_in("cache.service", "redis", table)
 
 
 @pytest.mark.parametrize(

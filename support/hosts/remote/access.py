@@ -60,6 +60,8 @@ class HostAccess:
     """Whence the host sees our commands come, if it cannot tell: an address, or NEVER_DIRECT."""
     cutter: str = ""
     """nft or iptables, whichever works there; empty if neither does."""
+    behind_network: str = ""
+    """Its storage that is lost with the network, such as "iSCSI"; a crash leaves its links alone then."""
     python: str = ""
     """The Python of its Patroni, if it has one."""
     ports: tuple[int, ...] = ()

@@ -253,8 +253,13 @@ class RemoteHost:
     # Crashes
 
     def power_off(self) -> None:
-        """See SiteHost. First all links but the suite's own are cut, so that no peer is told that it dies."""
-        self.bring_down(list(self.access.programs), isolated=bool(self.access.cutter))
+        """See SiteHost. First all links but the suite's own are cut, so that no peer is told that it dies.
+
+        Not if that would cut off the host's storage, too: what is on it would be damaged, and stay so.
+        """
+        self.bring_down(
+            list(self.access.programs), isolated=bool(self.access.cutter) and not self.access.behind_network
+        )
 
     def power_on(self) -> None:
         """See SiteHost. Raises Inconclusive if a program came back by itself before that."""

@@ -54,17 +54,39 @@ cutters() { # what can cut links here, a word a line
 }
 table() { # every process: pid, start, state, parent, name, service and title, with tabs in between
   kernel=; stat_of 2 && [ "$name" = kthreadd ] && kernel=2 # in a container, 2 may be anything
+  contained=" $(grep -s '^NSpid:[[:space:]]*[0-9][0-9]*[[:space:]][[:space:]]*[0-9]' /proc/[0-9]*/status | # it has ids of its own
+    sed 's|^/proc/\([0-9]*\)/.*|\1|' | tr '\n' ' ')"
   for d in /proc/[0-9]*; do
     pid=${d#/proc/}; stat_of "$pid" || continue
     [ "$parent" != "$kernel" ] && [ "$pid" != "$kernel" ] || continue
-    service=
-    while read -r one; do case $one in *.service|*.scope|*docker*) service=${one##*/};; esac; done 2>/dev/null < "$d/cgroup"
+    service= group=
+    while read -r one; do
+      case $one in *:/) ;; *) group=${one#*:*:};; esac
+      case $one in *.service|*.scope|*docker*) service=${one##*/};; esac
+    done 2>/dev/null < "$d/cgroup"
+    case $contained in *" $pid "*)
+      case $group in /system.slice/*.service) ;; *) service=container:$group;; esac;; # a unit can have PrivatePIDs=
+    esac
     printf '%s\t%s\t%s\t%s\t%s\t%s\t' "$pid" "$started" "$state" "$parent" "$name" "$service"
     tr '\0\n\t' '   ' 2>/dev/null < "$d/cmdline"; echo
   done
 }
 where() { # PID...: the executable, the working directory and the files to which standard output and error go
   for pid; do for link in exe cwd fd/1 fd/2; do printf '%s\t%s\t%s\n' "$pid" "$link" "$(readlink "/proc/$pid/$link")"; done; done
+}
+behind_network() { # FOLDER...: the storage of this host, or of these folders, that is lost with the network, one a line
+  { for one in /sys/class/iscsi_session/*; do [ ! -e "$one" ] || echo iSCSI; done
+    for one in /sys/class/nvme/*/transport; do
+      read -r how 2>/dev/null < "$one" || continue
+      [ "$how" != tcp ] || echo "NVMe over TCP"
+    done
+    for one in /sys/bus/rbd/devices/*; do [ ! -e "$one" ] || echo "Ceph RBD"; done
+    for one in /sys/block/nbd*/pid; do [ ! -e "$one" ] || echo NBD; done
+    for one in /sys/block/drbd*; do [ ! -e "$one" ] || echo DRBD; done
+    for folder; do
+      source=$(df -P "$folder" 2>/dev/null | sed -n '2s/ .*//p')
+      case $source in //*|*:/*|*=/*) echo "$source";; esac # of SMB; of NFS, GlusterFS and CephFS
+    done; } | sort -u
 }
 size() { for file; do printf '%s\t%s\n' "$(wc -c 2>/dev/null < "$file" || echo 0)" "$file"; done; }
 sizes() { # FOLDER: of each file in it, the one that was written to last at the end
@@ -202,7 +224,7 @@ heal() { # ID...: undo these faults; harmless for one that is not there
     [ ! -e "$D/expired" ] || echo "expired $id"
     [ -e "$D/healed" ] || [ ! -e "$D/lasts" ] || sh "$D/lasts" >/dev/null 2>&1 || : > "$D/ended"
     [ ! -e "$D/ended" ] || echo "ended $id"
-    [ ! -e "$D/lasts" ] || excuse $(sed -n 's|.* /proc/\([0-9]*\)/stat.*|\1|p' "$D/lasts")
+    [ ! -e "$D/lasts" ] || excuse $(sed -n 's|.* /proc/\([0-9]*\)/stat .*|\1|p' "$D/lasts")
     [ "$(born)" = "$(cat "$D/born")" ] || echo "restarted $id"
     bury
     if sh "$D/undo" > "$D/healed" 2>&1; then
@@ -287,9 +309,10 @@ signal() { # SIGNAL PID:START...: one that is gone, or another process by now, i
   return 0
 }
 excuse() { # PID...: we kill or resume these, so no fault that has suspended them need find them as it left them
+  [ $# -gt 0 ] || return 0
   for file in "$RUN"/*/lasts; do
-    [ -e "$file" ] || continue
-    for pid; do grep -v "/proc/$pid/" "$file" > "$file.new"; cat "$file.new" > "$file"; done
+    [ -e "$file" ] && [ "$file" != "${D:-}/lasts" ] || continue # of the fault itself, that was asked before
+    printf '/proc/%s/\n' "$@" | grep -vFf - "$file" > "$file.new"; cat "$file.new" > "$file"
   done
 }
 strike() { breakable; signal "$@"; } # for what needs no undo
@@ -306,15 +329,18 @@ freeze() { # ID PID:START...: suspend these until the fault is healed
     [ -z "$found" ] || lasts_by "$(suspended "$one")"
   done
 }
+# Neither of these two starts a program: of hundreds of processes, the last one would go on seconds after the first one.
 suspended() { # PID:START: the command that fails if it was resumed since; or if it is gone, unless it MAY_DIE
-  stat=/proc/${1%:*}/stat
+  look="read -r l 2>/dev/null < /proc/${1%:*}/stat"
   case ${MAY_DIE:-}$state in
-    [Tt]) echo "grep -q ') [Tt] .* ${1#*:} ' $stat || exit 1";;
-    *) echo "! grep -q ') [^TtZX] .* ${1#*:} ' $stat || exit 1";;
+    [Tt]) echo "$look && case \$l in *') '[Tt]' '*' ${1#*:} '*) ;; *) false;; esac || exit 1";;
+    *) echo "! $look || case \$l in *') '[!TtZX]' '*' ${1#*:} '*) exit 1;; esac";;
   esac
 }
 resume() { # PID:START...: the command that lets those go on, and no process that has got one of their ids since
-  for one; do echo "! grep -q ' ${one#*:} ' /proc/${one%:*}/stat 2>/dev/null || kill -CONT ${one%:*} 2>/dev/null"; done; echo ":"
+  for one; do
+    echo "! read -r l 2>/dev/null < /proc/${one%:*}/stat || case \$l in *' ${one#*:} '*) kill -CONT ${one%:*} 2>/dev/null;; esac"
+  done; echo ":"
 }
 tree() { # sets $found to these processes and all their descendants
   found=" $* "; grew=yes

@@ -60,7 +60,7 @@ def program_trees(
 
     PostgreSQL counts as Patroni's, whatever its parent process is. If there are several servers, only the one that
     Patroni started for the cluster with this scope does: any other server on the machine is left alone. `units`:
-    program -> the systemd unit that started it, if known: processes of other units are left alone.
+    program -> the systemd unit in which it runs, if known: processes of other units, and of containers, are left alone.
     """
     living = [one for one in table if not one.over]
     ours = {one.pid for one in _with_descendants([one for one in living if _GUARD.match(one.title)], living)}
@@ -77,7 +77,12 @@ def program_trees(
 
 
 def _not_of_others(table: Sequence[Running], unit: str) -> list[Running]:
-    return [one for one in table if not unit or one.service == unit or not of_own_unit(one)]
+    return [one for one in table if not unit or one.service == unit or not (of_own_unit(one) or one.contained)]
+
+
+def runs_in(unit: str, program: str, table: Sequence[Running]) -> bool:
+    """Whether the program itself runs in that unit, and not in a container that the unit has started."""
+    return any(one.service == unit and _FIRST[program](one) for one in table)
 
 
 def unit_of_servers(table: Sequence[Running], scope: str) -> str:
@@ -110,8 +115,8 @@ def instances(program: str, tree: Sequence[Running]) -> list[Running]:
 def servers(table: Sequence[Running], scope: str) -> list[Running]:
     """The first process of the cluster's PostgreSQL; of several, those that belong to the scope.
 
-    A single one without a name is taken for the cluster's, unless a unit of the distribution's own has started it: that
-    is still there when the cluster's is down.
+    A single one without a name is taken for the cluster's, unless it is of a unit of the distribution's own, or of a
+    container without a Patroni: that is still there when the cluster's is down.
     """
     first = _first_servers(table)
     of_patroni = {one.service for one in table if _FIRST["patroni"](one)}
@@ -122,7 +127,7 @@ def servers(table: Sequence[Running], scope: str) -> list[Running]:
         or (
             len(first) == 1
             and not _named(one)
-            and (one.service in of_patroni or not _OF_DISTRIBUTION.match(one.service))
+            and (one.service in of_patroni or not (one.contained or _OF_DISTRIBUTION.match(one.service)))
         )
     ]
 

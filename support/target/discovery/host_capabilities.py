@@ -19,8 +19,10 @@ OF_HOSTS = (
     "poor_links",
     "member_files",
     "member_data",
+    "rebuildable",
     "dcs_hosts",
     "proxy_host",
+    "proxy_apart",
     "proxy_reload",
     "cache_host",
 )
@@ -79,7 +81,7 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
             f"how Patroni is started on {', '.join(without)} is not known: "
             f'[hosts.{without[0]}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
         )
-    for capability in ("member_files", "member_data"):
+    for capability in ("member_files", "member_data", "rebuildable"):
         whys = {name: looked[name].fixed.get(capability, "") for name in members}
         if fixed := [f"{name}: {why}" for name, why in whys.items() if why]:
             lacks[capability] = "; ".join(fixed)
@@ -90,6 +92,11 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
     ):
         if why := _lacks_program(program, what, looked, own):
             lacks[capability] = why
+    of_dcs = {dcs.program(topology): "the DCS"}
+    if why := lacks.get("cache_host") or _on_machine_of("redis", "Redis", {**of_dcs, "haproxy": "the proxy"}, looked):
+        lacks["cache_host"] = why
+    if why := _on_machine_of("haproxy", "HAProxy", of_dcs, looked):
+        lacks["proxy_apart"] = why
     if why := lacks.get("dcs_hosts") or _lacks_hosts_of_dcs(looked, topology, in_dcs):
         lacks["dcs_hosts"] = why
     unable_to = {name: one.fixed.get("proxy_reload", "") for name, one in looked.items()}
@@ -118,6 +125,17 @@ def _lacks_program(program: str, what: str, looked: Mapping[str, Looked], own: M
         return f"{what} runs on the members' own machines ({', '.join(shared)}), so it cannot fail separately"
     if untold := [name for name, one in having.items() if not one.access.programs[program].start]:
         return f"how {what} is started on {untold[0]} is not known: [hosts.{untold[0]}] programs"
+    return ""
+
+
+def _on_machine_of(program: str, what: str, others: Mapping[str, str], looked: Mapping[str, Looked]) -> str:
+    """Why a program cannot fail without one of the others, nor be left when they do; empty if it can."""
+    for (name, one), (other, by) in itertools.product(looked.items(), repeat=2):
+        if program not in one.access.programs or (name != other and not _one_machine(one.access, by.access)):
+            continue
+        for its, words in others.items():
+            if its in by.access.programs:
+                return f"{what} runs on {name}, a machine of {words}, so neither fails separately"
     return ""
 
 
@@ -171,10 +189,14 @@ def _lacks_links(looked: Mapping[str, Looked], of_dcs: str) -> dict[str, str]:
 def _on_one_machine(own: Mapping[str, HostAccess]) -> tuple[str, ...]:
     """Two members that share a machine; containers count as separate, even on one machine and with its network."""
     for (name, one), (other, another) in itertools.combinations(own.items(), 2):
-        contained = all(access.reach.startswith(("docker://", "podman://")) for access in (one, another))
-        if one.reach == another.reach or (not contained and _shares(one, [another])):
+        if _one_machine(one, another):
             return name, other
     return ()
+
+
+def _one_machine(one: HostAccess, another: HostAccess) -> bool:
+    contained = all(access.reach.startswith(("docker://", "podman://")) for access in (one, another))
+    return one.reach == another.reach or (not contained and _shares(one, [another]))
 
 
 def _shares(access: HostAccess, others: Iterable[HostAccess]) -> bool:

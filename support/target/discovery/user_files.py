@@ -15,6 +15,8 @@ _LOOK = (
     'if [ ! -f "$1" ]; then echo none; elif [ ! -w "$1" ]; then echo fixed; '
     'elif [ ! -w "$(dirname "$1")" ]; then echo beside; fi'
 )
+_DATA = re.compile(r"\s-D\s*(.+?)(?=\s--?\w|$)")
+"""The data directory in the command line of a postmaster, as Patroni has it."""
 _FILE = re.compile(r"\S+\.ya?ml\b")
 
 
@@ -32,6 +34,8 @@ class FoundFiles:
     """Why Patroni's file cannot be changed; empty if it can."""
     data_fixed: str = ""
     """Why the data directory cannot be put aside; empty if it can."""
+    data_moves: str = ""
+    """Why Patroni would build the member anew in another place; empty if it would not."""
 
 
 def find_files(reach: Reach, tree: Sequence[Running], scope: str, configuration: str = "") -> FoundFiles:
@@ -40,21 +44,37 @@ def find_files(reach: Reach, tree: Sequence[Running], scope: str, configuration:
     postgres = servers(tree, scope)
     if patroni is None or not postgres:
         why = _DOWN if not postgres else _UNRECOGNISED
-        return FoundFiles(configuration, file_fixed=why, data_fixed=why)
+        return FoundFiles(configuration, file_fixed=why, data_fixed=why, data_moves=why)
     try:
         where = _where(reach, patroni.pid) | _where(reach, postgres[0].pid)
-        file = configuration or _named(patroni.title, where.get((patroni.pid, "cwd"), ""))
+        folder = where.get((patroni.pid, "cwd"), "")
+        file = configuration or _named(patroni.title, folder)
         data = where.get((postgres[0].pid, "cwd"), "")
         program = where.get((postgres[0].pid, "exe"), "")
         why = reach.run("undestroyable", data).strip() if data else "the data directory cannot be found"
-        return FoundFiles(file, data, program.rpartition("/")[0], _why_not_changed(reach, file), why)
+        moves = _why_moved(reach, postgres[0].title, folder)
+        return FoundFiles(file, data, program.rpartition("/")[0], _why_not_changed(reach, file), moves or why, moves)
     except ProcessFailed as error:
-        return FoundFiles(configuration, file_fixed=str(error), data_fixed=str(error))
+        why = str(error)
+        return FoundFiles(configuration, file_fixed=why, data_fixed=why, data_moves=why)
 
 
 def _where(reach: Reach, pid: int) -> dict[tuple[int, str], str]:
     rows = (line.split("\t", 2) for line in reach.run("where", str(pid)).splitlines())
     return {(pid, row[1]): row[2] for row in rows if len(row) == 3}
+
+
+def _why_moved(reach: Reach, title: str, folder: str) -> str:
+    """Patroni removes a link, not what it leads to, and then makes a directory in its place.
+
+    A link further up the path is no matter: whatever Patroni makes is behind it, too.
+    """
+    found = _DATA.search(title)
+    named = found[1].rstrip("/") if found else ""
+    place = named if not named or named.startswith("/") else f"{folder}/{named}"
+    if not place or reach.run("sh", "-c", '[ ! -L "$1" ] || echo link', "", place).strip() != "link":
+        return ""
+    return f"{place} is a symbolic link, which Patroni would replace by a directory: let data_dir say where it leads"
 
 
 def _named(title: str, folder: str) -> str:

@@ -22,6 +22,7 @@ from support.hosts.remote.processes import (
     of_own_unit,
     parsed_table,
     program_trees,
+    runs_in,
     unit_of_servers,
 )
 from support.hosts.remote.ways import way_in
@@ -49,6 +50,12 @@ _WATCHDOGS = {
     "wd_keepalive": "systemctl disable --now wd_keepalive",
 }
 """Name of a process that has a watchdog open -> how to change that."""
+_FENCING = ("corosync", "DRBD")
+"""What connects machines beside the cluster; when it loses another machine, it may reset that one, or stop this one."""
+_FENCED = "links cannot be cut: {} there would lose the machines that it is connected with, and might have one reset"
+_NOT_ISOLATED = (
+    "a crash leaves the links alone, as storage is behind them ({}): peers see at once that its programs died"
+)
 _SHOWN = 60  # characters of a command
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS, _SSH = 8, 22
@@ -127,8 +134,8 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     except ProcessFailed as error:
         return Looked(name, declared, (_unreached(describe(error)),))
     units = {name: one.how.removeprefix("systemd unit ") for name, one in declared.programs.items() if one.hold}
-    running = {one.service for one in table}
-    known = {"patroni": unit_of_servers(table, scope), **{name: one for name, one in units.items() if one in running}}
+    known = {"patroni": unit_of_servers(table, scope)}
+    known |= {name: one for name, one in units.items() if runs_in(one, name, table)}
     trees = program_trees(table, scope, known)
     member = next((one for one in topology.members if one.name == name), None)
     addresses = declared.addresses or tuple(facts.get("address", ())) or ((member.postgres.host,) if member else ())
@@ -143,13 +150,17 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     line = declared.line or ("" if facts.get("line", [""])[0] else "unknown")
     line_known = line != "unknown"
     beside_us = not network and _is_here(reach, facts)
+    # The storage of a container is its machine's: it does not depend on the container's own network.
+    storage = [] if way.container else reach.run("behind_network", *filter(None, [files.data])).splitlines()
+    fenced = [one for one in (*(process.name for process in table), *storage) if one in _FENCING]
     access = replace(
         declared,
         addresses=addresses,
         programs=programs,
         scope=scope,
         line=line if line_known else "",
-        cutter=cutter if line_known and not beside_us else "",
+        cutter=cutter if line_known and not beside_us and not fenced else "",
+        behind_network=", ".join(storage),
         network=network,
         configuration=files.configuration,
         data=files.data,
@@ -162,9 +173,10 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     ]
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
     remarks += [way.guarded] if way.guarded else []
-    why_not = way.why_not_cut or _no_cutter(line_known, cutter, beside_us)
+    remarks += [_NOT_ISOLATED.format(", ".join(storage))] if storage else []
+    why_not = way.why_not_cut or (_FENCED.format(fenced[0]) if fenced else _no_cutter(line_known, cutter, beside_us))
     remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
-    fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed}
+    fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed, "rebuildable": files.data_moves}
     fixed["proxy_reload"] = why_no_reload(trees.get("haproxy", ()))
     obstacles = _obstacles(name, reach, facts, left, trees, topology)
     comes_from = "" if NEVER_DIRECT in (reach.line, line) else declared.line or _comes_from(facts)

@@ -93,6 +93,8 @@ class RemoteFiles:
     def run(self, program: str, *arguments: str, passwords: Sequence[str] = ()) -> str:
         """Run one of PostgreSQL's programs there, with lines of a password file; returns what it said.
 
+        It finds what Patroni's finds by HOME and by variables of libpq: certificates, a key, a password file.
+
         Raises ProcessFailed, NotAvailable if the program is not there.
         """
         binaries = self._host.access.binaries
@@ -102,9 +104,8 @@ class RemoteFiles:
         except HostRefused:
             raise NotAvailable(f"there is no {words[0]} on {self._host.name}") from None
         lines = "".join(f"{line}\n" for line in passwords)
-        if not passwords:
-            return self._host.reach.run(*words, within=_READS_WITHIN)
-        return self._host.reach.run("with_passwords", lines, *words, within=_READS_WITHIN)
+        like = {"LIKE": str(patroni.pid)} if (patroni := self._patroni) else {}
+        return self._host.reach.run("with_passwords", lines, *words, within=_READS_WITHIN, variables=like)
 
     @property
     def _patroni(self) -> Running | None:

@@ -433,7 +433,21 @@ else
   if [ \$works ]; then rm -rf $k; else echo \"the old data is kept at $2.accept-$1: PostgreSQL does not stream yet\"; false; fi
 fi && rm -f $(quoted "$KEPT/$1")"
 }
+like() { # PID: take over the variables of that process that its libpq heeds, and the defaults that these lead to
+  while IFS= read -r one; do
+    case ${one%%=*} in *[!A-Z0-9_]*) ;; HOME|PG*|KRB5*|SSL_CERT_*) export "$one";; esac
+  done <<EOF
+$(tr '\0' '\n' 2>/dev/null < "/proc/$1/environ")
+EOF
+  for one in PASSFILE=.pgpass SERVICEFILE=.pg_service.conf SSLROOTCERT=.postgresql/root.crt SSLCRL=.postgresql/root.crl \
+    SSLCERT=.postgresql/postgresql.crt SSLKEY=.postgresql/postgresql.key; do # HOME is heeded since version 15 only
+    eval "known=\${PG${one%%=*}:-}"; file=${HOME:-}/${one#*=}
+    [ "$known" ] || [ ! -f "$file" ] || export "PG${one%%=*}=$file"
+  done
+}
 with_passwords() { # LINES COMMAND...: run a command that finds these lines in a password file, which is removed again
+  [ -z "${LIKE:-}" ] || like "$LIKE" # as if that process had started it
+  [ "$1" ] || { shift; "$@"; return; }
   mkdir -p -m 700 "$RUN" || refuse "$RUN cannot be made"
   umask 077; file=$RUN/passwords.$$; lines=$1; shift
   trap 'rm -f "$file"' EXIT; trap 'exit 1' INT TERM HUP

@@ -47,6 +47,14 @@ _STAMP = re.compile(
     re.VERBOSE,
 )
 _STAMP_OF_REDIS = re.compile(r"\d+:\w (\d\d \w{3} \d{4} \d\d:\d\d:\d\d)(?:\.(\d+))?")
+_STRUCTURED = re.compile(
+    r"""
+    ,\d+,(?P<csv>[^",\d]+),[0-9A-Z]{5},"?(?P<said>.*)
+    | "error_severity":\s*"(?P<json>[^"]+)".*?"message":\s*"(?P<message>.*)
+    """,
+    re.VERBOSE,
+)
+"""PostgreSQL's csvlog and jsonlog: the severity, and what follows it, which is the message and more."""
 _BEGINNING = 60  # characters of a line in which its date stands
 _LONGEST = 220  # characters of a line that are shown
 _PREFIX = re.compile(r"^[\d\-:., TZ+]*(UTC|GMT)?\s*(\[\d+\]\s*)?[:\s]*")
@@ -96,7 +104,8 @@ def clock_of(text: str) -> Clock:
 
 def is_notable(line: str) -> bool:
     """Whether the line tells of a decision, a failure or a recovery."""
-    return bool(_NOTABLE.search(line)) and not _ROUTINE.search(line)
+    words = _as_text(line)
+    return bool(_NOTABLE.search(words)) and not _ROUTINE.search(words)
 
 
 def notable(lines: Iterable[str], since: float, until: float, clock: Clock = HERE) -> Iterator[tuple[float, str]]:
@@ -104,7 +113,15 @@ def notable(lines: Iterable[str], since: float, until: float, clock: Clock = HER
     for line in lines:
         moment = moment_of(line, clock)
         if moment is not None and since <= moment <= until and is_notable(line):
-            yield moment, _PREFIX.sub("", line).strip()[:_LONGEST]
+            yield moment, _PREFIX.sub("", _as_text(line)).strip()[:_LONGEST]
+
+
+def _as_text(line: str) -> str:
+    """A line of csvlog or jsonlog as PostgreSQL writes it without them; any other as it is."""
+    found = _STRUCTURED.search(line)
+    if found is None:
+        return line
+    return f"{found['csv'] or found['json']}:  {found['said'] or found['message'] or ''}"
 
 
 def _fraction(digits: str | None) -> float:

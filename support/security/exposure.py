@@ -199,6 +199,9 @@ def _logins(topology: Topology) -> dict[str, Login]:
 
 
 def _forms(secret: str, users: Iterable[str]) -> set[bytes]:
-    """In plain text, in JSON, in a URL, and in HTTP's basic authentication together with a user's name."""
+    """In plain text, in JSON (jsonlog escapes quotes, and nothing beyond ASCII), in CSV, in a URL, and in HTTP's basic
+    authentication together with a user's name."""
     sent = {b64encode(f"{user}:{secret}".encode()) for user in users}
-    return {secret.encode(), json.dumps(secret)[1:-1].encode(), quote(secret, safe="").encode(), *sent}
+    written = {secret, secret.replace('"', '""'), quote(secret, safe="")}
+    written |= {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
+    return {one.encode() for one in written} | sent

@@ -18,6 +18,7 @@ from support.target.accepted_loss import accepted_losses, loss_in_words
 from support.target.cluster import Cluster
 from support.target.copying import not_copyable, wal_not_expendable
 from support.target.members import NO_ANSWER, heard_and_silent, settings
+from support.target.overruled import ARCHIVING, WAL_KEPT, overruled
 from support.target.patroni_configuration import PatroniConfiguration, configurations_by_group
 from support.target.purposes import Purpose, purposes_by_leader
 from support.target.reads import NOWHERE, Reads, reads_of
@@ -84,6 +85,8 @@ class Baseline:
     """Why there is no logical replication whose messages could be followed."""
     archives_nothing: bool = False
     """archive_mode is off on every member that answered."""
+    archiving_overruled: str = ""
+    """Why a test cannot change what archives WAL; empty if it can, or if that is not known."""
     no_checksums: bool = False
     """data_checksums is off on every member that answered."""
     leader_serves_reads: bool = False
@@ -98,7 +101,7 @@ class Baseline:
     not_copyable: str = ""
     """Why a test should not copy a member; empty if that costs little, or if the cost is not known."""
     wal_not_expendable: str = ""
-    """Why a test should not remove WAL before every consumer has read it; empty if that is harmless, or not known."""
+    """Why a test should not remove WAL before every consumer has read it, or cannot; empty if it may, or not known."""
     own_standbys: Mapping[int, StandbyNames] = field(default_factory=dict)
     """Group -> the standbys for which its PostgreSQL itself makes commits wait, with Patroni's synchronous mode off."""
 
@@ -187,6 +190,7 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
         unbounded_slots=shared.get(_SLOT_LIMIT) == "-1",
         not_logical=not_logical if level != _LOGICAL else too_old if version < _WITH_MESSAGES else "",
         archives_nothing=shared.get(_ARCHIVE_MODE) == "off",
+        archiving_overruled=overruled(cluster, ARCHIVING),
         no_checksums=shared.get(_CHECKSUMS) == "off",
         leader_serves_reads=leader_serves_reads,
         delays=delays,
@@ -194,7 +198,7 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
         with_other_leaders={group: by_leader[1:] for group, by_leader in known.items()},
         reads=reads,
         not_copyable=not_copyable(cluster),
-        wal_not_expendable=wal_not_expendable(cluster),
+        wal_not_expendable=wal_not_expendable(cluster) or overruled(cluster, WAL_KEPT),
         own_standbys={
             group: names
             for group, one in groups.items()
@@ -270,6 +274,8 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         yield "expendable_wal", baseline.wal_not_expendable
     if baseline.archives_nothing:
         yield "archiving", "archive_mode is off on every member: nothing is archived that could fail"
+    elif baseline.archiving_overruled:
+        yield "archiving", baseline.archiving_overruled
     yield from _of_replicas(topology, baseline, expected)
     untold = [group for group, one in baseline.groups.items() if one.rewind is None]
     if untold and "member_files" in topology.lacks:

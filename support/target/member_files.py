@@ -21,7 +21,11 @@ CONFIGURATION = "patroni.yml"
 """The configuration file of a member's Patroni there."""
 _PASSWORDS = "accept.pgpass"
 _LOGINS = ("superuser", "replication", "rewind")
-_LOGIN_KEYS = ("username", "password", "sslmode", "sslkey", "sslcert", "sslrootcert", "sslcrl")
+_LOGIN_KEYS = (
+    *("username", "password", "sslmode", "sslkey", "sslpassword", "sslcert", "sslrootcert", "sslcrl", "sslcrldir"),
+    *("gssencmode", "channel_binding", "sslnegotiation"),
+)
+"""Those of Patroni's (patroni/config.py, _AUTH_ALLOWED_PARAMETERS)."""
 
 
 class MemberFiles(Protocol):

@@ -137,6 +137,11 @@ def _seconds(answer: Mapping[str, Any], name: str, default: float) -> float:
     return _quantity(answer.get(name), _SECONDS, "s") or default
 
 
+def size_of(value: object, default_unit: str) -> float | None:
+    """Bytes, of a size with or without a unit; None if it is none."""
+    return _quantity(value, _BYTES, default_unit)
+
+
 def _quantity(value: object, units: Mapping[str, float], default_unit: str) -> float | None:
     """A number with or without a unit; None if it is not a number."""
     if isinstance(value, bool) or value is None:

@@ -5,12 +5,17 @@ Source: PostgreSQL's catalogs of translations, src/backend/po
 
 import re
 
-PANICS = (
-    "PANIC:",
-    *(f"{word}:  " for word in ("PANIK", "PÁNICO", "PANICO", "PÂNICO", "PANIKA", "ПАНИКА", "ПАНІКА", "პანიკა", "손상")),
-    "比致命错误还过分的错误:  ",
+_PANICS = (
+    *("PANIC", "PANIK", "PÁNICO", "PANICO", "PÂNICO", "PANIKA", "ПАНИКА", "ПАНІКА", "პანიკა", "손상"),
+    "比致命错误还过分的错误",
 )
-"""How log lines begin in which a server reports that it has to stop at once."""
+_ANY = f"({'|'.join(_PANICS)})"
+PANIC = re.compile(
+    f"PANIC:|{_ANY}:  "
+    rf"|,\d+,{_ANY},[0-9A-Z]{{5}},"  # csvlog: after the transaction's id, before the SQLSTATE
+    rf'|"error_severity":\s*"{_ANY}"'  # jsonlog
+)
+"""A log line in which a server reports that it has to stop at once, in any of its log formats (log_destination)."""
 NOT_READY = re.compile(
     "the database system is "
     "|das Datenbanksystem "

@@ -43,6 +43,34 @@ def test_a_panic_is_one_in_any_language(line: str) -> None:
     assert alarms_in(f"LOG:  bereit\n{line}\n") == [line]
 
 
+_CSV = (
+    '2026-11-29 00:52:26.794 UTC,"app","db",135,"10.0.0.7:4711",6745a1.87,1,"INSERT",2026-11-29 00:50:00 UTC,3/7,0,'
+    '{},53100,"could not write to file ""pg_wal/xlogtemp.135"": No space left on device",,,,,,,,,"app","client backend"'
+)
+_JSON = (
+    '{{"timestamp":"2026-11-29 00:52:26.794 UTC","pid":135,"error_severity":"{}","state_code":"53100","message":"x"}}'
+)
+
+
+@pytest.mark.parametrize("line", [_CSV, _JSON], ids=["csvlog", "jsonlog"])
+@pytest.mark.parametrize("word", ["PANIC", "PANIK", "ПАНИКА", "比致命错误还过分的错误"])
+def test_a_panic_is_one_in_any_format_of_the_log(line: str, word: str) -> None:
+    """csvlog is what Spilo writes."""
+    assert alarms_in(f"{line.format('LOG')}\n{line.format(word)}\n") == [line.format(word)]
+    assert alarms_in(line.format(word), expected=["No space left", '"message":"x"']) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        _CSV.format("LOG").replace("could not write", "SELECT 'a,PANIC,b'"),
+        _JSON.format("LOG").replace('"x"', r'"he said \"error_severity\":\"PANIC\""'),
+    ],
+)
+def test_a_statement_with_that_word_is_no_panic(line: str) -> None:
+    assert alarms_in(line) == []
+
+
 def catalogs() -> list[Path]:
     return sorted(Path("/usr/share/locale").glob("*/LC_MESSAGES/postgres-*.mo"))
 

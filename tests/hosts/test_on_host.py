@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,7 +16,7 @@ from booting import boots
 
 from support.errors import Inconclusive, ProcessFailed
 from support.hosts.interface import Clock, Running
-from support.hosts.remote import HostAccess, HostRefused, HostUnreached, Reach, RemoteSite
+from support.hosts.remote import HostAccess, HostRefused, HostUnreached, ProgramAccess, Reach, RemoteHost, RemoteSite
 from support.hosts.remote.guards import Guards
 from support.hosts.remote.logs import CollectedLogs, clock_of
 from support.hosts.remote.machines import identities
@@ -386,6 +386,126 @@ def test_what_a_server_logged_before_it_started_again_is_read(here: Reach, tmp_p
     assert log.last(6) == "tions\n"
     old.write_text("anew\n")  # a file that is used again after a week is shorter than before
     assert log.since(mark).splitlines()[-1] == "anew"
+
+
+class Writer:
+    """A program that is called etcd and logs to files: by standard output, and to one that it has opened."""
+
+    def __init__(self, folder: Path, own: str = "own.log") -> None:
+        self.out, self.own = folder / "out", folder / own
+        self._shell = shutil.copy(str(shutil.which("sh")), folder / "etcd")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        script = f"exec 7>>'{self.own}'; while read -r to line; do echo \"$line\" >&$to; done"
+        with self.out.open("ab") as out:
+            command = [self._shell, "-c", script]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.DEVNULL)
+        _await(lambda: self.own.exists())
+
+    def say(self, words: str, to: int = 1) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        file = Path(f"/proc/{self._process.pid}/fd/{to}")
+        self._process.stdin.write(f"{to} {words}\n".encode())
+        self._process.stdin.flush()
+        _await(lambda: words in file.read_text())
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[Writer]:
+    found = Writer(tmp_path)
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def host(here: Reach, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> RemoteHost:
+    """This machine, on which that program runs."""
+    table = RemoteHost.table
+
+    def its(host: RemoteHost) -> list[Running]:
+        return [one for one in table(host) if str(writer.own.parent) in one.title]
+
+    monkeypatch.setattr(RemoteHost, "table", its)
+    found = RemoteSite({"one": HostAccess("local:", programs={"etcd": ProgramAccess()})}).machines["one"]
+    found.reach = here
+    return found
+
+
+def _since(host: RemoteHost, marks: Mapping[str, str]) -> list[str]:
+    """As an experiment looks for alarms; each log was marked when it began."""
+    return "".join(log.since(marks.get(name, "")) for name, log in sorted(host.logs().items())).splitlines()
+
+
+def _marks(host: RemoteHost) -> dict[str, str]:
+    return {name: log.end() for name, log in host.logs().items()}
+
+
+def test_a_file_that_a_program_logs_to_is_read(writer: Writer, host: RemoteHost) -> None:
+    """Such as the one of Patroni's `log: dir`."""
+    writer.start()
+    marks = _marks(host)
+    assert set(marks) == {f"etcd ({writer.out})", f"etcd ({writer.own})"}
+    writer.say("by standard output")
+    writer.say("by itself", to=7)
+    assert sorted(_since(host, marks)) == ["by itself", "by standard output"]
+    assert host.logs()[f"etcd ({writer.own})"].last(7) == "itself\n"
+
+
+def test_what_a_program_appends_to_its_data_is_no_log(tmp_path: Path, writer: Writer, host: RemoteHost) -> None:
+    writer.own = tmp_path / "appendonly.aof"
+    writer.start()
+    assert set(host.logs()) == {f"etcd ({writer.out})"}
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("how", ["renamed", "renamed twice", "copied", "moved", "packed"])
+def test_a_rotation_makes_no_old_line_new_and_loses_none(
+    tmp_path: Path, writer: Writer, host: RemoteHost, how: str, restarted: bool
+) -> None:
+    """As logrotate does it in its various ways, whether or not the program is restarted then, as by a fault."""
+    writer.out.write_text("PANIC:  of last week\n")
+    writer.start()
+    (tmp_path / "out.9").write_text("PANIC:  of the week before\n")
+    marks = _marks(host)
+    writer.say("before")
+    if how == "copied":
+        shutil.copy(writer.out, tmp_path / "out.1")
+        os.truncate(writer.out, 0)
+    elif how == "moved":
+        (tmp_path / "old").mkdir()
+        writer.out.rename(tmp_path / "old/out.1")
+    elif how == "packed":
+        writer.out.unlink()
+        (tmp_path / "out.1.gz").write_text("PANIC:  packed")
+    else:
+        writer.out.rename(tmp_path / "out.1")
+    writer.say("after")
+    if restarted:
+        writer.end()
+        if how == "renamed twice":
+            (tmp_path / "out.1").rename(tmp_path / "out-20261129")
+        writer.start()
+        writer.say("anew")
+    lost = restarted and how in ("moved", "packed")
+    expected = {*(() if lost else ("before", "after")), *(("anew",) if restarted else ())}
+    assert set(_since(host, marks)) == expected
+
+
+def test_a_collected_log_that_was_rotated_as_well_is_the_same(here: Reach, tmp_path: Path) -> None:
+    file = tmp_path / "postgresql.log"
+    file.write_text("PANIC:  of last week\n")
+    log = CollectedLogs(here, str(tmp_path), [str(file)])
+    mark = log.end()
+    file.rename(tmp_path / "postgresql.log.1")
+    file.write_text("anew\n")
+    assert log.since(mark) == "anew\n"
 
 
 def test_a_heal_that_was_killed_keeps_no_guard_from_healing(here: Reach, tmp_path: Path) -> None:

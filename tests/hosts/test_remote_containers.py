@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from engines import Pods, engine
 
-from support.errors import Inconclusive, ProcessFailed
+from support.errors import Inconclusive, NotAvailable, ProcessFailed
 from support.faults.nemesis import Nemesis
 from support.faults.process import Freeze, HostCrash, Kill
 from support.hosts.remote import Guards, HostAccess, HostRefused, Reach, RemoteSite, ways
@@ -390,6 +390,67 @@ def test_a_container_without_tools_is_looked_at_from_outside(pods: Pods) -> None
     assert not host.powered
     host.power_on()
     eventually(lambda: _require(host.powered), within=5, subject="it runs again")
+
+
+@pytest.fixture
+def foreign(pods: Pods) -> Iterator[str]:
+    """A container whose programs are another user's, and which was given no more rights than usual."""
+    for program in ("patroni", "postgres"):
+        (pods.root("foreign") / "opt").mkdir(parents=True, exist_ok=True)
+        shutil.copy(str(shutil.which("python3", path="/usr/bin")), pods.root("foreign") / "opt" / program)
+    data = pods.root("foreign") / "home/data"
+    data.mkdir(parents=True)
+    (data / "PG_VERSION").write_text("17\n")
+    (data.parent / "patroni.yml").write_text("scope: staging\n")
+    (data.parent / "patroni.log").touch()
+    for one in (data.parent, data, data.parent / "patroni.log"):
+        os.chown(one, 1001, 1001)
+    wait = "import time; log = open('/home/patroni.log', 'a'); time.sleep(600)"
+    server = "/opt/postgres -c 'import time; time.sleep(600)' -D /home/data"
+    script = f'cd /home/data && {server} & exec /opt/patroni -c "{wait}" /home/patroni.yml'
+    label = f"--label=accept-breakable={SCOPE}"
+    pods.run("foreign", "/usr/bin/sh", "-c", script, options=(label, "--user=1001", "--env=PGSSLMODE=require"))
+    eventually(lambda: _require("patroni" in _look(pods.url("foreign")).access.programs), within=10, subject="it runs")
+    yield pods.url("foreign")
+    pods.call("rm", "--force", "--time=0", "foreign")
+    pods.names.remove("foreign")
+    shutil.rmtree(pods.root("foreign"))
+
+
+def test_processes_of_another_user_in_a_container_are_looked_into(pods: Pods, foreign: str) -> None:
+    """Root in a container has no CAP_SYS_PTRACE unless it was given."""
+    found = _look(foreign)
+    assert found.obstacles == ()
+    assert (found.access.configuration, found.access.data) == ("/home/patroni.yml", "/home/data")
+    assert found.fixed["member_files"] == found.fixed["member_data"] == ""
+    assert not [one for one in found.remarks if "not read" in one]
+    host = RemoteSite({"one": found.access}).machines["one"]
+    assert host.files.environment()["PGSSLMODE"] == "require"
+    logs = host.logs()
+    assert set(logs) == {"patroni (/home/patroni.log)", "container"}
+    mark = logs["patroni (/home/patroni.log)"].end()
+    (pods.root("foreign") / "home/patroni.log").write_text("promoted self\n")
+    assert logs["patroni (/home/patroni.log)"].since(mark) == "promoted self\n"
+
+
+def test_what_an_engine_keeps_from_us_is_told(pods: Pods, foreign: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where its administrator has forbidden privileged commands."""
+    client = pods.folder / "refuses" / pods.client
+    client.parent.mkdir()
+    refusal = 'case "$*" in *--privileged*) echo "authorization denied" >&2; exit 1;; esac'
+    client.write_text(f'#!/bin/sh\n{refusal}\nexec {shutil.which(pods.client)} "$@"\n')
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{client.parent}:{os.environ['PATH']}")
+    found = _look(foreign)
+    assert found.obstacles == ()
+    assert "SYS_PTRACE" in found.fixed["member_files"]
+    assert "SYS_PTRACE" in found.fixed["member_data"]
+    (remark,) = [one for one in found.remarks if "not read" in one]
+    assert "patroni" in remark
+    assert "SYS_PTRACE" in remark
+    host = RemoteSite({"one": found.access}).machines["one"]
+    with pytest.raises(NotAvailable, match="cannot be read"):
+        host.files.environment()
 
 
 def test_what_is_wrong_with_a_container_is_told(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:

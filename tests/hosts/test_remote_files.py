@@ -1,13 +1,19 @@
 """A member's files on a machine reached by ssh: edited and put aside, and back again whatever becomes of the suite."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import free_port
+from patroni.config import _AUTH_ALLOWED_PARAMETERS
 from remote_hosts import SCOPE, Machine, ssh_hosts
+from servers import PASSWORD, postgres
 
+from support import sql
+from support.embedded.certificates import Authority
 from support.errors import Inconclusive, NotAvailable, ProcessFailed
 from support.faults.nemesis import Nemesis
 from support.faults.process import DataDestroyed
@@ -37,6 +43,8 @@ class Member:
 
     def __init__(self, machine: Machine, folder: Path, title: str = "postgres -D data") -> None:
         self.machine, self.file, self.data = machine, folder / "patroni.yml", folder / "data"
+        self.home = folder / "home of a user"
+        self.home.mkdir()
         self.file.write_text(_CONFIGURATION)
         self.make_data("old")
         self._run("patroni", folder, str(self.file))
@@ -57,7 +65,8 @@ class Member:
         hears = "signal.signal(signal.SIGHUP, lambda *_: open('reloaded', 'w').close())"
         wait = f"import signal, time; {hears}; time.sleep(600); time.sleep(600)"
         binary = self.machine.folder.parent / program
-        self.machine.spawn("sh", "-c", f"cd {where} && exec {binary} -c \"{wait}\" '{title}'")
+        variables = f"HOME='{self.home}' PGSSLMODE=verify-full"
+        self.machine.spawn("sh", "-c", f"cd {where} && exec env {variables} {binary} -c \"{wait}\" '{title}'")
 
     def files(self) -> FoundFiles:
         reach = Reach.of(self.machine.url)
@@ -292,6 +301,47 @@ def test_a_program_that_is_not_there_is_no_refusal_of_a_login(member: Member) ->
         files_of(member.host()).run("psql", "-c", "SELECT 1")
 
 
+def _with_tls() -> Path:
+    """The programs of a PostgreSQL that has TLS, which that of the wheel has not; skips the test if there is none."""
+    for server in Path("/usr/lib/postgresql").glob("*/bin/postgres"):
+        if "libssl" in subprocess.run(["ldd", server], capture_output=True, text=True, check=False).stdout:
+            return server.parent
+    pytest.skip("a PostgreSQL with TLS is needed, such as Debian's")
+
+
+def test_a_login_is_tried_with_the_files_and_variables_of_patroni(member: Member, tmp_path: Path) -> None:
+    """A certificate of its own, and the authority's, where libpq looks for them: in ~/.postgresql of its user."""
+    bindir = _with_tls()
+    address = f"{member.machine.address.rpartition('.')[0]}.1"
+    authority, server, own = Authority.create(tmp_path / "ca"), tmp_path / "server", member.home / ".postgresql"
+    authority.issue_client()
+    issued = authority.issue([address])
+    server.mkdir()
+    for name, text in (("server.crt", issued.certificate), ("server.key", issued.key)):
+        (server / name).touch(mode=0o600)
+        (server / name).write_text(text)
+    tls = {"cert": server / "server.crt", "key": server / "server.key", "ca": authority.certificate}
+    settings = ["ssl=on", "listen_addresses=*", *(f"ssl_{name}_file={file}" for name, file in tls.items())]
+    port = free_port()
+    with postgres(server, port, bindir, *settings) as endpoint:
+        with (server / "data/pg_hba.conf").open("a") as rules:
+            rules.write("hostssl all all all scram-sha-256 clientcert=verify-ca\n")
+        sql.execute(endpoint, "SELECT pg_reload_conf()")
+        host = member.host()
+        host.access = replace(host.access, binaries=str(bindir))
+        login = [f"host={address} port={port} user=postgres dbname=postgres", "-wAtc", "SHOW ssl"]
+        with pytest.raises(ProcessFailed, match=r"root\.crt"):
+            host.files.run("psql", *login, passwords=[f"*:*:*:*:{PASSWORD}"])
+        own.mkdir()
+        certificate, key = authority.client
+        for name, file in (("root.crt", tls["ca"]), ("postgresql.crt", certificate), ("postgresql.key", key)):
+            shutil.copy(file, own / name)
+        assert host.files.run("psql", *login, passwords=[f"*:*:*:*:{PASSWORD}"]).strip() == "on"
+        (member.home / ".pgpass").touch(mode=0o600)
+        (member.home / ".pgpass").write_text(f"*:*:*:*:{PASSWORD}\n")
+        assert host.files.run("psql", *login).strip() == "on"
+
+
 def test_passwords_are_in_a_file_only_while_they_are_needed(machine: Machine) -> None:
     reach = Reach.of(machine.url)
     said = reach.run("with_passwords", "*:*:*:*:it's\n", "sh", "-c", 'stat -c %a "$PGPASSFILE"; cat "$PGPASSFILE"')
@@ -302,10 +352,18 @@ def test_passwords_are_in_a_file_only_while_they_are_needed(machine: Machine) ->
 
 
 @pytest.mark.parametrize(
-    ("variables", "user"),
-    [({}, "of the file"), ({"PATRONI_REPLICATION_USERNAME": "of the variable"}, "of the variable")],
+    ("variables", "login"),
+    [
+        ({}, {"username": "of the file"}),
+        ({"PATRONI_REPLICATION_USERNAME": "of the variable"}, {"username": "of the variable"}),
+        *(
+            ({f"PATRONI_REPLICATION_{name}".upper(): "x"}, {"username": "of the file", name: "x"})
+            for name in _AUTH_ALLOWED_PARAMETERS
+            if name != "username"
+        ),
+    ],
 )
-def test_variables_overrule_the_file(variables: Mapping[str, str], user: str) -> None:
+def test_variables_overrule_the_file(variables: Mapping[str, str], login: Mapping[str, str]) -> None:
     configured = {"postgresql": {"authentication": {"replication": {"username": "of the file"}}}}
     logins = overruled(configured, variables)["postgresql"]["authentication"]
-    assert logins == {"replication": {"username": user}}
+    assert logins == {"replication": login}

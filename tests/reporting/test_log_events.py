@@ -113,6 +113,28 @@ def test_routine_is_left_out(line: str) -> None:
     assert not is_notable(line)
 
 
+_CSV = '2026-11-29 06:00:01.500 UTC,"app","db",135,"h:4711",67.87,1,"INSERT",2026-11-29 05:50:00 UTC,3/7,0,{},,,"psql"'
+_JSON = '{{"timestamp":"2026-11-29 06:00:01.500 UTC","pid":135,"error_severity":"{}","state_code":"{}","message":"{}"}}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [_CSV.format('PANIC,53100,"could not write ""x"""'), _JSON.format("PANIC", "53100", r"could not write \"x\"")],
+    ids=["csvlog", "jsonlog"],
+)
+def test_lines_of_csvlog_and_jsonlog_are_understood(line: str) -> None:
+    ((moment, words),) = notable([line], AT, AT + 5)
+    assert moment == AT + 0.5
+    assert words.startswith("PANIC:  could not write")
+
+
+def test_what_is_routine_is_so_in_any_format() -> None:
+    starting = "the database system is starting up"
+    for line in (_CSV.format(f'FATAL,57P03,"{starting}"'), _JSON.format("FATAL", "57P03", starting)):
+        assert not is_notable(line)
+    assert not is_notable(_CSV.format('LOG,00000,"checkpoint starting: time"'))
+
+
 def test_only_the_time_asked_for_and_without_the_date() -> None:
     lines = [
         "2026-11-29 06:00:01.500 UTC [123] LOG:  received promote request",

@@ -317,6 +317,8 @@ class TestExposure:
         forms = exposure.passwords(odd)["the application's password"]
         sent = b64encode('application:a "b"/ü'.encode())
         assert {'a "b"/ü'.encode(), json.dumps('a "b"/ü')[1:-1].encode(), b"a%20%22b%22%2F%C3%BC", sent} <= forms
+        in_postgresqls_logs = {'a ""b""/ü', 'a \\"b\\"/ü'}  # csvlog, jsonlog
+        assert {one.encode() for one in in_postgresqls_logs} <= forms
 
     def test_a_password_that_is_a_name_cannot_be_searched_for(self, cluster: Cluster) -> None:
         named = replace(cluster.topology, administrator=None, application=Login("application", "application"))

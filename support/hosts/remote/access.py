@@ -74,5 +74,7 @@ class HostAccess:
     """The data directory of its PostgreSQL; empty if it cannot be put aside."""
     binaries: str = ""
     """Where PostgreSQL's programs are."""
+    privileged: bool = False
+    """A container whose engine lets us in with every right that there is inside."""
     without_shell: bool = False
     """A container that has no sh: its processes are looked at from its engine's machine."""

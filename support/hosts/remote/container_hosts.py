@@ -27,7 +27,8 @@ class ContainerHost(RemoteHost):
         super().__init__(name, access, guards, note)
 
     def _way(self) -> Reach:
-        way = Reach.inside(self.container, self.access.reach, self.access.without_shell)
+        access = self.access
+        way = Reach.inside(self.container, access.reach, access.without_shell, access.privileged)
         return replace(way, variables={**way.variables, "NET": ""})  # that is for its engine's machine
 
     @cached_property

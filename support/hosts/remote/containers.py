@@ -92,6 +92,13 @@ class Container:
         return (self.client, "exec", "-i", "--user=0", self.name, "sh", "-s")
 
     @property
+    def privileged_shell(self) -> tuple[str, ...]:
+        """The same with every right in the container: without it, root there may not see what a process of another user
+        has open, where it is, or with which variables it was started (CAP_SYS_PTRACE).
+        """
+        return (self.client, "exec", "-i", "--privileged", "--user=0", self.name, "sh", "-s")
+
+    @property
     def present_pid(self) -> str:
         """For a shell on the engine's machine: the id of the container's first process by then; 0 if it is down."""
         return f'"$({shlex.join([self.client, "inspect", "--format={{.State.Pid}}", self.name])})"'

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from support.errors import NotAvailable, ProcessFailed
 from support.hosts.interface import Running
-from support.hosts.remote.clients import HostRefused
+from support.hosts.remote.clients import HostFailed, HostRefused
 from support.hosts.remote.guards import HostFault
 from support.hosts.remote.processes import first_process, servers
 from support.waiting import NotYet, eventually
@@ -34,9 +34,12 @@ class RemoteFiles:
         return self._host.reach.run("cat", self._file)
 
     def environment(self) -> dict[str, str]:
-        """The variables with which Patroni was started; they overrule its file."""
+        """The variables with which Patroni was started; they overrule its file. Raises NotAvailable."""
         patroni = self._patroni
-        said = self._host.reach.run("sh", "-c", f"tr '\\0' '\\n' < /proc/{patroni.pid}/environ") if patroni else ""
+        try:
+            said = self._host.reach.run("sh", "-c", f"tr '\\0' '\\n' < /proc/{patroni.pid}/environ") if patroni else ""
+        except HostFailed as error:
+            raise NotAvailable(f"the variables of Patroni on {self._host.name} cannot be read: {error}") from error
         return {name: value for name, sign, value in (line.partition("=") for line in said.splitlines()) if sign}
 
     def edit(self, text: str) -> None:
@@ -90,6 +93,8 @@ class RemoteFiles:
     def run(self, program: str, *arguments: str, passwords: Sequence[str] = ()) -> str:
         """Run one of PostgreSQL's programs there, with lines of a password file; returns what it said.
 
+        It finds what Patroni's finds by HOME and by variables of libpq: certificates, a key, a password file.
+
         Raises ProcessFailed, NotAvailable if the program is not there.
         """
         binaries = self._host.access.binaries
@@ -99,9 +104,8 @@ class RemoteFiles:
         except HostRefused:
             raise NotAvailable(f"there is no {words[0]} on {self._host.name}") from None
         lines = "".join(f"{line}\n" for line in passwords)
-        if not passwords:
-            return self._host.reach.run(*words, within=_READS_WITHIN)
-        return self._host.reach.run("with_passwords", lines, *words, within=_READS_WITHIN)
+        like = {"LIKE": str(patroni.pid)} if (patroni := self._patroni) else {}
+        return self._host.reach.run("with_passwords", lines, *words, within=_READS_WITHIN, variables=like)
 
     @property
     def _patroni(self) -> Running | None:

@@ -1,17 +1,20 @@
 """What programs of a user's host have logged: to files, to the journal, or through PostgreSQL's logging collector."""
 
+import posixpath
+import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from support.errors import ProcessFailed
-from support.hosts.interface import Clock
+from support.hosts.interface import Clock, Running
 from support.hosts.remote.reach import Reach
 
 READ_WITHIN = 60.0
 """Seconds: a log may be long."""
-
-
+_ROTATED = re.compile(r"[.-]\d|\.old$")
+"""What a rotation adds to the name of a log."""
 _SAME_TIME = 2.0  # seconds; a smaller difference between two clocks may just be the time that it takes to ask
 
 
@@ -25,22 +28,6 @@ def clock_of(reach: Reach) -> Clock | None:
         return None
     ahead = at + 0.5 - (begun + time.time()) / 2  # `date` shows whole seconds
     return Clock(offset.total_seconds() if offset is not None else None, ahead if abs(ahead) > _SAME_TIME else 0.0)
-
-
-class RemoteLog:
-    """A file on a host."""
-
-    def __init__(self, reach: Reach, file: str) -> None:
-        self._reach, self._file = reach, file
-
-    def end(self) -> str:
-        return self._reach.run("size", self._file).split("\t")[0].strip()
-
-    def since(self, mark: str) -> str:
-        return self._reach.run("tail_of", self._file, mark or "0", within=READ_WITHIN)
-
-    def last(self, most: int) -> str:
-        return self._reach.run("tail", "-c", str(most), self._file, within=READ_WITHIN)
 
 
 class Journal:
@@ -64,37 +51,121 @@ class Journal:
         return self._reach.run(*words, *options, within=READ_WITHIN)
 
 
-class CollectedLogs:
+class _Files:
+    """A log that is continued in other files. A mark is the size of each of them, by the inode: a file that was renamed
+    since is known, and one that was not there is new.
+    """
+
+    def __init__(self, reach: Reach, files: Collection[str]) -> None:
+        """`files` are those that a program has open. Only they count without a mark: others may go back for weeks."""
+        self._reach, self._files = reach, files
+
+    def end(self) -> str:
+        """See Log."""
+        raise NotImplementedError
+
+    def since(self, mark: str) -> str:
+        """See Log: of all files that are new or were written to, the oldest first."""
+        now = _parsed(self.end())
+        parts = _written(_parsed(mark), now) if mark else [(file, 0) for file in now if file in self._files]
+        return "".join(self._reach.run("tail_of", file, str(at), within=READ_WITHIN) for file, at in parts)
+
+    def last(self, most: int) -> str:
+        """See Log."""
+        newest = list(_parsed(self.end()))[-1:]
+        return "".join(self._reach.run("tail", "-c", str(most), file, within=READ_WITHIN) for file in newest)
+
+
+class RemoteLog(_Files):
+    """A file on a host, and what it is called after a rotation, which may rename it or copy it."""
+
+    def __init__(self, reach: Reach, file: str, present: str = "") -> None:
+        """`present`: what the file is called now that the program has open, if no longer that."""
+        self._names = tuple(dict.fromkeys((file, present or file)))
+        super().__init__(reach, (present or file,))
+
+    def end(self) -> str:
+        """See Log."""
+        listed = [self._reach.run("sizes", *posixpath.split(file)).splitlines() for file in self._names]
+        return "\n".join(dict.fromkeys(line for lines in reversed(listed) for line in lines))
+
+    def last(self, most: int) -> str:
+        """See Log."""
+        return self._reach.run("tail", "-c", str(most), *self._files, within=READ_WITHIN)
+
+
+class CollectedLogs(_Files):
     """The files of PostgreSQL's logging collector. Each start of the server begins a new one, and so does rotation. So
     a server that fails to start, or starts again, leaves what it logged in files that are no longer written to.
     """
 
     def __init__(self, reach: Reach, folder: str, files: Collection[str]) -> None:
         """`files` are those in the folder that the collector was seen to write."""
-        self._reach, self._folder, self._files = reach, folder, files
+        self._folder = folder
+        super().__init__(reach, files)
 
     def end(self) -> str:
-        """See Log: the size of each file."""
+        """See Log."""
         return self._reach.run("sizes", self._folder)
 
-    def since(self, mark: str) -> str:
-        """See Log: of all files that are new or were written to, the oldest first.
 
-        Without a mark, of those that the collector was seen to write: others may go back for weeks.
-        """
-        before, now = _sizes(mark), _sizes(self.end())
-        changed = [file for file, size in now.items() if size != before.get(file) and (mark or file in self._files)]
-        return "".join(
-            self._reach.run("tail_of", file, str(before.get(file, 0)), within=READ_WITHIN) for file in changed
-        )
-
-    def last(self, most: int) -> str:
-        """See Log."""
-        newest = list(_sizes(self.end()))[-1:]
-        return "".join(self._reach.run("tail", "-c", str(most), file, within=READ_WITHIN) for file in newest)
+@dataclass(frozen=True)
+class _Size:
+    count: int
+    """Bytes."""
+    node: str
+    """Its device and inode."""
 
 
-def _sizes(listed: str) -> dict[str, int]:
-    """File -> bytes, in the order in which they were last written to."""
-    rows = [line.split("\t", 1) for line in listed.splitlines() if "\t" in line]
-    return {file: int(size) for size, file in rows}
+def _parsed(listed: str) -> dict[str, _Size]:
+    """What the script's `sizes` answers: file -> size, in the order in which they were last written to."""
+    rows = [line.split("\t", 2) for line in listed.splitlines() if line.count("\t") >= 2]
+    return {file: _Size(int(size), node) for size, node, file in rows}
+
+
+def _written(before: Mapping[str, _Size], now: Mapping[str, _Size]) -> list[tuple[str, int]]:
+    """The files that were written to in between, each with the position from which on it is new."""
+    sizes = {size.node: size.count for size in before.values()}
+    copies = {file: of for file, size in now.items() if size.node not in sizes and (of := _original(file, before, now))}
+    found = []
+    for file, size in now.items():
+        at = sizes.get(size.node, 0) if file not in copies.values() else 0  # what was copied was emptied then
+        if file in copies:
+            at = before[copies[file]].count
+        if size.count != at:
+            found.append((file, at))
+    return found
+
+
+def _original(file: str, before: Mapping[str, _Size], now: Mapping[str, _Size]) -> str:
+    """The log of which a rotation has made this new file as a copy (copytruncate of logrotate); empty if it is none."""
+    return next(
+        (
+            of
+            for of, size in before.items()
+            if of in now
+            and now[of].node == size.node
+            and file.startswith(of)
+            and _ROTATED.match(file, len(of))
+            and now[file].count >= size.count
+        ),
+        "",
+    )
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file to which a process logs."""
+
+    pid: int
+    node: str
+    """Its device and inode."""
+    file: str
+    """Its path; empty if we may not see what the process has open."""
+
+
+def opened(reach: Reach, processes: Collection[Running]) -> list[Opened]:
+    """The files to which these processes log: by standard output and error, or opened to append to."""
+    said = reach.run("logged", *(str(one.pid) for one in processes)) if processes else ""
+    rows = [line.split("\t", 2) for line in said.splitlines() if line.count("\t") >= 2]
+    return [Opened(int(pid), node, file) for pid, node, file in rows]

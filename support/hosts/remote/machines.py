@@ -14,8 +14,8 @@ from support.hosts.remote.access import NEVER_DIRECT, HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostRefused, HostUnreached
 from support.hosts.remote.files import RemoteFiles
 from support.hosts.remote.guards import Guards, HostFault
-from support.hosts.remote.logs import CollectedLogs, Journal, RemoteLog, clock_of
-from support.hosts.remote.processes import first_process, parsed_table, program_trees
+from support.hosts.remote.logs import CollectedLogs, Journal, RemoteLog, clock_of, opened
+from support.hosts.remote.processes import first_process, parsed_table, program_trees, writers
 from support.hosts.remote.reach import Reach, Sent
 from support.waiting import describe
 
@@ -77,6 +77,8 @@ class RemoteHost:
         self._frozen: list[HostFault] = []
         self._collecting: dict[str, dict[str, list[str]]] = {}
         """Program -> folder -> the files in which its logging collector was seen to write: it may be down by now."""
+        self._logging: dict[tuple[str, str], str] = {}
+        """Program and inode -> the path that a log had at first: a rotation may have renamed it since."""
         self._clock: Clock | None = None
 
     @property
@@ -172,11 +174,10 @@ class RemoteHost:
             unit = self.access.programs[name].how.removeprefix("systemd unit ")
             if unit != self.access.programs[name].how:
                 found[name] = Journal(self.reach, unit)
-            first = first_process(name, tree) or (tree[0] if tree else None)
-            for line in self.reach.run("where", str(first.pid)).splitlines() if first else ():
-                _, link, target = line.split("\t", 2)
-                if link.startswith("fd/") and target.startswith("/") and not target.startswith("/dev/"):
-                    found[f"{name} ({target})"] = RemoteLog(self.reach, target)
+            for one in opened(self.reach, writers(name, tree, self.access.scope)):
+                if one.file:
+                    file = self._logging.setdefault((name, one.node), one.file)
+                    found[f"{name} ({file})"] = RemoteLog(self.reach, file, one.file)
             for file in self._collected(tree):
                 self._collecting.setdefault(name, {}).setdefault(posixpath.dirname(file), []).append(file)
         for name, folders in self._collecting.items():

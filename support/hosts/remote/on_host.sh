@@ -71,8 +71,8 @@ table() { # every process: pid, start, state, parent, name, service and title, w
     tr '\0\n\t' '   ' 2>/dev/null < "$d/cmdline"; echo
   done
 }
-where() { # PID...: the executable, the working directory and the files to which standard output and error go
-  for pid; do for link in exe cwd fd/1 fd/2; do printf '%s\t%s\t%s\n' "$pid" "$link" "$(readlink "/proc/$pid/$link")"; done; done
+where() { # PID...: the executable and the working directory
+  for pid; do for link in exe cwd; do printf '%s\t%s\t%s\n' "$pid" "$link" "$(readlink "/proc/$pid/$link")"; done; done
 }
 behind_network() { # FOLDER...: the storage of this host, or of these folders, that is lost with the network, one a line
   { for one in /sys/class/iscsi_session/*; do [ ! -e "$one" ] || echo iSCSI; done
@@ -88,9 +88,29 @@ behind_network() { # FOLDER...: the storage of this host, or of these folders, t
       case $source in //*|*:/*|*=/*) echo "$source";; esac # of SMB; of NFS, GlusterFS and CephFS
     done; } | sort -u
 }
-size() { for file; do printf '%s\t%s\n' "$(wc -c 2>/dev/null < "$file" || echo 0)" "$file"; done; }
-sizes() { # FOLDER: of each file in it, the one that was written to last at the end
-  ls -tr "$1" 2>/dev/null | while IFS= read -r file; do [ ! -f "$1/$file" ] || size "$1/$file"; done
+logged() { # PID...: the files to which these log: id, device and inode, path; a ? where we may not see what one has open
+  for pid; do
+    [ -n "$(readlink "/proc/$pid/exe")" ] || { printf '%s\t?\t\n' "$pid"; continue; }
+    for fd in /proc/"$pid"/fd/*; do
+      [ -f "$fd" ] || continue
+      file=$(readlink "$fd")
+      case ${fd##*/} in
+        1|2) ;;
+        *) # one that was opened to be appended to, and is no data: a Redis appends to its own as well
+          case ${file##*/} in *[Ll][Oo][Gg]*) ;; *) continue;; esac
+          flags=$(sed -n 's/^flags:[^0-9]*//p' "/proc/$pid/fdinfo/${fd##*/}")
+          [ $((${flags:-0} & 02000)) != 0 ] && [ $((${flags:-0} & 3)) != 0 ] || continue;;
+      esac
+      [ -e "$file" ] || file=$fd # it was removed, perhaps packed by a rotation, and is still written to
+      printf '%s\t%s\t%s\n' "$pid" "$(stat -L -c %d:%i "$fd")" "$file"
+    done
+  done 2>/dev/null
+}
+sizes() { # FOLDER [NAME]: size, device and inode of each file in it, the one that was written to last at the end
+  ls -tr "$1" 2>/dev/null | while IFS= read -r file; do # with a NAME only of that log, and of what a rotation makes of it
+    case $file in *.gz|*.bz2|*.xz|*.zst) continue;; "${2:-$file}"|"${2:-}"[.-][0-9]*|"${2:-}".old) ;; *) continue;; esac
+    [ ! -f "$1/$file" ] || printf '%s\t%s\n' "$(stat -L -c '%s %d:%i' "$1/$file" | tr ' ' '\t')" "$1/$file"
+  done
 }
 tail_of() { # FILE BYTES: what follows the first so many bytes; all of a file that is shorter by now, and so was begun anew
   if [ "$(wc -c 2>/dev/null < "$1" || echo 0)" -lt "$2" ]; then cat "$1" 2>/dev/null; else tail -c "+$(($2 + 1))" "$1" 2>/dev/null; fi
@@ -439,7 +459,21 @@ else
   if [ \$works ]; then rm -rf $k; else echo \"the old data is kept at $2.accept-$1: PostgreSQL does not stream yet\"; false; fi
 fi && rm -f $(quoted "$KEPT/$1")"
 }
+like() { # PID: take over the variables of that process that its libpq heeds, and the defaults that these lead to
+  while IFS= read -r one; do
+    case ${one%%=*} in *[!A-Z0-9_]*) ;; HOME|PG*|KRB5*|SSL_CERT_*) export "$one";; esac
+  done <<EOF
+$(tr '\0' '\n' 2>/dev/null < "/proc/$1/environ")
+EOF
+  for one in PASSFILE=.pgpass SERVICEFILE=.pg_service.conf SSLROOTCERT=.postgresql/root.crt SSLCRL=.postgresql/root.crl \
+    SSLCERT=.postgresql/postgresql.crt SSLKEY=.postgresql/postgresql.key; do # HOME is heeded since version 15 only
+    eval "known=\${PG${one%%=*}:-}"; file=${HOME:-}/${one#*=}
+    [ "$known" ] || [ ! -f "$file" ] || export "PG${one%%=*}=$file"
+  done
+}
 with_passwords() { # LINES COMMAND...: run a command that finds these lines in a password file, which is removed again
+  [ -z "${LIKE:-}" ] || like "$LIKE" # as if that process had started it
+  [ "$1" ] || { shift; "$@"; return; }
   mkdir -p -m 700 "$RUN" || refuse "$RUN cannot be made"
   umask 077; file=$RUN/passwords.$$; lines=$1; shift
   trap 'rm -f "$file"' EXIT; trap 'exit 1' INT TERM HUP

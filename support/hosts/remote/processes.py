@@ -39,6 +39,12 @@ def first_process(program: str, tree: Sequence[Running]) -> Running | None:
     return next((one for one in tree if _FIRST[program](one)), None)
 
 
+def writers(program: str, tree: Sequence[Running], scope: str) -> list[Running]:
+    """The processes that open what the program logs to: its own, and the first one of PostgreSQL."""
+    own = [one for one in tree if _FIRST[program](one)]
+    return own + (servers(tree, scope) if program == "patroni" else [])
+
+
 def parsed_table(text: str) -> list[Running]:
     """What the script's `table` answers."""
     rows = (line.split("\t", 6) for line in text.splitlines() if line.count("\t") >= 6)

@@ -87,9 +87,13 @@ class Reach:
         raise UsageError(f"{_without_secrets(words)!r} is not a way to reach a host; write {FORMS}")
 
     @classmethod
-    def inside(cls, container: Container, words: str, without_shell: bool = False) -> "Reach":
-        """Access to a container that is marked by a file in it, or by a label; perhaps one that has no sh."""
-        argv = container.shell_from_outside if without_shell else container.shell
+    def inside(cls, container: Container, words: str, without_shell: bool = False, privileged: bool = False) -> "Reach":
+        """Access to a container that is marked by a file in it, or by a label; perhaps one that has no sh.
+
+        `privileged`: with every right that there is inside, which its engine may refuse.
+        """
+        argv = container.privileged_shell if privileged else container.shell
+        argv = container.shell_from_outside if without_shell else argv
         return cls(words, argv, NEVER_DIRECT, container.variables_inside(without_shell))
 
     @classmethod

@@ -97,13 +97,17 @@ def way_in(declared: HostAccess) -> WayIn:
     if state.status != "running":
         raise HostUnreached(f"the container {container.name} is {state.status}: {container.start}")
     access = replace(declared, addresses=declared.addresses or state.addresses)
-    try:
-        reach = Reach.inside(container, declared.reach)
-        return WayIn(reach, access, reach.run("look"), container)
-    except HostUnreached as error:
-        if not any(sign in str(error) for sign in _NO_SHELL):
-            raise
-        unknown = error
+    unknown = None
+    for privileged in (True, False):
+        reach = Reach.inside(container, declared.reach, privileged=privileged)
+        try:
+            return WayIn(reach, replace(access, privileged=privileged), reach.run("look"), container)
+        except HostUnreached as error:
+            without_shell, unknown = any(sign in str(error) for sign in _NO_SHELL), error
+            if not privileged and not without_shell:
+                raise
+            if without_shell:
+                break
     if not is_here(state):
         raise HostUnreached(
             f"the container {container.name} has no sh, and its engine is on another machine"

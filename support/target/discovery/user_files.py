@@ -11,6 +11,10 @@ from support.hosts.remote.processes import first_process, servers
 
 _DOWN = "PostgreSQL does not run there"
 _UNRECOGNISED = "no process there is recognised as Patroni"
+UNSEEN = (
+    "our login there may not look into those processes, as their own user may, or root with CAP_SYS_PTRACE "
+    "(in a container: cap_add: [SYS_PTRACE])"
+)
 _LOOK = (
     'if [ ! -f "$1" ]; then echo none; elif [ ! -w "$1" ]; then echo fixed; '
     'elif [ ! -w "$(dirname "$1")" ]; then echo beside; fi'
@@ -47,6 +51,8 @@ def find_files(reach: Reach, tree: Sequence[Running], scope: str, configuration:
         return FoundFiles(configuration, file_fixed=why, data_fixed=why, data_moves=why)
     try:
         where = _where(reach, patroni.pid) | _where(reach, postgres[0].pid)
+        if not all(where.get((one.pid, "exe")) for one in (patroni, postgres[0])):
+            return FoundFiles(configuration, file_fixed=UNSEEN, data_fixed=UNSEEN, data_moves=UNSEEN)
         folder = where.get((patroni.pid, "cwd"), "")
         file = configuration or _named(patroni.title, folder)
         data = where.get((postgres[0].pid, "cwd"), "")

@@ -29,6 +29,7 @@ from support.hosts.remote.ways import way_in
 from support.target import dcs
 from support.target.discovery.host_capabilities import OF_HOSTS, Looked, lacking, members_of_dcs
 from support.target.discovery.user_files import find_files
+from support.target.discovery.user_logs import unread_logs
 from support.target.topology import Topology
 from support.vocabulary import suggestion
 from support.waiting import describe
@@ -172,6 +173,7 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
         f"{program}: {one.how or 'running; how it is started is not known'}" for program, one in programs.items()
     ]
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
+    remarks += unread_logs(reach, trees, programs, scope, way.container is not None)
     remarks += [way.guarded] if way.guarded else []
     remarks += [_NOT_ISOLATED.format(", ".join(storage))] if storage else []
     why_not = way.why_not_cut or (_FENCED.format(fenced[0]) if fenced else _no_cutter(line_known, cutter, beside_us))

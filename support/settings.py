@@ -8,6 +8,7 @@ given without a value.
 
 import importlib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -60,6 +61,9 @@ _SHARED_PREFIXES = ("REDIS_", "HAPROXY_", "PATRONI_", "ETCD_", "CITUS_", "ENABLE
 """Variables with these prefixes can belong to other programs: one is an error only if it is a misspelt setting."""
 _NO_SETTINGS = frozenset({"ACCEPT_TARGET", own_folder.VARIABLE, "ACCEPT_EULA"})
 """Variables with our prefixes that are no settings: of options, and one that other makers' images require."""
+_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
+"""The beginning of what Kubernetes says of a Service in `<SERVICE>_PORT`, one of several variables in every pod."""
+_OF_SERVICE = re.compile(r"(\w+?)_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
 _NEEDS_VALUE = (
     *_SHARED_PREFIXES,
     "RUVECTOR_",
@@ -293,10 +297,15 @@ class _File(TomlConfigSettingsSource):
 
 
 class _Environment(EnvSettingsSource):
-    """The environment; a URL there stands for settings of the same rank."""
+    """The environment; a URL there stands for settings of the same rank.
+
+    Kubernetes' REDIS_PORT=tcp://10.96.0.10:6379 tells of a Service that is called redis, and is no setting.
+    """
 
     def __call__(self) -> dict[str, Any]:
-        return _with_url(super().__call__(), "RUVECTOR_URL")
+        found = super().__call__()
+        links = [name for name, value in found.items() if name.endswith("_port") and _SERVICE_LINK.match(str(value))]
+        return _with_url({name: value for name, value in found.items() if name not in links}, "RUVECTOR_URL")
 
 
 class _Ambient(PydanticBaseSettingsSource):
@@ -348,12 +357,18 @@ def _misspelt(said: Mapping[str, Any], file: Mapping[str, Any], environment: Map
     variables = {name.upper() for name in Settings.model_fields} | _NO_SETTINGS
     for variable in sorted(environment):
         name = variable.upper()
-        if name in variables:
+        if name in variables or _tells_of_a_service(name, environment):
             continue
         if name.startswith(_OUR_PREFIXES):
             yield f"{variable} in the environment is not a setting{_meant(name, variables)}"
         elif name.startswith(_SHARED_PREFIXES) and (meant := [one for one in variables if is_slip(name, one)]):
             yield f"{variable} in the environment is not a setting{suggestion(name, meant)}"
+
+
+def _tells_of_a_service(variable: str, environment: Mapping[str, str]) -> bool:
+    """Whether Kubernetes has set it, for a Service whose name begins like our settings."""
+    found = _OF_SERVICE.fullmatch(variable)
+    return found is not None and bool(_SERVICE_LINK.match(environment.get(f"{found[1]}_PORT", "")))
 
 
 def _meant(name: str, known: Collection[str], brackets: bool = False) -> str:

@@ -81,6 +81,39 @@ def test_another_empty_variable_says_nothing(monkeypatch):
     assert Settings.load().accept_metrics is None
 
 
+@pytest.mark.parametrize("service", ["REDIS", "PATRONI", "HAPROXY_PRIMARY", "RUVECTOR", "ACCEPT"])
+def test_the_variables_of_a_kubernetes_service_are_no_settings(monkeypatch, service):
+    links = {
+        "SERVICE_HOST": "10.96.0.10",
+        "SERVICE_PORT": "6379",
+        "SERVICE_PORT_MAIN": "6379",
+        "PORT": "tcp://10.96.0.10:6379",
+        "PORT_6379_TCP": "tcp://10.96.0.10:6379",
+        "PORT_6379_TCP_PROTO": "tcp",
+        "PORT_6379_TCP_PORT": "6379",
+        "PORT_6379_TCP_ADDR": "10.96.0.10",
+    }
+    for name, value in links.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
+    settings = Settings.load()
+    assert not settings.external
+    assert (settings.redis_port, settings.patroni_port, settings.ruvector_port) == (6379, 8008, 5432)
+    assert "redis_port" not in settings.model_fields_set
+    monkeypatch.delenv(f"{service}_PORT")
+    if service in ("RUVECTOR", "ACCEPT"):
+        with pytest.raises(UsageError, match=f"{service}_SERVICE_HOST in the environment is not a setting"):
+            Settings.load()
+
+
+def test_a_port_that_is_no_number_is_an_error_where_kubernetes_did_not_set_it(monkeypatch):
+    monkeypatch.setenv("REDIS_PORT", "http://cache:6379")
+    with pytest.raises(UsageError, match="REDIS_PORT is 'http://cache:6379'"):
+        Settings.load()
+    monkeypatch.delenv("REDIS_PORT")
+    with pytest.raises(UsageError, match="REDIS_PORT is 'tcp://cache:6379'"):
+        Settings.load({"redis_port": "tcp://cache:6379"})
+
+
 @pytest.mark.parametrize(
     ("written", "words"),
     [

@@ -8,11 +8,12 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
 from support.errors import UsageError
+from support.vocabulary import suggestion
 
 VARIABLES = frozenset(
     "PGHOST PGHOSTADDR PGPORT PGDATABASE PGUSER PGPASSWORD PGPASSFILE PGREQUIREAUTH PGCHANNELBINDING PGSERVICE "
@@ -97,6 +98,23 @@ def parsed(conninfo: str, called: str) -> dict[str, str]:
             f"{called}: {why}; write it like postgresql://user:password@host:5432/database, with libpq's parameters "
             "after a ?, such as sslmode"
         ) from None
+
+
+def require_known(parameters: Collection[str], called: str) -> None:
+    """Raises UsageError, which names the setting as `called`, for a name that is no parameter of libpq."""
+    if not parameters:
+        return
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    for name in parameters:
+        try:
+            known = parse_dsn(f"{name}=x") == {name: "x"}
+        except psycopg2.ProgrammingError:
+            known = False
+        if not known:
+            meant = suggestion(name, TOLD, otherwise="; the parameters of a connection are in libpq's documentation")
+            raise UsageError(f"{called}: {name} is not a parameter of libpq{meant}")
 
 
 def settings_of(conninfo: str, called: str) -> dict[str, Any]:

@@ -245,6 +245,7 @@ class Settings(BaseSettings):
                 raise UsageError("\n".join(complaints))
             settings = cls(**_with_url(_by_setting(given), "RUVECTOR_URL"))
             Expectations.parse(settings.accept_expect)
+            libpq.require_known(settings.ruvector_options, "RUVECTOR_OPTIONS")
             return settings
         except ValidationError as error:
             raise UsageError("\n".join(_complaint(one) for one in error.errors())) from None

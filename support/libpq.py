@@ -42,16 +42,20 @@ _DEFAULTS = {
     "ssl_min_protocol_version": "TLSv1.2",
     "channel_binding": "prefer",
     "gssencmode": "prefer",
+    "krbsrvname": "postgres",
+    "gssdelegation": "0",
     "target_session_attrs": "any",
     "load_balance_hosts": "disable",
 }
 """What libpq does if nothing else is said; a connection tells these parameters, too."""
+KEY_PASSWORD = "sslpassword"
+"""The parameter with the password of the client's own key."""
 TOLD = frozenset(
     {
         *_DEFAULTS,
         *OF_HOSTS,
-        *("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "ssl_max_protocol_version", "require_auth"),
-        *("requirepeer", "options"),
+        *("sslrootcert", "sslcert", "sslkey", KEY_PASSWORD, "sslcrl", "sslcrldir"),
+        *("ssl_max_protocol_version", "require_auth", "requirepeer", "gsslib", "options"),
     }
 )
 """The parameters of a login that every session of the suite has to have, too."""

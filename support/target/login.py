@@ -203,7 +203,7 @@ def _context(options: Mapping[str, str]) -> ssl.SSLContext:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     if "sslcert" in options:
-        context.load_cert_chain(options["sslcert"], options.get("sslkey"))
+        context.load_cert_chain(options["sslcert"], options.get("sslkey"), options.get(libpq.KEY_PASSWORD, ""))
     return context
 
 

@@ -1,4 +1,4 @@
-"""The types of settings: how users write a value, in TOML and in the environment, and what it becomes."""
+"""The types of settings: how users write a value, in TOML and in the environment, and what it becomes; and back."""
 
 import json
 import tomllib
@@ -101,3 +101,22 @@ Programs = Annotated[Mapping[str, Path], NoDecode, BeforeValidator(_pairs)]
 Members = Annotated[int | Mapping[str, str], NoDecode, BeforeValidator(_count_or_addresses)]
 WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 """The URL of a page or gateway; never shown, as it may hold a password."""
+
+
+def toml(value: Any) -> str:
+    """A value in TOML."""
+    if isinstance(value, SecretStr):
+        return toml(value.get_secret_value())
+    if isinstance(value, Path):
+        return toml(str(value.absolute()))
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{bare(name)} = {toml(one)}" for name, one in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml(one) for one in value)}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def bare(name: str) -> str:
+    """A key, in quotes where it needs them."""
+    plain = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
+    return name if plain else toml(name)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
+from support import setting_files
 from support.errors import UsageError
 from support.vocabulary import suggestion
 
@@ -24,6 +25,9 @@ VARIABLES = frozenset(
 )
 """The environment variables that change what libpq does."""
 _IRREGULAR = {"application_name": "PGAPPNAME", "connect_timeout": "PGCONNECT_TIMEOUT"}
+_FILES = {f"PG{name.upper()}": name for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile")}
+_FILES |= dict.fromkeys(("PGSERVICEFILE", "PGSYSCONFDIR"), "passfile")
+"""Variable with the path of a file or folder -> a parameter that is written likewise."""
 NAMING = ("PGSERVICE", "PGHOST", "PGHOSTADDR")
 """Those that say which database is meant."""
 URL = "DATABASE_URL"
@@ -162,7 +166,9 @@ def of_login(told: Mapping[str, str]) -> dict[str, str]:
 def given(environment: Mapping[str, str]) -> dict[str, str]:
     """The PG* variables that are set, also those that the program has set apart."""
     apart: dict[str, str] = json.loads(environment.get(SET_APART) or "{}")
-    return apart | {name: environment[name] for name in sorted(VARIABLES) if environment.get(name)}
+    found = {name: environment[name] for name in sorted(VARIABLES) if environment.get(name)}
+    files = {name: setting_files.parameter(_FILES[name], found[name]) for name in found.keys() & _FILES.keys()}
+    return apart | found | files
 
 
 def set_apart(environment: MutableMapping[str, str] = os.environ) -> None:

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
-from support.places import STARTED_IN
+from support import setting_files
 
 MOST_MEMBERS = 9
 """The most members of a group of an embedded cluster."""
@@ -31,6 +32,10 @@ def _web_address(secret: SecretStr) -> SecretStr:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise PydanticCustomError("address", "should be like http://user:password@host:9091")
     return secret
+
+
+def _located_url(secret: SecretStr) -> SecretStr:
+    return SecretStr(setting_files.in_url(secret.get_secret_value()))
 
 
 def _pairs(given: object) -> object:
@@ -66,7 +71,7 @@ def _schema(given: object) -> object:
     """A table; in the environment as JSON. Or the name of a TOML file that has it, with or without [schema]."""
     if not isinstance(given, str) or not given.strip().endswith(".toml"):
         return _table(given)
-    file = STARTED_IN / given.strip()
+    file = Path(setting_files.of_schema(given))
     try:
         said = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -92,13 +97,24 @@ Limits = Annotated[
     Mapping[str, Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]], NoDecode, BeforeValidator(_limits)
 ]
 Table = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)]
+Dcs = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table), AfterValidator(setting_files.of_dcs)]
 Variables = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_table)]
 Schema = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_schema)]
 Addresses = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
 """Name -> address; in the environment `name=address, name=address`."""
+Parameters = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs), AfterValidator(setting_files.of_libpq)]
+"""Parameter of libpq -> value, likewise."""
 Hosts = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_pairs)]
-Programs = Annotated[Mapping[str, Path], NoDecode, BeforeValidator(_pairs)]
+Programs = Annotated[Mapping[str, Path], NoDecode, BeforeValidator(_pairs), AfterValidator(setting_files.of_programs)]
 Members = Annotated[int | Mapping[str, str], NoDecode, BeforeValidator(_count_or_addresses)]
+File = Annotated[Path, AfterValidator(setting_files.located)]
+"""A file or folder; absolute, so that it is found from any folder."""
+FileName = Annotated[str, AfterValidator(setting_files.located)]
+Authorities = Annotated[str, AfterValidator(partial(setting_files.parameter, "sslrootcert"))]
+"""The authorities that libpq trusts: a file, or `system`."""
+Key = Annotated[str, AfterValidator(partial(setting_files.parameter, "sslkey"))]
+Url = Annotated[SecretStr, AfterValidator(_located_url)]
+"""A URL, which may hold a password, and name files."""
 WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 """The URL of a page or gateway; never shown, as it may hold a password."""
 

@@ -24,20 +24,27 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from support import libpq, own_folder
+from support import libpq, own_folder, setting_files
 from support.errors import UsageError
 from support.expectations import Expectations
 from support.places import WRITES_IN
 from support.setting_values import (
     Addresses,
+    Authorities,
+    Dcs,
+    File,
+    FileName,
     Hosts,
+    Key,
     Limits,
     Members,
     Names,
+    Parameters,
     Port,
     Programs,
     Schema,
     Table,
+    Url,
     Variables,
     WebAddress,
 )
@@ -86,9 +93,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", toml_file="accept.toml", env_ignore_empty=True)
 
     # The target
-    ruvector_url: SecretStr | None = None
+    ruvector_url: Url | None = None
     """The write endpoint as libpq's URL; it stands for the settings below."""
-    ruvector_read_url: SecretStr | None = None
+    ruvector_read_url: Url | None = None
     """The read endpoint likewise, where HAProxy's ports do not say it."""
     ruvector_host: str | None = None
     """A host, host:port, an IPv6 address, the folder of a Unix socket; or several of these, separated by commas."""
@@ -97,12 +104,12 @@ class Settings(BaseSettings):
     ruvector_user: str = "postgres"
     ruvector_password: SecretStr | None = None
     ruvector_sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
-    ruvector_sslrootcert: str | None = None
-    ruvector_sslcert: str | None = None
-    ruvector_sslkey: str | None = None
-    ruvector_options: Addresses = Field(default_factory=dict)
+    ruvector_sslrootcert: Authorities | None = None
+    ruvector_sslcert: FileName | None = None
+    ruvector_sslkey: Key | None = None
+    ruvector_options: Parameters = Field(default_factory=dict)
     """Further parameters of libpq, such as target_session_attrs."""
-    redis_url: SecretStr | None = None
+    redis_url: Url | None = None
     """redis:// or rediss:// (or valkey). It selects no target by itself, as many programs use this variable."""
     redis_host: str | None = None
     """A host; or nodes of a Redis Cluster, separated by commas."""
@@ -111,9 +118,9 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = None
     redis_db: Annotated[int, Field(ge=0)] | None = None
     redis_tls: bool = False
-    redis_cafile: str | None = None
-    redis_certfile: str | None = None
-    redis_keyfile: str | None = None
+    redis_cafile: FileName | None = None
+    redis_certfile: FileName | None = None
+    redis_keyfile: FileName | None = None
     redis_cluster: bool | None = None
     """Whether it is a Redis Cluster; by default, what the server says."""
     redis_sentinels: Names = ()
@@ -130,7 +137,7 @@ class Settings(BaseSettings):
     haproxy_stats_url: str | None = None
     haproxy_stats_user: str | None = None
     haproxy_stats_password: SecretStr | None = None
-    haproxy_stats_cacert: Path | None = None
+    haproxy_stats_cacert: File | None = None
     """The authority that signed the certificate of a page that is served by https."""
     haproxy_write_backend: Names = ()
     """HAProxy's names of the backends behind the write endpoint, if they cannot be found by observation."""
@@ -145,13 +152,13 @@ class Settings(BaseSettings):
     patroni_restapi_username: str | None = None
     """The login with which Patroni's REST API accepts commands, if it asks for one; named as in Patroni."""
     patroni_restapi_password: SecretStr | None = None
-    patroni_ctl_cacert: Path | None = None
+    patroni_ctl_cacert: File | None = None
     """The authority that signed the certificates of Patroni's REST APIs; named as in patronictl, like the next two."""
-    patroni_ctl_certfile: Path | None = None
-    patroni_ctl_keyfile: Path | None = None
+    patroni_ctl_certfile: File | None = None
+    patroni_ctl_keyfile: File | None = None
     etcd_hosts: Names = ()
     """etcd's client addresses, as host or host:port, if it needs neither TLS nor a login; else see [dcs]."""
-    accept_dcs: Table = Field(default_factory=dict, repr=False)
+    accept_dcs: Dcs = Field(default_factory=dict, repr=False)
     """[dcs]: the DCS as in Patroni's own configuration: the section of its kind, and `namespace`."""
     enable_citus: bool | None = None
     citus_coordinator: str | None = None
@@ -180,7 +187,7 @@ class Settings(BaseSettings):
     accept_embedded_dcs: Literal["etcd3", "etcd", "zookeeper", "raft"] | None = None
     """Its DCS, named as in Patroni's configuration."""
     accept_etcd: Annotated[int, Field(ge=1, le=7)] = 3
-    accept_pg_bindir: Path | None = None
+    accept_pg_bindir: File | None = None
     accept_postgres: Annotated[int, Field(ge=16, le=99)] | None = None
     """The major version of its PostgreSQL, instead of the directory of its programs."""
     accept_programs: Programs = Field(default={})
@@ -205,7 +212,7 @@ class Settings(BaseSettings):
     """The id of a promise, or id and measure ("DQ-03.p95") -> the limit that replaces the scenario's, in its unit."""
 
     # Its metrics
-    accept_metrics: Path | None = None
+    accept_metrics: File | None = None
     """A file for node_exporter's textfile collector, which reads *.prom."""
     accept_pushgateway: WebAddress | None = None
     accept_pipeline: Annotated[str, Field(min_length=1)] = "accept"
@@ -272,7 +279,7 @@ class Settings(BaseSettings):
     def redis_url_is_ambient(self) -> bool:
         """Whether REDIS_URL comes only from the environment, where it may be meant for another program."""
         said = self.redis_url.get_secret_value() if self.redis_url else ""
-        return bool(said) and os.environ.get("REDIS_URL") == said
+        return bool(said) and setting_files.in_url(os.environ.get("REDIS_URL")) == said
 
     @property
     def external(self) -> bool:
@@ -286,12 +293,14 @@ class _File(TomlConfigSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         own = own_folder.given()
-        super().__init__(settings_cls, own.settings if own and own.settings.exists() else WRITES_IN / "accept.toml")
+        file = own.settings if own and own.settings.exists() else WRITES_IN / "accept.toml"
+        self._folder = file.parent.absolute()
+        super().__init__(settings_cls, file)
 
     @property
     def written(self) -> dict[str, Any]:
-        """What the file holds, as it is written."""
-        return super().__call__()
+        """What the file holds, as it is written, but for the paths of files, which begin in its folder."""
+        return setting_files.beside(super().__call__(), self._folder)
 
     def __call__(self) -> dict[str, Any]:
         return _with_url(_by_setting(self.written), "ruvector_url in accept.toml")

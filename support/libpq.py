@@ -8,11 +8,13 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
+from support import setting_files
 from support.errors import UsageError
+from support.vocabulary import suggestion
 
 VARIABLES = frozenset(
     "PGHOST PGHOSTADDR PGPORT PGDATABASE PGUSER PGPASSWORD PGPASSFILE PGREQUIREAUTH PGCHANNELBINDING PGSERVICE "
@@ -23,6 +25,9 @@ VARIABLES = frozenset(
 )
 """The environment variables that change what libpq does."""
 _IRREGULAR = {"application_name": "PGAPPNAME", "connect_timeout": "PGCONNECT_TIMEOUT"}
+_FILES = {f"PG{name.upper()}": name for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile")}
+_FILES |= dict.fromkeys(("PGSERVICEFILE", "PGSYSCONFDIR"), "passfile")
+"""Variable with the path of a file or folder -> a parameter that is written likewise."""
 NAMING = ("PGSERVICE", "PGHOST", "PGHOSTADDR")
 """Those that say which database is meant."""
 URL = "DATABASE_URL"
@@ -41,16 +46,20 @@ _DEFAULTS = {
     "ssl_min_protocol_version": "TLSv1.2",
     "channel_binding": "prefer",
     "gssencmode": "prefer",
+    "krbsrvname": "postgres",
+    "gssdelegation": "0",
     "target_session_attrs": "any",
     "load_balance_hosts": "disable",
 }
 """What libpq does if nothing else is said; a connection tells these parameters, too."""
+KEY_PASSWORD = "sslpassword"
+"""The parameter with the password of the client's own key."""
 TOLD = frozenset(
     {
         *_DEFAULTS,
         *OF_HOSTS,
-        *("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "ssl_max_protocol_version", "require_auth"),
-        *("requirepeer", "options"),
+        *("sslrootcert", "sslcert", "sslkey", KEY_PASSWORD, "sslcrl", "sslcrldir"),
+        *("ssl_max_protocol_version", "require_auth", "requirepeer", "gsslib", "options"),
     }
 )
 """The parameters of a login that every session of the suite has to have, too."""
@@ -99,6 +108,23 @@ def parsed(conninfo: str, called: str) -> dict[str, str]:
         ) from None
 
 
+def require_known(parameters: Collection[str], called: str) -> None:
+    """Raises UsageError, which names the setting as `called`, for a name that is no parameter of libpq."""
+    if not parameters:
+        return
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    for name in parameters:
+        try:
+            known = parse_dsn(f"{name}=x") == {name: "x"}
+        except psycopg2.ProgrammingError:
+            known = False
+        if not known:
+            meant = suggestion(name, TOLD, otherwise="; the parameters of a connection are in libpq's documentation")
+            raise UsageError(f"{called}: {name} is not a parameter of libpq{meant}")
+
+
 def settings_of(conninfo: str, called: str) -> dict[str, Any]:
     """The settings that a URL stands for. Raises UsageError, as `parsed`."""
     parameters = parsed(conninfo, called)
@@ -140,7 +166,9 @@ def of_login(told: Mapping[str, str]) -> dict[str, str]:
 def given(environment: Mapping[str, str]) -> dict[str, str]:
     """The PG* variables that are set, also those that the program has set apart."""
     apart: dict[str, str] = json.loads(environment.get(SET_APART) or "{}")
-    return apart | {name: environment[name] for name in sorted(VARIABLES) if environment.get(name)}
+    found = {name: environment[name] for name in sorted(VARIABLES) if environment.get(name)}
+    files = {name: setting_files.parameter(_FILES[name], found[name]) for name in found.keys() & _FILES.keys()}
+    return apart | found | files
 
 
 def set_apart(environment: MutableMapping[str, str] = os.environ) -> None:

@@ -1,8 +1,9 @@
-"""The types of settings: how users write a value, in TOML and in the environment, and what it becomes."""
+"""The types of settings: how users write a value, in TOML and in the environment, and what it becomes; and back."""
 
 import json
 import tomllib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
-from support.places import STARTED_IN
+from support import setting_files
 
 MOST_MEMBERS = 9
 """The most members of a group of an embedded cluster."""
@@ -26,11 +27,25 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Several names; in the environment separated by commas."""
 
 
+def _with_ports(places: Any) -> Any:
+    """Hosts, each perhaps with a port, which has to be one. An IPv6 address without brackets has none."""
+    for place in map(str.strip, places.split(",") if isinstance(places, str) else places):
+        host, colon, port = place.rpartition(":")
+        is_port = port.isdecimal() and (":" not in host.removeprefix("https:").removeprefix("http:") or "]" in host)
+        if colon and is_port and not place.startswith(("/", "@")) and not 1 <= int(port) <= 65535:
+            raise PydanticCustomError("port", "{port} is not a port number (1 to 65535)", {"port": port})
+    return places
+
+
 def _web_address(secret: SecretStr) -> SecretStr:
     parts = urlsplit(secret.get_secret_value())
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise PydanticCustomError("address", "should be like http://user:password@host:9091")
     return secret
+
+
+def _located_url(secret: SecretStr) -> SecretStr:
+    return SecretStr(setting_files.in_url(secret.get_secret_value()))
 
 
 def _pairs(given: object) -> object:
@@ -67,7 +82,7 @@ def _schema(given: object) -> object:
     """A table; in the environment as JSON. Or the name of a TOML file that has it, with or without [schema]."""
     if not isinstance(given, str) or not given.strip().endswith(".toml"):
         return _table(given)
-    file = STARTED_IN / given.strip()
+    file = Path(setting_files.of_schema(given))
     try:
         said = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -93,12 +108,46 @@ Limits = Annotated[
     Mapping[str, Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]], NoDecode, BeforeValidator(_limits)
 ]
 Table = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table)]
+Dcs = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_table), AfterValidator(setting_files.of_dcs)]
 Variables = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_table)]
 Schema = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_schema)]
 Addresses = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs)]
 """Name -> address; in the environment `name=address, name=address`."""
+Parameters = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs), AfterValidator(setting_files.of_libpq)]
+"""Parameter of libpq -> value, likewise."""
 Hosts = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_pairs)]
-Programs = Annotated[Mapping[str, Path], NoDecode, BeforeValidator(_pairs)]
+Programs = Annotated[Mapping[str, Path], NoDecode, BeforeValidator(_pairs), AfterValidator(setting_files.of_programs)]
 Members = Annotated[int | Mapping[str, str], NoDecode, BeforeValidator(_count_or_addresses)]
+Places = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_with_ports)]
+"""Several hosts, each as `host` or `host:port`; likewise."""
+Place = Annotated[str, AfterValidator(_with_ports)]
+"""A host, with or without a port; or several, separated by commas."""
+File = Annotated[Path, AfterValidator(setting_files.located)]
+"""A file or folder; absolute, so that it is found from any folder."""
+FileName = Annotated[str, AfterValidator(setting_files.located)]
+Authorities = Annotated[str, AfterValidator(partial(setting_files.parameter, "sslrootcert"))]
+"""The authorities that libpq trusts: a file, or `system`."""
+Key = Annotated[str, AfterValidator(partial(setting_files.parameter, "sslkey"))]
+Url = Annotated[SecretStr, AfterValidator(_located_url)]
+"""A URL, which may hold a password, and name files."""
 WebAddress = Annotated[SecretStr, AfterValidator(_web_address)]
 """The URL of a page or gateway; never shown, as it may hold a password."""
+
+
+def toml(value: Any) -> str:
+    """A value in TOML."""
+    if isinstance(value, SecretStr):
+        return toml(value.get_secret_value())
+    if isinstance(value, Path):
+        return toml(str(value.absolute()))
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{bare(name)} = {toml(one)}" for name, one in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml(one) for one in value)}]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def bare(name: str) -> str:
+    """A key, in quotes where it needs them."""
+    plain = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
+    return name if plain else toml(name)

@@ -24,20 +24,29 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from support import libpq, own_folder
+from support import libpq, own_folder, setting_files
 from support.errors import UsageError
 from support.expectations import Expectations
 from support.places import WRITES_IN
 from support.setting_values import (
     Addresses,
+    Authorities,
+    Dcs,
+    File,
+    FileName,
     Hosts,
+    Key,
     Limits,
     Members,
     Names,
+    Parameters,
+    Place,
+    Places,
     Port,
     Programs,
     Schema,
     Table,
+    Url,
     Variables,
     WebAddress,
 )
@@ -61,6 +70,9 @@ _SHARED_PREFIXES = ("REDIS_", "HAPROXY_", "PATRONI_", "ETCD_", "CITUS_", "ENABLE
 """Variables with these prefixes can belong to other programs: one is an error only if it is a misspelt setting."""
 _NO_SETTINGS = frozenset({"ACCEPT_TARGET", own_folder.VARIABLE, "ACCEPT_EULA"})
 """Variables with our prefixes that are no settings: of options, and one that other makers' images require."""
+_SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
+"""The beginning of what Kubernetes says of a Service in `<SERVICE>_PORT`, one of several variables in every pod."""
+_OF_SERVICE = re.compile(r"(\w+?)_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)")
 _NEEDS_VALUE = (
     *_SHARED_PREFIXES,
     "RUVECTOR_",
@@ -84,37 +96,38 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", toml_file="accept.toml", env_ignore_empty=True)
 
     # The target
-    ruvector_url: SecretStr | None = None
+    ruvector_url: Url | None = None
     """The write endpoint as libpq's URL; it stands for the settings below."""
-    ruvector_read_url: SecretStr | None = None
+    ruvector_read_url: Url | None = None
     """The read endpoint likewise, where HAProxy's ports do not say it."""
-    ruvector_host: str | None = None
+    ruvector_host: Place | None = None
     """A host, host:port, an IPv6 address, the folder of a Unix socket; or several of these, separated by commas."""
     ruvector_port: Port = 5432
     ruvector_db: str = "postgres"
     ruvector_user: str = "postgres"
     ruvector_password: SecretStr | None = None
     ruvector_sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
-    ruvector_sslrootcert: str | None = None
-    ruvector_sslcert: str | None = None
-    ruvector_sslkey: str | None = None
-    ruvector_options: Addresses = Field(default_factory=dict)
+    ruvector_sslrootcert: Authorities | None = None
+    ruvector_sslcert: FileName | None = None
+    ruvector_sslkey: Key | None = None
+    ruvector_options: Parameters = Field(default_factory=dict)
     """Further parameters of libpq, such as target_session_attrs."""
-    redis_url: SecretStr | None = None
+    redis_url: Url | None = None
     """redis:// or rediss:// (or valkey). It selects no target by itself, as many programs use this variable."""
-    redis_host: str | None = None
+    redis_host: Place | None = None
     """A host; or nodes of a Redis Cluster, separated by commas."""
     redis_port: Port = 6379
     redis_user: str | None = None
     redis_password: SecretStr | None = None
     redis_db: Annotated[int, Field(ge=0)] | None = None
-    redis_tls: bool = False
-    redis_cafile: str | None = None
-    redis_certfile: str | None = None
-    redis_keyfile: str | None = None
+    redis_tls: bool | None = None
+    """Whether Redis is reached by TLS; by default, if the URL says so, or a certificate is given."""
+    redis_cafile: FileName | None = None
+    redis_certfile: FileName | None = None
+    redis_keyfile: FileName | None = None
     redis_cluster: bool | None = None
     """Whether it is a Redis Cluster; by default, what the server says."""
-    redis_sentinels: Names = ()
+    redis_sentinels: Places = ()
     redis_service: str | None = None
     """The name by which the Sentinels know the master."""
     redis_sentinel_user: str | None = None
@@ -128,7 +141,7 @@ class Settings(BaseSettings):
     haproxy_stats_url: str | None = None
     haproxy_stats_user: str | None = None
     haproxy_stats_password: SecretStr | None = None
-    haproxy_stats_cacert: Path | None = None
+    haproxy_stats_cacert: File | None = None
     """The authority that signed the certificate of a page that is served by https."""
     haproxy_write_backend: Names = ()
     """HAProxy's names of the backends behind the write endpoint, if they cannot be found by observation."""
@@ -138,22 +151,22 @@ class Settings(BaseSettings):
     haproxy_balance: str | None = None
     """HAProxy's algorithm for reads (roundrobin, leastconn, source, ...), if its statistics do not show it."""
     enable_patroni: bool | None = None
-    patroni_hosts: Names = ()
+    patroni_hosts: Places = ()
     patroni_port: Port = 8008
     patroni_restapi_username: str | None = None
     """The login with which Patroni's REST API accepts commands, if it asks for one; named as in Patroni."""
     patroni_restapi_password: SecretStr | None = None
-    patroni_ctl_cacert: Path | None = None
+    patroni_ctl_cacert: File | None = None
     """The authority that signed the certificates of Patroni's REST APIs; named as in patronictl, like the next two."""
-    patroni_ctl_certfile: Path | None = None
-    patroni_ctl_keyfile: Path | None = None
-    etcd_hosts: Names = ()
+    patroni_ctl_certfile: File | None = None
+    patroni_ctl_keyfile: File | None = None
+    etcd_hosts: Places = ()
     """etcd's client addresses, as host or host:port, if it needs neither TLS nor a login; else see [dcs]."""
-    accept_dcs: Table = Field(default_factory=dict, repr=False)
+    accept_dcs: Dcs = Field(default_factory=dict, repr=False)
     """[dcs]: the DCS as in Patroni's own configuration: the section of its kind, and `namespace`."""
     enable_citus: bool | None = None
-    citus_coordinator: str | None = None
-    citus_workers: Names = ()
+    citus_coordinator: Place | None = None
+    citus_workers: Places = ()
     accept_nodes: Addresses = Field(default_factory=dict)
     """[nodes]: Citus node (`host` or `host:port` in pg_dist_node) -> where it is reached from here."""
     accept_schema: Schema = Field(default_factory=dict)
@@ -178,7 +191,7 @@ class Settings(BaseSettings):
     accept_embedded_dcs: Literal["etcd3", "etcd", "zookeeper", "raft"] | None = None
     """Its DCS, named as in Patroni's configuration."""
     accept_etcd: Annotated[int, Field(ge=1, le=7)] = 3
-    accept_pg_bindir: Path | None = None
+    accept_pg_bindir: File | None = None
     accept_postgres: Annotated[int, Field(ge=16, le=99)] | None = None
     """The major version of its PostgreSQL, instead of the directory of its programs."""
     accept_programs: Programs = Field(default={})
@@ -203,7 +216,7 @@ class Settings(BaseSettings):
     """The id of a promise, or id and measure ("DQ-03.p95") -> the limit that replaces the scenario's, in its unit."""
 
     # Its metrics
-    accept_metrics: Path | None = None
+    accept_metrics: File | None = None
     """A file for node_exporter's textfile collector, which reads *.prom."""
     accept_pushgateway: WebAddress | None = None
     accept_pipeline: Annotated[str, Field(min_length=1)] = "accept"
@@ -244,6 +257,7 @@ class Settings(BaseSettings):
                 raise UsageError("\n".join(complaints))
             settings = cls(**_with_url(_by_setting(given), "RUVECTOR_URL"))
             Expectations.parse(settings.accept_expect)
+            libpq.require_known(settings.ruvector_options, "RUVECTOR_OPTIONS")
             return settings
         except ValidationError as error:
             said_elsewhere = {*_by_setting(given), *map(str.lower, os.environ)}
@@ -272,7 +286,7 @@ class Settings(BaseSettings):
     def redis_url_is_ambient(self) -> bool:
         """Whether REDIS_URL comes only from the environment, where it may be meant for another program."""
         said = self.redis_url.get_secret_value() if self.redis_url else ""
-        return bool(said) and os.environ.get("REDIS_URL") == said
+        return bool(said) and setting_files.in_url(os.environ.get("REDIS_URL")) == said
 
     @property
     def external(self) -> bool:
@@ -286,22 +300,29 @@ class _File(TomlConfigSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         own = own_folder.given()
-        super().__init__(settings_cls, own.settings if own and own.settings.exists() else WRITES_IN / "accept.toml")
+        file = own.settings if own and own.settings.exists() else WRITES_IN / "accept.toml"
+        self._folder = file.parent.absolute()
+        super().__init__(settings_cls, file)
 
     @property
     def written(self) -> dict[str, Any]:
-        """What the file holds, as it is written."""
-        return super().__call__()
+        """What the file holds, as it is written, but for the paths of files, which begin in its folder."""
+        return setting_files.beside(super().__call__(), self._folder)
 
     def __call__(self) -> dict[str, Any]:
         return _with_url(_by_setting(self.written), "ruvector_url in accept.toml")
 
 
 class _Environment(EnvSettingsSource):
-    """The environment; a URL there stands for settings of the same rank."""
+    """The environment; a URL there stands for settings of the same rank.
+
+    Kubernetes' REDIS_PORT=tcp://10.96.0.10:6379 tells of a Service that is called redis, and is no setting.
+    """
 
     def __call__(self) -> dict[str, Any]:
-        return _with_url(super().__call__(), "RUVECTOR_URL")
+        found = super().__call__()
+        links = [name for name, value in found.items() if name.endswith("_port") and _SERVICE_LINK.match(str(value))]
+        return _with_url({name: value for name, value in found.items() if name not in links}, "RUVECTOR_URL")
 
 
 class _Ambient(PydanticBaseSettingsSource):
@@ -353,12 +374,18 @@ def _misspelt(said: Mapping[str, Any], file: Mapping[str, Any], environment: Map
     variables = {name.upper() for name in Settings.model_fields} | _NO_SETTINGS
     for variable in sorted(environment):
         name = variable.upper()
-        if name in variables:
+        if name in variables or _tells_of_a_service(name, environment):
             continue
         if name.startswith(_OUR_PREFIXES):
             yield f"{variable} in the environment is not a setting{_meant(name, variables)}"
         elif name.startswith(_SHARED_PREFIXES) and (meant := [one for one in variables if is_slip(name, one)]):
             yield f"{variable} in the environment is not a setting{suggestion(name, meant)}"
+
+
+def _tells_of_a_service(variable: str, environment: Mapping[str, str]) -> bool:
+    """Whether Kubernetes has set it, for a Service whose name begins like our settings."""
+    found = _OF_SERVICE.fullmatch(variable)
+    return found is not None and bool(_SERVICE_LINK.match(environment.get(f"{found[1]}_PORT", "")))
 
 
 def _meant(name: str, known: Collection[str], brackets: bool = False) -> str:
@@ -372,9 +399,16 @@ def _empty(said: Mapping[str, Any], file: Mapping[str, Any], environment: Mappin
         for name, value in given.items():
             variable = variable_of(name)
             is_ours = variable.lower() in Settings.model_fields or variable == "ACCEPT_TARGET"
-            is_empty = not value.strip() if isinstance(value, str) else value in ([], ())
+            is_empty = _says_nothing(value, is_secret=variable.endswith(_SECRET))
             if is_ours and is_empty and variable.startswith(_NEEDS_VALUE):
                 yield f"{name}{where} is empty: give it a value, or leave it out"
+
+
+def _says_nothing(value: Any, is_secret: bool) -> bool:
+    """Whether a setting has no value: none at all, or nothing but the commas between several."""
+    if isinstance(value, str):
+        return not value.strip() if is_secret else not value.replace(",", " ").strip()
+    return isinstance(value, list | tuple) and not any(one.strip() if isinstance(one, str) else True for one in value)
 
 
 def _complaint(error: Mapping[str, Any], in_file: Mapping[str, str]) -> str:

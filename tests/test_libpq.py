@@ -63,6 +63,23 @@ def test_a_wrong_url_is_named_without_its_password(url: str, words: str, monkeyp
     assert "cret" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("chanel_binding=require", "chanel_binding is not a parameter of libpq; did you mean channel_binding?"),
+        ("sslmode=require, cursor_factory=x", "cursor_factory is not a parameter of libpq; the parameters"),
+        ("a b=c", "a b is not a parameter of libpq; the parameters"),
+    ],
+)
+def test_a_misspelt_parameter_is_named_before_any_login(
+    options: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUVECTOR_OPTIONS", options)
+    with pytest.raises(UsageError) as refused:
+        Settings.load()
+    assert str(refused.value).startswith(f"RUVECTOR_OPTIONS: {words}")
+
+
 def test_a_url_has_the_rank_of_its_source_and_what_is_said_beside_it_wins(
     monkeypatch: pytest.MonkeyPatch, tmp_path
 ) -> None:

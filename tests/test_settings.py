@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from support.cli.cluster_under_test import as_variables
 from support.errors import UsageError
 from support.settings import TARGET_FIELDS, Settings, named_callable
 
@@ -70,6 +71,42 @@ def test_a_setting_of_the_target_without_a_value_is_an_error_wherever_it_is(monk
         Settings.load()
 
 
+@pytest.mark.parametrize("name", ["RUVECTOR_HOST", "REDIS_HOST", "PATRONI_HOSTS", "REDIS_SENTINELS"])
+def test_commas_alone_are_no_value(monkeypatch, name):
+    monkeypatch.setenv(name, " , ,")
+    with pytest.raises(UsageError, match=f"{name} in the environment is empty"):
+        Settings.load()
+    monkeypatch.delenv(name)
+    if name.endswith("S"):
+        with pytest.raises(UsageError, match=f"(?i){name} is empty"):
+            Settings.load({name.lower(): ["", " "]})
+    assert Settings.load({"ruvector_password": ","}).ruvector_password.get_secret_value() == ","
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "port"),
+    [
+        ("RUVECTOR_HOST", "db1:0", "0"),
+        ("RUVECTOR_HOST", "db1,[fd00::1]:65536", "65536"),
+        ("CITUS_COORDINATOR", "db1:0", "0"),
+        ("CITUS_WORKERS", "w1:5432,w2:0", "0"),
+        ("REDIS_HOST", "cache:0", "0"),
+        ("REDIS_SENTINELS", "s1,s2:99999", "99999"),
+        ("PATRONI_HOSTS", "https://db1:0", "0"),
+        ("ETCD_HOSTS", "http://[::1]:0", "0"),
+    ],
+)
+def test_a_port_that_cannot_be_one_is_an_error(monkeypatch, name, value, port):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=rf"{name} is .*: {port} is not a port number \(1 to 65535\)"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("host", ["fd00::", "::0", "[fd00::1]", "/run/postgresql:0", "db1,[::1]:5433", "db1:65535"])
+def test_what_has_no_port_or_a_right_one_is_accepted(host):
+    assert Settings.load({"ruvector_host": host}).ruvector_host == host
+
+
 def test_an_empty_secret_with_the_target_is_an_error(monkeypatch):
     monkeypatch.setenv("ACCEPT_TARGET", "")
     with pytest.raises(UsageError, match="ACCEPT_TARGET in the environment is empty"):
@@ -79,6 +116,39 @@ def test_an_empty_secret_with_the_target_is_an_error(monkeypatch):
 def test_another_empty_variable_says_nothing(monkeypatch):
     monkeypatch.setenv("ACCEPT_METRICS", "")
     assert Settings.load().accept_metrics is None
+
+
+@pytest.mark.parametrize("service", ["REDIS", "PATRONI", "HAPROXY_PRIMARY", "RUVECTOR", "ACCEPT"])
+def test_the_variables_of_a_kubernetes_service_are_no_settings(monkeypatch, service):
+    links = {
+        "SERVICE_HOST": "10.96.0.10",
+        "SERVICE_PORT": "6379",
+        "SERVICE_PORT_MAIN": "6379",
+        "PORT": "tcp://10.96.0.10:6379",
+        "PORT_6379_TCP": "tcp://10.96.0.10:6379",
+        "PORT_6379_TCP_PROTO": "tcp",
+        "PORT_6379_TCP_PORT": "6379",
+        "PORT_6379_TCP_ADDR": "10.96.0.10",
+    }
+    for name, value in links.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
+    settings = Settings.load()
+    assert not settings.external
+    assert (settings.redis_port, settings.patroni_port, settings.ruvector_port) == (6379, 8008, 5432)
+    assert "redis_port" not in settings.model_fields_set
+    monkeypatch.delenv(f"{service}_PORT")
+    if service in ("RUVECTOR", "ACCEPT"):
+        with pytest.raises(UsageError, match=f"{service}_SERVICE_HOST in the environment is not a setting"):
+            Settings.load()
+
+
+def test_a_port_that_is_no_number_is_an_error_where_kubernetes_did_not_set_it(monkeypatch):
+    monkeypatch.setenv("REDIS_PORT", "http://cache:6379")
+    with pytest.raises(UsageError, match="REDIS_PORT is 'http://cache:6379'"):
+        Settings.load()
+    monkeypatch.delenv("REDIS_PORT")
+    with pytest.raises(UsageError, match="REDIS_PORT is 'tcp://cache:6379'"):
+        Settings.load({"redis_port": "tcp://cache:6379"})
 
 
 @pytest.mark.parametrize(
@@ -283,3 +353,24 @@ def test_a_module_that_cannot_be_imported_is_told(tmp_path, monkeypatch, text):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UsageError, match="ACCEPT_POOL is 'broken_module_of_ours:open_pool'"):
         named_callable("ACCEPT_POOL", "broken_module_of_ours:open_pool")
+
+
+def test_behaves_process_gets_the_settings_of_a_target_file(monkeypatch):
+    """As environment variables, whatever kind of value they have in TOML."""
+    given = tomllib.loads(
+        """
+        ruvector_host = "db"
+        ruvector_port = 5433
+        redis_tls = true
+        patroni_hosts = ["db1:8008", "db2:8008"]
+        haproxy_write_backend = ["primary"]
+        limits = {"DQ-03.p95" = 200}
+        members = {db1 = "localhost:5435/8008"}
+        dcs = {etcd3 = {hosts = ["10.0.1.1:2379", "10.0.1.2:2379"]}}
+        """
+    )
+    said = Settings.load(given)
+    for name, value in as_variables(given).items():
+        monkeypatch.setenv(name, value)
+    assert said.patroni_hosts == ("db1:8008", "db2:8008")
+    assert Settings.load() == said

@@ -225,3 +225,23 @@ def test_no_literal_means_something_else_where_standard_conforming_strings_is_of
     assert len(literals) > 100
     assert any(escaped for _, escaped, _ in literals), "an E'' is found"
     assert [(place, text) for place, escaped, text in literals if "\\" in text and not escaped] == []
+
+
+@pytest.fixture
+def in_latin(postgres):
+    """A database that talks to its clients in Latin-1, and lets a role in only as far as that it refuses it."""
+    sql.execute(postgres, "CREATE DATABASE latin ENCODING 'SQL_ASCII' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'")
+    there = replace(postgres, database="latin")
+    sql.execute(there, "CREATE ROLE latin LOGIN PASSWORD 'x'")
+    sql.execute(there, r"ALTER ROLE latin SET session_preload_libraries = E'Bibliothek f\xfcr Sch\xe4tze'")
+    yield there.as_user("latin", "x")
+    sql.execute(postgres, "DROP DATABASE latin")
+    sql.execute(postgres, "DROP ROLE latin")
+
+
+def test_a_refusal_whose_words_are_not_in_utf_8_is_a_failed_login(in_latin):
+    with pytest.raises(ConnectFailed, match=r"no login after .* s: .*FATAL: .*Bibliothek f\ufffdr Sch\ufffdtze"):
+        sql.connect(in_latin)
+    given = {"host": in_latin.host, "port": str(in_latin.port), "dbname": "latin", "user": "latin", "password": "x"}
+    with pytest.raises(ConnectFailed, match=r"the endpoint: no login: .*FATAL: .*Bibliothek f\ufffdr Sch\ufffdtze"):
+        sql.effective("the endpoint", given)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from support.cli.behave_process import Planned
 from support.hosts.remote.access import told
+from support.setting_values import bare, toml
 from support.target.discovery.host_capabilities import OF_HOSTS, Looked
 from support.target.topology import Topology
 
@@ -31,7 +32,11 @@ def host_lines(topology: Topology, looked: Mapping[str, Looked]) -> Iterator[str
         yield f"no host in [hosts] for {', '.join(one.name for one in members)}:"
     elif members:
         yield f"hosts: none in [hosts]; `./accept init --hosts {_WAYS}` tries and writes such lines:"
-    yield from (f'  {one.name} = "ssh://root@{one.postgres.host}"' for one in members)
+    yield from (f"  {bare(one.name)} = {toml(_way_to(one.postgres.host))}" for one in members)
+
+
+def _way_to(host: str) -> str:
+    return _WAYS.replace("ADDRESS", f"[{host}]" if ":" in host else host)
 
 
 def _possible(one: Looked) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from support import libpq
+from support import libpq, setting_files
 from support.cli import clusters
 from support.cli.clusters import KeptCluster
 from support.cli.paths import from_command_line
@@ -78,9 +78,10 @@ def _split_place(place: str, example: str) -> tuple[str, int | None]:
 
 
 def of_file(path: Path) -> Mapping[str, Any]:
-    """The settings in a target file. Raises UsageError if it cannot be read."""
+    """The settings in a target file, in whose folder relative paths begin. Raises UsageError if it cannot be read."""
     try:
-        return _of_text(path.read_text(encoding="utf-8"), f"--target {path}")
+        said = _of_text(path.read_text(encoding="utf-8"), f"--target {path}")
+        return setting_files.beside(said, path.parent.absolute())
     except OSError as error:
         raise UsageError(f"--target {path} cannot be read: {error.strerror}") from None
 

@@ -9,6 +9,7 @@ from support.example_app.catalog import Column, TableFacts, look_at
 from support.example_app.known_profiles import KNOWN
 from support.example_app.profile import METRICS, Entries, Expected, Part, Profile, columns_of
 from support.example_app.vectors import DIALECTS
+from support.setting_values import toml
 from support.vocabulary import suggestion
 
 SHORTEST_NAME = 64
@@ -415,4 +416,4 @@ def _toml(entries: Entries) -> Iterator[str]:
         "metadata": entries.metadata,
         "metric": entries.metric if entries.embedding else None,
     }
-    yield from (f'{name} = "{value}"' for name, value in named.items() if value)
+    yield from (f"{name} = {toml(value)}" for name, value in named.items() if value)

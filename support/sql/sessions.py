@@ -55,6 +55,16 @@ sets the limit only if it runs in the backend that was announced.
 """
 
 
+_REFUSED = (psycopg2.OperationalError, UnicodeDecodeError)
+"""What a failed login raises: the second, where the server's words are not in UTF-8."""
+
+
+def _words(error: psycopg2.Error | UnicodeDecodeError) -> str:
+    """What the server said, in one line."""
+    said = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
+    return " ".join(said.split())
+
+
 def connect(
     endpoint: Endpoint,
     *,
@@ -86,9 +96,9 @@ def connect(
     begun = time.monotonic()
     try:
         session: Session = psycopg2.connect(**parameters)
-    except psycopg2.OperationalError as error:
-        why = " ".join(str(error).split())
-        raise ConnectFailed(f"{endpoint}: no login after {time.monotonic() - begun:.1f} s: {why}") from error
+    except _REFUSED as error:
+        why = f"no login after {time.monotonic() - begun:.1f} s: {_words(error)}"
+        raise ConnectFailed(f"{endpoint}: {why}") from error
     session.answers_within = statement_timeout + GRACE
     limit = f"SELECT {_SET_LIMIT}" if endpoint.session_pooling else _LIMIT
     values = {"announced": session.info.backend_pid, "milliseconds": f"{statement_timeout * 1000:.0f}"}
@@ -104,8 +114,7 @@ def connect(
         session.autocommit = autocommit
     except psycopg2.Error as error:  # a pooler without a server, a server that is shutting down
         session.close()
-        why = " ".join(str(error).split())
-        raise ConnectFailed(f"{endpoint}: the session ended right after the login: {why}") from error
+        raise ConnectFailed(f"{endpoint}: the session ended right after the login: {_words(error)}") from error
     except BaseException:
         session.close()
         raise
@@ -120,8 +129,8 @@ def effective(name: str, given: Mapping[str, str]) -> tuple[dict[str, str], str]
     parameters: dict[str, Any] = {"connect_timeout": round(CONNECT), "application_name": "accept", **given}
     try:
         opened = psycopg2.connect(**parameters)
-    except psycopg2.OperationalError as error:
-        raise ConnectFailed(f"{name}: no login: {' '.join(str(error).split())}") from None
+    except _REFUSED as error:
+        raise ConnectFailed(f"{name}: no login: {_words(error)}") from None
     try:
         if "bouncer" in (opened.info.parameter_status("server_version") or ""):
             raise ConnectFailed(f"{name}: database {opened.info.dbname} is PgBouncer's admin console")

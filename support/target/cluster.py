@@ -73,10 +73,15 @@ class Cluster:
 
     def with_tables_of(self, schema: str) -> "Cluster":
         """The same cluster, whose logins first find the tables of that schema, which are the example profile's."""
-        before = self.topology.options.get("options", "")
-        options = {**self.topology.options, "options": f"{before} -c search_path={schema},public".strip()}
-        example = EXAMPLE.with_vectors(self.profile.entries.vector)
-        return Cluster(replace(self.topology, options=options, profile=example), self.group)
+        example, search = EXAMPLE.with_vectors(self.profile.entries.vector), f"-c search_path={schema},public"
+
+        def searching(parameters: Mapping[str, str]) -> Mapping[str, str]:
+            return {**parameters, "options": f"{parameters.get('options', '')} {search}".strip()}
+
+        topology = replace(self.topology, options=searching(self.topology.options), profile=example)
+        if "options" in topology.read_options:  # there, they replace those of the other endpoints
+            topology = replace(topology, read_options=searching(topology.read_options))
+        return Cluster(topology, self.group)
 
     def with_copies_in(self, schema: str) -> "Cluster":
         """The same cluster, with the copies of the application's tables in that schema instead of the tables."""

@@ -208,7 +208,7 @@ def _introduce(context: ssl.SSLContext, options: Mapping[str, str]) -> None:
     A server has to be told the protocol if it was not asked for TLS.
     """
     if own := own_certificate(options):
-        context.load_cert_chain(*own)
+        context.load_cert_chain(*own, options.get(libpq.KEY_PASSWORD, ""))
     if _is_direct(options):
         context.set_alpn_protocols(["postgresql"])
 

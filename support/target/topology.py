@@ -12,6 +12,7 @@ from support.example_app.known_profiles import EXAMPLE
 from support.example_app.profile import Profile
 from support.expectations import AcceptedLoss, Expectations
 from support.hosts.remote import HostAccess
+from support.libpq import KEY_PASSWORD
 from support.sql import Endpoint
 from support.target.timing import Timing
 
@@ -249,7 +250,8 @@ class Topology:
         cache += [self.redis.sentinel_login.password] if self.redis and self.redis.sentinel_login else []
         names = {"", self.database, self.scope, *(login.user for login in logins)}
         dcs = _secrets_within(self.dcs_access)
-        passwords = (*(login.password for login in logins), *cache, *dcs, *self.further_secrets)
+        keys = [one.get(KEY_PASSWORD, "") for one in (self.options, self.write_options, self.read_options)]
+        passwords = (*(login.password for login in logins), *cache, *dcs, *keys, *self.further_secrets)
         return [password for password in passwords if password not in names]
 
     def save(self, path: Path) -> None:

@@ -1,12 +1,17 @@
 """What `accept doctor` says of the hosts, and of limits that the cluster's own timing makes longer."""
 
+import re
+import tomllib
+from dataclasses import replace
+
 import pytest
 
 from support.cli.behave_process import Planned, dry_run
 from support.cli.doctor import Diagnosis, show
 from support.cli.doctor_hosts import host_lines, waiting_for_hosts
-from support.hosts.remote import HostAccess, ProgramAccess
-from support.target.discovery.host_capabilities import Looked
+from support.hosts.remote import HostAccess, ProgramAccess, Reach
+from support.settings import Settings
+from support.target.discovery.host_capabilities import Looked, lacking
 from support.target.timing import Timing
 from support.target.topology import Address, Login, MemberAddress, Topology
 
@@ -53,6 +58,32 @@ def test_without_hosts_the_lines_to_write_are_told() -> None:
     told = list(host_lines(TOPOLOGY, {}))
     assert "accept init --hosts ssh://root@ADDRESS" in told[0]
     assert told[1] == '  pg1 = "ssh://root@10.0.0.1"'
+
+
+def test_the_lines_can_be_pasted_whatever_members_are_called() -> None:
+    places = {"pg1.example.org": "fd00::1", "pg 2": "db2.example.org", "pg3": "10.0.0.3"}
+    members = tuple(MemberAddress(name, Address(host, 5432)) for name, host in places.items())
+    _, *lines = host_lines(replace(TOPOLOGY, members=members), {})
+    hosts = Settings.load(tomllib.loads("\n".join(["[hosts]", *lines]))).accept_hosts
+    assert hosts == {
+        "pg1.example.org": "ssh://root@[fd00::1]",
+        "pg 2": "ssh://root@db2.example.org",
+        "pg3": "ssh://root@10.0.0.3",
+    }
+    assert "fd00::1" in Reach.of(hosts["pg1.example.org"]).argv
+
+
+def test_a_table_that_is_named_can_be_pasted_as_well() -> None:
+    def looked(name: str, **programs: ProgramAccess) -> Looked:
+        return Looked(name, HostAccess(f"ssh://root@{name}", (name,), programs, "staging", cutter="nft"))
+
+    member, etcd = "pg1.example.org", "etcd1.example.org"
+    topology = replace(TOPOLOGY, members=(MemberAddress(member, Address(member, 5432)),), dcs=(Address(etcd, 2379),))
+    found = {member: looked(member, patroni=ProgramAccess()), etcd: looked(etcd, etcd=ProgramAccess())}
+    lacks = lacking(found, topology, 1)
+    for name, capability in ((member, "crashes"), (etcd, "dcs_hosts")):
+        (table,) = re.findall(r"\[hosts\..*?\](?= programs)", lacks[capability])
+        assert tomllib.loads(table) == {"hosts": {name: {}}}
 
 
 def test_what_a_way_into_the_hosts_would_open(planned: tuple[Planned, ...]) -> None:

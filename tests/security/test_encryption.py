@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import free_port
+from cryptography.hazmat.primitives import serialization
 from servers import BINDIR
 from servers import postgres as throw_away_postgres
 
@@ -22,8 +23,10 @@ from support.engine.finding import Finding
 from support.errors import ConnectFailed, Inconclusive
 from support.security import certificates, logins
 from support.security.checks import Validity, all_loaded, all_over_tls, all_refused, all_valid_for
+from support.settings import Settings
 from support.target.certificates import in_pem, presented_by_postgres
 from support.target.cluster import Cluster
+from support.target.discovery import database
 from support.target.login import Answer, certificate_error, log_in, offers_tls, salt
 from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually
@@ -305,6 +308,26 @@ def certified(
     yield Cluster(replace(topology, options={**topology.options, **options}))
     server.access("hostssl all all all scram-sha-256")
     server.reload(ssl_ca_file="")
+
+
+def test_a_key_with_a_password_is_used_by_every_session(server: Server, certified: Cluster) -> None:
+    """Its password is told with the first login, and never shown."""
+    options = certified.topology.options
+    key = Path(options["sslkey"])
+    plain = serialization.load_pem_private_key(key.read_bytes(), None)
+    locked = serialization.BestAvailableEncryption(b"of the key")
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    key.write_bytes(plain.private_bytes(*form, locked))
+    server.access("hostssl all all all cert")
+    given = {**options, "sslpassword": "of the key"}
+    said = {"ruvector_host": HOST, "ruvector_port": server.superuser.port, "ruvector_user": "application"}
+    found = database.find(Settings.load({**said, "ruvector_options": given}))
+    cluster = Cluster(replace(certified.topology, options=found.options))
+    assert sql.value(cluster.of_member("m1"), "SELECT 1") == 1
+    assert log_in(cluster.of_member("m1")).authenticated
+    assert "of the key" in cluster.topology.secrets
+    with pytest.raises(OSError, match=r"(?i)decrypt|password|pem"):  # instead of asking the user for it
+        log_in(certified.of_member("m1"))
 
 
 _ANOTHER_PROOF = ["cert", "scram-sha-256 clientcert=verify-full"]

@@ -27,13 +27,14 @@ from servers import postgres as throw_away_postgres
 from support import sql
 from support.embedded.certificates import Authority
 from support.errors import TargetUnreachable, UsageError
+from support.setting_values import bare, toml
 from support.settings import Settings
 from support.target.discovery.identity import ServerIdentity
 from support.target.survey import endpoints, hosts, services
 from support.target.survey.endpoints import Listener, choose, worker_primaries
 from support.target.survey.hosts import Wanted, check_pattern, etcd_in, propose
 from support.target.survey.survey import Survey, survey
-from support.target.survey.target_file import Line, _further, _settings, bare, text, toml
+from support.target.survey.target_file import Line, _further, _settings, text
 from support.target.timing import Span
 from support.target.topology import Address, Login, Topology, WebAccess
 

@@ -141,6 +141,21 @@ def test_variables_of_libpq(postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPa
         ]
 
 
+def test_options_of_the_read_endpoint_do_not_hide_the_suites_own_tables(postgres: sql.Endpoint) -> None:
+    here, more = f"127.0.0.1:{postgres.port}", "?options=-c%20work_mem%3D5MB"
+    login = f"postgres:{postgres.password}@"
+    topology = found(
+        ruvector_url=f"postgresql://{login}{here}/postgres",
+        ruvector_read_url=f"postgresql://{login}{here}/postgres{more}",
+    )
+    own = Cluster(topology).with_tables_of("some")
+    with sql.session(own.read) as session:
+        assert sql.rows(session, "SELECT current_setting('work_mem'), current_setting('search_path')") == [
+            ("5MB", "some,public")
+        ]
+    assert sql.value(own.write, "SELECT current_setting('search_path')") == "some,public"
+
+
 def test_a_service_and_its_password_file(
     postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from support import libpq, sql
+from support import libpq, setting_files, sql
 from support.errors import ConnectFailed, TargetUnreachable, UsageError
 from support.settings import Settings
 from support.target.discovery.addresses import POSTGRES, parsed
@@ -173,7 +173,7 @@ def _read(
         return ((Address(host or (direct[0].host if direct else write[0].host), port),) if port else ()), {}
     if port:
         raise UsageError(f"{_READ_URL} and HAPROXY_REPLICA_PORT both say where the read endpoint is: give one of them")
-    said = libpq.parsed(settings.ruvector_read_url.get_secret_value(), _READ_URL)
+    said = setting_files.of_libpq(libpq.parsed(settings.ruvector_read_url.get_secret_value(), _READ_URL))
     for what, given, other in (("user", said.get("user"), login.user), ("dbname", said.get("dbname"), database)):
         if given not in (None, other):
             raise UsageError(

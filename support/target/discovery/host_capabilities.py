@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from support.hosts.remote import HostAccess
+from support.setting_values import bare
 from support.target import dcs, etcd
 from support.target.topology import Topology
 from support.waiting import NotYet
@@ -79,7 +80,7 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
     if without := [name for name, one in own.items() if not one.programs["patroni"].start]:
         lacks["crashes"] = (
             f"how Patroni is started on {', '.join(without)} is not known: "
-            f'[hosts.{without[0]}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
+            f'[hosts.{bare(without[0])}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
         )
     for capability in ("member_files", "member_data", "rebuildable"):
         whys = {name: looked[name].fixed.get(capability, "") for name in members}
@@ -124,7 +125,7 @@ def _lacks_program(program: str, what: str, looked: Mapping[str, Looked], own: M
     if shared := [name for name, one in having.items() if name in own or _shares(one.access, own.values())]:
         return f"{what} runs on the members' own machines ({', '.join(shared)}), so it cannot fail separately"
     if untold := [name for name, one in having.items() if not one.access.programs[program].start]:
-        return f"how {what} is started on {untold[0]} is not known: [hosts.{untold[0]}] programs"
+        return f"how {what} is started on {untold[0]} is not known: [hosts.{bare(untold[0])}] programs"
     return ""
 
 

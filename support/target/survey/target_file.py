@@ -1,14 +1,11 @@
 """The text of the target file: every setting that was found; the others as comments, with the reason."""
 
-import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
-
+from support.setting_values import bare, toml
 from support.settings import Settings
 from support.target.discovery.user_hosts import MARK
 from support.target.survey.hosts import ADDRESS, NAME
@@ -92,25 +89,6 @@ def text(found: Survey, limits: Mapping[Span, Sequence[str]], day: str, secrets:
         if body := "\n".join(line.text for line in lines):
             written.append(f"# --- {title}\n{body}" if title else body)
     return "\n\n".join(written) + "\n"
-
-
-def toml(value: Any) -> str:
-    """A value in TOML."""
-    if isinstance(value, SecretStr):
-        return toml(value.get_secret_value())
-    if isinstance(value, Path):
-        return toml(str(value.absolute()))
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{bare(name)} = {toml(one)}" for name, one in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(toml(one) for one in value)}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def bare(name: str) -> str:
-    """A key, in quotes where it needs them."""
-    plain = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
-    return name if plain else toml(name)
 
 
 def _head(found: Survey, day: str) -> Iterator[Line]:

@@ -116,6 +116,19 @@ def placements(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> list
     ]
 
 
+_LEAVES = """
+    SELECT nspname || '.' || relname
+      FROM pg_partition_tree(to_regclass(%s))
+      JOIN pg_class ON pg_class.oid = relid JOIN pg_namespace ON pg_namespace.oid = relnamespace
+     WHERE isleaf
+"""
+
+
+def partitions(where: sql.Endpoint | sql.Session, table: str) -> tuple[str, ...]:
+    """The tables that hold the rows of a table: its partitions, at the lowest level, or else the table itself."""
+    return tuple(name for (name,) in sql.rows(where, _LEAVES, [quoted(table)])) or (table,)
+
+
 def _holder(group: int | None) -> str:
     return NOWHERE if group is None else node_name(group)
 

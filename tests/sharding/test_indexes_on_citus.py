@@ -1,0 +1,84 @@
+"""By which indexes sharded tables are searched and counted, under the names that their shards' indexes have.
+
+On a real Citus, with pgvector.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from support import sql
+from support.cluster.checks import went_by_index
+from support.cluster.workloads import search_repeatedly
+from support.example_app import samples
+from support.example_app.entries import EntryStore
+from support.example_app.profile import Entries, Profile
+from support.sharding.checks import each_search_by_index
+from support.sharding.queries import search_every_shard
+
+LONG_INDEX = "the_index_of_embeddings_whose_name_leaves_no_room_for_a_number"
+_TABLES = f"""
+    CREATE TABLE plain (namespace text, key text, value text, embedding vector(8), PRIMARY KEY (namespace, key));
+    CREATE INDEX "{LONG_INDEX}" ON plain USING hnsw (embedding vector_cosine_ops);
+    CREATE TABLE parted (namespace text, key text, value text, embedding vector(8), UNIQUE (namespace, key))
+        PARTITION BY RANGE (key);
+    CREATE TABLE parted_one PARTITION OF parted FOR VALUES FROM (MINVALUE) TO ('entry-00100');
+    CREATE TABLE parted_two PARTITION OF parted FOR VALUES FROM ('entry-00100') TO (MAXVALUE);
+    CREATE INDEX parted_embedding ON parted USING hnsw (embedding vector_cosine_ops)
+"""
+_LOGIN = "INSERT INTO pg_dist_authinfo VALUES (0, %s, %s)"
+_DISTRIBUTED = "SELECT create_distributed_table('plain', 'namespace', shard_count => 2)"
+_PARTED_TOO = "SELECT create_distributed_table('parted', 'namespace', shard_count => 2)"
+PLAIN, PARTED = (Profile(table, Entries(table, embedding="embedding", dimensions=8)) for table in ("plain", "parted"))
+SHARDED, WHOLE = "sharded", "whole"
+FILLED = 200
+
+
+@pytest.fixture(scope="module")
+def databases(citus: sql.Endpoint) -> Iterator[dict[str, sql.Endpoint]]:
+    """Two databases with the same tables, sharded in one of them; the nodes may log in to one another."""
+    if not sql.rows(citus, "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'"):
+        pytest.skip("the PostgreSQL that has Citus has no pgvector")
+    found = {name: replace(citus, database=f"indexes_{name}") for name in (SHARDED, WHOLE)}
+    for name, where in found.items():
+        sql.execute(citus, f"CREATE DATABASE {where.database}")
+        sql.execute(where, "CREATE EXTENSION vector")
+        for statement in _TABLES.split(";\n"):
+            sql.execute(where, statement)
+        if name == SHARDED:
+            sql.execute(where, "CREATE EXTENSION citus")
+            sql.execute(
+                where, "INSERT INTO pg_dist_authinfo VALUES (0, %s, %s)", [citus.user, f"password={citus.password}"]
+            )
+            sql.execute(where, _DISTRIBUTED)
+            sql.execute(where, _PARTED_TOO)
+        for profile in (PLAIN, PARTED):
+            EntryStore(where, profile).add_many(samples.entries(random.Random(1), "n", FILLED, profile))
+            sql.execute(where, f"ANALYZE {profile.entries.table}")
+    yield found
+    for where in found.values():
+        sql.execute(citus, f"DROP DATABASE {where.database} WITH (FORCE)")
+
+
+@pytest.mark.parametrize("profile", [PLAIN, PARTED])
+@pytest.mark.parametrize("kept", [SHARDED, WHOLE])
+def test_searches_go_by_the_index_of_a_shard_or_a_partition(
+    databases: dict[str, sql.Endpoint], kept: str, profile: Profile
+) -> None:
+    sought = samples.vectors(random.Random(2), 3, 8)
+    found = search_repeatedly(databases[kept], profile, "n", sought, 5)
+    finding = went_by_index(found.indexes_used, found.cosine_indexes)
+    assert finding.holds, finding.words
+    assert went_by_index(found.indexes_used, {"another_index_of_embeddings_whose_name_leaves_no_room"}).holds is False
+    exact = search_repeatedly(databases[kept], profile, "n", sought, 5, exact=True)
+    assert went_by_index(exact.indexes_used, exact.cosine_indexes).holds is False
+
+
+@pytest.mark.parametrize("profile", [PLAIN, PARTED])
+def test_every_shard_is_searched_by_its_index(databases: dict[str, sql.Endpoint], profile: Profile) -> None:
+    found = search_every_shard(databases[SHARDED], profile, "n", samples.vectors(random.Random(2), 3, 8), 5)
+    finding = each_search_by_index(found.used, found.shards, found.cosine_indexes)
+    assert finding.holds, finding.words
+    assert len(found.shards) == (4 if profile is PARTED else 2)

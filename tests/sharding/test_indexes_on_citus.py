@@ -12,8 +12,8 @@ import pytest
 from support import sql
 from support.cluster.checks import went_by_index
 from support.cluster.workloads import search_repeatedly
-from support.example_app import samples
-from support.example_app.entries import EntryStore
+from support.example_app import entries, samples
+from support.example_app.entries import Count, EntryStore, all_see_all, counts, vector_indexes
 from support.example_app.profile import Entries, Profile
 from support.sharding.checks import each_search_by_index
 from support.sharding.queries import search_every_shard
@@ -82,3 +82,35 @@ def test_every_shard_is_searched_by_its_index(databases: dict[str, sql.Endpoint]
     finding = each_search_by_index(found.used, found.shards, found.cosine_indexes)
     assert finding.holds, finding.words
     assert len(found.shards) == (4 if profile is PARTED else 2)
+
+
+@pytest.mark.parametrize("profile", [PLAIN, PARTED])
+def test_every_shard_is_counted_in_every_way(databases: dict[str, sql.Endpoint], profile: Profile) -> None:
+    """The planner of each node is told which way to go, although Citus by default keeps settings to itself."""
+    assert sql.value(databases[SHARDED], "SHOW citus.propagate_set_commands") == "none"
+    found = counts(databases[SHARDED], profile.entries.table)
+    assert {one.rows for one in found.values()} == {FILLED}
+    assert len(found["through an index"].indexes) == (4 if profile is PARTED else 2)
+    assert found["through the table itself"].indexes == frozenset()
+    assert "Seq Scan" not in found["through an index"].plan
+    assert all_see_all(found, vector_indexes(databases[SHARDED], profile.entries.table)) == []
+
+
+@pytest.mark.parametrize("profile", [PLAIN, PARTED])
+@pytest.mark.parametrize("kept", [SHARDED, WHOLE])
+def test_a_table_is_as_large_as_its_shards_and_partitions(
+    databases: dict[str, sql.Endpoint], kept: str, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "LARGEST", 3)  # pages; each shard, and each partition, has some
+    assert {one.rows for one in counts(databases[kept], profile.entries.table).values()} == {None}
+
+
+@pytest.mark.parametrize("profile", [PLAIN, PARTED])
+@pytest.mark.parametrize("kept", [SHARDED, WHOLE])
+def test_a_count_by_the_vector_index_of_a_shard_or_a_partition_is_told(
+    databases: dict[str, sql.Endpoint], kept: str, profile: Profile
+) -> None:
+    searched = search_repeatedly(databases[kept], profile, "n", samples.vectors(random.Random(2), 1, 8), 5)
+    count = {"as the planner likes": Count(FILLED, searched.plan, searched.indexes_used[0])}
+    by_vector = all_see_all(count, vector_indexes(databases[kept], profile.entries.table))
+    assert len(by_vector) == (2 if profile is PARTED else 1)

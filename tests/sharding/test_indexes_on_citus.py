@@ -1,22 +1,33 @@
-"""By which indexes sharded tables are searched and counted, under the names that their shards' indexes have.
-
-On a real Citus, with pgvector.
-"""
+"""How sharded and partitioned tables are searched, counted and copied; on a real Citus, with pgvector."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from behave.parser import parse_feature
+from behave.step_registry import registry
 
 from support import sql
 from support.cluster.checks import went_by_index
+from support.cluster.crowded_table import make_crowded
+from support.cluster.searching import roomy
 from support.cluster.workloads import search_repeatedly
-from support.example_app import entries, samples
+from support.engine.world import World
+from support.example_app import entries, samples, search
 from support.example_app.entries import Count, EntryStore, all_see_all, counts, vector_indexes
 from support.example_app.profile import Entries, Profile
+from support.reporting.evidence import Evidence
+from support.run import Run, begin_run
+from support.settings import Settings
 from support.sharding.checks import each_search_by_index
 from support.sharding.queries import search_every_shard
+from support.suite import Suite
+from support.target.cluster import Cluster
+from support.target.tables import local_tables
+from support.target.topology import Address, Login, MemberAddress, Topology
 
 LONG_INDEX = "the_index_of_embeddings_whose_name_leaves_no_room_for_a_number"
 _TABLES = f"""
@@ -114,3 +125,88 @@ def test_a_count_by_the_vector_index_of_a_shard_or_a_partition_is_told(
     count = {"as the planner likes": Count(FILLED, searched.plan, searched.indexes_used[0])}
     by_vector = all_see_all(count, vector_indexes(databases[kept], profile.entries.table))
     assert len(by_vector) == (2 if profile is PARTED else 1)
+
+
+def cluster_of(where: sql.Endpoint, profile: Profile, lacks: Mapping[str, str] = {}) -> Cluster:
+    at = Address(where.host, where.port)
+    members = (MemberAddress("one", at),)
+    login = Login(where.user, where.password)
+    return Cluster(Topology(where.database, login, at, members=members, profile=profile, lacks=lacks))
+
+
+def world_of(cluster: Cluster, folder: Path, application: Cluster | None = None) -> World:
+    return World(Run("run", folder, folder, 1), cluster, Evidence(), namespace="n", application=application)
+
+
+IS_SHARDED = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = %s::regclass"
+
+
+def test_the_crowded_table_is_an_unsharded_copy_of_the_applications(
+    databases: dict[str, sql.Endpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attached: list[str] = []
+    monkeypatch.setattr(Evidence, "attach", lambda self, name, text: attached.append(name))
+    where = databases[SHARDED]
+    cluster = cluster_of(where, PLAIN)
+    with ExitStack() as cleanup:
+        world = world_of(local_tables(cluster, "run", cleanup), tmp_path, application=cluster)
+        with world.cleanup:
+            there = make_crowded(world, own=20, others=100)
+            copy = there.cluster.profile.entries.table
+            assert copy.endswith(".plain")
+            assert sql.value(there.cluster.of_member("one"), f"SELECT count(*) FROM {copy}") == 120
+            assert sql.value(where, IS_SHARDED, [copy]) == 0
+    assert "searched: an unsharded copy of plain" in attached
+
+
+@pytest.mark.parametrize(
+    ("lacks", "sharded"), [({}, 1), ({"sharded_entries": "the table is sharded not at all: that is the reason"}, 0)]
+)
+def test_the_copy_of_a_table_that_is_too_full_is_sharded_if_the_table_is(
+    databases: dict[str, sql.Endpoint],
+    tmp_path: Path,
+    lacks: Mapping[str, str],
+    sharded: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(search, "CROWD", 100)
+    world = world_of(cluster_of(databases[SHARDED], PLAIN, lacks), tmp_path)
+    with world.cleanup:
+        copy = roomy(world).profile.entries.table
+        assert sql.value(databases[SHARDED], IS_SHARDED, [copy]) == sharded
+
+
+def test_nothing_shards_the_copy_of_a_local_table(databases: dict[str, sql.Endpoint]) -> None:
+    with ExitStack() as cleanup:
+        cluster = cluster_of(databases[SHARDED], PLAIN)
+        assert "sharded_entries" in local_tables(cluster, "run", cleanup).topology.lacks
+
+
+FEATURE = """
+Feature: A feature
+  @members
+  Scenario: one
+    Given nothing
+
+  @members @citus
+  Scenario: other
+    Given nothing
+"""
+
+
+def test_a_scenario_on_local_tables_can_find_the_applications(
+    databases: dict[str, sql.Endpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lacks = dict.fromkeys(("patroni", "redis", "dcs"), "there is none")
+    topology = cluster_of(databases[SHARDED], PLAIN, lacks).topology
+    suite = Suite.on(begin_run(), topology, Settings.load({}), report=False)
+    try:
+        local, sharded = (
+            suite.world(one, registry) for one in parse_feature(FEATURE, filename="a.feature").walk_scenarios()
+        )
+        assert local.profile.entries.table == "memory_entries"
+        assert local.application is not None
+        assert (local.application.profile, sharded.profile) == (PLAIN, PLAIN)
+    finally:
+        suite.close()

@@ -110,6 +110,46 @@ def test_the_index_of_a_shard_is_known_by_a_shortened_name_too(cluster: Cluster)
     assert each_shard_by_index(used, known, {LONG_INDEX[:20]}).holds is False
 
 
+class TestTablesThatNobodyDeclares:
+    """Every distributed table is judged: partitions, which have shards of their own, and other applications' tables."""
+
+    @pytest.fixture
+    def context(self, cluster: Cluster, tmp_path: Path) -> Context:
+        """Its application declares one table."""
+        tables = {"named.events": Expected(distributed_by="tenant")}
+        profile = Profile("one", Entries("named.events", namespace="tenant"), tables=tables)
+        found = Cluster(replace(cluster.topology, profile=profile, timing=Timing(multiplier=0.01)))
+        world = World(Run("run", tmp_path, tmp_path, 1), found, Evidence())
+        return cast(Context, SimpleNamespace(world=world))
+
+    def test_all_are_in_order(self, context: Context) -> None:
+        placement_steps.step_each_on_one_node(context)
+
+    @pytest.mark.parametrize("table", ["parted_1", "events_20240101", "events"])
+    def test_a_shard_that_is_not_active_is_told(self, context: Context, table: str) -> None:
+        write = context.world.cluster.write
+        (shard, *_) = [one.shard for one in shards.placements(write, [f"named.{table}"])]
+        change = "UPDATE pg_dist_placement SET shardstate = %s WHERE shardid = %s"
+        sql.execute(write, change, [4, shard])
+        try:
+            with pytest.raises(AssertionError, match=f"{table}_{shard} on the coordinator is not active"):
+                placement_steps.step_each_on_one_node(context)
+        finally:
+            sql.execute(write, change, [1, shard])
+
+    def test_a_shard_that_is_lost_is_told(self, context: Context) -> None:
+        write = context.world.cluster.write
+        (shard, *_) = [one.shard for one in shards.placements(write, ["named.parted_1"])]
+        rename = "ALTER TABLE named.{} RENAME TO {}"
+        with sql.session(write) as session, sql.settings(session, citus__enable_manual_changes_to_shards="on"):
+            sql.execute(session, rename.format(f"parted_1_{shard}", "elsewhere"))
+            try:
+                with pytest.raises(AssertionError, match=f"parted_1_{shard} on the coordinator is not there"):
+                    placement_steps.step_each_on_one_node(context)
+            finally:
+                sql.execute(session, rename.format("elsewhere", f"parted_1_{shard}"))
+
+
 class TestWhereNothingIsDistributed:
     """No table of those that are asked about, or there is none to ask about."""
 

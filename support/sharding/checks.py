@@ -193,16 +193,22 @@ def both_or_neither(told: Outcome, found: Mapping[str, int], each: int) -> Findi
     return Finding(any(all(count == right for count in found.values()) for right in allowed), words)
 
 
-DEADLOCK = "deadlock detected"
+DEADLOCK, WAITED_ENOUGH = "deadlock detected", "lock not available"
 
 
 def one_victim(conditions: Sequence[str]) -> Finding:
     """Exactly one session was cancelled, because of a deadlock, and the others met no error.
 
     `conditions` has PostgreSQL's name of the error that ended each session, empty where none did. Unknown where there
-    are not two, or none was stopped: then they did not block each other.
+    are not two, or none was stopped: then they did not block each other. Unknown, too, where a session gave up waiting
+    by its own setting, maybe before the deadlock could be detected.
     """
     said = ", ".join(condition or "no error" for condition in conditions)
+    if WAITED_ENOUGH in conditions:
+        return Finding.unknown(
+            f"the role's lock_timeout ended a session's wait ({said}): a deadlock over several workers is looked for "
+            "only every deadlock_timeout x citus.distributed_deadlock_detection_factor, so lock_timeout has to be longer"
+        )
     if len(conditions) < 2 or not any(conditions):
         return Finding.unknown(f"no two sessions blocked each other: {said or 'there was none'}")
     victims = [condition for condition in conditions if condition]

@@ -206,8 +206,8 @@ def one_victim(conditions: Sequence[str]) -> Finding:
     said = ", ".join(condition or "no error" for condition in conditions)
     if WAITED_ENOUGH in conditions:
         return Finding.unknown(
-            f"the role's lock_timeout ended a session's wait ({said}): a deadlock over several workers is looked for "
-            "only every deadlock_timeout x citus.distributed_deadlock_detection_factor, so lock_timeout has to be longer"
+            f"the role's lock_timeout ended a session's wait ({said}): it has to be longer than deadlock_timeout x "
+            "citus.distributed_deadlock_detection_factor, after which a deadlock over several workers is looked for"
         )
     if len(conditions) < 2 or not any(conditions):
         return Finding.unknown(f"no two sessions blocked each other: {said or 'there was none'}")

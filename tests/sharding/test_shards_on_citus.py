@@ -19,7 +19,7 @@ from support.run import Run
 from support.sharding import shards, transactions
 from support.sharding.checks import each_shard_by_index
 from support.sharding.membership import NewWorker, require_equal_to_others
-from support.sharding.moves import OwnTables
+from support.sharding.moves import OwnTables, left_behind
 from support.sharding.placement_checks import each_on_one_live_node, evenly_spread
 from support.sharding.workloads import start_transfers
 from support.target import citus as citus_target
@@ -108,6 +108,34 @@ def test_the_index_of_a_shard_is_known_by_a_shortened_name_too(cluster: Cluster)
     assert each_shard_by_index(used, known, {LONG_INDEX}).holds
     assert each_shard_by_index(used, known, {f"x{LONG_INDEX[1:]}"}).holds is False
     assert each_shard_by_index(used, known, {LONG_INDEX[:20]}).holds is False
+
+
+def test_only_what_the_move_itself_left_behind_is_told(cluster: Cluster) -> None:
+    """Neither what was there before, nor what is another database's."""
+    write = cluster.write
+    add = "INSERT INTO pg_dist_cleanup VALUES (nextval('pg_dist_cleanup_recordid_seq'), 7, 1, 'named.events_1', 99, 1)"
+    there = replace(write, database="elsewhere")
+    sql.execute(write, "CREATE DATABASE elsewhere")
+    try:
+        sql.execute(write, "CREATE ROLE citus_shard_earlier")
+        sql.execute(write, add)
+        before = left_behind(cluster)
+        assert len(before["the coordinator"]) == 2
+        assert left_behind(cluster, before) == {}
+        foreign = "CREATE SUBSCRIPTION citus_shard_theirs CONNECTION 'host=nowhere' PUBLICATION none"
+        sql.execute(there, f"{foreign} WITH (connect = false, slot_name = NONE)")
+        assert left_behind(cluster, before) == {}
+        sql.execute(write, "CREATE ROLE citus_shard_new")
+        sql.execute(write, add)  # of the same shard as before
+        left = left_behind(cluster, before)["the coordinator"]
+        assert left[0] == "role citus_shard_new"
+        assert left[1].startswith("to be removed: named.events_1 (record ")
+        assert len(left) == 2
+    finally:
+        sql.execute(write, "DELETE FROM pg_dist_cleanup WHERE operation_id = 7")
+        sql.execute(write, "DROP ROLE IF EXISTS citus_shard_earlier, citus_shard_new")
+        sql.execute(there, "DROP SUBSCRIPTION IF EXISTS citus_shard_theirs")
+        sql.execute(write, "DROP DATABASE elsewhere")
 
 
 class TestTablesThatNobodyDeclares:

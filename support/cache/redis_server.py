@@ -1,12 +1,13 @@
 """The Redis server behind the cache: whether it takes a write, when keys expire, and how it acts when it is full."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import redis
 
+from support.engine.finding import Finding, listed
 from support.errors import Inconclusive
 from support.target.cluster import Cluster
 from support.target.redis import ERRORS, RedisFacts, facts_of, unreachable
@@ -61,6 +62,19 @@ def memory_pressure(client: redis.Redis, prefix: str) -> Iterator[MemoryPressure
         yield MemoryPressure(before, facts_of(client), len(keys), len(refusals), refusals[0] if refusals else "nothing")
     finally:
         client.unlink(*keys)
+
+
+def each_replica(found: Mapping[str, RedisFacts | str], fits: Callable[[RedisFacts], bool], should: str) -> Finding:
+    """Each server that may have to take over is fit for it, too: settings are not replicated.
+
+    `should` says what it should do. Unknown if one did not report its state, and none that did is unfit.
+    """
+    told = {address: facts for address, facts in found.items() if isinstance(facts, RedisFacts)}
+    if unfit := [f"the one at {address} ({facts})" for address, facts in told.items() if not fits(facts)]:
+        return Finding.false(f"replicas that do not {should}, and would be the cache after a failover: {listed(unfit)}")
+    if silent := [f"{address}: {why}" for address, why in found.items() if address not in told]:
+        return Finding.unknown(f"replicas that do not report their state: {listed(silent)}")
+    return Finding.true(f"{len(told)} replicas that {should}")
 
 
 def _store(client: redis.Redis, keys: Sequence[str]) -> list[str]:

@@ -20,6 +20,7 @@ NEEDS = {
     Place("redis", CLUSTER): "redis",
     Place("redis_address", CLUSTER): "redis",
     Place("facts_of"): "cache_state",
+    Place("replica_facts"): "cache_state",
     Place("refusal_of_a_write"): "cache_keys",
     Place("remaining_lifetimes"): "cache_keys",
     Place("memory_pressure"): "small_cache",

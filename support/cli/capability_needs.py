@@ -115,6 +115,7 @@ WORDS = {
     "worker_replicas": r"leader of worker group \d+ is asked to hand over",
     "partitions": r"is cut off|answers are lost|no other host can receive|loses its stream",
     "redis": r"\bRedis\b|\bthe cache\b",
+    "volatile_cache": r"Redis is restarted empty",
 }
 """Capability -> words of steps that no cluster without it can go through."""
 UNLESS_MISSING = {

@@ -68,7 +68,7 @@ def facts_of(client: redis.Redis) -> RedisFacts:
     not ask.
     """
     try:
-        each = [facts_in(info) for info in _infos(client)]
+        each = [facts_in(info) for info in infos_of(client)]
     except FORBIDDEN as error:
         raise NotAvailable(f"Redis does not tell its state to this user: {describe(error)}") from error
     except ERRORS as error:
@@ -83,6 +83,13 @@ def facts_of(client: redis.Redis) -> RedisFacts:
         memory_used=sum(one.memory_used for one in each),
         evicted=sum(one.evicted for one in each),
     )
+
+
+def kept_by(info: Mapping[str, Any]) -> str:
+    """What keeps the data over a crash of the server, by its answer to INFO: why a restart does not empty it."""
+    if int(info.get("aof_enabled", 0)):
+        return "Redis keeps its data in an append-only file (appendonly yes): a restart does not empty it"
+    return ""
 
 
 def replica_facts(server: RedisAddress) -> dict[str, RedisFacts | str]:
@@ -105,7 +112,7 @@ def replica_facts(server: RedisAddress) -> dict[str, RedisFacts | str]:
     return found
 
 
-def _infos(client: redis.Redis) -> list[dict[str, Any]]:
+def infos_of(client: redis.Redis) -> list[dict[str, Any]]:
     """What INFO says on the server, or on every primary of a Redis Cluster."""
     if not isinstance(client, RedisCluster):
         return [client.info()]

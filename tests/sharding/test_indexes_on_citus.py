@@ -1,32 +1,39 @@
 """How sharded and partitioned tables are searched, counted and copied; on a real Citus, with pgvector."""
 
 import random
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from behave.parser import parse_feature
 from behave.step_registry import registry
 
+from steps.sharding import sharding_setup_steps
 from support import sql
 from support.cluster.checks import went_by_index
 from support.cluster.crowded_table import make_crowded
 from support.cluster.searching import roomy
 from support.cluster.workloads import search_repeatedly
-from support.engine.world import World
+from support.engine.world import Context, World
+from support.errors import NotAvailable
 from support.example_app import entries, samples, search
 from support.example_app.entries import Count, EntryStore, all_see_all, counts, vector_indexes
-from support.example_app.profile import Entries, Profile
+from support.example_app.profile import Entries, Expected, Profile
 from support.reporting.evidence import Evidence
 from support.run import Run, begin_run
 from support.settings import Settings
+from support.sharding import shards
 from support.sharding.checks import each_search_by_index
 from support.sharding.queries import search_every_shard
 from support.suite import Suite
 from support.target.cluster import Cluster
 from support.target.tables import local_tables
+from support.target.timing import Timing
 from support.target.topology import Address, Login, MemberAddress, Topology
 
 LONG_INDEX = "the_index_of_embeddings_whose_name_leaves_no_room_for_a_number"
@@ -210,3 +217,38 @@ def test_a_scenario_on_local_tables_can_find_the_applications(
         assert (local.application.profile, sharded.profile) == (PLAIN, PLAIN)
     finally:
         suite.close()
+
+
+@pytest.mark.parametrize("table", ["plain", "parted_two"])
+@pytest.mark.parametrize("kind", ["unique btree (namespace, key)", "hnsw (embedding vector_cosine_ops)"])
+def test_an_index_that_one_shard_lacks_is_told(
+    databases: dict[str, sql.Endpoint], tmp_path: Path, table: str, kind: str
+) -> None:
+    where = databases[SHARDED]
+    profile = replace(PLAIN, tables={"plain": Expected(), "parted": Expected(), "absent": Expected(optional=True)})
+    topology = replace(cluster_of(where, profile).topology, timing=Timing(multiplier=0.01))
+    context = cast(Context, SimpleNamespace(world=world_of(Cluster(topology), tmp_path)))
+    sharding_setup_steps.step_shards_have_indexes(context)
+    (shard, *_) = [one.name for one in shards.placements(where, [table])]
+    like = f"%USING {kind.removeprefix('unique ')}%"
+    with sql.session(where) as session, sql.settings(session, citus__override_table_visibility="off"):
+        index = sql.value(session, _OF_SHARD, [shard, like])
+        sql.execute(session, "SET allow_system_table_mods = on")
+        sql.execute(session, _VALID, [False, index])
+        try:
+            with pytest.raises(AssertionError, match=f"{shard} on the coordinator lacks {re.escape(kind)}"):
+                sharding_setup_steps.step_shards_have_indexes(context)
+        finally:
+            sql.execute(session, _VALID, [True, index])
+
+
+_OF_SHARD = "SELECT indexrelid FROM pg_index WHERE indrelid = %s::regclass AND pg_get_indexdef(indexrelid) LIKE %s"
+_VALID = "UPDATE pg_index SET indisvalid = %s WHERE indexrelid = %s"
+
+
+def test_tables_that_citus_does_not_keep_are_not_judged(databases: dict[str, sql.Endpoint], tmp_path: Path) -> None:
+    sql.execute(databases[SHARDED], "CREATE TABLE kept_by_nobody (key text PRIMARY KEY)")
+    profile = replace(PLAIN, tables={"kept_by_nobody": Expected(unique=(("key",),))})
+    context = cast(Context, SimpleNamespace(world=world_of(cluster_of(databases[SHARDED], profile), tmp_path)))
+    with pytest.raises(NotAvailable, match="no table of schema profile plain that Citus keeps has an index"):
+        sharding_setup_steps.step_shards_have_indexes(context)

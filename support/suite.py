@@ -177,9 +177,10 @@ class Suite:
         tags = scenario.effective_tags
         seeded = random.Random(f"{self.run.seed}/{scenario.name}")
         stated = sorted(limits.of_scenario(scenario, registry), key=lambda one: one.value)
+        cluster = self._cluster_for(tags)
         world = World(
             run=self.run,
-            cluster=self._cluster_for(tags),
+            cluster=cluster,
             evidence=Evidence(self.redactor),
             ids=_ids(tags),
             limits=self.settings.limits,
@@ -190,6 +191,7 @@ class Suite:
             note_namespace=self._notes.add,
             cache_repository=self.settings.accept_cache_repository,
             pool=self.settings.accept_pool,
+            application=self.cluster if cluster is self._local else None,
         )
         self._notes.add(world.namespace, world.parts)
         return world

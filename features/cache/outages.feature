@@ -27,6 +27,10 @@ Feature: The cache survives outages of Redis and failovers of the database
       | fails              |
       | is killed          |
       | freezes            |
+
+    @cache_host @volatile_cache
+    Examples:
+      | fails              |
       | is restarted empty |
 
   @id.OU-02 @hosts @partitions @proxy_host @proxy_apart

@@ -20,3 +20,10 @@ Feature: The sharded cluster is set up as designed
   Scenario: Tables that are joined with everything are reference tables
     Then on every node the reference tables of the application's schema are reference tables
     And each node has a copy of every reference table, read there
+
+  @id.CS-05 @nodes @application_schema @critical
+  Scenario: Every shard has the indexes of its table
+    The tables that the coordinator shows hold no rows. What keeps keys unique, and what a search goes by, are the
+    indexes of the shards; one that was built by hand on a node, or failed there, is missing on that node only.
+
+    Then every shard has every index of its table

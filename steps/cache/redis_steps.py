@@ -13,10 +13,10 @@ from hamcrest import (
 )
 
 from support.cache.handover import CacheHandover
-from support.cache.redis_server import memory_pressure, reached, refusal_of_a_write
+from support.cache.redis_server import each_replica, memory_pressure, reached, refusal_of_a_write
 from support.engine.world import Context
 from support.example_app.cache import Source
-from support.target.redis import RedisFacts, facts_of
+from support.target.redis import RedisFacts, facts_of, replica_facts
 from support.vocabulary import Kind
 
 LRU_OR_LFU = ("allkeys-lru", "allkeys-lfu", "volatile-lru", "volatile-lfu")
@@ -32,11 +32,13 @@ def _redis(context: Context) -> RedisFacts:
 
 @when("Redis reports its state")
 def step_facts(context: Context) -> None:
-    """Its version, mode, role and memory, as INFO shows them."""
-    world = context.world
+    """Its version, mode, role and memory, as INFO shows them; with Sentinel or Redis Cluster, each replica's too."""
+    world, handover = context.world, context.world.handover(CacheHandover)
     with reached(world.cluster) as client:
-        redis = world.handover(CacheHandover).redis = facts_of(client)
-    world.evidence.attach("Redis", str(redis))
+        handover.redis = facts_of(client)
+    handover.replicas = replica_facts(world.cluster.redis_address)
+    replicas = [f"replica at {address}: {facts}" for address, facts in handover.replicas.items()]
+    world.evidence.attach("Redis", "\n".join([str(handover.redis), *replicas]))
 
 
 @then("Redis is a primary")
@@ -75,19 +77,24 @@ def step_mode(context: Context, mode: str) -> None:
 
 @then("Redis evicts by LRU or LFU")
 def step_eviction(context: Context) -> None:
-    """Among all keys, or among those with an expiry, which every key of the cache has.
+    """Among all keys, or among those with an expiry, which every key of the cache has. Replicas, too: after a failover
+    one of them is the cache.
 
     Where [expect] redis_eviction declares a policy, that one is expected.
     """
     declared = context.world.cluster.topology.expectations.redis_eviction
     allowed = (declared,) if declared else LRU_OR_LFU
     assert_that(_redis(context).eviction, is_in(allowed), "the eviction policy that Redis reports")
+    replicas = context.world.handover(CacheHandover).replicas
+    each_replica(replicas, lambda facts: facts.eviction in allowed, f"evict by {' or '.join(allowed)}").require()
 
 
 @then("Redis has a finite memory limit")
 def step_memory_limit(context: Context) -> None:
-    """Without one, Redis grows until the machine runs out of memory."""
+    """Without one, Redis grows until the machine runs out of memory. Replicas have one, too."""
     assert_that(_redis(context).memory_limit, greater_than(0), "the memory limit in bytes")
+    replicas = context.world.handover(CacheHandover).replicas
+    each_replica(replicas, lambda facts: facts.memory_limit > 0, "have a memory limit").require()
 
 
 @when("more data is stored in Redis than its memory limit allows")

@@ -14,8 +14,7 @@ from support.engine.finding import Finding
 from support.engine.quiet import judged, measure
 from support.engine.world import Context
 from support.example_app import samples
-from support.example_app.catalog import VECTOR_METHODS, look_at
-from support.example_app.entries import Entry, EntryStore, all_see_all, contents, counts
+from support.example_app.entries import Entry, EntryStore, all_see_all, contents, counts, vector_indexes
 from support.example_app.sessions import attempt
 from support.sql import CONDITION, condition_of, error_of
 from support.timeouts import STATEMENT
@@ -148,10 +147,10 @@ def step_counted_right(context: Context) -> None:
     """
     world = context.world
     table = world.profile.entries.table
-    found, facts = counts(world.cluster.write, table), look_at(world.cluster.write, [table])[table]
+    found = counts(world.cluster.write, table)
     told = [f"{way}: {'not counted' if one.rows is None else one.rows}\n{one.plan}" for way, one in found.items()]
     world.evidence.attach("counts and their plans", "\n\n".join(told))
-    by_vector = [index.name for index in facts.indexes if index.method in VECTOR_METHODS]
+    by_vector = vector_indexes(world.cluster.write, table)
     assert_that(all_see_all(found, by_vector), empty(), "what is wrong with the counts")
 
 

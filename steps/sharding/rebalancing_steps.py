@@ -249,6 +249,7 @@ def step_nothing_moves(context: Context) -> None:
 def step_interrupt_move(context: Context, victim: str) -> None:
     """When the shard's rows are copied, and it is not yet handed over."""
     world, handover = context.world, context.world.handover(MoveHandover)
+    handover.left_before = left_behind(handover.tables.cluster)
     with handover.planned.start(handover.tables.cluster.write) as job:
         handover.job = job
         job.await_phase(COPIED, within=STATEMENT)
@@ -264,8 +265,10 @@ def step_interrupt_rebalance(context: Context, how: str) -> None:
 
     At the end of the scenario the group may take shards again.
     """
-    world, own = context.world, context.world.handover(MoveHandover).tables
+    world, handover = context.world, context.world.handover(MoveHandover)
+    own = handover.tables
     _let_one_be_emptied(world)
+    handover.left_before = left_behind(own.cluster)
     with rebalance(own.cluster.write, quoted(own.tables[0]), drain_only=True) as job:
         break_off(world, job, how)
     world.evidence.attach("the rebalance, step by step", "\n".join(map(str, job.steps)))
@@ -282,7 +285,10 @@ def step_move_fails(context: Context) -> None:
 
 @then("within {seconds:g} seconds every shard and every row is where it was, and nothing of the move is left")
 def step_as_before(context: Context, seconds: float) -> None:
-    """Read on the leader of each group: shards, rows, and no subscription, publication, slot or role of the move."""
+    """Read on the leader of each group: shards, rows, and no subscription, publication, slot or role of the move.
+
+    What earlier moves had left before is not counted.
+    """
     handover = context.world.handover(MoveHandover)
     planned, own = handover.planned, handover.tables
 
@@ -291,7 +297,7 @@ def step_as_before(context: Context, seconds: float) -> None:
         held = shards.held_on_nodes(own.cluster, own.tables)
         checks.each_on_one_live_node(planned.placements, held).require()
         _require_rows(handover)
-        left = left_behind(own.cluster)
+        left = left_behind(own.cluster, handover.left_before)
         Finding(not left, f"the move has left behind: {left}").require()
 
     limit = context.world.limit(seconds, "recovery")
@@ -302,7 +308,8 @@ def step_as_before(context: Context, seconds: float) -> None:
 def step_settled(context: Context, seconds: float) -> None:
     """Read on the leader of each group: shards, rows, and no subscription, publication, slot or role of the moves.
 
-    Shards that were moved before it was broken off may stay where they are.
+    Shards that were moved before it was broken off may stay where they are. What earlier moves had left before is not
+    counted.
     """
     handover = context.world.handover(MoveHandover)
     own = handover.tables
@@ -312,7 +319,7 @@ def step_settled(context: Context, seconds: float) -> None:
         checks.each_on_one_live_node(placements, shards.held_on_nodes(own.cluster, own.tables)).require()
         checks.co_located_together(placements).require()
         _require_rows(handover)
-        left = left_behind(own.cluster)
+        left = left_behind(own.cluster, handover.left_before)
         Finding(not left, f"the rebalance has left behind: {left}").require()
 
     limit = context.world.limit(seconds, "recovery", Span.BLACKOUT)

@@ -5,12 +5,15 @@ from behave import then
 from support.engine.finding import Finding
 from support.engine.tables import alike, all_answer_as_tabled, as_tabled
 from support.engine.world import Context
-from support.errors import Inconclusive
-from support.sharding import setup, shards
+from support.errors import Inconclusive, NotAvailable
+from support.sharding import placement_checks as checks
+from support.sharding import setup, shard_indexes, shards
 from support.sharding.placement_checks import each_holds
 from support.sharding.shards import workers_of
 from support.target.citus import COORDINATOR, expected_nodes, known_to, node_leaders, node_name
-from support.target.members import NoAnswer
+from support.target.members import NO_ANSWER, NoAnswer, heard_and_silent
+from support.timeouts import VISIBLE
+from support.waiting import eventually
 
 _READY = dict.fromkeys(("active", "takes shards", "has the metadata"), "yes")
 
@@ -76,3 +79,30 @@ def step_copy_on_each_node(context: Context) -> None:
         each_holds(copies, {node: sorted(found.get(node, ())) for node in heard}).require()
     if silent:
         raise Inconclusive(f"no login: {', '.join(silent)}")
+
+
+@then("every shard has every index of its table")
+def step_shards_have_indexes(context: Context) -> None:
+    """Valid ones, over the same columns, with the same operators and the same condition; unique if the table's is.
+
+    Of each table that the schema profile names and of each of its partitions, distributed or copied to every node, read
+    on the leader of each group. An index that is being built, or a shard that is being moved, is given a moment.
+    """
+    world, cluster = context.world, context.world.cluster
+    known = shard_indexes.placed(cluster)
+    meant = shard_indexes.of_tables(cluster.write, sorted({one.table for one in known}))
+    if not any(meant.values()):
+        raise NotAvailable(f"no table of schema profile {world.profile.name} that Citus keeps has an index")
+
+    def settled() -> Finding:
+        known = shard_indexes.placed(cluster)
+        meant = shard_indexes.of_tables(cluster.write, sorted({one.table for one in known}))
+        heard, _ = heard_and_silent(shard_indexes.of_shards(cluster, [one.name for one in known]))
+        found = checks.each_has_the_indexes(known, meant, heard)
+        found.require()
+        return found
+
+    finding = eventually(
+        settled, within=world.timing.wait(VISIBLE), subject="every shard has its indexes", retry_on=NO_ANSWER
+    )
+    world.evidence.attach("indexes of shards", finding.words)

@@ -53,6 +53,8 @@ class CacheHandover(Handover):
     batch: Annotated[Batch, "When 100 cached entries are read at once"]
 
     redis: Annotated[RedisFacts, "When Redis reports its state"]
+    replicas: Annotated[Mapping[str, RedisFacts | str], "When Redis reports its state"]
+    """Address -> the same of a server that may have to take over, or why it does not report it."""
     pressure: Annotated[MemoryPressure, "When more data is stored in Redis than its memory limit allows"]
     throughput: Annotated[float, "When a cached entry is read from the cache for 3 seconds"]
     """Operations per second."""

@@ -1,15 +1,16 @@
 """The Redis server behind the cache: whether it takes a write, when keys expire, and how it acts when it is full."""
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import redis
 
-from support.errors import Inconclusive
+from support.engine.finding import Finding, listed
+from support.errors import Inconclusive, NotAvailable
 from support.target.cluster import Cluster
-from support.target.redis import ERRORS, RedisFacts, facts_of, unreachable
+from support.target.redis import ERRORS, FORBIDDEN, RedisFacts, facts_of, unreachable
 from support.waiting import describe
 
 _VALUE = 64 * 1024  # bytes of one value
@@ -63,6 +64,19 @@ def memory_pressure(client: redis.Redis, prefix: str) -> Iterator[MemoryPressure
         client.unlink(*keys)
 
 
+def each_replica(found: Mapping[str, RedisFacts | str], fits: Callable[[RedisFacts], bool], should: str) -> Finding:
+    """Each server that may have to take over is fit for it, too: settings are not replicated.
+
+    `should` says what it should do. Unknown if one did not report its state, and none that did is unfit.
+    """
+    told = {address: facts for address, facts in found.items() if isinstance(facts, RedisFacts)}
+    if unfit := [f"the one at {address} ({facts})" for address, facts in told.items() if not fits(facts)]:
+        return Finding.false(f"replicas that do not {should}, and would be the cache after a failover: {listed(unfit)}")
+    if silent := [f"{address}: {why}" for address, why in found.items() if address not in told]:
+        return Finding.unknown(f"replicas that do not report their state: {listed(silent)}")
+    return Finding.true(f"{len(told)} replicas that {should}")
+
+
 def _store(client: redis.Redis, keys: Sequence[str]) -> list[str]:
     """Set the keys, many in a round trip; returns the errors of those that were refused."""
     value, refusals = secrets.token_bytes(_VALUE), list[str]()
@@ -90,16 +104,49 @@ def refusal_of_a_write(client: redis.Redis, prefix: str) -> str:
     return "" if left is None else "the key still exists after it was deleted"
 
 
+_GONE, _ENDLESS = -2, -1  # what PTTL answers for a key, and HPTTL for a field, that does not exist, or never expires
+_NO_SUCH_COMMAND = "unknown command"
+
+
 def remaining_lifetimes(client: redis.Redis, prefix: str) -> dict[str, float]:
-    """Each key that begins with the prefix -> seconds until it expires; infinity if it never does."""
+    """Each key that begins with the prefix -> seconds until it expires; infinity if it never does.
+
+    A hash without an expiry lives as long as its fields, which may have their own. Raises NotAvailable where the user
+    may not ask for these.
+    """
     found = list(client.scan_iter(match=f"{prefix}*", count=1000))
     pipeline = client.pipeline(transaction=False)
     for key in found:
         pipeline.pttl(key)
     left = dict(zip(found, pipeline.execute(), strict=True))
-    gone, endless = -2, -1  # what PTTL answers for a key that does not exist, or never expires
+    left |= {key: _longest_of_fields(client, key) for key, milliseconds in left.items() if milliseconds == _ENDLESS}
     return {
-        key.decode(errors="replace"): float("inf") if milliseconds == endless else milliseconds / 1000
+        key.decode(errors="replace"): float("inf") if milliseconds == _ENDLESS else milliseconds / 1000
         for key, milliseconds in left.items()
-        if milliseconds != gone
+        if milliseconds != _GONE
     }
+
+
+def _longest_of_fields(client: redis.Redis, key: bytes) -> int:
+    """Milliseconds until the last field of a hash expires, which ends the hash; _ENDLESS for any other key.
+
+    Source: https://redis.io/docs/latest/commands/hpttl/ (Redis 7.4 and Valkey 9)
+    """
+    longest, cursor = _GONE, 0
+    try:
+        if client.type(key) != b"hash":
+            return _ENDLESS
+        while True:
+            cursor, fields = client.hscan(key, cursor, count=1000)
+            for milliseconds in client.execute_command("HPTTL", key, "FIELDS", len(fields), *fields) if fields else ():
+                if milliseconds == _ENDLESS:
+                    return _ENDLESS
+                longest = max(longest, milliseconds)
+            if not cursor:
+                return longest
+    except FORBIDDEN as error:
+        raise NotAvailable(f"this user may not ask when fields of a hash expire: {describe(error)}") from error
+    except redis.ResponseError as error:
+        if _NO_SUCH_COMMAND not in str(error):
+            raise
+        return _ENDLESS  # of a version whose fields cannot expire

@@ -20,6 +20,7 @@ NEEDS = {
     Place("redis", CLUSTER): "redis",
     Place("redis_address", CLUSTER): "redis",
     Place("facts_of"): "cache_state",
+    Place("replica_facts"): "cache_state",
     Place("refusal_of_a_write"): "cache_keys",
     Place("remaining_lifetimes"): "cache_keys",
     Place("memory_pressure"): "small_cache",
@@ -116,6 +117,7 @@ WORDS = {
     "worker_replicas": r"leader of worker group \d+ is asked to hand over",
     "partitions": r"is cut off|answers are lost|no other host can receive|loses its stream",
     "redis": r"\bRedis\b|\bthe cache\b",
+    "volatile_cache": r"Redis is restarted empty",
 }
 """Capability -> words of steps that no cluster without it can go through."""
 UNLESS_MISSING = {

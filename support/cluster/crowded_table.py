@@ -24,7 +24,7 @@ from support.example_app.catalog import VECTOR_METHODS
 from support.example_app.entries import DELETE_ENTRY
 from support.example_app.profile import quoted
 from support.example_app.samples import Vectors
-from support.example_app.schema import SHARDS, copies
+from support.example_app.schema import copies
 from support.example_app.search import SEARCH, Search
 from support.run import new_id
 from support.target.cluster import Cluster
@@ -84,17 +84,16 @@ class MemberSearches:
 
 
 def make_crowded(world: World, own: int, others: int) -> CrowdedTable:
-    """A copy of the table of entries with this many entries, whose vector indexes are built when it is full.
+    """A copy of the application's table of entries with this many, whose vector indexes are built when it is full.
 
-    The copy is dropped when the scenario ends.
+    The copy is not sharded, or no member of the coordinator would have the index that it searches by. It is dropped
+    when the scenario ends.
     """
-    schema = f"accept_{world.run.id}_crowded_{new_id()}"
-    shards = None if "citus" in world.cluster.topology.lacks else SHARDS
-    world.cleanup.enter_context(copies(world.cluster.write, schema, [world.profile.entries], shards))
-    there = world.cluster.with_copies_in(schema)
-    vectors = numpy.rint(_SCALE * samples.vectors(world.random, own + others, world.profile.entries.dimensions)).astype(
-        int
-    )
+    schema, application = f"accept_{world.run.id}_crowded_{new_id()}", world.application or world.cluster
+    entries = application.profile.entries
+    world.cleanup.enter_context(copies(application.write, schema, [entries]))
+    there = application.with_copies_in(schema)
+    vectors = numpy.rint(_SCALE * samples.vectors(world.random, own + others, entries.dimensions)).astype(int)
     crowd = [world.another_namespace(f"crowd-{number}") for number in range(_CROWDS)]
     begun = time.monotonic()
     with sql.session(there.write, statement_timeout=_BUILD) as session:
@@ -105,6 +104,8 @@ def make_crowded(world: World, own: int, others: int) -> CrowdedTable:
         _store(session, there, f"{quoted(schema)}.staged", names, vectors)
         for _, definition in indexes:
             sql.execute(session, definition)
+        vector_indexes = "\n".join(definition for _, definition in indexes) or "no vector index"
+        world.evidence.attach(f"searched: an unsharded copy of {entries.table}", vector_indexes)
         sql.execute(session, f"ANALYZE {quoted(there.profile.entries.table)}")
     world.measure(f"storing and indexing {own + others} entries took", time.monotonic() - begun, "s")
     stored = {_key(number): vectors[number].tolist() for number in range(own)}

@@ -23,14 +23,14 @@ def why_exactly(world: World) -> str:
 def roomy(world: World) -> Cluster:
     """The cluster, with an empty copy of the table of entries if the table is too full for searches by its index.
 
-    The copy has all the table's indexes, and is dropped when the scenario ends. Raises Inconclusive if it cannot be
-    made.
+    The copy has all the table's indexes, is sharded if the table is sharded by namespace, and is dropped when the
+    scenario ends. Raises Inconclusive if it cannot be made.
     """
     why = crowd(world.cluster.write, world.profile, world.run.namespace).why_not_by_index
     if not why:
         return world.cluster
     schema = f"accept_{world.run.id}_searched_{new_id()}"
-    shards = None if "citus" in world.cluster.topology.lacks else SHARDS
+    shards = None if {"citus", "sharded_entries"} & world.cluster.topology.lacks.keys() else SHARDS
     try:
         world.cleanup.enter_context(copies(world.cluster.write, schema, [world.profile.entries], shards))
     except NotAvailable as error:

@@ -1,6 +1,6 @@
 """The application's entries: how it stores, finds, changes and counts them."""
 
-import re
+import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,6 +10,8 @@ from psycopg2.extras import Json, execute_values
 
 from support import sql
 from support.errors import Inconclusive
+from support.example_app.catalog import VECTOR_METHODS
+from support.example_app.index_names import in_plan, is_one_of
 from support.example_app.profile import Profile, quoted
 from support.example_app.vectors import VectorDialect
 
@@ -143,7 +145,20 @@ def contents(entries: Iterable[Entry]) -> dict[str, object]:
 
 LARGEST = 100_000
 """Pages (8 kB each) of the largest table that is counted."""
-_PAGES = "SELECT pg_relation_size(to_regclass(%s)) / 8192"
+_PARTS = "(SELECT to_regclass(%s)::oid UNION SELECT relid FROM pg_partition_tree(to_regclass(%s))) part (id)"
+"""A table and its partitions; on Citus the shards are elsewhere."""
+_SIZE = f"SELECT sum(pg_relation_size(id)) FROM {_PARTS}"
+_SHARDED_SIZE = f"""
+    SELECT sum(CASE WHEN logicalrelid IS NULL THEN pg_relation_size(id) ELSE citus_relation_size(id) END)
+      FROM {_PARTS} LEFT JOIN pg_dist_partition ON logicalrelid = id
+"""
+_VECTOR_INDEXES = f"""
+    SELECT index.relname
+      FROM {_PARTS} JOIN pg_index ON indrelid = id
+      JOIN pg_class index ON index.oid = indexrelid JOIN pg_am ON pg_am.oid = relam
+     WHERE amname = ANY (%s)
+"""
+_PAGE_SIZE = 8192
 _WAYS: Mapping[str, tuple[str, ...]] = {
     "as the planner likes": (),
     "through the table itself": ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"),
@@ -159,14 +174,23 @@ class Count:
     rows: int | None
     """None if the table is too large to be counted."""
     plan: str
+    indexes: frozenset[str]
+    """Those in the plan, by their names on the node that has them."""
 
 
 def counts(where: sql.Endpoint, table: str) -> dict[str, Count]:
     """Way of counting -> its result, all in one snapshot, in which all must agree."""
     with sql.session(where, autocommit=False) as session:
         session.set_session(isolation_level="REPEATABLE READ", readonly=True)
-        large = (sql.value(session, _PAGES, [quoted(table)]) or 0) > LARGEST
+        _reach_workers(session)
+        large = _size(session, quoted(table)) / _PAGE_SIZE > LARGEST
         return {way: _count(session, table, switched_off, large) for way, switched_off in _WAYS.items()}
+
+
+def vector_indexes(where: sql.Endpoint, table: str) -> frozenset[str]:
+    """The names of the indexes of a table, and of its partitions, that need not have an entry for each row."""
+    name = quoted(table)
+    return frozenset(index for (index,) in sql.rows(where, _VECTOR_INDEXES, [name, name, list(VECTOR_METHODS)]))
 
 
 def all_see_all(found: Mapping[str, Count], vector_indexes: Collection[str]) -> list[str]:
@@ -176,20 +200,36 @@ def all_see_all(found: Mapping[str, Count], vector_indexes: Collection[str]) -> 
     return wrong + [
         f"{way} the count goes by {index}, which need not have an entry for each row"
         for way, one in found.items()
-        for index in vector_indexes
-        if re.search(rf"\b{re.escape(index)}\b", one.plan)
+        for index in sorted(one.indexes)
+        if is_one_of(index, vector_indexes)
     ]
 
 
+def _reach_workers(session: sql.Session) -> None:
+    """Let the settings of this transaction reach the workers of Citus, and plans show the tasks of all shards."""
+    sql.rows(
+        session,
+        "SELECT set_config('citus.propagate_set_commands', 'local', true), "
+        "set_config('citus.explain_all_tasks', 'on', true)",
+    )
+
+
+def _size(session: sql.Session, table: str) -> int:
+    """In bytes, without indexes; of all shards and partitions together."""
+    known = sql.value(session, "SELECT to_regclass('pg_dist_partition') IS NOT NULL")
+    return int(sql.value(session, _SHARDED_SIZE if known else _SIZE, [table, table]) or 0)
+
+
 def _count(session: sql.Session, table: str, switched_off: tuple[str, ...], large: bool) -> Count:
-    for name in switched_off:
+    for name in switched_off:  # each alone: Citus sends the workers whatever is sent with it
         sql.execute(session, f"SET LOCAL {name} = off")
     statement = f"SELECT count(*) FROM {quoted(table)}"
     plan = "\n".join(line for (line,) in sql.rows(session, f"EXPLAIN (COSTS off) {statement}"))
+    tree = sql.value(session, f"EXPLAIN (FORMAT JSON) {statement}")
     counted = None if large else int(sql.value(session, statement))
     for name in switched_off:
         sql.execute(session, f"SET LOCAL {name} = on")
-    return Count(counted, plan)
+    return Count(counted, plan, frozenset(in_plan(json.loads(tree) if isinstance(tree, str) else tree)))
 
 
 def write_uncommitted(session: sql.Session, profile: Profile, entry: Entry) -> None:

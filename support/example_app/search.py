@@ -1,7 +1,7 @@
 """Nearest-neighbour search by the HNSW index, and the proof that the index was used."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from psycopg2.extensions import TRANSACTION_STATUS_INTRANS
 
 from support import sql
+from support.example_app.index_names import in_plan
 from support.example_app.profile import Profile, quoted
 from support.example_app.vectors import DIALECTS, VectorDialect, vector_extension
 
@@ -19,8 +20,9 @@ _INDEXES = """
       JOIN pg_class index ON index.oid = indexrelid
       JOIN pg_am ON pg_am.oid = index.relam
       JOIN pg_opclass class ON class.oid = ANY (indclass)
-     JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
-     WHERE indrelid = to_regclass(%s) AND attname = %s AND indisvalid AND amname = 'hnsw' AND opcname = %s
+      JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+     WHERE indrelid IN (SELECT to_regclass(%s) UNION SELECT relid FROM pg_partition_tree(to_regclass(%s)))
+       AND attname = %s AND indisvalid AND amname = 'hnsw' AND opcname = %s
 """
 _SET = "SELECT set_config(name, %s, %s) FROM pg_settings WHERE name = %s"
 _WITH_SHARDS = ("citus.propagate_set_commands = 'local'", "citus.explain_all_tasks = on")
@@ -111,7 +113,7 @@ class Search:
 
     def indexes_used(self, namespace: str, sought: Sequence[float], count: int) -> set[str]:
         """The names of the indexes in the plan of that search."""
-        return set(_index_names(self.tree(namespace, sought, count)))
+        return set(in_plan(self.tree(namespace, sought, count)))
 
     def tree(self, namespace: str, sought: Sequence[float], count: int) -> Any:
         """The plan of that search as parsed JSON, with all of its tasks."""
@@ -125,9 +127,13 @@ class Search:
         return "\n".join(line[:160] for (line,) in self._rows(statement, values))
 
     def cosine_indexes(self) -> set[str]:
-        """The names of the valid HNSW indexes for cosine distance over the entries' embeddings."""
+        """The names of the valid HNSW indexes for cosine distance over the entries' embeddings.
+
+        They include those of partitions: plans name these, and never the index of a table that is partitioned.
+        """
         entries, wanted = self._profile.entries, self.dialect.operator_class("cosine")
-        found = sql.rows(self._session, _INDEXES, [quoted(entries.table), entries.embedding, wanted])
+        table = quoted(entries.table)
+        found = sql.rows(self._session, _INDEXES, [table, table, entries.embedding, wanted])
         return {name for (name,) in found}
 
     def _rows(self, statement: str, values: dict[str, Any]) -> list[sql.Row]:
@@ -207,14 +213,3 @@ def distance(where: sql.Endpoint | sql.Session, dialect: VectorDialect, metric: 
     operator = {"cosine": dialect.cosine, "Euclidean": dialect.euclidean}[metric]
     statement = f"SELECT %s::{dialect.type} {operator} %s::{dialect.type}"
     return float(sql.value(where, statement, [one, other]))
-
-
-def _index_names(plan: Any) -> Iterator[str]:
-    """Every index in a plan, at any depth."""
-    if isinstance(plan, dict):
-        if "Index Name" in plan:
-            yield plan["Index Name"]
-        plan = list(plan.values())
-    if isinstance(plan, list):
-        for part in plan:
-            yield from _index_names(part)

@@ -68,6 +68,7 @@ _PASSWORD_AS_MD5 = on_member(
 )
 
 _TABLE = "memory_entries"
+_KEY = f"{_TABLE}_pkey_%2$s"
 _UNCHECKED = "SET citus.enable_version_checks = off;;SET allow_system_table_mods = on"
 
 _UNLOGGED = by_sql(
@@ -200,7 +201,7 @@ SABOTAGES = (
     of_sharded(
         "shard-index-missing",
         "the shards of one worker have no vector index",
-        {"DQ-03": "index"},
+        {"DQ-03": "index", "CS-05": "lacks .*hnsw"},
         on_member(
             A_WORKER,
             f"{_ALONE};;" + for_each_shard(_TABLE, f"DROP INDEX {_TABLE}_embedding_%2$s"),
@@ -211,6 +212,20 @@ SABOTAGES = (
                 "WITH (m=16, ef_construction=64)",
             ),
             f"SELECT count(*) = 0 FROM pg_index WHERE indexrelid::regclass::text ~ '^{_TABLE}_embedding_[0-9]{{6,}}$'",
+        ),
+    ),
+    of_sharded(
+        "shard-key-missing",
+        "the shards of one worker do not keep keys unique",
+        {"CS-05": "lacks .*unique"},
+        on_member(
+            A_WORKER,
+            f"{_ALONE};;" + for_each_shard(_TABLE, f"ALTER TABLE %1$s DROP CONSTRAINT IF EXISTS {_TABLE}_pkey_%2$s"),
+            f"{_ALONE};;"
+            + for_each_shard(
+                _TABLE, f"ALTER TABLE %1$s ADD CONSTRAINT {_TABLE}_pkey_%2$s PRIMARY KEY (namespace, key)"
+            ),
+            f"SELECT count(*) = 0 FROM pg_index WHERE indexrelid::regclass::text ~ '^{_TABLE}_pkey_[0-9]{{6,}}$'",
         ),
     ),
     of_sharded(

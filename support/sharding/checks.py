@@ -4,13 +4,13 @@ Answers are correct, and plans move no rows; transfers and two-phase commits are
 a deadlock has one victim. Where shards and rows are is judged in `placement_checks`.
 """
 
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Operation, Outcome
+from support.example_app.index_names import is_part
 
 Rows = Sequence[tuple[object, ...]]
 
@@ -83,7 +83,7 @@ def each_shard_by_index(
         return Finding.false("there is no valid HNSW index for this metric")
     if unread := sorted(shards - used.keys()):
         return Finding.false(f"{len(unread)} of {len(shards)} shards are not read: {listed(unread)}")
-    astray = sorted(shard for shard in shards if not any(_is_part(one, shard, meant) for one in used[shard]))
+    astray = sorted(shard for shard in shards if not any(is_part(one, shard, meant) for one in used[shard]))
     if not astray:
         return Finding.true(f"{len(shards)} shards by {' or '.join(sorted(meant))}")
     instead = ", ".join(sorted(used[astray[0]])) or "no index"
@@ -104,22 +104,6 @@ def each_search_by_index(
         if not found.holds:
             return Finding(found.holds, f"search {number} of {len(plans)}: {found.words}")
     return Finding.true(f"{len(plans)} searches, each of {found.words}")
-
-
-_LONGEST_NAME = 63  # bytes of an identifier, in a standard build of PostgreSQL
-
-
-def _is_part(name: str, shard: str, indexes: Collection[str]) -> bool:
-    """Whether a shard's index is its part of one of the table's indexes. If the name with the number is too long, Citus
-    shortens it to its beginning, a hash of the whole name, and the number."""
-    number = shard.rpartition("_")[2]
-    shortened = re.fullmatch(f"(?P<beginning>.+)_[0-9a-f]{{8}}_{number}", name)
-    return any(
-        index.startswith(shortened["beginning"])
-        if shortened and len(f"{index}_{number}".encode()) > _LONGEST_NAME
-        else name == f"{index}_{number}"
-        for index in indexes
-    )
 
 
 @dataclass(frozen=True)
@@ -209,16 +193,22 @@ def both_or_neither(told: Outcome, found: Mapping[str, int], each: int) -> Findi
     return Finding(any(all(count == right for count in found.values()) for right in allowed), words)
 
 
-DEADLOCK = "deadlock detected"
+DEADLOCK, WAITED_ENOUGH = "deadlock detected", "lock not available"
 
 
 def one_victim(conditions: Sequence[str]) -> Finding:
     """Exactly one session was cancelled, because of a deadlock, and the others met no error.
 
     `conditions` has PostgreSQL's name of the error that ended each session, empty where none did. Unknown where there
-    are not two, or none was stopped: then they did not block each other.
+    are not two, or none was stopped: then they did not block each other. Unknown, too, where a session gave up waiting
+    by its own setting, maybe before the deadlock could be detected.
     """
     said = ", ".join(condition or "no error" for condition in conditions)
+    if WAITED_ENOUGH in conditions:
+        return Finding.unknown(
+            f"the role's lock_timeout ended a session's wait ({said}): it has to be longer than deadlock_timeout x "
+            "citus.distributed_deadlock_detection_factor, after which a deadlock over several workers is looked for"
+        )
     if len(conditions) < 2 or not any(conditions):
         return Finding.unknown(f"no two sessions blocked each other: {said or 'there was none'}")
     victims = [condition for condition in conditions if condition]

@@ -11,7 +11,7 @@ from support.example_app.entries import Entry
 from support.example_app.sessions import Attempt
 from support.sharding.checks import Compared
 from support.sharding.membership import NewWorker
-from support.sharding.moves import OwnTables, PlannedMove, ShardJob
+from support.sharding.moves import Leftovers, OwnTables, PlannedMove, ShardJob
 from support.sharding.placement_checks import Placement
 from support.sharding.plans import TaskPlan
 from support.sharding.queries import ShardedSearches
@@ -58,6 +58,11 @@ class MoveHandover(Handover):
     before: Annotated[list[Placement], "When one worker group is drained"]
     meanwhile: Annotated[tuple[float, float], "When one worker group is drained"]
     """When shards began to be moved, and when that was over, on the monotonic clock."""
+    left_before: Annotated[
+        Leftovers,
+        "When that shard is moved to another worker group, and PostgreSQL on the target worker is killed halfway",
+    ]
+    """What earlier moves had left behind, before this one began."""
     job: Annotated[
         ShardJob,
         "When that shard is moved to another worker group, and PostgreSQL on the target worker is killed halfway",

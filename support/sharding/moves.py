@@ -46,12 +46,15 @@ _REBALANCE = """
     SELECT rebalance_table_shards(%s, rebalance_strategy => 'by_shard_count', shard_transfer_mode => 'force_logical',
                                   drain_only => %s)
 """
+# Subscriptions and slots of other databases are visible, too.
 _LEFT = """
-    SELECT 'subscription ' || subname FROM pg_subscription WHERE subname LIKE 'citus_shard_%'
+    SELECT 'subscription ' || subname FROM pg_subscription
+     WHERE subname LIKE 'citus_shard_%' AND subdbid IN (SELECT oid FROM pg_database WHERE datname = current_database())
     UNION ALL SELECT 'publication ' || pubname FROM pg_publication WHERE pubname LIKE 'citus_shard_%'
-    UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots WHERE slot_name LIKE 'citus_shard_%'
+    UNION ALL SELECT 'slot ' || slot_name FROM pg_replication_slots
+     WHERE slot_name LIKE 'citus_shard_%' AND database = current_database()
     UNION ALL SELECT 'role ' || rolname FROM pg_roles WHERE rolname LIKE 'citus_shard_%'
-    UNION ALL SELECT 'to be removed: ' || object_name FROM pg_dist_cleanup
+    UNION ALL SELECT format('to be removed: %s (record %s)', object_name, record_id) FROM pg_dist_cleanup
 """
 
 
@@ -162,10 +165,17 @@ def rebalance(where: sql.Endpoint, table: str, *, drain_only: bool = False) -> S
     return ShardJob(where, _REBALANCE, [table, drain_only])
 
 
-def left_behind(cluster: Cluster) -> Mapping[str, list[str]]:
-    """Node -> the leftovers of shard moves on it, which nobody needs any more; nodes without any are left out."""
-    found = {node: [what for (what,) in sql.rows(where, _LEFT)] for node, where in node_leaders(cluster).items()}
-    return {node: things for node, things in found.items() if things}
+Leftovers = Mapping[str, list[str]]
+"""Node -> what shard moves have left on it; nodes without any are left out."""
+
+
+def left_behind(cluster: Cluster, before: Leftovers | None = None) -> Leftovers:
+    """The leftovers of shard moves, which nobody needs any more, without those that were there `before`."""
+    found, known = dict[str, list[str]](), before or {}
+    for node, where in node_leaders(cluster).items():
+        new = [what for (what,) in sql.rows(where, _LEFT) if what not in known.get(node, ())]
+        found |= {node: new} if new else {}
+    return found
 
 
 @dataclass(frozen=True)

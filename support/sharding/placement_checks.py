@@ -182,6 +182,27 @@ def joins_co_located(placements: Sequence[Placement], tasks: Sequence[Collection
     return _all_or(wrong, f"{len(tasks)} tasks, each joins two co-located shards, on {listed(nodes)}")
 
 
+def each_has_the_indexes(
+    placements: Sequence[Placement],
+    meant: Mapping[str, Collection[str]],
+    found: Mapping[str, Mapping[str, Collection[str]]],
+) -> Finding:
+    """Every shard has the indexes of its table: `meant` is table -> indexes, `found` is node -> shard -> indexes.
+
+    Unknown when no table has any, and when a node with a shard is not in `found`.
+    """
+    if not any(meant.get(one.table) for one in placements):
+        return Finding.unknown("no shard should have an index")
+    told = [one for one in placements if one.node in found]
+    lacking = [(one, sorted({*meant.get(one.table, ())} - {*found[one.node].get(one.name, ())})) for one in told]
+    if wrong := [f"{one} lacks {listed(indexes)}" for one, indexes in lacking if indexes]:
+        return _all_or(wrong, "")
+    if silent := sorted({one.node for one in placements} - found.keys()):
+        return Finding.unknown(f"the shards of {listed(silent)} were not read")
+    tables = {one.table for one in placements}
+    return Finding.true(f"{len(placements)} shards of {len(tables)} tables have the indexes of their tables")
+
+
 def _places(places: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{shard} on {node}" for node, shard in places) or "no shard"
 

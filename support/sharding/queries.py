@@ -22,7 +22,7 @@ from support.example_app.search import SEARCH, Search
 from support.sharding.checks import Compared
 from support.sharding.plans import parsed
 from support.sharding.random_queries import Query
-from support.sharding.shards import namespaces_over_workers, placements
+from support.sharding.shards import namespaces_over_workers, partitions, placements
 from support.target.cluster import Cluster
 from support.waiting import describe
 
@@ -203,7 +203,7 @@ class ShardedSearches:
     used: tuple[Mapping[str, frozenset[str]], ...]
     """For each search: shard -> the indexes that it reads the shard by."""
     shards: frozenset[str]
-    """All shards of the table."""
+    """All shards of the table, or of its partitions if it has any."""
     cosine_indexes: frozenset[str]
     """The table's valid HNSW indexes for cosine distance."""
     plan: str
@@ -239,7 +239,7 @@ def search_every_shard(
             sought,
             count,
             tuple({shard: task.indexes for task in tasks for shard in task.tables} for tasks in plans),
-            frozenset(one.name for one in placements(session, (profile.entries.table,))),
+            frozenset(one.name for one in placements(session, partitions(session, profile.entries.table))),
             frozenset(search.cosine_indexes()),
             search.plan(beginning, wanted[0], count),
         )

@@ -8,10 +8,13 @@ such as now() was evaluated on each node),
 https://github.com/citusdata/citus/issues/2909 (a copy without some of the rows)
 """
 
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from support import sql
-from support.sharding.copy_checks import Copy, Reading, copies_agree, is_settled
+from support.errors import NotInTime
+from support.sharding.copy_checks import ENOUGH, Copy, Reading, copies_agree, is_settled
 from support.target.citus import data_node_leaders
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel, heard_and_silent
@@ -19,6 +22,8 @@ from support.waiting import NotYet, eventually
 
 PAUSE = 1.0
 """Seconds between two readings: a change that is being made is the same on all nodes well before."""
+LARGEST = 600.0
+"""Seconds that one copy of a table may take to be read, every row of it."""
 GROUPS = 1024
 """The number of groups into which the rows of a table are divided."""
 _TABLES = """
@@ -52,22 +57,28 @@ def tables(cluster: Cluster) -> dict[str, str]:
 
 
 def settled(cluster: Cluster, within: float) -> list[Reading]:
-    """Readings of all copies, until they tell whether the copies agree, or for `within` seconds.
+    """Readings of all copies, until they tell whether the copies agree, or for `within` seconds between the readings.
 
     Raises NotInTime if the coordinator gives no answer in all that time.
     """
-    shards, readings = tables(cluster), list[Reading]()
+    shards, readings, subject = tables(cluster), list[Reading](), "the copies can be compared"
 
-    def once_more() -> None:
+    def once_more() -> float:
+        """Returns the seconds that it took: large tables take longer than anybody would wait for a change."""
+        begun = time.monotonic()
         readings.append(read(cluster, shards))
+        return time.monotonic() - begun
+
+    def until_settled() -> None:
+        once_more()
         if not is_settled(readings):
             raise NotYet(copies_agree(readings).words)
 
-    try:
-        eventually(once_more, within=within, subject="the copies can be compared", retry_on=NO_ANSWER, pause=PAUSE)
-    except AssertionError:
-        if not readings:  # the nodes could not even be listed
-            raise
+    took = eventually(once_more, within=within, subject=subject, retry_on=NO_ANSWER, pause=PAUSE)
+    if not is_settled(readings):
+        with suppress(NotInTime):
+            long = within + ENOUGH * took
+            eventually(until_settled, within=long, subject=subject, retry_on=NO_ANSWER, pause=PAUSE)
     return readings
 
 
@@ -90,7 +101,7 @@ def read(cluster: Cluster, shards: Mapping[str, str]) -> Reading:
 
 def _read_node(where: sql.Endpoint, shards: Mapping[str, str]) -> tuple[int, dict[str, Copy | NoAnswer]]:
     """The number of transactions in doubt on a node, and its copy of each table."""
-    with sql.session(where) as session, sql.settings(session, **_FORMATS):
+    with sql.session(where, statement_timeout=LARGEST) as session, sql.settings(session, **_FORMATS):
         in_doubt = int(sql.value(session, _IN_DOUBT))
         return in_doubt, {table: _copy(session, shard) for table, shard in shards.items()}
 

@@ -116,6 +116,39 @@ def placements(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> list
     ]
 
 
+# Those with a single shard (a schema that is distributed) are kept by method n, as reference tables are.
+_DISTRIBUTED = """
+    SELECT nspname || '.' || relname
+      FROM pg_dist_partition
+      JOIN pg_class ON pg_class.oid = logicalrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
+     WHERE repmodel = 's' AND (partmethod = 'h' OR partmethod = 'n' AND colocationid > 0)
+       AND has_schema_privilege(pg_namespace.oid, 'USAGE') AND strpos(nspname || relname, '.') = 0
+       AND NOT EXISTS (SELECT FROM unnest(%s::text[]) named WHERE to_regclass(named) = logicalrelid)
+     ORDER BY 1
+"""
+
+
+def distributed_besides(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> tuple[str, ...]:
+    """Every further table that Citus distributes, whoever uses it; each partition is one, with shards of its own.
+
+    Left out are those whose shards are meant to have several placements, and those that this login cannot name.
+    """
+    return tuple(name for (name,) in sql.rows(where, _DISTRIBUTED, [[quoted(table) for table in tables]]))
+
+
+_LEAVES = """
+    SELECT nspname || '.' || relname
+      FROM pg_partition_tree(to_regclass(%s))
+      JOIN pg_class ON pg_class.oid = relid JOIN pg_namespace ON pg_namespace.oid = relnamespace
+     WHERE isleaf
+"""
+
+
+def partitions(where: sql.Endpoint | sql.Session, table: str) -> tuple[str, ...]:
+    """The tables that hold the rows of a table: its partitions, at the lowest level, or else the table itself."""
+    return tuple(name for (name,) in sql.rows(where, _LEAVES, [quoted(table)])) or (table,)
+
+
 def _holder(group: int | None) -> str:
     return NOWHERE if group is None else node_name(group)
 

@@ -38,6 +38,7 @@ CAPABILITIES = {
     "cache_state": "a Redis that tells its state (INFO)",
     "cache_keys": "keys of its own in Redis, for the suite",
     "cache_settings": "settings of Redis that the suite can change (CONFIG SET)",
+    "volatile_cache": "a Redis that a restart empties, because it has no append-only file",
     "small_cache": "a Redis with a memory limit of at most 512 MB, so that the suite can fill it",
     "one_redis": "a cache on one Redis server at a time",
     "redis_failover": "a Redis with a replica that can take over (Sentinel, Redis Cluster)",

@@ -68,7 +68,7 @@ def facts_of(client: redis.Redis) -> RedisFacts:
     not ask.
     """
     try:
-        each = [facts_in(info) for info in _infos(client)]
+        each = [facts_in(info) for info in infos_of(client)]
     except FORBIDDEN as error:
         raise NotAvailable(f"Redis does not tell its state to this user: {describe(error)}") from error
     except ERRORS as error:
@@ -85,7 +85,34 @@ def facts_of(client: redis.Redis) -> RedisFacts:
     )
 
 
-def _infos(client: redis.Redis) -> list[dict[str, Any]]:
+def kept_by(info: Mapping[str, Any]) -> str:
+    """What keeps the data over a crash of the server, by its answer to INFO: why a restart does not empty it."""
+    if int(info.get("aof_enabled", 0)):
+        return "Redis keeps its data in an append-only file (appendonly yes): a restart does not empty it"
+    return ""
+
+
+def replica_facts(server: RedisAddress) -> dict[str, RedisFacts | str]:
+    """Address -> the facts of each server that may have to take over from a primary, or why it does not tell them.
+
+    None without Sentinel or Redis Cluster. Raises AssertionError when nobody says which servers there are.
+    """
+    try:
+        primaries = {one.address for one in primaries_of(server)}
+        others = [one for one in servers_of(server) if one.address not in primaries]
+    except ERRORS as error:
+        raise AssertionError(f"Redis does not answer: {describe(error)}") from error
+    found: dict[str, RedisFacts | str] = {}
+    for one in others:
+        try:
+            with client_of(one) as client:
+                found[str(one.address)] = facts_in(client.info())
+        except ERRORS as error:
+            found[str(one.address)] = describe(error)
+    return found
+
+
+def infos_of(client: redis.Redis) -> list[dict[str, Any]]:
     """What INFO says on the server, or on every primary of a Redis Cluster."""
     if not isinstance(client, RedisCluster):
         return [client.info()]

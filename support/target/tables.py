@@ -96,9 +96,10 @@ def local_tables(cluster: Cluster, run: str, cleanup: ExitStack) -> Cluster:
     """
     if "citus" in cluster.topology.lacks or "schema" in cluster.topology.lacks:
         return cluster
+    unsharded = Cluster(_lacking(cluster.topology, {"sharded_entries": "the tables are not sharded"}))
     if cluster.topology.embedded:
-        return cluster.with_tables_of(schema.LOCAL)
-    ours = cluster.with_tables_of(f"accept_{run}_local")
+        return unsharded.with_tables_of(schema.LOCAL)
+    ours = unsharded.with_tables_of(f"accept_{run}_local")
     try:
         _create(ours, f"accept_{run}_local", cleanup)
     except (sql.Error, ConnectFailed, NotAvailable) as error:

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 from urllib.parse import urlencode
 
 import pytest
@@ -33,23 +35,27 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from redis_servers import clustered, running, watched
 
+from steps.cache import redis_steps
 from support import libpq, sql
 from support.cache.checks import served_within
 from support.cache.clients import Recorder
 from support.cache.outages import FailedOver, Full
-from support.cache.redis_server import refusal_of_a_write
+from support.cache.redis_server import each_replica, refusal_of_a_write
 from support.embedded.certificates import KEY, Authority
 from support.engine.finding import Finding
 from support.engine.history import History, Outcome
+from support.engine.world import Context, World
 from support.errors import NotAvailable, RequirementMissing, UsageError
 from support.example_app import schema
 from support.example_app.vectors import PGVECTOR
+from support.reporting.evidence import Evidence
 from support.reporting.scenario import Verdict, verdict_of
+from support.run import Run
 from support.settings import Settings
 from support.target import health
 from support.target.cluster import Cluster
 from support.target.discovery import cache
-from support.target.redis import client_of, facts_of, primaries_of
+from support.target.redis import client_of, facts_of, primaries_of, servers_of
 from support.target.topology import Address, Login, RedisAddress, Topology
 from support.waiting import eventually, pause
 
@@ -196,6 +202,54 @@ def test_what_they_report(server: RedisAddress) -> None:
     assert facts.role == "master"
     assert facts.mode == ("cluster" if server.mode == "cluster" else "standalone")
     assert len(primaries_of(server)) == (3 if server.mode == "cluster" else 1)
+
+
+@pytest.fixture
+def limited(server: RedisAddress) -> RedisAddress:
+    """Every server has a memory limit, and evicts."""
+    for one in servers_of(server):
+        with client_of(one) as client:
+            client.config_set("maxmemory", "64mb")
+            client.config_set("maxmemory-policy", "allkeys-lru")
+    return server
+
+
+@boots
+@pytest.mark.parametrize(
+    ("setting", "right", "wrong", "said"),
+    [
+        ("maxmemory-policy", "allkeys-lru", "noeviction", "replicas that do not evict by allkeys-lru or .* noeviction"),
+        ("maxmemory", "64mb", "0", "replicas that do not have a memory limit.* no limit"),
+    ],
+)
+def test_a_replica_is_the_cache_after_the_next_failover(
+    database: Topology, limited: RedisAddress, tmp_path: Path, setting: str, right: str, wrong: str, said: str
+) -> None:
+    world = World(Run("run", tmp_path, tmp_path, 1), Cluster(replace(database, redis=limited)), Evidence())
+    context = cast(Context, SimpleNamespace(world=world))
+
+    def judge() -> None:
+        redis_steps.step_facts(context)
+        redis_steps.step_eviction(context)
+        redis_steps.step_memory_limit(context)
+
+    judge()
+    primaries = primaries_of(limited)
+    (replica, *_) = [one for one in servers_of(limited) if one not in primaries]
+    with client_of(replica) as client:
+        client.config_set(setting, wrong)
+        try:
+            with pytest.raises(AssertionError, match=said) as told:
+                judge()
+            assert str(replica.address) in str(told.value)
+        finally:
+            client.config_set(setting, right)
+
+
+def test_a_replica_that_does_not_report_is_not_judged() -> None:
+    found = each_replica({"10.0.0.7:6379": "timed out"}, lambda facts: True, "evict")
+    assert (found.holds, found.words) == (None, "replicas that do not report their state: 10.0.0.7:6379: timed out")
+    assert each_replica({}, lambda facts: False, "evict").holds is True
 
 
 def test_round_trips_are_counted_behind_a_sentinel(database: Topology, sentinel: int) -> None:

@@ -13,6 +13,7 @@ from support.sharding.placement_checks import (
     Placement,
     as_before,
     co_located_together,
+    each_has_the_indexes,
     each_holds,
     each_on_one_live_node,
     each_where_it_hashes,
@@ -198,3 +199,23 @@ class TestRowsOnNodes:
         assert found.words == (
             "1 rows are missing on worker group 2 ('b'); 1 rows are there more than once on the coordinator ('a')"
         )
+
+
+MEANT: dict[str, list[str]] = {"entries": ["unique btree (key)", "hnsw (v)"], "patterns": []}
+ALL = {node: {one.name: MEANT["entries"] for one in ENTRIES if one.node == node} for node in (ONE, TWO)}
+
+
+class TestIndexes:
+    def test_each_shard_has_them(self) -> None:
+        says(each_has_the_indexes(BOTH, MEANT, ALL), True, "8 shards of 2 tables")
+
+    def test_one_that_lacks_some_is_told(self) -> None:
+        lacking = {**ALL, TWO: {**ALL[TWO], "entries_101": ["hnsw (v)"], "entries_103": []}}
+        found = each_has_the_indexes(BOTH, MEANT, lacking)
+        says(found, False, f"entries_101 on {TWO} lacks unique btree (key)", f"entries_103 on {TWO} lacks hnsw (v), ")
+        says(each_has_the_indexes(ENTRIES, MEANT, {TWO: {}}), False, f"entries_101 on {TWO} lacks")
+
+    def test_what_cannot_be_told(self) -> None:
+        says(each_has_the_indexes(BOTH, MEANT, {ONE: ALL[ONE]}), None, f"the shards of {TWO} were not read")
+        says(each_has_the_indexes(PATTERNS, MEANT, ALL), None, "no shard should have an index")
+        says(each_has_the_indexes([], MEANT, ALL), None)

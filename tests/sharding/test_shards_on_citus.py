@@ -19,7 +19,7 @@ from support.run import Run
 from support.sharding import shards, transactions
 from support.sharding.checks import each_shard_by_index
 from support.sharding.membership import NewWorker, require_equal_to_others
-from support.sharding.moves import OwnTables
+from support.sharding.moves import OwnTables, left_behind
 from support.sharding.placement_checks import each_on_one_live_node, evenly_spread
 from support.sharding.workloads import start_transfers
 from support.target import citus as citus_target
@@ -108,6 +108,74 @@ def test_the_index_of_a_shard_is_known_by_a_shortened_name_too(cluster: Cluster)
     assert each_shard_by_index(used, known, {LONG_INDEX}).holds
     assert each_shard_by_index(used, known, {f"x{LONG_INDEX[1:]}"}).holds is False
     assert each_shard_by_index(used, known, {LONG_INDEX[:20]}).holds is False
+
+
+def test_only_what_the_move_itself_left_behind_is_told(cluster: Cluster) -> None:
+    """Neither what was there before, nor what is another database's."""
+    write = cluster.write
+    add = "INSERT INTO pg_dist_cleanup VALUES (nextval('pg_dist_cleanup_recordid_seq'), 7, 1, 'named.events_1', 99, 1)"
+    there = replace(write, database="elsewhere")
+    sql.execute(write, "CREATE DATABASE elsewhere")
+    try:
+        sql.execute(write, "CREATE ROLE citus_shard_earlier")
+        sql.execute(write, add)
+        before = left_behind(cluster)
+        assert len(before["the coordinator"]) == 2
+        assert left_behind(cluster, before) == {}
+        foreign = "CREATE SUBSCRIPTION citus_shard_theirs CONNECTION 'host=nowhere' PUBLICATION none"
+        sql.execute(there, f"{foreign} WITH (connect = false, slot_name = NONE)")
+        assert left_behind(cluster, before) == {}
+        sql.execute(write, "CREATE ROLE citus_shard_new")
+        sql.execute(write, add)  # of the same shard as before
+        left = left_behind(cluster, before)["the coordinator"]
+        assert left[0] == "role citus_shard_new"
+        assert left[1].startswith("to be removed: named.events_1 (record ")
+        assert len(left) == 2
+    finally:
+        sql.execute(write, "DELETE FROM pg_dist_cleanup WHERE operation_id = 7")
+        sql.execute(write, "DROP ROLE IF EXISTS citus_shard_earlier, citus_shard_new")
+        sql.execute(there, "DROP SUBSCRIPTION IF EXISTS citus_shard_theirs")
+        sql.execute(write, "DROP DATABASE elsewhere")
+
+
+class TestTablesThatNobodyDeclares:
+    """Every distributed table is judged: partitions, which have shards of their own, and other applications' tables."""
+
+    @pytest.fixture
+    def context(self, cluster: Cluster, tmp_path: Path) -> Context:
+        """Its application declares one table."""
+        tables = {"named.events": Expected(distributed_by="tenant")}
+        profile = Profile("one", Entries("named.events", namespace="tenant"), tables=tables)
+        found = Cluster(replace(cluster.topology, profile=profile, timing=Timing(multiplier=0.01)))
+        world = World(Run("run", tmp_path, tmp_path, 1), found, Evidence())
+        return cast(Context, SimpleNamespace(world=world))
+
+    def test_all_are_in_order(self, context: Context) -> None:
+        placement_steps.step_each_on_one_node(context)
+
+    @pytest.mark.parametrize("table", ["parted_1", "events_20240101", "events"])
+    def test_a_shard_that_is_not_active_is_told(self, context: Context, table: str) -> None:
+        write = context.world.cluster.write
+        (shard, *_) = [one.shard for one in shards.placements(write, [f"named.{table}"])]
+        change = "UPDATE pg_dist_placement SET shardstate = %s WHERE shardid = %s"
+        sql.execute(write, change, [4, shard])
+        try:
+            with pytest.raises(AssertionError, match=f"{table}_{shard} on the coordinator is not active"):
+                placement_steps.step_each_on_one_node(context)
+        finally:
+            sql.execute(write, change, [1, shard])
+
+    def test_a_shard_that_is_lost_is_told(self, context: Context) -> None:
+        write = context.world.cluster.write
+        (shard, *_) = [one.shard for one in shards.placements(write, ["named.parted_1"])]
+        rename = "ALTER TABLE named.{} RENAME TO {}"
+        with sql.session(write) as session, sql.settings(session, citus__enable_manual_changes_to_shards="on"):
+            sql.execute(session, rename.format(f"parted_1_{shard}", "elsewhere"))
+            try:
+                with pytest.raises(AssertionError, match=f"parted_1_{shard} on the coordinator is not there"):
+                    placement_steps.step_each_on_one_node(context)
+            finally:
+                sql.execute(session, rename.format("elsewhere", f"parted_1_{shard}"))
 
 
 class TestWhereNothingIsDistributed:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from support import sql
 from support.engine.finding import Finding
 from support.engine.history import History, Operation, Outcome
 from support.sharding.checks import Account, Transfer, all_or_nothing, both_or_neither, one_victim
@@ -114,6 +115,9 @@ def test_the_words_say_what_is_where() -> None:
         (["deadlock detected", "deadlock detected"], False),
         (["query canceled", ""], False),
         (["deadlock detected", "query canceled"], False),
+        (["lock not available", "lock not available"], None),
+        (["lock not available", ""], None),
+        (["deadlock detected", "lock not available"], None),
         (["", ""], None),
         (["deadlock detected"], None),
         ([], None),
@@ -121,3 +125,16 @@ def test_the_words_say_what_is_where() -> None:
 )
 def test_one_victim(conditions: list[str], holds: bool | None) -> None:
     assert one_victim(conditions).holds is holds
+
+
+def test_a_session_that_waits_no_longer_by_its_own_setting_names_it(postgres: sql.Endpoint) -> None:
+    """By the name that a real server gives to its error."""
+    sql.execute(postgres, "CREATE TABLE waited_for (n int); INSERT INTO waited_for VALUES (1)")
+    change = "UPDATE waited_for SET n = 2"
+    with sql.session(postgres, autocommit=False) as one, sql.session(postgres) as other:
+        sql.execute(one, change)
+        sql.execute(other, "SET lock_timeout = '10ms'")
+        ended = sql.error_of(lambda: sql.execute(other, change))
+    found = one_victim([sql.condition_of(ended), sql.condition_of(ended)])
+    assert found.holds is None
+    assert "the role's lock_timeout ended a session's wait" in found.words

@@ -37,6 +37,7 @@ SETTLED = {
     "network.degrade": "slow_links",
     "haproxy.receptions": "statistics_login",
     "redis.facts_of": "cache_state",
+    "redis_server._longest_of_fields": "a hash of which the user may not ask whether its fields expire",
     "loopback.give_disk": "disks",
     "loopback.volatile_disk": "volatile_disks",
     "namespaces.volatile_disk": "volatile_disks",

@@ -21,6 +21,8 @@ from support.target.redis import (
     FORBIDDEN,
     client_of,
     facts_of,
+    infos_of,
+    kept_by,
     primaries_of,
     primary_of,
     replicas_of,
@@ -109,7 +111,7 @@ def ambient_and_unusable(settings: Settings) -> str:
     return _unusable(settings) if settings.redis_url_is_ambient and not others else ""
 
 
-PERMISSIONS = ("cache_state", "cache_keys", "cache_settings", "small_cache")
+PERMISSIONS = ("cache_state", "cache_keys", "cache_settings", "small_cache", "volatile_cache")
 """The capabilities that depend on what the user may do in Redis, and on its settings."""
 
 
@@ -122,8 +124,9 @@ def lacking(server: RedisAddress, own_repository: bool) -> dict[str, str]:
     with client_of(server) as client:
         state = _forbidden(user, "INFO", lambda: client.info("server"))
         large = state or _too_large(client)
+        kept = "" if state else _kept(client)
         keys = next(filter(None, (_forbidden(user, *one) for one in _key_commands(client, key, own_repository))), "")
-    found = {"cache_state": state, "small_cache": large, "cache_keys": keys}
+    found = {"cache_state": state, "small_cache": large, "volatile_cache": kept, "cache_keys": keys}
     found["cache_settings"] = _refused_settings(server, user)
     return {name: why for name, why in {**found, "redis_failover": _no_failover(server, user)}.items() if why}
 
@@ -134,6 +137,14 @@ def _too_large(client: redis.Redis) -> str:
     except NotAvailable as error:
         return describe(error)
     except AssertionError:  # no answer: scenarios will notice that
+        return ""
+
+
+def _kept(client: redis.Redis) -> str:
+    """Why a restart does not empty Redis; empty if it does, or if that is not known: the scenario will see that."""
+    try:
+        return next(filter(None, map(kept_by, infos_of(client))), "")
+    except ERRORS:
         return ""
 
 

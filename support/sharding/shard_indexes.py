@@ -1,0 +1,70 @@
+"""The indexes of shards, compared with those of the tables that the coordinator shows.
+
+The catalog of the coordinator describes its own tables, which hold no rows: what keeps keys unique, and what a search
+goes by, are the indexes of the shards.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from support import sql
+from support.example_app.profile import quoted
+from support.sharding.placement_checks import Placement
+from support.sharding.shards import partitions, placements
+from support.target.citus import node_leaders
+from support.target.cluster import Cluster
+from support.target.members import NoAnswer, ask_in_parallel
+
+# Indexes are compared by what they promise, as their names differ: kind, columns with operators, condition. One that is
+# not valid promises nothing.
+_INDEXES = """
+    SELECT indrelid,
+           concat(CASE WHEN indisunique THEN 'unique ' END, amname, ' (', columns, ')',
+                  ' WHERE ' || pg_get_expr(indpred, indrelid))
+      FROM pg_index
+      JOIN pg_class index ON index.oid = indexrelid
+      JOIN pg_am ON pg_am.oid = index.relam
+      CROSS JOIN LATERAL (
+          SELECT string_agg(concat_ws(' ', pg_get_indexdef(indexrelid, number, false), opcname), ', ' ORDER BY number)
+            FROM generate_series(1, indnatts::int) number
+            LEFT JOIN pg_opclass class ON class.oid = indclass[number - 1] AND NOT opcdefault
+      ) each (columns)
+     WHERE indrelid = ANY (%s::oid[]) AND indisvalid
+"""
+_TABLES = "SELECT name, to_regclass(quoted)::oid FROM unnest(%s::text[], %s::text[]) of_each (name, quoted)"
+_SHARDS = "SELECT relname, oid FROM pg_class WHERE relname = ANY (%s) AND relkind IN ('r', 'p')"
+Indexes = Mapping[str, Collection[str]]
+"""Table, or shard -> what its valid indexes promise."""
+
+
+def placed(cluster: Cluster) -> list[Placement]:
+    """Every placement of the application's tables, and of their partitions, that Citus distributes or copies."""
+    with sql.session(cluster.write) as session:
+        tables = dict.fromkeys(leaf for table in cluster.profile.tables for leaf in partitions(session, table))
+        return placements(session, list(tables))
+
+
+def of_tables(where: sql.Endpoint, tables: Sequence[str]) -> Indexes:
+    """The indexes of the tables that the coordinator shows."""
+    with sql.session(where) as session:
+        return _indexes(session, sql.rows(session, _TABLES, [list(tables), [quoted(table) for table in tables]]))
+
+
+def of_shards(cluster: Cluster, shards: Collection[str]) -> dict[str, Indexes | NoAnswer]:
+    """Node -> the indexes of those of these shards that are among its own tables, read on its leader."""
+    leaders = node_leaders(cluster)
+
+    def indexes(node: str) -> Indexes:
+        with sql.session(leaders[node]) as session, sql.settings(session, citus__override_table_visibility="off"):
+            return _indexes(session, sql.rows(session, _SHARDS, [list(shards)]))
+
+    return ask_in_parallel(leaders, indexes)
+
+
+def _indexes(session: sql.Session, oids: Sequence[sql.Row]) -> Indexes:
+    """The indexes of relations, given as rows of name and oid."""
+    names = {oid: name for name, oid in oids if oid is not None}
+    found: dict[str, list[str]] = {name: [] for name in names.values()}
+    with sql.settings(session, search_path=""):  # so that each node writes every name with its schema
+        for oid, index in sql.rows(session, _INDEXES, [list(names)]):
+            found[names[oid]].append(index)
+    return found

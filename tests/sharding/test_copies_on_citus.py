@@ -1,0 +1,65 @@
+"""Copies of reference tables that take long to be read; on a real Citus, whose other node is a plain PostgreSQL."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support import sql
+from support.sharding import reference_copies
+from support.sharding.copy_checks import Reading, copies_agree
+from support.sql import sessions
+from support.target.citus import known_to
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, Topology
+from support.waiting import pause
+
+_FILLED = "SELECT number, repeat(md5(number::text), 10) AS note FROM generate_series(1, 100000) number"
+
+
+@pytest.fixture(scope="module")
+def cluster(citus: sql.Endpoint, postgres: sql.Endpoint) -> Iterator[Cluster]:
+    """A large reference table, with a copy on each of two nodes."""
+    sql.execute(citus, f"CREATE TABLE large_copied AS {_FILLED}")
+    sql.execute(citus, "SELECT create_reference_table('large_copied')")
+    own = Address(citus.host, citus.port)
+    login, nodes = Login(citus.user, citus.password), {str(known_to(citus)[0].address): own}
+    found = Cluster(Topology(citus.database, login, own, nodes=nodes))
+    copy = reference_copies.tables(found)["large_copied"]
+    sql.execute(postgres, f"CREATE TABLE {copy} AS {_FILLED}")
+    node = "INSERT INTO pg_dist_node (groupid, nodename, nodeport) VALUES (7, %s, %s)"
+    sql.execute(citus, node, [postgres.host, postgres.port])
+    yield found
+    sql.execute(citus, "DELETE FROM pg_dist_node WHERE groupid = 7")
+    sql.execute(citus, "DROP TABLE large_copied")
+    sql.execute(postgres, f"DROP TABLE {copy}")
+
+
+def of_large(readings: list[Reading]) -> list[Reading]:
+    """The readings of that table alone: other tests may have left reference tables."""
+    return [
+        Reading({"large_copied": one.copies["large_copied"]}, {k: v for k, v in one.silent.items() if "large" in k})
+        for one in readings
+    ]
+
+
+def test_a_copy_may_take_longer_than_a_statement_usually_may(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = sessions.session.__wrapped__.__kwdefaults__  # type: ignore[attr-defined]
+    monkeypatch.setitem(usual, "statement_timeout", 0.2)
+    readings = of_large(reference_copies.settled(cluster, within=0.1))
+    assert copies_agree(readings).holds, copies_agree(readings).words
+    assert "100000 rows" in copies_agree(readings).words
+
+
+def test_a_difference_is_told_however_long_a_reading_takes(
+    cluster: Cluster, postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = reference_copies.read
+
+    def slowly(*given: object) -> Reading:
+        pause(0.5)
+        return read(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reference_copies, "read", slowly)
+    sql.execute(postgres, f"UPDATE {reference_copies.tables(cluster)['large_copied']} SET note = '' WHERE number = 7")
+    readings = of_large(reference_copies.settled(cluster, within=0.1))
+    assert copies_agree(readings).holds is False, copies_agree(readings).words

@@ -1,0 +1,254 @@
+"""How sharded and partitioned tables are searched, counted and copied; on a real Citus, with pgvector."""
+
+import random
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from behave.parser import parse_feature
+from behave.step_registry import registry
+
+from steps.sharding import sharding_setup_steps
+from support import sql
+from support.cluster.checks import went_by_index
+from support.cluster.crowded_table import make_crowded
+from support.cluster.searching import roomy
+from support.cluster.workloads import search_repeatedly
+from support.engine.world import Context, World
+from support.errors import NotAvailable
+from support.example_app import entries, samples, search
+from support.example_app.entries import Count, EntryStore, all_see_all, counts, vector_indexes
+from support.example_app.profile import Entries, Expected, Profile
+from support.reporting.evidence import Evidence
+from support.run import Run, begin_run
+from support.settings import Settings
+from support.sharding import shards
+from support.sharding.checks import each_search_by_index
+from support.sharding.queries import search_every_shard
+from support.suite import Suite
+from support.target.cluster import Cluster
+from support.target.tables import local_tables
+from support.target.timing import Timing
+from support.target.topology import Address, Login, MemberAddress, Topology
+
+LONG_INDEX = "the_index_of_embeddings_whose_name_leaves_no_room_for_a_number"
+_TABLES = f"""
+    CREATE TABLE plain (namespace text, key text, value text, embedding vector(8), PRIMARY KEY (namespace, key));
+    CREATE INDEX "{LONG_INDEX}" ON plain USING hnsw (embedding vector_cosine_ops);
+    CREATE TABLE parted (namespace text, key text, value text, embedding vector(8), UNIQUE (namespace, key))
+        PARTITION BY RANGE (key);
+    CREATE TABLE parted_one PARTITION OF parted FOR VALUES FROM (MINVALUE) TO ('entry-00100');
+    CREATE TABLE parted_two PARTITION OF parted FOR VALUES FROM ('entry-00100') TO (MAXVALUE);
+    CREATE INDEX parted_embedding ON parted USING hnsw (embedding vector_cosine_ops)
+"""
+_LOGIN = "INSERT INTO pg_dist_authinfo VALUES (0, %s, %s)"
+_DISTRIBUTED = "SELECT create_distributed_table('plain', 'namespace', shard_count => 2)"
+_PARTED_TOO = "SELECT create_distributed_table('parted', 'namespace', shard_count => 2)"
+PLAIN, PARTED = (Profile(table, Entries(table, embedding="embedding", dimensions=8)) for table in ("plain", "parted"))
+SHARDED, WHOLE = "sharded", "whole"
+FILLED = 200
+
+
+@pytest.fixture(scope="module")
+def databases(citus: sql.Endpoint) -> Iterator[dict[str, sql.Endpoint]]:
+    """Two databases with the same tables, sharded in one of them; the nodes may log in to one another."""
+    if not sql.rows(citus, "SELECT 1 FROM pg_available_extensions WHERE name = 'vector'"):
+        pytest.skip("the PostgreSQL that has Citus has no pgvector")
+    found = {name: replace(citus, database=f"indexes_{name}") for name in (SHARDED, WHOLE)}
+    for name, where in found.items():
+        sql.execute(citus, f"CREATE DATABASE {where.database}")
+        sql.execute(where, "CREATE EXTENSION vector")
+        for statement in _TABLES.split(";\n"):
+            sql.execute(where, statement)
+        if name == SHARDED:
+            sql.execute(where, "CREATE EXTENSION citus")
+            sql.execute(
+                where, "INSERT INTO pg_dist_authinfo VALUES (0, %s, %s)", [citus.user, f"password={citus.password}"]
+            )
+            sql.execute(where, _DISTRIBUTED)
+            sql.execute(where, _PARTED_TOO)
+        for profile in (PLAIN, PARTED):
+            EntryStore(where, profile).add_many(samples.entries(random.Random(1), "n", FILLED, profile))
+            sql.execute(where, f"ANALYZE {profile.entries.table}")
+    yield found
+    for where in found.values():
+        sql.execute(citus, f"DROP DATABASE {where.database} WITH (FORCE)")
+
+
+@pytest.mark.parametrize("profile", [PLAIN, PARTED])
+@pytest.mark.parametrize("kept", [SHARDED, WHOLE])
+def test_searches_go_by_the_index_of_a_shard_or_a_partition(
+    databases: dict[str, sql.Endpoint], kept: str, profile: Profile
+) -> None:
+    sought = samples.vectors(random.Random(2), 3, 8)
+    found = search_repeatedly(databases[kept], profile, "n", sought, 5)
+    finding = went_by_index(found.indexes_used, found.cosine_indexes)
+    assert finding.holds, finding.words
+    assert went_by_index(found.indexes_used, {"another_index_of_embeddings_whose_name_leaves_no_room"}).holds is False
+    exact = search_repeatedly(databases[kept], profile, "n", sought, 5, exact=True)
+    assert went_by_index(exact.indexes_used, exact.cosine_indexes).holds is False
+
+
+@pytest.mark.parametrize("profile", [PLAIN, PARTED])
+def test_every_shard_is_searched_by_its_index(databases: dict[str, sql.Endpoint], profile: Profile) -> None:
+    found = search_every_shard(databases[SHARDED], profile, "n", samples.vectors(random.Random(2), 3, 8), 5)
+    finding = each_search_by_index(found.used, found.shards, found.cosine_indexes)
+    assert finding.holds, finding.words
+    assert len(found.shards) == (4 if profile is PARTED else 2)
+
+
+@pytest.mark.parametrize("profile", [PLAIN, PARTED])
+def test_every_shard_is_counted_in_every_way(databases: dict[str, sql.Endpoint], profile: Profile) -> None:
+    """The planner of each node is told which way to go, although Citus by default keeps settings to itself."""
+    assert sql.value(databases[SHARDED], "SHOW citus.propagate_set_commands") == "none"
+    found = counts(databases[SHARDED], profile.entries.table)
+    assert {one.rows for one in found.values()} == {FILLED}
+    assert len(found["through an index"].indexes) == (4 if profile is PARTED else 2)
+    assert found["through the table itself"].indexes == frozenset()
+    assert "Seq Scan" not in found["through an index"].plan
+    assert all_see_all(found, vector_indexes(databases[SHARDED], profile.entries.table)) == []
+
+
+@pytest.mark.parametrize("profile", [PLAIN, PARTED])
+@pytest.mark.parametrize("kept", [SHARDED, WHOLE])
+def test_a_table_is_as_large_as_its_shards_and_partitions(
+    databases: dict[str, sql.Endpoint], kept: str, profile: Profile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "LARGEST", 3)  # pages; each shard, and each partition, has some
+    assert {one.rows for one in counts(databases[kept], profile.entries.table).values()} == {None}
+
+
+@pytest.mark.parametrize("profile", [PLAIN, PARTED])
+@pytest.mark.parametrize("kept", [SHARDED, WHOLE])
+def test_a_count_by_the_vector_index_of_a_shard_or_a_partition_is_told(
+    databases: dict[str, sql.Endpoint], kept: str, profile: Profile
+) -> None:
+    searched = search_repeatedly(databases[kept], profile, "n", samples.vectors(random.Random(2), 1, 8), 5)
+    count = {"as the planner likes": Count(FILLED, searched.plan, searched.indexes_used[0])}
+    by_vector = all_see_all(count, vector_indexes(databases[kept], profile.entries.table))
+    assert len(by_vector) == (2 if profile is PARTED else 1)
+
+
+def cluster_of(where: sql.Endpoint, profile: Profile, lacks: Mapping[str, str] = {}) -> Cluster:
+    at = Address(where.host, where.port)
+    members = (MemberAddress("one", at),)
+    login = Login(where.user, where.password)
+    return Cluster(Topology(where.database, login, at, members=members, profile=profile, lacks=lacks))
+
+
+def world_of(cluster: Cluster, folder: Path, application: Cluster | None = None) -> World:
+    return World(Run("run", folder, folder, 1), cluster, Evidence(), namespace="n", application=application)
+
+
+IS_SHARDED = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = %s::regclass"
+
+
+def test_the_crowded_table_is_an_unsharded_copy_of_the_applications(
+    databases: dict[str, sql.Endpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attached: list[str] = []
+    monkeypatch.setattr(Evidence, "attach", lambda self, name, text: attached.append(name))
+    where = databases[SHARDED]
+    cluster = cluster_of(where, PLAIN)
+    with ExitStack() as cleanup:
+        world = world_of(local_tables(cluster, "run", cleanup), tmp_path, application=cluster)
+        with world.cleanup:
+            there = make_crowded(world, own=20, others=100)
+            copy = there.cluster.profile.entries.table
+            assert copy.endswith(".plain")
+            assert sql.value(there.cluster.of_member("one"), f"SELECT count(*) FROM {copy}") == 120
+            assert sql.value(where, IS_SHARDED, [copy]) == 0
+    assert "searched: an unsharded copy of plain" in attached
+
+
+@pytest.mark.parametrize(
+    ("lacks", "sharded"), [({}, 1), ({"sharded_entries": "the table is sharded not at all: that is the reason"}, 0)]
+)
+def test_the_copy_of_a_table_that_is_too_full_is_sharded_if_the_table_is(
+    databases: dict[str, sql.Endpoint],
+    tmp_path: Path,
+    lacks: Mapping[str, str],
+    sharded: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(search, "CROWD", 100)
+    world = world_of(cluster_of(databases[SHARDED], PLAIN, lacks), tmp_path)
+    with world.cleanup:
+        copy = roomy(world).profile.entries.table
+        assert sql.value(databases[SHARDED], IS_SHARDED, [copy]) == sharded
+
+
+def test_nothing_shards_the_copy_of_a_local_table(databases: dict[str, sql.Endpoint]) -> None:
+    with ExitStack() as cleanup:
+        cluster = cluster_of(databases[SHARDED], PLAIN)
+        assert "sharded_entries" in local_tables(cluster, "run", cleanup).topology.lacks
+
+
+FEATURE = """
+Feature: A feature
+  @members
+  Scenario: one
+    Given nothing
+
+  @members @citus
+  Scenario: other
+    Given nothing
+"""
+
+
+def test_a_scenario_on_local_tables_can_find_the_applications(
+    databases: dict[str, sql.Endpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lacks = dict.fromkeys(("patroni", "redis", "dcs"), "there is none")
+    topology = cluster_of(databases[SHARDED], PLAIN, lacks).topology
+    suite = Suite.on(begin_run(), topology, Settings.load({}), report=False)
+    try:
+        local, sharded = (
+            suite.world(one, registry) for one in parse_feature(FEATURE, filename="a.feature").walk_scenarios()
+        )
+        assert local.profile.entries.table == "memory_entries"
+        assert local.application is not None
+        assert (local.application.profile, sharded.profile) == (PLAIN, PLAIN)
+    finally:
+        suite.close()
+
+
+@pytest.mark.parametrize("table", ["plain", "parted_two"])
+@pytest.mark.parametrize("kind", ["unique btree (namespace, key)", "hnsw (embedding vector_cosine_ops)"])
+def test_an_index_that_one_shard_lacks_is_told(
+    databases: dict[str, sql.Endpoint], tmp_path: Path, table: str, kind: str
+) -> None:
+    where = databases[SHARDED]
+    profile = replace(PLAIN, tables={"plain": Expected(), "parted": Expected(), "absent": Expected(optional=True)})
+    topology = replace(cluster_of(where, profile).topology, timing=Timing(multiplier=0.01))
+    context = cast(Context, SimpleNamespace(world=world_of(Cluster(topology), tmp_path)))
+    sharding_setup_steps.step_shards_have_indexes(context)
+    (shard, *_) = [one.name for one in shards.placements(where, [table])]
+    like = f"%USING {kind.removeprefix('unique ')}%"
+    with sql.session(where) as session, sql.settings(session, citus__override_table_visibility="off"):
+        index = sql.value(session, _OF_SHARD, [shard, like])
+        sql.execute(session, "SET allow_system_table_mods = on")
+        sql.execute(session, _VALID, [False, index])
+        try:
+            with pytest.raises(AssertionError, match=f"{shard} on the coordinator lacks {re.escape(kind)}"):
+                sharding_setup_steps.step_shards_have_indexes(context)
+        finally:
+            sql.execute(session, _VALID, [True, index])
+
+
+_OF_SHARD = "SELECT indexrelid FROM pg_index WHERE indrelid = %s::regclass AND pg_get_indexdef(indexrelid) LIKE %s"
+_VALID = "UPDATE pg_index SET indisvalid = %s WHERE indexrelid = %s"
+
+
+def test_tables_that_citus_does_not_keep_are_not_judged(databases: dict[str, sql.Endpoint], tmp_path: Path) -> None:
+    sql.execute(databases[SHARDED], "CREATE TABLE kept_by_nobody (key text PRIMARY KEY)")
+    profile = replace(PLAIN, tables={"kept_by_nobody": Expected(unique=(("key",),))})
+    context = cast(Context, SimpleNamespace(world=world_of(cluster_of(databases[SHARDED], profile), tmp_path)))
+    with pytest.raises(NotAvailable, match="no table of schema profile plain that Citus keeps has an index"):
+        sharding_setup_steps.step_shards_have_indexes(context)

@@ -1,8 +1,8 @@
 """Logins that must be refused, tried at every endpoint or at every member; and which proof the servers ask for."""
 
 import ssl
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 
@@ -13,9 +13,12 @@ from support.target.login import TICKETS, Answer, NoTls, certificate_error, log_
 from support.target.members import NoAnswer, ask_in_parallel, heard_and_silent
 from support.target.topology import Login
 
+_NO_PASSWORD = "no password"
+AS_EVERYBODY = frozenset({_NO_PASSWORD})
+"""What is tried as every role, not just as the known ones."""
 WRONG: Mapping[str, Callable[[Login], Login]] = {
     "a wrong password": lambda own: Login(own.user, f"{token_hex(8)}-wrong"),
-    "no password": lambda own: Login(own.user, ""),
+    _NO_PASSWORD: lambda own: Login(own.user, ""),
     "an unknown role": lambda own: Login(f"accept_{token_hex(8)}", token_hex(8)),
 }
 """What is wrong with a login -> how to make it from a right one."""
@@ -35,6 +38,11 @@ _USUAL_DATABASE = "postgres"
 _TEMPLATE = "template1"
 """What CREATE DATABASE copies, unless somebody has a session there."""
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname"
+_ROLES = "SELECT rolname, rolsuper OR rolreplication FROM pg_roles WHERE rolcanlogin"
+MOST_ROLES = 20
+"""As so many roles, beside those that are declared, a login is tried. An installation may have thousands."""
+_AT_ONCE = 5
+"""So many of them at the same time at each server: each attempt takes one of its connections for a moment."""
 
 
 def ways_in(cluster: Cluster, where: str) -> list[sql.Endpoint]:
@@ -54,8 +62,8 @@ def require_right_login_accepted(cluster: Cluster, where: str) -> None:
 def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str, str]]:
     """Endpoint or member -> "asks for" -> the proof that it demands of the application: "SCRAM", "nothing", ...
 
-    At its own database, and at each other one (of `_by_database`) that does not refuse it before any proof. Raises
-    Inconclusive where there is no answer.
+    At its own database, and at each other one (of the survey) that does not refuse it before any proof. So too the
+    proof demanded of every other role, which is not given. Raises Inconclusive where there is no answer.
     """
     right = _right_logins(cluster, where)
     asked = {
@@ -64,16 +72,18 @@ def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str
     }
     if any(answer.refusal and not answer.authenticated for answer in right.values()):
         return asked  # its own database says enough; without a login nobody lists the others
-    databases, unlisted = _by_database(cluster, where)
-    elsewhere = dict[str, Answer | NoAnswer]()
-    for database, ways in databases.items():
+    survey, elsewhere = _survey(cluster, where), dict[str, Answer | NoAnswer]()
+    for database, ways in survey.databases.items():
         if database != cluster.topology.database:
             # The demand does not depend on the password, and with a wrong one no session is opened there.
             wrong = [one.as_user(one.user, f"{token_hex(8)}-wrong") for one in ways]
             elsewhere |= _proved(wrong, _try_each(wrong), {cluster.topology.application.user})
+    others = [*({*_known(cluster)} - {cluster.topology.application.user}), *survey.roles]
+    for ways, replication in survey.rounds:
+        elsewhere |= _unproved(ways, others, replication)
     answers, silent = heard_and_silent(elsewhere)
-    if silent or unlisted:
-        raise Inconclusive(f"not every {where} answers for every database: {silent | unlisted}")
+    if silent or survey.unlisted:
+        raise Inconclusive(f"not every {where} answers for every database: {silent | survey.unlisted}")
     met = {name: one for name, one in answers.items() if one.authenticated or one.asked_for != "nothing"}
     return asked | {name: {"asks for": answer.asked_for} for name, answer in met.items()}
 
@@ -90,63 +100,144 @@ def _asked_for(answer: Answer | NoAnswer) -> str:
 def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
     """Each attempt -> the SQLSTATE that refused it, "" when it was accepted, or why there was no answer.
 
-    `wrong` is a key of WRONG. It is tried as every known role, for ordinary sessions at each database (of
-    `_by_database`) and for replication. pg_hba.conf has rules for each of these, and who gets in anywhere has got into
-    the server.
+    `wrong` is a key of WRONG. It is tried as every known role, for ordinary sessions at each database (of the survey)
+    and for replication. pg_hba.conf has rules for each of these, and who gets in anywhere has got into the server. The
+    known roles are those that are declared, and postgres.
+
+    Without a password it is tried as every other role as well (at most MOST_ROLES: see `left_out`). Nothing is proved
+    then, lest somebody be locked out for too many wrong passwords.
 
     Where the client certificate of a declared login is its whole proof, a wrong login is one without it.
     """
-    topology = cluster.topology
+    topology, known, survey = cluster.topology, _known(cluster), _survey(cluster, where)
     owners = {login.user for login in (topology.administrator, topology.application) if login}
-    known = {login.user: login for login in (_USUAL_SUPERUSER, topology.administrator, topology.application) if login}
-    databases, attempts = _by_database(cluster, where)
-    rounds = [(ways, False) for ways in databases.values()] + [(ways_in(cluster, where), True)]
-    for ways, replication in rounds:
+    attempts = dict(survey.unlisted)
+    for ways, replication in survey.rounds:
         logins = [(one, WRONG[wrong](login)) for one in ways for login in known.values()]
         attempted = [one.as_user(login.user, login.password) for one, login in logins]
         tried = _without_proof(attempted, _try_each(attempted, replication=replication), owners, replication)
-        purpose = "for replication" if replication else "for a session"
+        purpose = _purpose(replication)
         attempts |= {f"{name} {purpose}": _outcome(answer) for name, answer in tried.items()}
+        if wrong in AS_EVERYBODY:
+            unproved = _unproved(ways, survey.roles, replication)
+            attempts |= {name: _outcome(answer) for name, answer in unproved.items()}
     return attempts
 
 
-def _by_database(cluster: Cluster, where: str) -> tuple[dict[str, list[sql.Endpoint]], dict[str, str]]:
+def left_out(cluster: Cluster, where: str) -> Sequence[str]:
+    """The roles as which no login is tried, because there are more than MOST_ROLES."""
+    return _survey(cluster, where).left_out
+
+
+def _known(cluster: Cluster) -> dict[str, Login]:
+    topology = cluster.topology
+    return {login.user: login for login in (_USUAL_SUPERUSER, topology.administrator, topology.application) if login}
+
+
+def _purpose(replication: bool) -> str:
+    return "for replication" if replication else "for a session"
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """Where logins are tried, and as whom."""
+
+    databases: Mapping[str, Sequence[sql.Endpoint]]
     """Database -> the ways in at which it is tried: the application's, those of every server, and all others.
 
     Every database is tried at members. Behind a pooler, only the application's and the usual one are: it may look up in
     the database itself how to authenticate a login (PgBouncer's auth_query), whatever the password, and keeps its
     session there for minutes. Nobody could drop or rename the database meanwhile, or create one from template1, which
     therefore is not tried at any endpoint.
-
-    Also what did not list its databases -> why, if none did: then others may let anybody in.
     """
+    ways: Sequence[sql.Endpoint]
+    roles: Sequence[str]
+    """Those that are tried beside the known ones."""
+    left_out: Sequence[str]
+    unlisted: dict[str, str]
+    """What did not list its databases and roles -> why, if none did: then others may let anybody in, or be let in."""
+
+    @property
+    def rounds(self) -> Sequence[tuple[Sequence[sql.Endpoint], bool]]:
+        """Ways in that are tried together, and whether for replication."""
+        return [*((ways, False) for ways in self.databases.values()), (self.ways, True)]
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """What a server says of itself to the application."""
+
+    own_backend: bool
+    """The server itself answers there, not a pooler."""
+    databases: Sequence[str]
+    """Those to which it lets anybody connect."""
+    roles: Mapping[str, bool]
+    """Every role that can log in -> whether it is a superuser or may replicate."""
+
+
+def _survey(cluster: Cluster, where: str) -> _Survey:
     ways = {str(one): one for one in ways_in(cluster, where)}
-    lists, silent = heard_and_silent(ask_in_parallel(ways, lambda name: _databases_at(ways[name])))
-    listed = sorted({database for _, databases in lists.values() for database in databases})
+    lists, silent = heard_and_silent(ask_in_parallel(ways, lambda name: _listed_at(ways[name])))
+    listed = sorted({database for one in lists.values() for database in one.databases})
     found = dict[str, list[sql.Endpoint]]()
     for name, one in ways.items():
         tried = [one.database, _USUAL_DATABASE]
         if where == "member":
-            pooled = name in lists and not lists[name][0]
+            pooled = name in lists and not lists[name].own_backend
             tried += [] if pooled else [_TEMPLATE, *listed]
-        elif name in lists and lists[name][0]:
+        elif name in lists and lists[name].own_backend:
             tried += [database for database in listed if database != _TEMPLATE]
         for database in dict.fromkeys(tried):
             found.setdefault(database, []).append(replace(one, database=database))
-    unlisted = {} if lists else {f"the databases of {name}": f"no answer ({why})" for name, why in silent.items()}
-    return found, unlisted
+    mighty = {role for one in lists.values() for role, is_mighty in one.roles.items() if is_mighty}
+    further = {role for one in lists.values() for role in one.roles} - {*_known(cluster)}
+    roles = sorted(further, key=lambda role: (role not in mighty, role))
+    why = {f"the databases and roles of {name}": f"no answer ({why})" for name, why in silent.items()}
+    return _Survey(found, [*ways.values()], roles[:MOST_ROLES], roles[MOST_ROLES:], {} if lists else why)
 
 
-def _databases_at(way: sql.Endpoint) -> tuple[bool, list[str]]:
-    """Whether the server itself answers there, not a pooler; and the databases to which it lets anybody connect."""
+def _listed_at(way: sql.Endpoint) -> _Listed:
     with sql.session(way) as session:
-        return session.own_backend, [name for (name,) in sql.rows(session, _DATABASES)]
+        databases = [name for (name,) in sql.rows(session, _DATABASES)]
+        return _Listed(session.own_backend, databases, dict(sql.rows(session, _ROLES)))
 
 
 def _try_each(tried: Iterable[sql.Endpoint], *, replication: bool = False) -> dict[str, Answer | NoAnswer]:
     """Each endpoint -> the answer to its login. All are tried at the same time, so let them be few for each server."""
     by_name = {str(one): one for one in tried}
     return ask_in_parallel(by_name, lambda name: log_in(by_name[name], replication=replication))
+
+
+def _unproved(ways: Sequence[sql.Endpoint], roles: Sequence[str], replication: bool) -> dict[str, Answer | NoAnswer]:
+    """Each login that proves nothing, as each of the roles -> the answer. Nobody is locked out by it (see `log_in`).
+
+    The application's certificate is left out: whom else it identifies (a map in pg_ident.conf) is no lack of a proof.
+    """
+    found = dict[str, Answer | NoAnswer]()
+    for first in range(0, len(roles), _AT_ONCE):
+        some = roles[first : first + _AT_ONCE]
+        tried = {str(one): one for way in ways for role in some for one in [_bare(way.as_user(role, ""))]}
+
+        def attempt(name: str, tried: Mapping[str, sql.Endpoint] = tried) -> Answer:
+            return _log_in_bare(tried[name], replication, prove=False)
+
+        purpose = _purpose(replication)
+        found |= {f"{name} {purpose}": answer for name, answer in ask_in_parallel(tried, attempt).items()}
+    return found
+
+
+def _bare(one: sql.Endpoint) -> sql.Endpoint:
+    """The same login without a client certificate."""
+    return replace(one, options={key: value for key, value in one.options.items() if key not in _OF_CERTIFICATE})
+
+
+def _log_in_bare(one: sql.Endpoint, replication: bool, *, prove: bool = True) -> Answer:
+    try:
+        return log_in(one, replication=replication, prove=prove)
+    except ssl.SSLError as error:
+        if "ALERT" not in (error.reason or ""):
+            raise
+        return Answer("nothing", False, _REFUSED, str(error))  # the server itself may end a handshake without one
 
 
 def _without_proof(
@@ -158,22 +249,13 @@ def _without_proof(
     it trusts anybody, the login without the certificate is accepted, too.
     """
     bare = {
-        name: replace(one, options={key: value for key, value in one.options.items() if key not in _OF_CERTIFICATE})
+        name: _bare(one)
         for one in tried
         if one.user in owners and "sslcert" in one.options
         if isinstance(answer := answers[name := str(one)], Answer)
         if answer.authenticated and answer.asked_for == "nothing"
     }
-
-    def attempt(name: str) -> Answer:
-        try:
-            return log_in(bare[name], replication=replication)
-        except ssl.SSLError as error:
-            if "ALERT" not in (error.reason or ""):
-                raise
-            return Answer("nothing", False, _REFUSED, str(error))  # the server itself may end a handshake without one
-
-    return {**answers, **ask_in_parallel(bare, attempt)}
+    return {**answers, **ask_in_parallel(bare, lambda name: _log_in_bare(bare[name], replication))}
 
 
 def _proved(
@@ -231,12 +313,13 @@ def _why_unverified(endpoint: sql.Endpoint) -> str:
 
 
 def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:
-    """The application's own login without TLS, everywhere at each database of `_by_database`.
+    """The application's own login without TLS, everywhere at each database of the survey.
 
     The outcomes are those of `wrong_logins`.
     """
-    databases, attempts = _by_database(cluster, where)
-    for ways in databases.values():
+    survey = _survey(cluster, where)
+    attempts = dict(survey.unlisted)
+    for ways in survey.databases.values():
         answers = _try_each(replace(one, options={**one.options, "sslmode": "disable"}) for one in ways)
         attempts |= {name: _outcome(answer) for name, answer in answers.items()}
     return attempts

@@ -38,7 +38,8 @@ def step_right_login_accepted(context: Context, where: str) -> None:
 
 @when("logins with {wrong:WrongLogin} are tried at every {where:Where}")
 def step_wrong_logins(context: Context, wrong: str, where: str) -> None:
-    """As every known role, for an ordinary session at each database and for a replication connection.
+    """As every known role, for an ordinary session at each database and for a replication connection; with TLS and
+    without, as far as the server offers it.
 
     Through an endpoint not at template1; behind a pooler, whose sessions would stay in the others as well, only at the
     application's database and at postgres. At members, each database is tried.
@@ -56,11 +57,13 @@ def step_wrong_logins(context: Context, wrong: str, where: str) -> None:
 def step_logins_with_and_without_tls(context: Context, where: str) -> None:
     """The application's own login, encrypted or not, but otherwise right.
 
-    Without TLS at each database; through an endpoint, at those where wrong logins are tried, too.
+    Without TLS at each database; through an endpoint, at those where wrong logins are tried, too. The other roles that
+    can log in (at most 20, as for wrong logins) must be refused without TLS as well, before they are asked for a proof.
     """
     cluster, handover = context.world.cluster, context.world.handover(SecurityHandover)
     handover.with_tls = logins.tls_logins(cluster, where)
     handover.attempts = logins.plain_logins(cluster, where)
+    _tell_left_out(context, where)
 
 
 @when("the application logs in at every {where:Where} and verifies its certificate")

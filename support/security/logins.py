@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 
-from support import sql
+from support import libpq, sql
 from support.errors import ConnectFailed, Inconclusive
 from support.target.cluster import Cluster
 from support.target.login import TICKETS, Answer, NoTls, certificate_error, log_in
@@ -63,7 +63,8 @@ def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str
     """Endpoint or member -> "asks for" -> the proof that it demands of the application: "SCRAM", "nothing", ...
 
     At its own database, and at each other one (of the survey) that does not refuse it before any proof. So too the
-    proof demanded of every other role, which is not given. Raises Inconclusive where there is no answer.
+    proof demanded of every other role, with TLS and without, which is not given. Raises Inconclusive where there is no
+    answer.
     """
     right = _right_logins(cluster, where)
     asked = {
@@ -107,6 +108,8 @@ def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
     Without a password it is tried as every other role as well (at most MOST_ROLES: see `left_out`). Nothing is proved
     then, lest somebody be locked out for too many wrong passwords.
 
+    Each is tried with TLS and without, whatever the application uses: pg_hba.conf may have a rule for one of these.
+
     Where the client certificate of a declared login is its whole proof, a wrong login is one without it.
     """
     topology, known, survey = cluster.topology, _known(cluster), _survey(cluster, where)
@@ -115,9 +118,12 @@ def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
     for ways, replication in survey.rounds:
         logins = [(one, WRONG[wrong](login)) for one in ways for login in known.values()]
         attempted = [one.as_user(login.user, login.password) for one, login in logins]
-        tried = _without_proof(attempted, _try_each(attempted, replication=replication), owners, replication)
-        purpose = _purpose(replication)
-        attempts |= {f"{name} {purpose}": _outcome(answer) for name, answer in tried.items()}
+
+        def attempt(one: sql.Endpoint, replication: bool = replication) -> Answer:
+            return _without_proof(one, owners, replication)
+
+        tried = _in_each_way(attempted, replication, attempt)
+        attempts |= {name: _outcome(answer) for name, answer in tried.items()}
         if wrong in AS_EVERYBODY:
             unproved = _unproved(ways, survey.roles, replication)
             attempts |= {name: _outcome(answer) for name, answer in unproved.items()}
@@ -132,10 +138,6 @@ def left_out(cluster: Cluster, where: str) -> Sequence[str]:
 def _known(cluster: Cluster) -> dict[str, Login]:
     topology = cluster.topology
     return {login.user: login for login in (_USUAL_SUPERUSER, topology.administrator, topology.application) if login}
-
-
-def _purpose(replication: bool) -> str:
-    return "for replication" if replication else "for a session"
 
 
 @dataclass(frozen=True)
@@ -202,27 +204,70 @@ def _listed_at(way: sql.Endpoint) -> _Listed:
         return _Listed(session.own_backend, databases, dict(sql.rows(session, _ROLES)))
 
 
-def _try_each(tried: Iterable[sql.Endpoint], *, replication: bool = False) -> dict[str, Answer | NoAnswer]:
+_WITH_TLS, _WITHOUT_TLS = ("with TLS", "require"), ("without TLS", "disable")
+"""How a login is tried, and the sslmode for it."""
+
+
+@dataclass(frozen=True)
+class _NotOffered(NoAnswer):
+    """A server cannot be spoken to in that way: it offers no TLS, or closes the connection if there is none."""
+
+
+def _try_each(tried: Iterable[sql.Endpoint]) -> dict[str, Answer | NoAnswer]:
     """Each endpoint -> the answer to its login. All are tried at the same time, so let them be few for each server."""
     by_name = {str(one): one for one in tried}
-    return ask_in_parallel(by_name, lambda name: log_in(by_name[name], replication=replication))
+    return ask_in_parallel(by_name, lambda name: log_in(by_name[name]))
 
 
-def _unproved(ways: Sequence[sql.Endpoint], roles: Sequence[str], replication: bool) -> dict[str, Answer | NoAnswer]:
+def _in_each_way(
+    tried: Iterable[sql.Endpoint],
+    replication: bool,
+    attempt: Callable[[sql.Endpoint], Answer],
+    ways: Sequence[tuple[str, str]] = (_WITH_TLS, _WITHOUT_TLS),
+) -> dict[str, Answer | NoAnswer]:
+    """Each login, and how it was tried -> the answer. Few of them at the same time, as above.
+
+    A way that a server does not offer is left out if there is an answer in the other: nobody gets in there. There is no
+    TLS on a Unix socket.
+    """
+    by_name = {f"{one} {'for replication' if replication else 'for a session'}": one for one in tried}
+    found = {name: dict[str, Answer | NoAnswer]() for name in by_name}
+    for how, mode in ways:
+
+        def answer(name: str, mode: str = mode) -> Answer | NoAnswer:
+            try:
+                return attempt(_in_mode(by_name[name], mode))
+            except (NoTls, ConnectionError, ssl.SSLError) as error:
+                return _NotOffered.because(error)
+
+        for name, answered in ask_in_parallel(by_name, answer).items():
+            found[name]["" if libpq.is_socket(by_name[name].host) else f" {how}"] = answered
+    return {
+        f"{name}{how}": answered
+        for name, answers in found.items()
+        for how, answered in answers.items()
+        if not isinstance(answered, _NotOffered) or not any(isinstance(one, Answer) for one in answers.values())
+    }
+
+
+def _in_mode(one: sql.Endpoint, mode: str) -> sql.Endpoint:
+    return replace(one, options={**one.options, "sslmode": mode})
+
+
+def _unproved(
+    ways: Sequence[sql.Endpoint],
+    roles: Sequence[str],
+    replication: bool,
+    how: Sequence[tuple[str, str]] = (_WITH_TLS, _WITHOUT_TLS),
+) -> dict[str, Answer | NoAnswer]:
     """Each login that proves nothing, as each of the roles -> the answer. Nobody is locked out by it (see `log_in`).
 
     The application's certificate is left out: whom else it identifies (a map in pg_ident.conf) is no lack of a proof.
     """
     found = dict[str, Answer | NoAnswer]()
     for first in range(0, len(roles), _AT_ONCE):
-        some = roles[first : first + _AT_ONCE]
-        tried = {str(one): one for way in ways for role in some for one in [_bare(way.as_user(role, ""))]}
-
-        def attempt(name: str, tried: Mapping[str, sql.Endpoint] = tried) -> Answer:
-            return _log_in_bare(tried[name], replication, prove=False)
-
-        purpose = _purpose(replication)
-        found |= {f"{name} {purpose}": answer for name, answer in ask_in_parallel(tried, attempt).items()}
+        tried = [_bare(way.as_user(role, "")) for way in ways for role in roles[first : first + _AT_ONCE]]
+        found |= _in_each_way(tried, replication, lambda one: _log_in_bare(one, replication, prove=False), how)
     return found
 
 
@@ -231,7 +276,7 @@ def _bare(one: sql.Endpoint) -> sql.Endpoint:
     return replace(one, options={key: value for key, value in one.options.items() if key not in _OF_CERTIFICATE})
 
 
-def _log_in_bare(one: sql.Endpoint, replication: bool, *, prove: bool = True) -> Answer:
+def _log_in_bare(one: sql.Endpoint, replication: bool = False, *, prove: bool = True) -> Answer:
     try:
         return log_in(one, replication=replication, prove=prove)
     except ssl.SSLError as error:
@@ -240,22 +285,20 @@ def _log_in_bare(one: sql.Endpoint, replication: bool, *, prove: bool = True) ->
         return Answer("nothing", False, _REFUSED, str(error))  # the server itself may end a handshake without one
 
 
-def _without_proof(
-    tried: Iterable[sql.Endpoint], answers: Mapping[str, Answer | NoAnswer], owners: Collection[str], replication: bool
-) -> dict[str, Answer | NoAnswer]:
-    """The answers; of those that the client certificate may have proved, the answer to the same login without it.
+def _without_proof(one: sql.Endpoint, owners: Collection[str], replication: bool) -> Answer:
+    """The answer; where the client certificate may have proved the login, the answer to the same login without it.
 
     That is so where a server accepts the certificate's owner and asks for nothing else (`cert` in pg_hba.conf). Where
     it trusts anybody, the login without the certificate is accepted, too.
     """
-    bare = {
-        name: _bare(one)
-        for one in tried
-        if one.user in owners and "sslcert" in one.options
-        if isinstance(answer := answers[name := str(one)], Answer)
-        if answer.authenticated and answer.asked_for == "nothing"
-    }
-    return {**answers, **ask_in_parallel(bare, lambda name: _log_in_bare(bare[name], replication))}
+    answer = log_in(one, replication=replication)
+    return _log_in_bare(_bare(one), replication) if _by_certificate(one, answer, owners) else answer
+
+
+def _by_certificate(one: sql.Endpoint, answer: Answer | NoAnswer, owners: Collection[str]) -> bool:
+    """Whether a client certificate may have been the whole proof."""
+    owned = one.user in owners and "sslcert" in one.options
+    return owned and isinstance(answer, Answer) and answer.authenticated and answer.asked_for == "nothing"
 
 
 def _proved(
@@ -263,11 +306,12 @@ def _proved(
 ) -> dict[str, Answer | NoAnswer]:
     """The answers; those that the client certificate has proved ask for it."""
     found = dict(answers)
-    for name, bare in _without_proof(tried, answers, owners, replication=False).items():
-        if bare is not (answer := answers[name]):
-            assert isinstance(answer, Answer)
-            refused = isinstance(bare, Answer) and bare.refusal.startswith(_REFUSED[:2]) and not bare.authenticated
-            found[name] = replace(answer, asked_for=CERTIFICATE) if refused else bare
+    certified = {str(one): one for one in tried if _by_certificate(one, answers[str(one)], owners)}
+    for name, bare in ask_in_parallel(certified, lambda name: _log_in_bare(_bare(certified[name]))).items():
+        answer = answers[name]
+        assert isinstance(answer, Answer)
+        refused = isinstance(bare, Answer) and bare.refusal.startswith(_REFUSED[:2]) and not bare.authenticated
+        found[name] = replace(answer, asked_for=CERTIFICATE) if refused else bare
     return found
 
 
@@ -313,15 +357,23 @@ def _why_unverified(endpoint: sql.Endpoint) -> str:
 
 
 def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:
-    """The application's own login without TLS, everywhere at each database of the survey.
+    """Logins without TLS, everywhere at each database of the survey: the application's own, and as every other role.
 
-    The outcomes are those of `wrong_logins`.
+    The outcomes are those of `wrong_logins`. Another role proves nothing: where it is asked for a proof, the right one
+    would let it in, and that counts as accepted.
     """
     survey = _survey(cluster, where)
+    others = [*({*_known(cluster)} - {cluster.topology.application.user}), *survey.roles]
     attempts = dict(survey.unlisted)
     for ways in survey.databases.values():
-        answers = _try_each(replace(one, options={**one.options, "sslmode": "disable"}) for one in ways)
+        answers = _try_each(_in_mode(one, "disable") for one in ways)
         attempts |= {name: _outcome(answer) for name, answer in answers.items()}
+        for name, answer in _unproved(ways, others, replication=False, how=[_WITHOUT_TLS]).items():
+            asked_for = answer.asked_for if isinstance(answer, Answer) else "nothing"
+            if asked_for == "nothing":
+                attempts[name] = _outcome(answer)
+            else:
+                attempts[f"{name} (asked for {asked_for})"] = ""
     return attempts
 
 

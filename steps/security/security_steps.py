@@ -38,24 +38,32 @@ def step_right_login_accepted(context: Context, where: str) -> None:
 
 @when("logins with {wrong:WrongLogin} are tried at every {where:Where}")
 def step_wrong_logins(context: Context, wrong: str, where: str) -> None:
-    """As every known role, for an ordinary session at each database and for a replication connection.
+    """As every known role, for an ordinary session at each database and for a replication connection; with TLS and
+    without, as far as the server offers it.
 
     Through an endpoint not at template1; behind a pooler, whose sessions would stay in the others as well, only at the
     application's database and at postgres. At members, each database is tried.
+
+    Without a password also as every other role that can log in. If there are more than 20 of these, superusers and
+    those that may replicate come first, and the report names the roles that were not tried.
     """
     attempts = logins.wrong_logins(context.world.cluster, where, wrong)
     context.world.handover(SecurityHandover).attempts = attempts
+    if wrong in logins.AS_EVERYBODY:
+        _tell_left_out(context, where)
 
 
 @when("the application logs in at every {where:Where}, with TLS and without")
 def step_logins_with_and_without_tls(context: Context, where: str) -> None:
     """The application's own login, encrypted or not, but otherwise right.
 
-    Without TLS at each database; through an endpoint, at those where wrong logins are tried, too.
+    Without TLS at each database; through an endpoint, at those where wrong logins are tried, too. The other roles that
+    can log in (at most 20, as for wrong logins) must be refused without TLS as well, before they are asked for a proof.
     """
     cluster, handover = context.world.cluster, context.world.handover(SecurityHandover)
     handover.with_tls = logins.tls_logins(cluster, where)
     handover.attempts = logins.plain_logins(cluster, where)
+    _tell_left_out(context, where)
 
 
 @when("the application logs in at every {where:Where} and verifies its certificate")
@@ -153,12 +161,19 @@ def step_all_refused(context: Context, what: str = "login") -> None:
 def step_scram_is_asked_for(context: Context, where: str) -> None:
     """What the server demands before it accepts the right login, at each database.
 
-    Through an endpoint, at those where wrong logins are tried, too. A client certificate by which it knows the
+    Through an endpoint, at those where wrong logins are tried, too. What is demanded of the other roles that can log in
+    counts as well (at most 20 are asked about, as for wrong logins). A client certificate by which the server knows the
     application is as good, and so is a ticket (GSSAPI, SSPI): no password crosses the network.
     """
     asked = logins.authentication_asked_for(context.world.cluster, where)
+    _tell_left_out(context, where)
     without_password = {name: row for name, row in asked.items() if row["asks for"] in logins.WITHOUT_PASSWORD}
     as_tabled({**alike(asked, {"asks for": "SCRAM"}), **without_password}, asked).require()
+
+
+def _tell_left_out(context: Context, where: str) -> None:
+    if left_out := logins.left_out(context.world.cluster, where):
+        context.world.evidence.attach(f"{len(left_out)} roles that were not tried", ", ".join(left_out))
 
 
 @then("on {servers:Servers} every password of a role that can log in is stored as SCRAM")

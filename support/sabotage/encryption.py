@@ -21,6 +21,7 @@ NEEDS = frozenset({"tls"})
 ACCESS, SETTINGS = "data/pg_hba.conf", "data/postgresql.auto.conf"
 _RELOAD = 'kill -HUP "$(head -n 1 data/postmaster.pid)"'
 _PLAIN_ACCESS = "host all all 0.0.0.0/0 scram-sha-256\n"
+_TRUSTED_ACCESS = "hostnossl all postgres 0.0.0.0/0 trust\n"
 Contents = Mapping[str, str]
 """File in a host's directory -> what is in it."""
 
@@ -105,6 +106,22 @@ def plain_logins(whose: Callable[[Cluster], Sequence[Host]]) -> MakeDamage:
         "logins without TLS are accepted",
         whose,
         lambda cluster, host, before: {ACCESS: _PLAIN_ACCESS + before[ACCESS]},
+        (ACCESS,),
+        check,
+    )
+
+
+def superuser_trusted(whose: Callable[[Cluster], Sequence[Host]]) -> MakeDamage:
+    """The superuser alone gets in without TLS, and without a password."""
+
+    def check(cluster: Cluster, name: str) -> bool:
+        plain = replace(cluster.of_member(name), options={"sslmode": "disable"})
+        return log_in(plain.as_user("postgres", "")).authenticated
+
+    return rewritten(
+        "a superuser gets in without TLS",
+        whose,
+        lambda cluster, host, before: {ACCESS: _TRUSTED_ACCESS + before[ACCESS]},
         (ACCESS,),
         check,
     )
@@ -208,6 +225,13 @@ SABOTAGES = (
         "one replica accepts logins without TLS",
         notices({"SE-03 Every member accepts": r"\d+ of \d+ were accepted.*member"}),
         plain_logins(_one("a replica")),
+        NEEDS,
+    ),
+    Sabotage(
+        "superuser-gets-in-without-tls",
+        "one replica lets a superuser in without TLS and without a password, and nobody else",
+        notices({"SE-03 Every member accepts": r"were accepted.*postgres\) for a session"}),
+        superuser_trusted(_one("a replica")),
         NEEDS,
     ),
     Sabotage(

@@ -21,9 +21,9 @@ _REPLICATION = "host replication replicator 0.0.0.0/0 scram-sha-256"
 _LEAKS_FOR = "600"
 
 
-def access(method: str, database: str = "all") -> MakeDamage:
-    """Every member accepts logins to these databases by that method."""
-    rules = [f"host {database} all 0.0.0.0/0 {method}", "host all all 0.0.0.0/0 scram-sha-256", _REPLICATION]
+def access(method: str, database: str = "all", role: str = "all") -> MakeDamage:
+    """Every member accepts logins to these databases, as these roles, by that method."""
+    rules = [f"host {database} {role} 0.0.0.0/0 {method}", "host all all 0.0.0.0/0 scram-sha-256", _REPLICATION]
     return confirmed_by_every_member(by_shared_configuration({"postgresql": {"pg_hba": rules}}), _RULES.format(method))
 
 
@@ -146,6 +146,19 @@ SABOTAGES = (
             }
         ),
         access("trust", "postgres"),
+    ),
+    Sabotage(
+        "replication-role-trusts",
+        "every member lets the role of the replicas in without a password, and so hands out a copy of everything",
+        notices(
+            {
+                "SE-01 Every endpoint refuses a login with no password": r"were accepted.*replicator\) for replication",
+                "SE-01 Every member refuses a login with no password": r"were accepted.*replicator\) for replication",
+                "SE-02 Every endpoint": r"replicator\) for replication.*asks for: expected SCRAM",
+                "SE-02 Every member": r"replicator\) for replication.*asks for: expected SCRAM",
+            }
+        ),
+        access("trust", "replication", "replicator"),
     ),
     Sabotage(
         "one-member-trusts",

@@ -1,21 +1,24 @@
 """Logins that must be refused, tried at every endpoint or at every member; and which proof the servers ask for."""
 
 import ssl
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_hex
 
-from support import sql
+from support import libpq, sql
 from support.errors import ConnectFailed, Inconclusive
 from support.target.cluster import Cluster
 from support.target.login import TICKETS, Answer, NoTls, certificate_error, log_in, own_certificate
 from support.target.members import NoAnswer, ask_in_parallel, heard_and_silent
 from support.target.topology import Login
 
+_NO_PASSWORD = "no password"
+AS_EVERYBODY = frozenset({_NO_PASSWORD})
+"""What is tried as every role, not just as the known ones."""
 WRONG: Mapping[str, Callable[[Login], Login]] = {
     "a wrong password": lambda own: Login(own.user, f"{token_hex(8)}-wrong"),
-    "no password": lambda own: Login(own.user, ""),
+    _NO_PASSWORD: lambda own: Login(own.user, ""),
     "an unknown role": lambda own: Login(f"accept_{token_hex(8)}", token_hex(8)),
 }
 """What is wrong with a login -> how to make it from a right one."""
@@ -34,6 +37,11 @@ _USUAL_DATABASE = "postgres"
 _TEMPLATE = "template1"
 """What CREATE DATABASE copies, unless somebody has a session there."""
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname"
+_ROLES = "SELECT rolname, rolsuper OR rolreplication FROM pg_roles WHERE rolcanlogin"
+MOST_ROLES = 20
+"""As so many roles, beside those that are declared, a login is tried. An installation may have thousands."""
+_AT_ONCE = 5
+"""So many of them at the same time at each server: each attempt takes one of its connections for a moment."""
 
 
 def ways_in(cluster: Cluster, where: str) -> list[sql.Endpoint]:
@@ -53,8 +61,9 @@ def require_right_login_accepted(cluster: Cluster, where: str) -> None:
 def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str, str]]:
     """Endpoint or member -> "asks for" -> the proof that it demands of the application: "SCRAM", "nothing", ...
 
-    At its own database, and at each other one (of `_by_database`) that does not refuse it before any proof. Raises
-    Inconclusive where there is no answer.
+    At its own database, and at each other one (of the survey) that does not refuse it before any proof. So too the
+    proof demanded of every other role, with TLS and without, which is not given. Raises Inconclusive where there is no
+    answer.
     """
     right = _right_logins(cluster, where)
     asked = {
@@ -63,16 +72,18 @@ def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str
     }
     if any(answer.refusal and not answer.authenticated for answer in right.values()):
         return asked  # its own database says enough; without a login nobody lists the others
-    databases, unlisted = _by_database(cluster, where)
-    elsewhere = dict[str, Answer | NoAnswer]()
-    for database, ways in databases.items():
+    survey, elsewhere = _survey(cluster, where), dict[str, Answer | NoAnswer]()
+    for database, ways in survey.databases.items():
         if database != cluster.topology.database:
             # The demand does not depend on the password, and with a wrong one no session is opened there.
             wrong = [one.as_user(one.user, f"{token_hex(8)}-wrong") for one in ways]
             elsewhere |= _proved(wrong, _try_each(wrong), {cluster.topology.application.user})
+    others = [*({*_known(cluster)} - {cluster.topology.application.user}), *survey.roles]
+    for ways, replication in survey.rounds:
+        elsewhere |= _unproved(ways, others, replication)
     answers, silent = heard_and_silent(elsewhere)
-    if silent or unlisted:
-        raise Inconclusive(f"not every {where} answers for every database: {silent | unlisted}")
+    if silent or survey.unlisted:
+        raise Inconclusive(f"not every {where} answers for every database: {silent | survey.unlisted}")
     met = {name: one for name, one in answers.items() if one.authenticated or one.asked_for != "nothing"}
     return asked | {name: {"asks for": answer.asked_for} for name, answer in met.items()}
 
@@ -89,90 +100,204 @@ def _asked_for(answer: Answer | NoAnswer) -> str:
 def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
     """Each attempt -> the SQLSTATE that refused it, "" when it was accepted, or why there was no answer.
 
-    `wrong` is a key of WRONG. It is tried as every known role, for ordinary sessions at each database (of
-    `_by_database`) and for replication. pg_hba.conf has rules for each of these, and who gets in anywhere has got into
-    the server.
+    `wrong` is a key of WRONG. It is tried as every known role, for ordinary sessions at each database (of the survey)
+    and for replication. pg_hba.conf has rules for each of these, and who gets in anywhere has got into the server. The
+    known roles are those that are declared, and postgres.
+
+    Without a password it is tried as every other role as well (at most MOST_ROLES: see `left_out`). Nothing is proved
+    then, lest somebody be locked out for too many wrong passwords.
+
+    Each is tried with TLS and without, whatever the application uses: pg_hba.conf may have a rule for one of these.
 
     Where the client certificate of a declared login is its whole proof, a wrong login is one without it.
     """
-    topology = cluster.topology
+    topology, known, survey = cluster.topology, _known(cluster), _survey(cluster, where)
     owners = {login.user for login in (topology.administrator, topology.application) if login}
-    known = {login.user: login for login in (_USUAL_SUPERUSER, topology.administrator, topology.application) if login}
-    databases, attempts = _by_database(cluster, where)
-    rounds = [(ways, False) for ways in databases.values()] + [(ways_in(cluster, where), True)]
-    for ways, replication in rounds:
+    attempts = dict(survey.unlisted)
+    for ways, replication in survey.rounds:
         logins = [(one, WRONG[wrong](login)) for one in ways for login in known.values()]
         attempted = [one.as_user(login.user, login.password) for one, login in logins]
-        tried = _without_proof(attempted, _try_each(attempted, replication=replication), owners, replication)
-        purpose = "for replication" if replication else "for a session"
-        attempts |= {f"{name} {purpose}": _outcome(answer) for name, answer in tried.items()}
+
+        def attempt(one: sql.Endpoint, replication: bool = replication) -> Answer:
+            return _without_proof(one, owners, replication)
+
+        tried = _in_each_way(attempted, replication, attempt)
+        attempts |= {name: _outcome(answer) for name, answer in tried.items()}
+        if wrong in AS_EVERYBODY:
+            unproved = _unproved(ways, survey.roles, replication)
+            attempts |= {name: _outcome(answer) for name, answer in unproved.items()}
     return attempts
 
 
-def _by_database(cluster: Cluster, where: str) -> tuple[dict[str, list[sql.Endpoint]], dict[str, str]]:
+def left_out(cluster: Cluster, where: str) -> Sequence[str]:
+    """The roles as which no login is tried, because there are more than MOST_ROLES."""
+    return _survey(cluster, where).left_out
+
+
+def _known(cluster: Cluster) -> dict[str, Login]:
+    topology = cluster.topology
+    return {login.user: login for login in (_USUAL_SUPERUSER, topology.administrator, topology.application) if login}
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """Where logins are tried, and as whom."""
+
+    databases: Mapping[str, Sequence[sql.Endpoint]]
     """Database -> the ways in at which it is tried: the application's, those of every server, and all others.
 
     Every database is tried at members. Behind a pooler, only the application's and the usual one are: it may look up in
     the database itself how to authenticate a login (PgBouncer's auth_query), whatever the password, and keeps its
     session there for minutes. Nobody could drop or rename the database meanwhile, or create one from template1, which
     therefore is not tried at any endpoint.
-
-    Also what did not list its databases -> why, if none did: then others may let anybody in.
     """
+    ways: Sequence[sql.Endpoint]
+    roles: Sequence[str]
+    """Those that are tried beside the known ones."""
+    left_out: Sequence[str]
+    unlisted: dict[str, str]
+    """What did not list its databases and roles -> why, if none did: then others may let anybody in, or be let in."""
+
+    @property
+    def rounds(self) -> Sequence[tuple[Sequence[sql.Endpoint], bool]]:
+        """Ways in that are tried together, and whether for replication."""
+        return [*((ways, False) for ways in self.databases.values()), (self.ways, True)]
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """What a server says of itself to the application."""
+
+    own_backend: bool
+    """The server itself answers there, not a pooler."""
+    databases: Sequence[str]
+    """Those to which it lets anybody connect."""
+    roles: Mapping[str, bool]
+    """Every role that can log in -> whether it is a superuser or may replicate."""
+
+
+def _survey(cluster: Cluster, where: str) -> _Survey:
     ways = {str(one): one for one in ways_in(cluster, where)}
-    lists, silent = heard_and_silent(ask_in_parallel(ways, lambda name: _databases_at(ways[name])))
-    listed = sorted({database for _, databases in lists.values() for database in databases})
+    lists, silent = heard_and_silent(ask_in_parallel(ways, lambda name: _listed_at(ways[name])))
+    listed = sorted({database for one in lists.values() for database in one.databases})
     found = dict[str, list[sql.Endpoint]]()
     for name, one in ways.items():
         tried = [one.database, _USUAL_DATABASE]
         if where == "member":
-            pooled = name in lists and not lists[name][0]
+            pooled = name in lists and not lists[name].own_backend
             tried += [] if pooled else [_TEMPLATE, *listed]
-        elif name in lists and lists[name][0]:
+        elif name in lists and lists[name].own_backend:
             tried += [database for database in listed if database != _TEMPLATE]
         for database in dict.fromkeys(tried):
             found.setdefault(database, []).append(replace(one, database=database))
-    unlisted = {} if lists else {f"the databases of {name}": f"no answer ({why})" for name, why in silent.items()}
-    return found, unlisted
+    mighty = {role for one in lists.values() for role, is_mighty in one.roles.items() if is_mighty}
+    further = {role for one in lists.values() for role in one.roles} - {*_known(cluster)}
+    roles = sorted(further, key=lambda role: (role not in mighty, role))
+    why = {f"the databases and roles of {name}": f"no answer ({why})" for name, why in silent.items()}
+    return _Survey(found, [*ways.values()], roles[:MOST_ROLES], roles[MOST_ROLES:], {} if lists else why)
 
 
-def _databases_at(way: sql.Endpoint) -> tuple[bool, list[str]]:
-    """Whether the server itself answers there, not a pooler; and the databases to which it lets anybody connect."""
+def _listed_at(way: sql.Endpoint) -> _Listed:
     with sql.session(way) as session:
-        return session.own_backend, [name for (name,) in sql.rows(session, _DATABASES)]
+        databases = [name for (name,) in sql.rows(session, _DATABASES)]
+        return _Listed(session.own_backend, databases, dict(sql.rows(session, _ROLES)))
 
 
-def _try_each(tried: Iterable[sql.Endpoint], *, replication: bool = False) -> dict[str, Answer | NoAnswer]:
+_WITH_TLS, _WITHOUT_TLS = ("with TLS", "require"), ("without TLS", "disable")
+"""How a login is tried, and the sslmode for it."""
+
+
+@dataclass(frozen=True)
+class _NotOffered(NoAnswer):
+    """A server cannot be spoken to in that way: it offers no TLS, or closes the connection if there is none."""
+
+
+def _try_each(tried: Iterable[sql.Endpoint]) -> dict[str, Answer | NoAnswer]:
     """Each endpoint -> the answer to its login. All are tried at the same time, so let them be few for each server."""
     by_name = {str(one): one for one in tried}
-    return ask_in_parallel(by_name, lambda name: log_in(by_name[name], replication=replication))
+    return ask_in_parallel(by_name, lambda name: log_in(by_name[name]))
 
 
-def _without_proof(
-    tried: Iterable[sql.Endpoint], answers: Mapping[str, Answer | NoAnswer], owners: Collection[str], replication: bool
+def _in_each_way(
+    tried: Iterable[sql.Endpoint],
+    replication: bool,
+    attempt: Callable[[sql.Endpoint], Answer],
+    ways: Sequence[tuple[str, str]] = (_WITH_TLS, _WITHOUT_TLS),
 ) -> dict[str, Answer | NoAnswer]:
-    """The answers; of those that the client certificate may have proved, the answer to the same login without it.
+    """Each login, and how it was tried -> the answer. Few of them at the same time, as above.
+
+    A way that a server does not offer is left out if there is an answer in the other: nobody gets in there. There is no
+    TLS on a Unix socket.
+    """
+    by_name = {f"{one} {'for replication' if replication else 'for a session'}": one for one in tried}
+    found = {name: dict[str, Answer | NoAnswer]() for name in by_name}
+    for how, mode in ways:
+
+        def answer(name: str, mode: str = mode) -> Answer | NoAnswer:
+            try:
+                return attempt(_in_mode(by_name[name], mode))
+            except (NoTls, ConnectionError, ssl.SSLError) as error:
+                return _NotOffered.because(error)
+
+        for name, answered in ask_in_parallel(by_name, answer).items():
+            found[name]["" if libpq.is_socket(by_name[name].host) else f" {how}"] = answered
+    return {
+        f"{name}{how}": answered
+        for name, answers in found.items()
+        for how, answered in answers.items()
+        if not isinstance(answered, _NotOffered) or not any(isinstance(one, Answer) for one in answers.values())
+    }
+
+
+def _in_mode(one: sql.Endpoint, mode: str) -> sql.Endpoint:
+    return replace(one, options={**one.options, "sslmode": mode})
+
+
+def _unproved(
+    ways: Sequence[sql.Endpoint],
+    roles: Sequence[str],
+    replication: bool,
+    how: Sequence[tuple[str, str]] = (_WITH_TLS, _WITHOUT_TLS),
+) -> dict[str, Answer | NoAnswer]:
+    """Each login that proves nothing, as each of the roles -> the answer. Nobody is locked out by it (see `log_in`).
+
+    The application's certificate is left out: whom else it identifies (a map in pg_ident.conf) is no lack of a proof.
+    """
+    found = dict[str, Answer | NoAnswer]()
+    for first in range(0, len(roles), _AT_ONCE):
+        tried = [_bare(way.as_user(role, "")) for way in ways for role in roles[first : first + _AT_ONCE]]
+        found |= _in_each_way(tried, replication, lambda one: _log_in_bare(one, replication, prove=False), how)
+    return found
+
+
+def _bare(one: sql.Endpoint) -> sql.Endpoint:
+    """The same login without a client certificate."""
+    return replace(one, options={**one.options, "sslcertmode": "disable"})
+
+
+def _log_in_bare(one: sql.Endpoint, replication: bool = False, *, prove: bool = True) -> Answer:
+    try:
+        return log_in(one, replication=replication, prove=prove)
+    except ssl.SSLError as error:
+        if "ALERT" not in (error.reason or ""):
+            raise
+        return Answer("nothing", False, _REFUSED, str(error))  # the server itself may end a handshake without one
+
+
+def _without_proof(one: sql.Endpoint, owners: Collection[str], replication: bool) -> Answer:
+    """The answer; where the client certificate may have proved the login, the answer to the same login without it.
 
     That is so where a server accepts the certificate's owner and asks for nothing else (`cert` in pg_hba.conf). Where
     it trusts anybody, the login without the certificate is accepted, too.
     """
-    bare = {
-        name: replace(one, options={**one.options, "sslcertmode": "disable"})
-        for one in tried
-        if one.user in owners and own_certificate(one.options)
-        if isinstance(answer := answers[name := str(one)], Answer)
-        if answer.authenticated and answer.asked_for == "nothing"
-    }
+    answer = log_in(one, replication=replication)
+    return _log_in_bare(_bare(one), replication) if _by_certificate(one, answer, owners) else answer
 
-    def attempt(name: str) -> Answer:
-        try:
-            return log_in(bare[name], replication=replication)
-        except ssl.SSLError as error:
-            if "ALERT" not in (error.reason or ""):
-                raise
-            return Answer("nothing", False, _REFUSED, str(error))  # the server itself may end a handshake without one
 
-    return {**answers, **ask_in_parallel(bare, attempt)}
+def _by_certificate(one: sql.Endpoint, answer: Answer | NoAnswer, owners: Collection[str]) -> bool:
+    """Whether a client certificate may have been the whole proof."""
+    owned = one.user in owners and own_certificate(one.options) is not None
+    return owned and isinstance(answer, Answer) and answer.authenticated and answer.asked_for == "nothing"
 
 
 def _proved(
@@ -180,11 +305,12 @@ def _proved(
 ) -> dict[str, Answer | NoAnswer]:
     """The answers; those that the client certificate has proved ask for it."""
     found = dict(answers)
-    for name, bare in _without_proof(tried, answers, owners, replication=False).items():
-        if bare is not (answer := answers[name]):
-            assert isinstance(answer, Answer)
-            refused = isinstance(bare, Answer) and bare.refusal.startswith(_REFUSED[:2]) and not bare.authenticated
-            found[name] = replace(answer, asked_for=CERTIFICATE) if refused else bare
+    certified = {str(one): one for one in tried if _by_certificate(one, answers[str(one)], owners)}
+    for name, bare in ask_in_parallel(certified, lambda name: _log_in_bare(_bare(certified[name]))).items():
+        answer = answers[name]
+        assert isinstance(answer, Answer)
+        refused = isinstance(bare, Answer) and bare.refusal.startswith(_REFUSED[:2]) and not bare.authenticated
+        found[name] = replace(answer, asked_for=CERTIFICATE) if refused else bare
     return found
 
 
@@ -230,14 +356,23 @@ def _why_unverified(endpoint: sql.Endpoint) -> str:
 
 
 def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:
-    """The application's own login without TLS, everywhere at each database of `_by_database`.
+    """Logins without TLS, everywhere at each database of the survey: the application's own, and as every other role.
 
-    The outcomes are those of `wrong_logins`.
+    The outcomes are those of `wrong_logins`. Another role proves nothing: where it is asked for a proof, the right one
+    would let it in, and that counts as accepted.
     """
-    databases, attempts = _by_database(cluster, where)
-    for ways in databases.values():
-        answers = _try_each(replace(one, options={**one.options, "sslmode": "disable"}) for one in ways)
+    survey = _survey(cluster, where)
+    others = [*({*_known(cluster)} - {cluster.topology.application.user}), *survey.roles]
+    attempts = dict(survey.unlisted)
+    for ways in survey.databases.values():
+        answers = _try_each(_in_mode(one, "disable") for one in ways)
         attempts |= {name: _outcome(answer) for name, answer in answers.items()}
+        for name, answer in _unproved(ways, others, replication=False, how=[_WITHOUT_TLS]).items():
+            asked_for = answer.asked_for if isinstance(answer, Answer) else "nothing"
+            if asked_for == "nothing":
+                attempts[name] = _outcome(answer)
+            else:
+                attempts[f"{name} (asked for {asked_for})"] = ""
     return attempts
 
 

@@ -283,22 +283,25 @@ class Answer:
     """Its error message when it refused."""
 
 
-def log_in(endpoint: sql.Endpoint, *, replication: bool = False) -> Answer:
+def log_in(endpoint: sql.Endpoint, *, replication: bool = False, prove: bool = True) -> Answer:
     """Try a login, for an ordinary session or for replication, and disconnect.
 
     If the server demands a proof other than a password, that counts as a refusal. If it refuses the login and sslmode
     is `allow` or `prefer`, the other way (with or without TLS) is tried as well, as libpq does. Raises OSError if there
     is no answer: nothing listens, or the server stays silent or closes the connection. Raises NoTls if the server does
     not offer TLS although the endpoint's sslmode needs it.
+
+    Without `prove`, any demand for a proof counts as a refusal. The login ends there, as that of a client without a
+    password does: PostgreSQL checks none, so no role is locked out for too many wrong ones.
     """
     parameters = {"user": endpoint.user, "database": endpoint.database}
     with _connected(endpoint) as opened:
         opened.start({**parameters, "replication": "true"} if replication else parameters)
-        answer, other = _converse(opened, endpoint), _other_way(endpoint, opened.encrypted)
+        answer, other = _converse(opened, endpoint, prove), _other_way(endpoint, opened.encrypted)
     if answer.authenticated or other is None:
         return answer
     try:
-        second = log_in(other, replication=replication)
+        second = log_in(other, replication=replication, prove=prove)
     except (NoTls, OSError):
         return answer
     # Of two refusals, one that checked the password says more than one by pg_hba.conf.
@@ -336,7 +339,7 @@ def _salt_told(endpoint: sql.Endpoint) -> str:
     return ""
 
 
-def _converse(opened: Connection, endpoint: sql.Endpoint) -> Answer:
+def _converse(opened: Connection, endpoint: sql.Endpoint, prove: bool) -> Answer:
     asked_for, authenticated, scram = "nothing", False, ScramClient(endpoint.password)
     for kind, body in opened.messages():
         if kind == _ERROR:
@@ -351,6 +354,8 @@ def _converse(opened: Connection, endpoint: sql.Endpoint) -> Answer:
                 method = _other_method(body)
                 return Answer(method, False, _UNPROVED, f"it asks for {method}, and only passwords are tried")
             asked_for, authenticated = _METHODS.get(request, asked_for), request is _Request.NOTHING
+            if not (prove or authenticated):
+                return Answer(asked_for, False, _UNPROVED, f"it asks for {asked_for}, and nothing was given")
             if proof := _proof(request, endpoint, scram, body[4:]):
                 opened.send(_PASSWORD, proof)
     raise ConnectionError(f"{endpoint.name} ({endpoint.host}:{endpoint.port}) closed the connection without an answer")

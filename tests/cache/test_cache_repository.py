@@ -5,7 +5,7 @@ from itertools import count
 
 import psycopg2
 import pytest
-from cache_promises import DEFAULT, NOTICED, Scene, all_keys_expire
+from cache_promises import DEFAULT, NOTICED, Scene, all_keys_expire, calm_after_the_storm
 from conftest import free_port
 from redis_servers import RedisServer, running
 
@@ -113,6 +113,18 @@ def test_a_commit_that_fails_leaves_no_new_value_in_the_cache(scene: Scene) -> N
         transaction.write("c", "a", "lost")
         sql.execute(transaction._session, "INSERT INTO late VALUES (1)")  # type: ignore[attr-defined]  # refused at commit
     assert client.repository.read("c", "a") == Read("kept", Source.DATABASE)
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_writers_do_not_conflict_where_another_isolation_level_is_the_default(scene: Scene, level: str) -> None:
+    with sql.session(scene.database) as session:
+        sql.execute(session, f"ALTER DATABASE cached SET default_transaction_isolation = '{level}'")
+    try:
+        assert sql.value(scene.database, "SHOW default_transaction_isolation") == level
+        finding = calm_after_the_storm(scene)
+    finally:
+        sql.execute(scene.database, "ALTER DATABASE cached RESET default_transaction_isolation")
+    assert finding.holds is True, finding.words
 
 
 def test_an_answer_stays(cache: CacheRepository) -> None:

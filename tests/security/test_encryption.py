@@ -4,11 +4,12 @@ import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from conftest import free_port
@@ -31,6 +32,7 @@ from support.target.login import Answer, certificate_error, log_in, offers_tls, 
 from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually
 
+T = TypeVar("T")
 HOST = "127.0.0.1"
 
 
@@ -59,14 +61,14 @@ class Server:
             eventually(lambda: self._require_offered(wanted == "on"), within=10, subject=f"ssl is {wanted}")
 
     def access(self, *lines: str) -> None:
-        """Set pg_hba.conf; the superuser is always let in."""
+        """Set pg_hba.conf; the superuser is always let in, through the socket."""
         (self.directory / "data" / "pg_hba.conf").write_text(
-            "\n".join(["host all postgres all scram-sha-256", *lines, ""])
+            "\n".join(["local all postgres scram-sha-256", *lines, ""])
         )
         self.reload()
 
     def _require_offered(self, wanted: bool) -> None:
-        assert offers_tls(self.superuser) is wanted
+        assert offers_tls(self.superuser.at("it", HOST, self.superuser.port)) is wanted
 
     def cluster(self, mode: str = "verify-full") -> Cluster:
         """It as a cluster of one member, whose application requires TLS."""
@@ -88,7 +90,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert bindir is not None
     with throw_away_postgres(directory, free_port(), bindir) as endpoint:
         sql.execute(endpoint, "CREATE ROLE application LOGIN PASSWORD 'secret'")
-        yield Server(endpoint, directory)
+        yield Server(endpoint.at(endpoint.name, str(directory), endpoint.port), directory)
 
 
 @pytest.fixture
@@ -181,16 +183,99 @@ def monitoring(server: Server) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("where", "database", "tried"),
-    [("endpoint", "monitoring", 2), ("member", "monitoring", 3), ("member", "template1", 3)],
+    [("endpoint", "monitoring", 4), ("member", "monitoring", 6), ("member", "template1", 6)],
 )
 @pytest.mark.usefixtures("monitoring")
 def test_a_single_database_without_tls_is_noticed(server: Server, where: str, database: str, tried: int) -> None:
     """The application's password is worth the same there."""
-    server.access(f"host {database} all all scram-sha-256", "hostssl all all all scram-sha-256")
+    server.access(f"host {database} application all scram-sha-256", "hostssl all all all scram-sha-256")
     finding = all_refused(logins.plain_logins(server.cluster(), where))
     assert finding.holds is False
     assert finding.words.startswith(f"1 of {tried} were accepted")
     assert f"/{database} as application" in finding.words
+
+
+@pytest.mark.parametrize("where", ["endpoint", "member"])
+@pytest.mark.parametrize("mode", ["require", "prefer", "verify-full"])
+@pytest.mark.parametrize("role", ["postgres", "application"])
+def test_who_is_trusted_without_tls_is_noticed(server: Server, where: str, mode: str, role: str) -> None:
+    """The application itself may use TLS for all it does."""
+    server.access("hostssl all all all scram-sha-256", f"hostnossl all {role} all trust")
+    for wrong in ("a wrong password", "no password"):
+        finding = all_refused(logins.wrong_logins(server.cluster(mode), where, wrong))
+        assert finding.holds is False
+        assert finding.words.count(" as ") == finding.words.count(f" as {role}) for a session without TLS")
+    assert all_refused(logins.plain_logins(server.cluster(mode), where)).holds is False
+    if role == "postgres":
+        asked = logins.authentication_asked_for(server.cluster(mode), where)
+        assert {row["asks for"] for name, row in asked.items() if "without TLS" in name} == {"nothing"}
+
+
+@pytest.mark.parametrize("where", ["endpoint", "member"])
+@pytest.mark.parametrize("role", ["postgres", "application"])
+def test_who_is_trusted_with_tls_is_noticed(server: Server, where: str, role: str) -> None:
+    """The application itself may do without TLS."""
+    server.access(f"hostssl all {role} all trust", "host all all all scram-sha-256")
+    cluster = server.cluster("disable")
+    logins.require_right_login_accepted(cluster, where)
+    finding = all_refused(logins.wrong_logins(cluster, where, "no password"))
+    assert finding.holds is False
+    assert finding.words.count(" as ") == finding.words.count(f" as {role}) for a session with TLS")
+
+
+@pytest.mark.parametrize("where", ["endpoint", "member"])
+def test_a_role_that_may_do_without_tls_is_noticed(server: Server, where: str) -> None:
+    """Of a superuser, no password is known: to be asked for one without TLS is enough."""
+    server.access("hostssl all all all scram-sha-256", "host all postgres all scram-sha-256")
+    finding = all_refused(logins.plain_logins(server.cluster(), where))
+    assert finding.holds is False
+    assert "as postgres) for a session without TLS (asked for SCRAM)" in finding.words
+    assert "as application" not in finding.words
+    assert all_refused(logins.wrong_logins(server.cluster(), where, "no password")).holds is True
+
+
+@contextmanager
+def only_by_tls(server: Server) -> Iterator[int]:
+    """A port that leads to the server, and closes each connection that does not begin with a request for TLS."""
+
+    def serve(client: socket.socket) -> None:
+        with client, socket.create_connection((HOST, server.superuser.port)) as there:
+            if len(first := client.recv(4096)) == 8:
+                there.sendall(first)
+                back = threading.Thread(target=carry, args=(there, client))
+                back.start()
+                carry(client, there)
+                back.join(5)
+
+    def carry(source: socket.socket, to: socket.socket) -> None:
+        with suppress(OSError):
+            while some := source.recv(4096):
+                to.sendall(some)
+        with suppress(OSError):
+            to.shutdown(socket.SHUT_RDWR)
+
+    def accept() -> None:
+        with suppress(OSError):  # it is closed
+            while True:
+                threading.Thread(target=serve, args=listener.accept()[:1], daemon=True).start()
+
+    with socket.create_server((HOST, 0)) as listener:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+
+
+def test_nobody_gets_in_where_connections_without_tls_are_closed(server: Server) -> None:
+    """Such as by a proxy that ends TLS."""
+    with only_by_tls(server) as port:
+        topology = replace(server.cluster("require").topology, write=Address(HOST, port))
+        attempts = logins.wrong_logins(Cluster(topology), "endpoint", "no password")
+    assert all_refused(attempts).holds is True, attempts
+    assert all(name.endswith(" with TLS") for name in attempts)
 
 
 def test_a_certificate_that_is_not_valid_any_more_is_noticed(server: Server) -> None:
@@ -345,11 +430,16 @@ def test_a_client_certificate_is_a_proof(
     assert all_refused(attempts).holds, attempts
 
 
+def of_application(asked: Mapping[str, T]) -> list[T]:
+    """What is asked of its role; the superuser logs in otherwise."""
+    return [row for name, row in asked.items() if " as application" in name]
+
+
 @pytest.mark.parametrize(("method", "proof"), [(_ANOTHER_PROOF[0], logins.CERTIFICATE), (_ANOTHER_PROOF[1], "SCRAM")])
 def test_which_proof_is_asked_for(server: Server, certified: Cluster, method: str, proof: str) -> None:
     server.access(f"hostssl all all all {method}")
     asked = logins.authentication_asked_for(certified, "member")
-    assert [*asked.values()] == [{"asks for": proof}] * 2  # at template1, too
+    assert of_application(asked) == [{"asks for": proof}] * 2  # at template1, too
 
 
 def test_a_server_that_trusts_is_noticed_although_a_certificate_is_shown(server: Server, certified: Cluster) -> None:
@@ -357,7 +447,7 @@ def test_a_server_that_trusts_is_noticed_although_a_certificate_is_shown(server:
     for wrong in ("a wrong password", "no password"):
         assert all_refused(logins.wrong_logins(certified, "member", wrong)).holds is False
     asked = logins.authentication_asked_for(certified, "member")
-    assert [*asked.values()] == [{"asks for": "nothing"}] * 2
+    assert of_application(asked) == [{"asks for": "nothing"}] * 2
 
 
 def test_a_certificate_by_which_others_get_in_is_noticed(server: Server, certified: Cluster) -> None:

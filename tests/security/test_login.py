@@ -31,7 +31,7 @@ METHODS = {
 PASSWORD = "a word, 'quoted' ü"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def roles(postgres: sql.Endpoint) -> Iterator[dict[str, sql.Endpoint]]:
     """A role for each method in pg_hba.conf, each with a password that the method can check."""
     access = Path(sql.value(postgres, "SHOW hba_file"))

@@ -127,6 +127,17 @@ class TestPrivileges:
         assert "no" not in stored
 
 
+@pytest.fixture
+def log(postgres: sql.Endpoint) -> Path:
+    """The server's log (see `servers`)."""
+    return Path(sql.value(postgres, "SHOW data_directory")).parent / "log"
+
+
+def _require_logged(log: Path, word: str) -> None:
+    if word not in log.read_text():
+        raise NotYet("it is not logged")
+
+
 def _require_refused(endpoint: sql.Endpoint) -> None:
     if not log_in(endpoint).refusal:
         raise NotYet("it is accepted")
@@ -136,8 +147,17 @@ DATABASES = "SELECT datname FROM pg_database WHERE datallowconn"
 
 
 @contextmanager
-def ruled(postgres: sql.Endpoint, rule: str, meant: sql.Endpoint, *, accepted: bool = True) -> Iterator[None]:
-    """A rule before all others in pg_hba.conf, in effect once the login that is meant is accepted, or is not."""
+def ruled(
+    postgres: sql.Endpoint,
+    rule: str,
+    meant: sql.Endpoint,
+    *,
+    accepted: bool = True,
+    replication: bool = False,
+    proof: str = "",
+) -> Iterator[None]:
+    """A rule before all others in pg_hba.conf, in effect once the login that is meant is accepted, or is not; or once
+    that proof is demanded of it."""
     access = Path(sql.value(postgres, "SHOW hba_file"))
     before = access.read_text()
 
@@ -147,7 +167,8 @@ def ruled(postgres: sql.Endpoint, rule: str, meant: sql.Endpoint, *, accepted: b
         eventually(lambda: require_authenticated(wanted), within=5, subject="pg_hba.conf is read")
 
     def require_authenticated(wanted: bool) -> None:
-        if log_in(meant).authenticated is not wanted:
+        answer = log_in(meant, replication=replication)
+        if ((answer.asked_for == proof) if proof else answer.authenticated) is not wanted:
             raise NotYet(f"{meant}: {'refused' if wanted else 'accepted'}")
 
     reload(f"{rule}\n{before}", accepted)
@@ -172,7 +193,8 @@ class TestLogins:
     def test_a_member_asks_for_scram(self, cluster: Cluster) -> None:
         logins.require_right_login_accepted(cluster, "member")
         asked = logins.authentication_asked_for(cluster, "member")
-        assert len(asked) == len(sql.rows(cluster.write, DATABASES))
+        databases = len(sql.rows(cluster.write, DATABASES))
+        assert len(asked) == 2 * databases + 1, "the application's role and the superuser at each; it may replicate"
         assert [*asked.values()] == [{"asks for": "SCRAM"}] * len(asked)
 
     @pytest.mark.parametrize(
@@ -190,8 +212,100 @@ class TestLogins:
                 assert finding.words.startswith("2 of "), "for both roles"
                 assert finding.words.count(f"/{open_to} as ") == 2
             asked = logins.authentication_asked_for(cluster, where)
-        (trusting,) = [name for name, row in asked.items() if row["asks for"] != "SCRAM"]
-        assert f"/{open_to} as " in trusting
+        trusting = [name for name, row in asked.items() if row["asks for"] != "SCRAM"]
+        assert len(trusting) == 2
+        assert all(f"/{open_to} as " in name for name in trusting)
+
+    @pytest.mark.parametrize("where", ["endpoint", "member"])
+    @pytest.mark.parametrize(
+        ("attributes", "database", "at", "purpose"),
+        [
+            ("", "all", "postgres", "for a session"),
+            ("", "grafana", "grafana", "for a session"),
+            ("REPLICATION", "replication", "postgres", "for replication"),
+            ("SUPERUSER", "all", "postgres", "for a session"),
+        ],
+    )
+    def test_a_role_that_nobody_declared_and_that_is_trusted_is_noticed(
+        self,
+        postgres: sql.Endpoint,
+        cluster: Cluster,
+        where: str,
+        attributes: str,
+        database: str,
+        at: str,
+        purpose: str,
+    ) -> None:
+        """Such as that of the replicas or of a monitor."""
+        sql.execute(postgres, f"CREATE ROLE grafana LOGIN {attributes} PASSWORD 'x'")
+        sql.execute(postgres, "CREATE DATABASE grafana")
+        replication = database == "replication"
+        meant = replace(postgres, database=at, user="grafana", password="")
+        try:
+            with ruled(postgres, f"host {database} grafana all trust", meant, replication=replication):
+                finding = all_refused(logins.wrong_logins(cluster, where, "no password"))
+                asked = logins.authentication_asked_for(cluster, where)
+        finally:
+            sql.execute(postgres, "DROP DATABASE grafana")
+            sql.execute(postgres, "DROP ROLE grafana")
+        assert finding.holds is False
+        assert f"/{at} as grafana) {purpose}" in finding.words
+        assert finding.words.count(" as ") == finding.words.count(" as grafana)")
+        trusting = [name for name, row in asked.items() if row["asks for"] == "nothing"]
+        assert any(f"/{at} as grafana) {purpose}" in name for name in trusting)
+        assert all(" as grafana)" in name for name in trusting)
+
+    def test_a_role_whose_password_crosses_the_network_is_noticed(
+        self, postgres: sql.Endpoint, cluster: Cluster
+    ) -> None:
+        sql.execute(postgres, "CREATE ROLE grafana LOGIN PASSWORD 'x'")
+        try:
+            with ruled(
+                postgres,
+                "host all grafana all password",
+                postgres.as_user("grafana", "x"),
+                proof="the password in the clear",
+            ):
+                asked = logins.authentication_asked_for(cluster, "member")
+                assert all_refused(logins.wrong_logins(cluster, "member", "no password")).holds is True
+        finally:
+            sql.execute(postgres, "DROP ROLE grafana")
+        other = {name: row for name, row in asked.items() if row["asks for"] != "SCRAM"}
+        assert {row["asks for"] for row in other.values()} == {"the password in the clear"}
+        assert all(" as grafana)" in name for name in other)
+
+    def test_no_role_is_locked_out(self, postgres: sql.Endpoint, cluster: Cluster, log: Path) -> None:
+        """PostgreSQL checks no password of a role that is not declared: it logs no failed login."""
+        sql.execute(postgres, "CREATE ROLE grafana LOGIN PASSWORD 'x'")
+        try:
+            before = log.stat().st_size
+            for wrong in logins.WRONG:
+                attempts = logins.wrong_logins(cluster, "member", wrong)
+                assert any(" as grafana)" in name for name in attempts) is (wrong == "no password")
+            logins.authentication_asked_for(cluster, "member")
+            log_in(postgres.as_user("accept_last", "x"))
+            eventually(lambda: _require_logged(log, "accept_last"), within=5, subject="it is logged")
+        finally:
+            sql.execute(postgres, "DROP ROLE grafana")
+        said = log.read_bytes()[before:].decode()
+        assert 'password authentication failed for user "application"' in said
+        assert "grafana" not in said
+
+    def test_of_very_many_roles_the_mightiest_are_tried(self, postgres: sql.Endpoint, cluster: Cluster) -> None:
+        names = [f"a{number:02}" for number in range(logins.MOST_ROLES)]
+        with sql.session(postgres) as session:
+            sql.execute(session, f"{';'.join(f'CREATE ROLE {name} LOGIN' for name in names)}")
+            sql.execute(session, "CREATE ROLE zz_copies LOGIN REPLICATION; CREATE ROLE zz_rules LOGIN SUPERUSER")
+        try:
+            attempts = logins.wrong_logins(cluster, "member", "no password")
+            left_out = logins.left_out(cluster, "member")
+        finally:
+            sql.execute(postgres, f"DROP ROLE {', '.join(names)}, zz_copies, zz_rules")
+        assert list(left_out) == names[-2:]
+        for name in (*names[:-2], "zz_copies", "zz_rules"):
+            assert any(f" as {name}) for replication" in attempt for attempt in attempts), name
+        assert all_refused(attempts).holds is True
+        assert logins.left_out(cluster, "member") == []
 
     @pytest.mark.parametrize("where", ["endpoint", "member"])
     def test_a_database_that_lets_nobody_in_is_no_deviation(
@@ -259,7 +373,7 @@ class TestLogins:
         forgotten = Cluster(replace(cluster.topology, application=Login("application", "forgotten")))
         finding = all_refused(logins.wrong_logins(forgotten, "member", "no password"))
         assert finding.holds is None
-        assert "the databases of member m1" in finding.words
+        assert "the databases and roles of member m1" in finding.words
 
     def test_a_member_that_refuses_before_any_proof_says_so(
         self, postgres: sql.Endpoint, application: sql.Endpoint, cluster: Cluster

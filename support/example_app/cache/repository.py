@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
+from psycopg2.extensions import ISOLATION_LEVEL_READ_COMMITTED
+
 from support import sql
 from support.example_app.cache.codec import decode, encode
 from support.example_app.cache.interface import CacheConfig, Question, Read, Source
@@ -187,6 +189,8 @@ class EntryRepository:
     @contextmanager
     def transaction(self) -> Iterator[EntryTransaction]:
         with self._pool.session() as session:
+            # Whatever the default level of the role or database: at a higher one, writers of an entry conflict.
+            session.isolation_level = ISOLATION_LEVEL_READ_COMMITTED
             session.autocommit = False
             transaction = EntryTransaction(session, self._keys, self._profile)
             try:

@@ -27,6 +27,16 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Several names; in the environment separated by commas."""
 
 
+def _with_ports(places: Any) -> Any:
+    """Hosts, each perhaps with a port, which has to be one. An IPv6 address without brackets has none."""
+    for place in map(str.strip, places.split(",") if isinstance(places, str) else places):
+        host, colon, port = place.rpartition(":")
+        is_port = port.isdecimal() and (":" not in host.removeprefix("https:").removeprefix("http:") or "]" in host)
+        if colon and is_port and not place.startswith(("/", "@")) and not 1 <= int(port) <= 65535:
+            raise PydanticCustomError("port", "{port} is not a port number (1 to 65535)", {"port": port})
+    return places
+
+
 def _web_address(secret: SecretStr) -> SecretStr:
     parts = urlsplit(secret.get_secret_value())
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -107,6 +117,10 @@ Parameters = Annotated[Mapping[str, str], NoDecode, BeforeValidator(_pairs), Aft
 Hosts = Annotated[Mapping[str, Any], NoDecode, BeforeValidator(_pairs)]
 Programs = Annotated[Mapping[str, Path], NoDecode, BeforeValidator(_pairs), AfterValidator(setting_files.of_programs)]
 Members = Annotated[int | Mapping[str, str], NoDecode, BeforeValidator(_count_or_addresses)]
+Places = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_with_ports)]
+"""Several hosts, each as `host` or `host:port`; likewise."""
+Place = Annotated[str, AfterValidator(_with_ports)]
+"""A host, with or without a port; or several, separated by commas."""
 File = Annotated[Path, AfterValidator(setting_files.located)]
 """A file or folder; absolute, so that it is found from any folder."""
 FileName = Annotated[str, AfterValidator(setting_files.located)]

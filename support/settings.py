@@ -40,6 +40,8 @@ from support.setting_values import (
     Members,
     Names,
     Parameters,
+    Place,
+    Places,
     Port,
     Programs,
     Schema,
@@ -97,7 +99,7 @@ class Settings(BaseSettings):
     """The write endpoint as libpq's URL; it stands for the settings below."""
     ruvector_read_url: Url | None = None
     """The read endpoint likewise, where HAProxy's ports do not say it."""
-    ruvector_host: str | None = None
+    ruvector_host: Place | None = None
     """A host, host:port, an IPv6 address, the folder of a Unix socket; or several of these, separated by commas."""
     ruvector_port: Port = 5432
     ruvector_db: str = "postgres"
@@ -111,19 +113,20 @@ class Settings(BaseSettings):
     """Further parameters of libpq, such as target_session_attrs."""
     redis_url: Url | None = None
     """redis:// or rediss:// (or valkey). It selects no target by itself, as many programs use this variable."""
-    redis_host: str | None = None
+    redis_host: Place | None = None
     """A host; or nodes of a Redis Cluster, separated by commas."""
     redis_port: Port = 6379
     redis_user: str | None = None
     redis_password: SecretStr | None = None
     redis_db: Annotated[int, Field(ge=0)] | None = None
-    redis_tls: bool = False
+    redis_tls: bool | None = None
+    """Whether Redis is reached by TLS; by default, if the URL says so, or a certificate is given."""
     redis_cafile: FileName | None = None
     redis_certfile: FileName | None = None
     redis_keyfile: FileName | None = None
     redis_cluster: bool | None = None
     """Whether it is a Redis Cluster; by default, what the server says."""
-    redis_sentinels: Names = ()
+    redis_sentinels: Places = ()
     redis_service: str | None = None
     """The name by which the Sentinels know the master."""
     redis_sentinel_user: str | None = None
@@ -147,7 +150,7 @@ class Settings(BaseSettings):
     haproxy_balance: str | None = None
     """HAProxy's algorithm for reads (roundrobin, leastconn, source, ...), if its statistics do not show it."""
     enable_patroni: bool | None = None
-    patroni_hosts: Names = ()
+    patroni_hosts: Places = ()
     patroni_port: Port = 8008
     patroni_restapi_username: str | None = None
     """The login with which Patroni's REST API accepts commands, if it asks for one; named as in Patroni."""
@@ -156,13 +159,13 @@ class Settings(BaseSettings):
     """The authority that signed the certificates of Patroni's REST APIs; named as in patronictl, like the next two."""
     patroni_ctl_certfile: File | None = None
     patroni_ctl_keyfile: File | None = None
-    etcd_hosts: Names = ()
+    etcd_hosts: Places = ()
     """etcd's client addresses, as host or host:port, if it needs neither TLS nor a login; else see [dcs]."""
     accept_dcs: Dcs = Field(default_factory=dict, repr=False)
     """[dcs]: the DCS as in Patroni's own configuration: the section of its kind, and `namespace`."""
     enable_citus: bool | None = None
-    citus_coordinator: str | None = None
-    citus_workers: Names = ()
+    citus_coordinator: Place | None = None
+    citus_workers: Places = ()
     accept_nodes: Addresses = Field(default_factory=dict)
     """[nodes]: Citus node (`host` or `host:port` in pg_dist_node) -> where it is reached from here."""
     accept_schema: Schema = Field(default_factory=dict)
@@ -392,9 +395,16 @@ def _empty(said: Mapping[str, Any], file: Mapping[str, Any], environment: Mappin
         for name, value in given.items():
             variable = variable_of(name)
             is_ours = variable.lower() in Settings.model_fields or variable == "ACCEPT_TARGET"
-            is_empty = not value.strip() if isinstance(value, str) else value in ([], ())
+            is_empty = _says_nothing(value, is_secret=variable.endswith(_SECRET))
             if is_ours and is_empty and variable.startswith(_NEEDS_VALUE):
                 yield f"{name}{where} is empty: give it a value, or leave it out"
+
+
+def _says_nothing(value: Any, is_secret: bool) -> bool:
+    """Whether a setting has no value: none at all, or nothing but the commas between several."""
+    if isinstance(value, str):
+        return not value.strip() if is_secret else not value.replace(",", " ").strip()
+    return isinstance(value, list | tuple) and not any(one.strip() if isinstance(one, str) else True for one in value)
 
 
 def _complaint(error: Mapping[str, Any]) -> str:

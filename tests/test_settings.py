@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from support.cli.cluster_under_test import as_variables
 from support.errors import UsageError
 from support.settings import TARGET_FIELDS, Settings, named_callable
 
@@ -68,6 +69,42 @@ def test_a_setting_of_the_target_without_a_value_is_an_error_wherever_it_is(monk
     monkeypatch.setenv(name, nothing)
     with pytest.raises(UsageError, match=empty):
         Settings.load()
+
+
+@pytest.mark.parametrize("name", ["RUVECTOR_HOST", "REDIS_HOST", "PATRONI_HOSTS", "REDIS_SENTINELS"])
+def test_commas_alone_are_no_value(monkeypatch, name):
+    monkeypatch.setenv(name, " , ,")
+    with pytest.raises(UsageError, match=f"{name} in the environment is empty"):
+        Settings.load()
+    monkeypatch.delenv(name)
+    if name.endswith("S"):
+        with pytest.raises(UsageError, match=f"(?i){name} is empty"):
+            Settings.load({name.lower(): ["", " "]})
+    assert Settings.load({"ruvector_password": ","}).ruvector_password.get_secret_value() == ","
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "port"),
+    [
+        ("RUVECTOR_HOST", "db1:0", "0"),
+        ("RUVECTOR_HOST", "db1,[fd00::1]:65536", "65536"),
+        ("CITUS_COORDINATOR", "db1:0", "0"),
+        ("CITUS_WORKERS", "w1:5432,w2:0", "0"),
+        ("REDIS_HOST", "cache:0", "0"),
+        ("REDIS_SENTINELS", "s1,s2:99999", "99999"),
+        ("PATRONI_HOSTS", "https://db1:0", "0"),
+        ("ETCD_HOSTS", "http://[::1]:0", "0"),
+    ],
+)
+def test_a_port_that_cannot_be_one_is_an_error(monkeypatch, name, value, port):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=rf"{name} is .*: {port} is not a port number \(1 to 65535\)"):
+        Settings.load()
+
+
+@pytest.mark.parametrize("host", ["fd00::", "::0", "[fd00::1]", "/run/postgresql:0", "db1,[::1]:5433", "db1:65535"])
+def test_what_has_no_port_or_a_right_one_is_accepted(host):
+    assert Settings.load({"ruvector_host": host}).ruvector_host == host
 
 
 def test_an_empty_secret_with_the_target_is_an_error(monkeypatch):
@@ -291,3 +328,24 @@ def test_a_module_that_cannot_be_imported_is_told(tmp_path, monkeypatch, text):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UsageError, match="ACCEPT_POOL is 'broken_module_of_ours:open_pool'"):
         named_callable("ACCEPT_POOL", "broken_module_of_ours:open_pool")
+
+
+def test_behaves_process_gets_the_settings_of_a_target_file(monkeypatch):
+    """As environment variables, whatever kind of value they have in TOML."""
+    given = tomllib.loads(
+        """
+        ruvector_host = "db"
+        ruvector_port = 5433
+        redis_tls = true
+        patroni_hosts = ["db1:8008", "db2:8008"]
+        haproxy_write_backend = ["primary"]
+        limits = {"DQ-03.p95" = 200}
+        members = {db1 = "localhost:5435/8008"}
+        dcs = {etcd3 = {hosts = ["10.0.1.1:2379", "10.0.1.2:2379"]}}
+        """
+    )
+    said = Settings.load(given)
+    for name, value in as_variables(given).items():
+        monkeypatch.setenv(name, value)
+    assert said.patroni_hosts == ("db1:8008", "db2:8008")
+    assert Settings.load() == said

@@ -234,8 +234,10 @@ def _tell_of_a_crash(run: Run, status: int, killed: bool, outlives: bool) -> Non
 
 def as_variables(given: Mapping[str, Any]) -> dict[str, str]:
     """Settings as environment variables for behave's process, where no other user can see them."""
-    return {
-        variable_of(name): str(value) if isinstance(value, str | Path) else json.dumps(value)
-        for name, value in given.items()
-        if not name.startswith(OWN)
-    }
+    return {variable_of(name): _as_variable(value) for name, value in given.items() if not name.startswith(OWN)}
+
+
+def _as_variable(value: Any) -> str:
+    if isinstance(value, list | tuple) and all(isinstance(one, str) for one in value):
+        return ",".join(value)
+    return str(value) if isinstance(value, str | Path) else json.dumps(value)

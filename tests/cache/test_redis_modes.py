@@ -268,6 +268,7 @@ def test_users_and_databases(tmp_path: Path, database: Topology) -> None:
     [
         ("http://127.0.0.1", ""),
         ("redis://h:port", ""),
+        ("redis://h:0", ""),
         ("127.0.0.1:6379", ""),
         ("redis+sentinel://:hush@s1:26379,s2:26379/mymaster/0", "REDIS_SENTINELS and REDIS_SERVICE"),
         ("redis-sentinel://:hush@s1/mymaster", "REDIS_SENTINELS and REDIS_SERVICE"),
@@ -330,6 +331,10 @@ def test_tls(tmp_path: Path) -> None:
             found(redis_host="127.0.0.1", redis_port=port)
         with pytest.raises(RequirementMissing, match=r"it does not speak TLS[:,] leave REDIS_TLS out"):
             found(redis_host="127.0.0.1", redis_port=plain, redis_tls=True, **right)
+        with client_of(found(redis_url=f"rediss://127.0.0.1:{plain}", redis_tls=False)) as client:
+            assert client.ping()
+        with pytest.raises(UsageError, match=r"REDIS_TLS=false .*: leave out REDIS_CAFILE"):
+            found(redis_url=f"rediss://127.0.0.1:{plain}", redis_tls=False, **right)
 
 
 def for_client(authority: Authority, path: Path) -> None:

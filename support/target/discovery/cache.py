@@ -257,7 +257,10 @@ def _named(settings: Settings, host: str) -> RedisAddress:
         settings.redis_certfile or url.get("ssl_certfile"),
         settings.redis_keyfile or url.get("ssl_keyfile"),
     )
-    encrypted = settings.redis_tls or url.get("tls", False) or any(files)
+    own_files = [name for name in ("redis_cafile", "redis_certfile", "redis_keyfile") if getattr(settings, name)]
+    if settings.redis_tls is False and own_files:
+        raise UsageError(f"REDIS_TLS=false says that Redis is reached without TLS: leave out {own_files[0].upper()}")
+    encrypted = (url.get("tls", False) or any(files)) if settings.redis_tls is None else settings.redis_tls
     port = settings.redis_port if "redis_port" in settings.model_fields_set else url.get("port", settings.redis_port)
     hosts = (settings.redis_host or url.get("host") or host).split(",")
     common = RedisAddress(
@@ -317,6 +320,8 @@ def _unusable(settings: Settings) -> str:
     try:
         if "," in urlsplit(url).netloc.rpartition("@")[2]:
             return f"{usual}; several hosts, nodes of a Redis Cluster, belong in REDIS_HOST"
+        if urlsplit(url).port == 0:
+            return usual
         redis.connection.parse_url(f"{_SCHEMES[scheme.lower()]}://{rest}")
     except (ValueError, KeyError):
         return usual

@@ -76,10 +76,11 @@ class Redactor:
 
 
 def _forms(secret: str) -> set[str]:
-    """As it is, in JSON (ASCII or not), in a URL, and in a libpq connection string."""
+    """As it is, in JSON (ASCII or not), in a URL, in a libpq connection string, and in SQL."""
     in_json = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
     in_libpq = secret.replace("\\", "\\\\").replace("'", "\\'")
-    return {secret, *in_json, quote(secret, safe=""), quote(secret), quote_plus(secret), in_libpq}
+    in_sql = secret.replace("'", "''")
+    return {secret, *in_json, quote(secret, safe=""), quote(secret), quote_plus(secret), in_libpq, in_sql}
 
 
 class Evidence:

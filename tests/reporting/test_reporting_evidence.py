@@ -204,6 +204,7 @@ ODD = "pä ss/w\"o'r\\d&="
         json.dumps({"password": ODD}, ensure_ascii=False),
         f"postgresql://app:{quote(ODD, safe='')}@db/postgres",
         f"http://stats:{quote_plus(ODD)}@proxy/",
+        "ALTER ROLE app PASSWORD '{}'".format(ODD.replace("'", "''")),
     ],
 )
 def test_a_secret_is_masked_in_every_form(text: str) -> None:

@@ -286,7 +286,7 @@ def step_decoy_found(context: Context) -> None:
 
 @then("no password is found")
 def step_no_password_found(context: Context) -> None:
-    """Neither in plain text nor encoded for JSON, for a URL, or for HTTP's basic authentication."""
+    """Neither in plain text nor as SQL, connection strings, JSON, CSV, URLs or HTTP's basic authentication write it."""
     world, search = context.world, context.world.handover(SecurityHandover).search
     world.measure("searched", search.size, "bytes")
     no_secret_found(search).require()

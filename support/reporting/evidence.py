@@ -77,11 +77,12 @@ class Redactor:
 
 
 def _forms(secret: str) -> set[str]:
-    """As it is, in JSON (ASCII or not), in a URL, in a libpq connection string, and in CSV."""
+    """As it is, in JSON (ASCII or not), in a URL, in a libpq connection string, in SQL, and in CSV."""
     in_json = {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
     in_libpq = secret.replace("\\", "\\\\").replace("'", "\\'")
-    in_csv = secret.replace('"', '""')
-    return {secret, *in_json, quote(secret, safe=""), quote(secret), quote_plus(secret), in_libpq, in_csv}
+    plain = {secret, in_libpq, secret.replace("'", "''")}
+    in_csv = {text.replace('"', '""') for text in plain}
+    return plain | in_json | in_csv | {quote(secret, safe=""), quote(secret), quote_plus(secret)}
 
 
 class Evidence:

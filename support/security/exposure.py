@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from support import sql
 from support.errors import Inconclusive, NotAvailable
@@ -199,9 +199,13 @@ def _logins(topology: Topology) -> dict[str, Login]:
 
 
 def _forms(secret: str, users: Iterable[str]) -> set[bytes]:
-    """In plain text, in JSON (jsonlog escapes quotes, and nothing beyond ASCII), in CSV, in a URL, and in HTTP's basic
-    authentication together with a user's name."""
+    """As it is, and as programs write it: escaped in SQL or in a libpq connection string, each also in JSON and in CSV;
+    in a URL; and in HTTP's basic authentication together with a user's name.
+    """
+    twice = secret.replace("\\", "\\\\")  # a backslash, where it escapes
+    texts = {secret, secret.replace("'", "''"), twice.replace("'", "''"), twice.replace("'", "\\'")}
+    in_json = {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for text in texts for ascii_only in (True, False)}
+    in_csv = {text.replace('"', '""') for text in texts}
+    in_urls = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
     sent = {b64encode(f"{user}:{secret}".encode()) for user in users}
-    written = {secret, secret.replace('"', '""'), quote(secret, safe="")}
-    written |= {json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)}
-    return {one.encode() for one in written} | sent
+    return {form.encode() for form in texts | in_json | in_csv | in_urls} | sent

@@ -221,6 +221,7 @@ ODD = "pä ss/w\"o'r\\d&="
         f"postgresql://app:{quote(ODD, safe='')}@db/postgres",
         f"http://stats:{quote_plus(ODD)}@proxy/",
         "\"ALTER ROLE app PASSWORD '{}'\"".format(ODD.replace('"', '""')),
+        "ALTER ROLE app PASSWORD '{}'".format(ODD.replace("'", "''")),
     ],
 )
 def test_a_secret_is_masked_in_every_form(text: str) -> None:

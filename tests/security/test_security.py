@@ -434,6 +434,27 @@ class TestExposure:
         in_postgresqls_logs = {'a ""b""/ü', 'a \\"b\\"/ü'}  # csvlog, jsonlog
         assert {one.encode() for one in in_postgresqls_logs} <= forms
 
+    @pytest.mark.parametrize(
+        "line",
+        [
+            r"""STATEMENT:  ALTER ROLE app PASSWORD 'it''s a \ "word"/é'""",
+            r"""STATEMENT:  ALTER ROLE app PASSWORD E'it''s a \\ "word"/é'""",
+            r"""STATEMENT:  ALTER ROLE app PASSWORD E'it\'s a \\ "word"/é'""",
+            r"""user=app password='it\'s a \\ "word"/é' host=db""",
+            r"""2024-01-01,"ALTER ROLE app PASSWORD 'it''s a \ ""word""/é'",""",
+            r"""{"statement":"ALTER ROLE app PASSWORD 'it''s a \\ \"word\"/é'"}""",
+            r"""{"password":"it's a \\ \"word\"/\u00e9"}""",
+            "postgresql://app:it%27s%20a%20%5C%20%22word%22%2F%C3%A9@db/app",
+            "postgresql://app:it%27s%20a%20%5C%20%22word%22/%C3%A9@db/app",
+            "password=it%27s+a+%5C+%22word%22%2F%C3%A9&user=app",
+        ],
+    )
+    def test_a_password_is_found_as_a_program_may_write_it(self, cluster: Cluster, line: str) -> None:
+        odd = Cluster(replace(cluster.topology, application=Login("application", r"""it's a \ "word"/é""")))
+        search = self.search(odd)
+        search.look_into([("a log", line.encode())])
+        assert search.found == {"the application's password": ["a log"]}
+
     def test_a_password_that_is_a_name_cannot_be_searched_for(self, cluster: Cluster) -> None:
         named = replace(cluster.topology, administrator=None, application=Login("application", "application"))
         with pytest.raises(NotAvailable, match="also the name"):

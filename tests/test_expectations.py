@@ -109,7 +109,7 @@ def test_it_is_wrong_usage_before_anything_runs(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(UsageError, match="did you mean members"):
         Settings.load({"expect": {"membres": 3}})
     monkeypatch.setenv("ACCEPT_EXPECT", "members = 3")
-    with pytest.raises(UsageError, match=r"ACCEPT_EXPECT .*should be JSON"):
+    with pytest.raises(UsageError, match=r"ACCEPT_EXPECT .*written as JSON"):
         Settings.load()
 
 

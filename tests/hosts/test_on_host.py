@@ -73,6 +73,7 @@ def test_a_name_with_a_line_break_hides_no_other_process(here: Reach, sleeper: "
         odd.kill()
 
 
+@boots
 def test_a_process_with_ids_of_its_own_is_in_a_container(here: Reach, sleeper: "subprocess.Popen[bytes]") -> None:
     if os.geteuid():
         pytest.skip("ids of its own need root")

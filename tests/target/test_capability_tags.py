@@ -29,6 +29,7 @@ SETTLED = {
     "roles.in_sandbox": "disks, own_programs; a sabotage is of the embedded cluster",
     "containers.pid_here": "told where the suite cannot stop the first process of a container on another machine",
     "files._known": "member_files, member_data",
+    "files.environment": "member_files",
     "files.edit": "a member whose Patroni is down, which a healthy cluster does not have",
     "files.run": "ends as an error that names the program",
     "member_files.files_of": "hosts",

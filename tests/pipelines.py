@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from program import Ended, Program, copy
+from servers import BINDIR
 from small_suites import Ran, run_feature
 
 SHELL = ("bash", "--noprofile", "--norc", "-eo", "pipefail")
@@ -27,7 +28,12 @@ exec "{python}" -P -m support.cli "$@"
 """
 PLANNED = {"prove": "fsync-off", "checks": "the project's own checks"}
 """What is printed by the jobs that do not plan scenarios."""
+INSTALLED = "/usr/lib/postgresql/"
+"""Where the jobs' packages of PostgreSQL would be; theirs are not installed here."""
 RECORDER = '#!/bin/sh\necho "${0##*/} $*" >>"$NOTES"\n[ -t 0 ] || cat >/dev/null\n'
+
+VERSION = "17"
+"""Of PostgreSQL, in the jobs that ask for one of several."""
 
 TRUE, FALSE = "Then it is 42", "Then it is 7"
 FEATURE = "@normal\nFeature: {name}\n  @id.ZZ-01\n  Scenario: {name} is so\n    {claim}\n"
@@ -55,7 +61,7 @@ class Runner:
     def run(self, block: Block, filled_in: Mapping[str, str] | None = None) -> Ended:
         """Run a script as the runner does. Raises KeyError for an expression without a value."""
         script = self.around / "script.sh"
-        script.write_text(block.text, encoding="utf-8")
+        script.write_text(block.text.replace(INSTALLED, f"{self.around}{INSTALLED}"), encoding="utf-8")
         given = filled_in or {}
         env = {name: given[value] if "${{" in value else value for name, value in block.env.items()}
         path = f"{self.around / 'bin'}{os.pathsep}{os.environ['PATH']}"
@@ -87,6 +93,9 @@ def checkout(folder: Path, replaced: Iterable[str]) -> Program:
     write_program(program.project / "accept", PLAN_ONLY.format(python=sys.executable))
     for name in replaced:
         write_program(folder / "bin" / name, RECORDER)
+    installed = folder / INSTALLED.strip("/") / VERSION
+    installed.mkdir(parents=True)
+    (installed / "bin").symlink_to(BINDIR)
     return program
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import test_workflow as github
 import yaml
-from pipelines import PLANNED, SHELL, Block, Runner, checkout, leave, runner_in, small_runs, write_program
+from pipelines import PLANNED, SHELL, VERSION, Block, Runner, checkout, leave, runner_in, small_runs, write_program
 from program import LONG, ROOT, Program, copy, target
 from small_suites import Ran
 
@@ -44,7 +44,7 @@ MEASURED = {"basic", "cache"}
 def _script(name: str, root: Path | None = None) -> Block:
     """What a runner makes of a job: one script of all its lines, with the variables that GitLab sets."""
     text = "\n".join([*JOBS[name].get("before_script", ()), *JOBS[name]["script"]])
-    variables = {**FILE["variables"], "CI_JOB_NAME_SLUG": name, "POSTGRES": "17"}
+    variables = {**FILE["variables"], "CI_JOB_NAME_SLUG": name, "POSTGRES": VERSION}
     return Block(name, text.replace("/usr/share/", f"{root}/usr/share/") if root else text, variables)
 
 

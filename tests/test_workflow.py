@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from pipelines import PLANNED, SHELL, Block, Runner, checkout, leave, runner_in, small_runs, write_program
+from pipelines import PLANNED, SHELL, VERSION, Block, Runner, checkout, leave, runner_in, small_runs, write_program
 from program import LONG, ROOT, Program, copy, target
 from small_suites import Ran
 
@@ -27,7 +27,7 @@ EXTENT = "${{ github.event_name == 'schedule' && '--all' || '' }}"
 TARGET = "${{ startsWith(inputs.target, 'the secret') && (secrets.ACCEPT_TARGET || inputs.target) || 'embedded' }}"
 NEEDS = "${{ toJSON(needs) }}"
 TOKEN = "${{ secrets.CODECOV_TOKEN }}"
-FILLED_IN = {TARGET: "embedded", EXTENT: "", TOKEN: "", "${{ matrix.postgres }}": "17"}
+FILLED_IN = {TARGET: "embedded", EXTENT: "", TOKEN: "", "${{ matrix.postgres }}": VERSION}
 """What GitHub fills into a workflow that it runs by a push."""
 
 

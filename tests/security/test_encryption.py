@@ -398,7 +398,7 @@ def certified(
 def test_a_key_with_a_password_is_used_by_every_session(server: Server, certified: Cluster) -> None:
     """Its password is told with the first login, and never shown."""
     options = certified.topology.options
-    key = Path(options["sslkey"])
+    key = Path(options.get("sslkey", Path.home() / ".postgresql/postgresql.key"))
     plain = serialization.load_pem_private_key(key.read_bytes(), None)
     locked = serialization.BestAvailableEncryption(b"of the key")
     form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8

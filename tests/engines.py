@@ -70,7 +70,11 @@ class Pods:
 
     def call(self, *words: str) -> str:
         """A command of podman's, whichever client is tested."""
-        return subprocess.run(["podman", *words], capture_output=True, text=True, check=True).stdout
+        try:
+            return subprocess.run(["podman", *words], capture_output=True, text=True, check=True).stdout
+        except subprocess.CalledProcessError as error:
+            error.add_note(error.stderr)
+            raise
 
     def state(self, name: str) -> str:
         return self.call("inspect", "--format={{.State.Status}}", name).strip()

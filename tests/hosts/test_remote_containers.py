@@ -405,12 +405,15 @@ def foreign(pods: Pods) -> Iterator[str]:
     server = "/opt/postgres -c 'import time; time.sleep(600)' -D /home/data"
     script = f'cd /home/data && {server} & exec /opt/patroni -c "{wait}" /home/patroni.yml'
     label = f"--label=accept-breakable={SCOPE}"
-    pods.run("foreign", "/usr/bin/sh", "-c", script, options=(label, "--user=1001", "--env=PGSSLMODE=require"))
-    eventually(lambda: _require("patroni" in _look(pods.url("foreign")).access.programs), within=10, subject="it runs")
-    yield pods.url("foreign")
-    pods.call("rm", "--force", "--time=0", "foreign")
-    pods.names.remove("foreign")
-    shutil.rmtree(pods.root("foreign"))
+    try:
+        pods.run("foreign", "/usr/bin/sh", "-c", script, options=(label, "--user=1001", "--env=PGSSLMODE=require"))
+        url = pods.url("foreign")
+        eventually(lambda: _require("patroni" in _look(url).access.programs), within=10, subject="it runs")
+        yield url
+    finally:
+        pods.call("rm", "--force", "--time=0", "--ignore", "foreign")
+        pods.names[:] = [name for name in pods.names if name != "foreign"]
+        shutil.rmtree(pods.root("foreign"))
 
 
 def test_processes_of_another_user_in_a_container_are_looked_into(pods: Pods, foreign: str) -> None:

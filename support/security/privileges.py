@@ -30,7 +30,8 @@ PRIVILEGES: Mapping[str, str] = {
 """Privilege -> the condition on pg_roles for a role that grants it, to itself and to its members."""
 
 # Each fails when privileges are checked, or changes nothing: all are rolled back, and no file of that name exists.
-# None needs a table of the application. Citus opens the table of a COPY before PostgreSQL checks any privilege.
+# None needs a table of the application, or a schema in which its role may create something: the lack of one would be
+# told in place of the privilege. Citus opens the table of a COPY before PostgreSQL checks any privilege.
 ACTIONS: Mapping[str, str] = {
     "read a file of the server": "SELECT pg_read_file('PG_VERSION')",
     "list a directory of the server": "SELECT pg_ls_dir('.')",
@@ -42,7 +43,8 @@ ACTIONS: Mapping[str, str] = {
     "read the stored passwords": "SELECT rolpassword FROM pg_authid",
     "disable triggers and constraints": "SET LOCAL session_replication_role = replica",
     "reload the server's configuration": "SELECT pg_reload_conf()",
-    "load code into the server": "CREATE FUNCTION accept_action() RETURNS int LANGUAGE C AS '/nonexistent/accept'",
+    # Functions in C are as powerful as the server itself. C cannot be run at once: who may use it is told so.
+    "load code into the server": "DO LANGUAGE c ''",
 }
 """What only an administrator may do -> a statement that tries it."""
 

@@ -72,7 +72,26 @@ class TestPrivileges:
         finally:
             sql.execute(citus, "DROP ROLE ordinary")
         assert tried == alike(privileges.ACTIONS, {"outcome": "insufficient privilege"})
-        assert {row["outcome"] for row in superuser.values()} == {"done", "undefined file"}
+        assert {row["outcome"] for row in superuser.values()} == {"done", "undefined file", "feature not supported"}
+
+    @pytest.mark.parametrize("path", ["''", "public", "pg_temp"])
+    def test_where_nothing_can_be_created_the_privileges_are_judged_all_the_same(
+        self, postgres: sql.Endpoint, application: sql.Endpoint, path: str
+    ) -> None:
+        with sql.session(postgres) as session:
+            sql.execute(session, f"ALTER ROLE application SET search_path = {path}")
+            sql.execute(session, "REVOKE TEMPORARY ON DATABASE postgres FROM PUBLIC")
+        try:
+            tried = privileges.tried(application, privileges.ACTIONS)
+            sql.execute(postgres, "UPDATE pg_language SET lanpltrusted = true WHERE lanname = 'c'")
+            may_use_c = privileges.tried(application, privileges.ACTIONS)
+        finally:
+            with sql.session(postgres) as session:
+                sql.execute(session, "UPDATE pg_language SET lanpltrusted = false WHERE lanname = 'c'")
+                sql.execute(session, "GRANT TEMPORARY ON DATABASE postgres TO PUBLIC")
+                sql.execute(session, "ALTER ROLE application RESET search_path")
+        assert tried == alike(privileges.ACTIONS, {"outcome": "insufficient privilege"})
+        assert may_use_c == {**tried, "load code into the server": {"outcome": "feature not supported"}}
 
     def test_one_who_may_read_files_is_not_taken_for_refused(
         self, postgres: sql.Endpoint, application: sql.Endpoint
@@ -88,7 +107,7 @@ class TestPrivileges:
 
     def test_a_superuser_is_refused_none_and_leaves_nothing(self, postgres: sql.Endpoint) -> None:
         outcomes = {row["outcome"] for row in privileges.tried(postgres, privileges.ACTIONS).values()}
-        assert outcomes == {"done", "undefined file"}
+        assert outcomes == {"done", "undefined file", "feature not supported"}
         assert sql.rows(postgres, "SELECT 1 FROM pg_roles WHERE rolname = 'accept_action'") == []
 
     def test_an_ordinary_role_has_no_privilege(self, application: sql.Endpoint) -> None:

@@ -18,6 +18,8 @@ class Search:
     """A word that is not secret, but searched for like a secret, to show that the search finds what is there."""
     planted: Collection[str] = ()
     """Where the decoy must be found: in each of these places, or in any place "of" each of these hosts."""
+    unsearched: dict[str, str] = field(default_factory=dict)
+    """A place, or a host, that was not searched or not shown to be -> why: what is not found there means nothing."""
     found: dict[str, list[str]] = field(default_factory=dict)
     """Name -> the places where it was found."""
     places: int = 0
@@ -45,11 +47,14 @@ def decoy_found(search: Search) -> Finding:
 
 
 def no_secret_found(search: Search) -> Finding:
-    """No secret was found. Unknown when there was no secret to search for, or nothing to search."""
+    """No secret was found. Unknown when there was no secret to search for, or when not everything was searched."""
     told = {name: places for name, places in search.found.items() if name != _DECOY}
     if told:
         where = "; ".join(f"{name} in {listed([*places])}" for name, places in told.items())
         return Finding.false(f"secrets can be read: {where}")
+    if search.unsearched:
+        where = "; ".join(f"{place}: {why}" for place, why in search.unsearched.items())
+        return Finding.unknown(f"no secret was found, but not everything was searched: {where}")
     words = f"none of {len(search.secrets)} secrets was found in {search.places} places ({search.size} bytes)"
     return Finding.true(words) if search.secrets and search.size else Finding.unknown(words)
 

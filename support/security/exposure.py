@@ -18,6 +18,7 @@ from support.run import Run
 from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.login import log_in
+from support.target.members import ask_in_parallel, heard_and_silent
 from support.target.redis import client_of, primary_of
 from support.target.topology import Login, RedisAddress, Topology
 
@@ -87,11 +88,14 @@ def files(paths: Iterable[Path]) -> Places:
                 yield str(path), path.read_bytes()
 
 
-def log_on_every_member(cluster: Cluster, decoy: str) -> Sequence[str]:
-    """Make every member log the decoy; returns the hosts of which a log must contain it."""
-    for name in cluster.everyone:
-        log_in(cluster.of_member(name).as_user(decoy, ""))
-    return cluster.everyone
+def log_on_every_member(cluster: Cluster, decoy: str) -> tuple[Sequence[str], dict[str, str]]:
+    """Make every member log the decoy; returns the hosts of which a log must contain it.
+
+    Also the hosts of members that did not answer, and why: nothing shows that their logs are searched.
+    """
+    answers = ask_in_parallel(cluster.everyone, lambda name: log_in(cluster.of_member(name).as_user(decoy, "")))
+    logged, silent = heard_and_silent(answers)
+    return [*logged], silent
 
 
 class Decoys:

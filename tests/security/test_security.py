@@ -550,6 +550,27 @@ class TestExposure:
             (str(tmp_path / "a.log"), b"a")
         ]
 
+    def test_a_member_that_is_down_leaves_the_others_to_be_judged(self, cluster: Cluster, log: Path) -> None:
+        """Of its own logs nothing is known."""
+        down = MemberAddress("m2", Address("127.0.0.1", free_port()))
+        unreached = MemberAddress("m3", Address("127.0.0.1", free_port()), unreached="it is elsewhere")
+        members = (*cluster.topology.members, down, unreached)
+        search = Search({"a password": [b"s3cret"]}, decoy="decoy-of-a-member")
+        search.planted, search.unsearched = exposure.log_on_every_member(
+            Cluster(replace(cluster.topology, members=members)), search.decoy
+        )
+        assert search.planted == ["m1"]
+        eventually(lambda: _require_logged(log, search.decoy), within=5, subject="it is logged")
+        search.look_into([("log of m1", log.read_bytes()), ("log of m2", b"")])
+        assert decoy_found(search).holds is True
+        finding = no_secret_found(search)
+        assert finding.holds is None
+        assert "m2: " in finding.words
+        assert "Connection refused" in finding.words
+        assert "m3: it is elsewhere" in finding.words
+        search.look_into([("log of m2", b"s3cret")])
+        assert no_secret_found(search).holds is False
+
 
 class TestRefusals:
     def test_refused(self) -> None:

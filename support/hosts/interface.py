@@ -4,7 +4,7 @@ A *site* is a set of hosts and the network between them. `Sandbox` is one; `remo
 checks and evidence use only what is here, so every scenario is written once.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -93,6 +93,12 @@ class Log(Protocol):
 
     def last(self, most: int) -> str:
         """The last bytes of it, this many. Raises OSError if it cannot be read."""
+
+    def portions(self) -> Iterator[bytes]:
+        """Everything that `since` tells without a mark, in portions: it may be more than there is memory for.
+
+        Raises OSError, or ProcessFailed for a host that does not answer, perhaps after some portions.
+        """
 
 
 T = TypeVar("T")

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,9 @@ def _running(pid: int) -> Running | None:
     return Running(pid, int(others[17]), state, name, words, int(parent))
 
 
+_PORTION = 1 << 20  # bytes
+
+
 @dataclass(frozen=True)
 class LogFile:
     """A log that is a file which this process can read; a mark is its size."""
@@ -63,6 +66,11 @@ class LogFile:
         with self.file.open("rb") as log:
             log.seek(max(0, self.file.stat().st_size - most))
             return log.read().decode(errors="replace")
+
+    def portions(self) -> Iterator[bytes]:
+        with self.file.open("rb") as log:
+            while portion := log.read(_PORTION):
+                yield portion
 
 
 def first_of(those: Sequence[Running], name: str) -> list[Running]:

@@ -8,6 +8,10 @@ from support.engine.finding import Finding, listed
 _DECOY = "the decoy"
 
 
+class Unread(str):
+    """Why a place could not be read."""
+
+
 @dataclass
 class Search:
     """A search for secrets, and what it has found so far. It is printed, so that secrets appear by their names only."""
@@ -26,24 +30,42 @@ class Search:
     size: int = 0
     """Bytes searched, in all places together."""
 
-    def look_into(self, places: Iterable[tuple[str, bytes]]) -> None:
-        """Search more places, each a name and its content."""
+    def look_into(self, places: Iterable[tuple[str, bytes | Unread]]) -> None:
+        """Search more places, each a name and its content; that of a long one in portions, one after the other."""
         wanted = {**self.secrets, _DECOY: [self.decoy.encode()]}
+        overlap = max(len(form) for forms in wanted.values() for form in forms) - 1
+        last, end = "", b""
         for place, content in places:
-            self.places, self.size = self.places + 1, self.size + len(content)
+            if isinstance(content, Unread):
+                self.unsearched[place] = content
+                continue
+            if place != last:
+                last, end, self.places = place, b"", self.places + 1
+            self.size += len(content)
+            searched = end + content  # what crosses the border of two portions is found, too
+            end = searched[-overlap:] if overlap else b""
             for name, forms in wanted.items():
-                if any(form in content for form in forms):
+                told = self.found.get(name, [])
+                if told[-1:] != [place] and any(form in searched for form in forms):
                     self.found.setdefault(name, []).append(place)
 
 
 def decoy_found(search: Search) -> Finding:
-    """The decoy was found in every place where it was planted. Unknown otherwise: the search cannot be trusted then."""
+    """The decoy was found in every place where it was planted, and which could be searched. Unknown otherwise: the
+    search cannot be trusted then.
+    """
     found = search.found.get(_DECOY, [])
-    unseen = [one for one in search.planted if not any(place == one or place.endswith(f" of {one}") for place in found)]
-    if unseen or not search.planted:
+    planted = [one for one in search.planted if not _is_at(one, search.unsearched) or _is_at(one, found)]
+    unseen = [one for one in planted if not _is_at(one, found)]
+    if unseen or not planted:
         where = f"not found where it was planted: {listed(unseen)}" if unseen else "not planted anywhere"
         return Finding.unknown(f"the decoy was {where}; it was found in {listed(found) or 'no place'}")
-    return Finding.true(f"the decoy was found in each of the {len(search.planted)} places where it was planted")
+    return Finding.true(f"the decoy was found in each of the {len(planted)} places where it was planted")
+
+
+def _is_at(one: str, places: Iterable[str]) -> bool:
+    """Whether one of the places is this one, or is "of" this host."""
+    return any(place == one or place.endswith(f" of {one}") for place in places)
 
 
 def no_secret_found(search: Search) -> Finding:

@@ -13,17 +13,21 @@ from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 from support import sql
-from support.errors import Inconclusive, NotAvailable
+from support.errors import Inconclusive, NotAvailable, ProcessFailed
 from support.run import Run
+from support.security.checks import Unread
 from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.login import log_in
 from support.target.members import ask_in_parallel, heard_and_silent
 from support.target.redis import client_of, primary_of
 from support.target.topology import Login, RedisAddress, Topology
+from support.waiting import describe
 
 Places = Iterator[tuple[str, bytes]]
-"""Names of places, and the content of each."""
+"""Names of places, and the content of each, or portions of it, one after the other."""
+HostPlaces = Iterator[tuple[str, bytes | Unread]]
+"""The same on hosts, which may not answer."""
 
 _BOOTED = ("sandbox", "beside")
 """Folders, within a run's directory, of a cluster that was booted for the run."""
@@ -56,17 +60,30 @@ def passwords(cluster: Cluster) -> dict[str, set[bytes]]:
     return wanted
 
 
-def logs(cluster: Cluster) -> Places:
+def logs(cluster: Cluster) -> HostPlaces:
     """Everything that the programs on all hosts have logged; each log is a place "of" its host."""
     for host in cluster.site.hosts.values():
-        for name, log in host.logs().items():
-            yield f"{name} of {host.name}", log.since("").encode()
+        try:
+            found = host.logs()
+        except (OSError, ProcessFailed) as error:
+            yield f"the logs of {host.name}", Unread(describe(error))
+            continue
+        for name, log in found.items():
+            place = f"{name} of {host.name}"
+            try:
+                for portion in log.portions():
+                    yield place, portion
+            except (OSError, ProcessFailed) as error:
+                yield place, Unread(describe(error))
 
 
-def arguments(cluster: Cluster) -> Places:
+def arguments(cluster: Cluster) -> HostPlaces:
     """The arguments of every process on all hosts, as any user there can list them; each host is a place."""
     for host in cluster.site.hosts.values():
-        yield host.name, "\n".join(one.title for one in host.listed()).encode()
+        try:
+            yield host.name, "\n".join(one.title for one in host.listed()).encode()
+        except (OSError, ProcessFailed) as error:
+            yield host.name, Unread(describe(error))
 
 
 def report(run: Run) -> Places:

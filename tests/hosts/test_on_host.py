@@ -16,9 +16,11 @@ from booting import boots
 
 from support.errors import Inconclusive, ProcessFailed
 from support.hosts.interface import Clock, Running
+from support.hosts.processes import LogFile
 from support.hosts.remote import HostAccess, HostRefused, HostUnreached, ProgramAccess, Reach, RemoteHost, RemoteSite
+from support.hosts.remote.clients import HostFailed
 from support.hosts.remote.guards import Guards
-from support.hosts.remote.logs import CollectedLogs, clock_of
+from support.hosts.remote.logs import CollectedLogs, RemoteLog, clock_of
 from support.hosts.remote.machines import identities
 from support.hosts.remote.processes import parsed_table
 from support.target.cluster import Cluster
@@ -360,6 +362,39 @@ def test_the_cut_of_a_container_that_was_down_is_undone_when_it_runs_again(here:
             assert tables.stdout == ""
         finally:
             container.kill()
+
+
+def test_a_log_of_any_length_is_read_in_portions(here: Reach, tmp_path: Path) -> None:
+    """Byte by byte as it is, whatever is in it."""
+    short, long = tmp_path / "a log", tmp_path / "another"
+    short.write_bytes(b"the only line")
+    long.write_bytes(os.urandom(1 << 20) * 5 + b"the end\n\n")
+    for file in (short, long):
+        portions = list(RemoteLog(here, str(file)).portions())
+        assert b"".join(portions) == file.read_bytes() == b"".join(LogFile(file).portions())
+        assert max(map(len, portions)) < 2 << 20
+    collected = CollectedLogs(here, str(tmp_path), [str(short), str(long)])
+    os.utime(short, (1, 1))
+    assert b"".join(collected.portions()) == short.read_bytes() + long.read_bytes()
+    with pytest.raises(FileNotFoundError, match=r"none of its files can be found: .*/none"):
+        list(RemoteLog(here, str(tmp_path / "none")).portions())
+
+
+def test_only_silence_ends_what_is_read_in_portions(here: Reach) -> None:
+    """A long log may take a long time."""
+    slow = "for i in 1 2 3 4; do echo $i; sleep 0.5; done"
+    with pytest.raises(HostUnreached, match="no answer within 1 s"):
+        here.run("sh", "-c", slow, within=1)
+    assert b"".join(here.stream("sh", "-c", slow, within=1)) == b"1\n2\n3\n4\n"
+    with pytest.raises(HostUnreached, match="no answer within 1 s"):
+        list(here.stream("sh", "-c", "echo 1; exec sleep 5", within=1))
+    with pytest.raises(HostFailed, match=r"local:: it is broken$"):
+        list(here.stream("sh", "-c", "echo what was logged; echo it is broken >&2; exit 3", within=5))
+    with pytest.raises(HostFailed, match=r"local:: sh ended with 3$"):
+        list(here.stream("sh", "-c", "echo what was logged; exit 3", within=5))
+    for argv in (("false",), ("no-such-program",)):
+        with pytest.raises(HostUnreached):
+            list(replace(here, argv=argv).stream("date", within=5))
 
 
 def test_what_a_server_logged_before_it_started_again_is_read(here: Reach, tmp_path: Path) -> None:

@@ -474,10 +474,13 @@ def test_what_was_logged_since_is_told_by_the_clock_of_the_engine(pods: Pods, mo
     assert log.since(mark) == ""
     (pods.root("talks") / "tmp/speak").touch()
     eventually(lambda: _require(sorted(log.since(mark).splitlines()) == ["one", "two"]), within=10, subject="it speaks")
+    assert sorted(b"".join(log.portions()).splitlines()) == [b"before", b"one", b"two"]
     later = log.end()
     assert log.since(later) == ""
     pods.run("mute", "/usr/bin/sleep", "600")
     assert EngineLog(Container(pods.client, "mute")).end() == ""
+    with pytest.raises(OSError, match="logs nobody"):
+        list(EngineLog(Container(pods.client, "nobody")).portions())
 
 
 def test_no_line_of_the_second_of_the_mark_is_lost(pods: Pods) -> None:

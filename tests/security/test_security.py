@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from conftest import free_port
@@ -16,6 +18,9 @@ from support import sql
 from support.engine.finding import Finding
 from support.engine.tables import alike
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
+from support.hosts.remote.clients import HostUnreached
+from support.hosts.remote.logs import RemoteLog
+from support.hosts.remote.reach import Reach
 from support.run import Run
 from support.security import exposure, logins, privileges
 from support.security.checks import Search, all_refused, decoy_found, no_secret_found
@@ -571,6 +576,31 @@ class TestExposure:
         search.look_into([("log of m2", b"s3cret")])
         assert no_secret_found(search).holds is False
 
+    def test_a_log_that_cannot_be_read_leaves_the_others_to_be_judged(self, tmp_path: Path) -> None:
+        """Nor can those of a host that does not answer."""
+        log, reach = tmp_path / "log", Reach.of("local:")
+        log.write_text("decoy-1, and nothing else")
+        logs = {"a": RemoteLog(reach, f"{log} of old"), "b": RemoteLog(reach, str(log))}
+
+        def unreached() -> object:
+            raise HostUnreached("h2 gave no answer")
+
+        hosts = [
+            SimpleNamespace(name="h1", logs=lambda: logs),
+            SimpleNamespace(name="h2", logs=unreached, listed=unreached),
+        ]
+        site = SimpleNamespace(hosts={host.name: host for host in hosts})
+        search = Search({"a password": [b"s3cret"]}, decoy="decoy-1", planted=("h1", "h2"))
+        search.look_into(exposure.logs(cast(Cluster, SimpleNamespace(site=site))))
+        assert decoy_found(search).holds is True
+        finding = no_secret_found(search)
+        assert finding.holds is None
+        assert "a of h1: " in finding.words
+        assert "the logs of h2: h2 gave no answer" in finding.words
+        del site.hosts["h1"]
+        search.look_into(exposure.arguments(cast(Cluster, SimpleNamespace(site=site))))
+        assert "h2" in search.unsearched
+
 
 class TestRefusals:
     def test_refused(self) -> None:
@@ -610,6 +640,18 @@ class TestSearch:
         finding = no_secret_found(self.searched(b"decoy-1", content))
         assert finding.holds is False
         assert finding.words == "secrets can be read: a password in file 1"
+
+    @pytest.mark.parametrize("length", [1, 2, 3, 5, 8, 30])
+    def test_a_long_place_is_searched_in_portions(self, length: int) -> None:
+        """Also what begins in one of them and ends in another; what is in two places is in neither."""
+        content = b"decoy-1 password=s3cret; s3cret. Basic c2Vj"
+        portions = [content[first : first + length] for first in range(0, len(content), length)]
+        search = Search({"a password": [b"s3cret"], "another": [b"c2VjcmV0"]}, decoy="decoy-1", planted=("a log",))
+        search.look_into([*(("a log", portion) for portion in portions), ("a further log", b"cmV0")])
+        assert decoy_found(search).holds is True
+        assert search.found["a password"] == ["a log"]
+        assert "another" not in search.found
+        assert (search.places, search.size) == (2, len(content) + 4)
 
     def test_the_words_never_contain_the_secret(self) -> None:
         search = self.searched(b"s3cret")

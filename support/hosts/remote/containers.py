@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tarfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from support.errors import NotAvailable, UsageError
 from support.hosts.remote.clients import ANSWER_WITHIN, FORMS, asked
+from support.hosts.remote.streams import streamed
 
 LABEL = "accept-breakable"
 """The label of a container that stands for the mark on a machine."""
@@ -245,6 +246,9 @@ class Container:
         return f"accept-{self.client}-{self.name}"
 
 
+_READ_WITHIN = 60.0  # seconds for a log; for each portion of it if it is read in portions
+
+
 class EngineLog:
     """What a container has written to its standard output and error."""
 
@@ -279,11 +283,20 @@ class EngineLog:
         """See Log."""
         return self._read(f"--tail={most // 100}")
 
-    def _read(self, *options: str) -> str:
-        client = self._container.client
-        words = [client, "logs", *options, self._container.name]
+    def portions(self) -> Iterator[bytes]:
+        """See Log."""
         try:
-            ended = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, check=True)
+            yield from streamed(self._words(), b"", _READ_WITHIN, subprocess.STDOUT)
+        except subprocess.SubprocessError as error:
+            raise OSError(f"{shlex.join(self._words())}: {error}") from error
+
+    def _words(self, *options: str) -> list[str]:
+        return [self._container.client, "logs", *options, self._container.name]
+
+    def _read(self, *options: str) -> str:
+        words, both = self._words(*options), subprocess.STDOUT
+        try:
+            ended = subprocess.run(words, stdout=subprocess.PIPE, stderr=both, timeout=_READ_WITHIN, check=True)
         except (OSError, subprocess.SubprocessError) as error:
             raise OSError(f"{shlex.join(words)}: {error}") from error
         return ended.stdout.decode(errors="replace")

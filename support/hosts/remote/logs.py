@@ -3,7 +3,7 @@
 import posixpath
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from support.hosts.interface import Clock, Running
 from support.hosts.remote.reach import Reach
 
 READ_WITHIN = 60.0
-"""Seconds: a log may be long."""
+"""Seconds: a log may be long. If it is read in portions, each of them has as many."""
 _ROTATED = re.compile(r"[.-]\d|\.old$")
 """What a rotation adds to the name of a log."""
 _SAME_TIME = 2.0  # seconds; a smaller difference between two clocks may just be the time that it takes to ask
@@ -46,9 +46,15 @@ class Journal:
     def last(self, most: int) -> str:
         return self._read("-n", str(most // 100))
 
+    def portions(self) -> Iterator[bytes]:
+        return self._reach.stream(*self._words, within=READ_WITHIN)
+
     def _read(self, *options: str) -> str:
-        words = ("journalctl", "--no-pager", "-o", "cat", "-u", self._unit)
-        return self._reach.run(*words, *options, within=READ_WITHIN)
+        return self._reach.run(*self._words, *options, within=READ_WITHIN)
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return ("journalctl", "--no-pager", "-o", "cat", "-u", self._unit)
 
 
 class _Files:
@@ -67,13 +73,23 @@ class _Files:
     def since(self, mark: str) -> str:
         """See Log: of all files that are new or were written to, the oldest first."""
         now = _parsed(self.end())
-        parts = _written(_parsed(mark), now) if mark else [(file, 0) for file in now if file in self._files]
+        parts = _written(_parsed(mark), now) if mark else [(file, 0) for file in self._open(now)]
         return "".join(self._reach.run("tail_of", file, str(at), within=READ_WITHIN) for file, at in parts)
 
     def last(self, most: int) -> str:
         """See Log."""
         newest = list(_parsed(self.end()))[-1:]
         return "".join(self._reach.run("tail", "-c", str(most), file, within=READ_WITHIN) for file in newest)
+
+    def portions(self) -> Iterator[bytes]:
+        """See Log."""
+        if not (there := self._open(_parsed(self.end()))):
+            raise FileNotFoundError(f"none of its files can be found: {', '.join(dict.fromkeys(self._files))}")
+        for file in there:
+            yield from self._reach.stream("tail_of", file, "0", within=READ_WITHIN)
+
+    def _open(self, now: Iterable[str]) -> list[str]:
+        return [file for file in now if file in self._files]
 
 
 class RemoteLog(_Files):

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,11 +24,13 @@ from support.errors import UsageError
 from support.hosts.remote.access import LOCAL, NEVER_DIRECT, program_of, told
 from support.hosts.remote.clients import ANSWER_WITHIN, FORMS, HostFailed, HostRefused, HostUnreached
 from support.hosts.remote.containers import Container
+from support.hosts.remote.streams import streamed
 
 SCRIPT = Path(__file__).with_name("on_host.sh")
 REFUSED = 65
 _LONGEST_FOLDER = 32  # characters; with the names that ssh adds, a socket's path has at most 107
 _MOST_WORDS = 400  # characters of what a host says when it fails
+_ENDS_WITHIN = 4096  # bytes: a shell may say goodbye after the end of an answer
 _SSH = (
     "-oBatchMode=yes -oConnectTimeout=5 -oServerAliveInterval=2 -oServerAliveCountMax=3 -oControlMaster=auto "
     "-oControlPersist=60"
@@ -161,6 +163,42 @@ class Reach:
             kind = HostRefused if status == REFUSED else HostFailed
             raise kind(f"{self.told}: {_why(verb, status, answer, ended.stderr.decode(errors='replace'))}")
         return answer
+
+    def stream(self, verb: str, *arguments: str, within: float) -> Iterator[bytes]:
+        """The same as `run`, for a verb that only looks, and in portions as they arrive: an answer may be very long.
+
+        `within` is how many seconds the next portion may take. Raises what `run` raises, perhaps after some portions.
+        """
+        nonce = secrets.token_hex(8)
+        given = f"{SCRIPT.read_text(encoding='utf-8')}\n{self.text(verb, *arguments, variables={'NONCE': nonce})}\n"
+        begin, end = f"accept: begin {nonce}\n".encode(), f"\naccept: end {nonce} ".encode()
+        held, begun, left = b"", False, 0
+        with tempfile.TemporaryFile() as errors:
+            try:
+                for portion in streamed(self.argv, given.encode(), within, errors):
+                    held += portion
+                    if not begun and begin in held:
+                        begun, held = True, held.partition(begin)[2]
+                    if begun and len(held) > _ENDS_WITHIN:
+                        yield held[:-_ENDS_WITHIN]
+                        held = held[-_ENDS_WITHIN:]
+            except subprocess.TimeoutExpired:
+                raise HostUnreached(f"{self.told} gave no answer within {within:g} s") from None
+            except subprocess.CalledProcessError as error:
+                left = error.returncode
+            except OSError as error:
+                raise HostUnreached(f"{self.told}: {self.client} cannot be run here: {error.strerror}") from None
+            errors.seek(0)
+            said = errors.read().decode(errors="replace")
+        answer, ended, status = held.rpartition(end)
+        if not begun or not ended:
+            why = " ".join(said.split())[-_MOST_WORDS:]
+            raise HostUnreached(f"{self.told} gave no answer (exit status {left}): {why or 'it said nothing'}")
+        yield answer
+        if (code := int(status.split()[0])) == REFUSED:
+            raise HostRefused(f"{self.told}: {_why(verb, code, answer.decode(errors='replace'), said)}")
+        if code:  # what it has told until then, which may be secret, does not explain it
+            raise HostFailed(f"{self.told}: {_why(verb, code, '', said)}")
 
 
 def _why(verb: str, status: int, answer: str, errors: str) -> str:

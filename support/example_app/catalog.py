@@ -10,6 +10,7 @@ from typing import Any
 
 from support import sql
 from support.example_app.profile import quoted
+from support.example_app.vectors import VECTOR_TYPES
 
 _TABLES = """
     SELECT t, to_regclass(t)::oid FROM unnest(%s::text[]) t WHERE to_regclass(t) IS NOT NULL
@@ -51,7 +52,9 @@ _CONSTANT = r"^\(?(NULL|true|false|-?[0-9.]+|'([^']|'')*')\)?(::[^()]+(\([0-9,]+
 VECTOR_METHODS = ("hnsw", "ivfflat", "ruivfflat")
 """Index methods for searches by distance, which need not have an entry for each row."""
 _LENGTH = re.compile(r"character varying\((\d+)\)")
-_DIMENSIONS = re.compile(r"\w+\((\d+)\)")
+_DIMENSIONS = re.compile(rf"(?:{'|'.join(VECTOR_TYPES)})\((\d+)\)")
+_LIMITS = re.compile(r"\(-?\d+(,-?\d+)*\)")
+"""They may be in the middle: "timestamp(3) without time zone"."""
 _TEXT = ("text", "character varying", "citext")
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 
@@ -78,14 +81,14 @@ class Column:
 
     @property
     def dimensions(self) -> int | None:
-        """Of a vector column; None if the type does not say."""
+        """Of a vector column; None if the type does not say, or is no vector."""
         found = _DIMENSIONS.fullmatch(self.type)
         return int(found[1]) if found else None
 
     @property
     def family(self) -> str:
-        """Its type without limits: "character varying", "vector"."""
-        return self.type.partition("(")[0]
+        """Its type without limits: "character varying", "vector", "timestamp without time zone"."""
+        return _LIMITS.sub("", self.type)
 
     @property
     def is_text(self) -> bool:

@@ -33,6 +33,8 @@ _FILLINGS = {
     "uuid": "gen_random_uuid()",
     "timestamp with time zone": "now()",
     "timestamp without time zone": "now()",
+    "time with time zone": "'00:00'",
+    "time without time zone": "'00:00'",
     "interval": "'0'",
 }
 """Type -> what fills a required column of that type that no scenario uses."""
@@ -238,7 +240,9 @@ def _filling(column: Column, table: TableFacts) -> str | None:
         return "0"
     if column.type.endswith("[]"):
         return "'{}'"
-    if column.dimensions and not column.length:
+    if column.dimensions and column.family == "sparsevec":
+        return f"'{{1:1}}/{column.dimensions}'"
+    if column.dimensions:
         return f"'[{','.join(['1'] * column.dimensions)}]'"
     return _FILLINGS.get(column.family)
 

@@ -73,6 +73,8 @@ RUVECTOR = VectorDialect(
 )
 DIALECTS = {one.type: one for one in (PGVECTOR, RUVECTOR)}
 """By the name of the type."""
+VECTOR_TYPES = (*DIALECTS, "halfvec", "sparsevec")
+"""Those of pgvector's are among them that no scenario stores vectors in."""
 
 
 def installed_dialect(where: sql.Endpoint | sql.Session) -> VectorDialect | None:

@@ -295,9 +295,32 @@ def test_further_columns_that_must_be_given_are_filled(empty: sql.Endpoint) -> N
 
 
 @pytest.mark.parametrize(
+    "type_",
+    [
+        *("timestamp(3)", "timestamptz(6)", "timestamp", "time", "time(3)", "timetz", "timetz(0)", "date"),
+        *("interval", "interval(3)", "char(3)", "varchar(10)", "varchar(10)[]", "numeric(10,2)", "numeric(3,-2)"),
+        *("vector(3)", "halfvec(3)", "sparsevec(3)"),
+    ],
+)
+def test_a_further_column_of_any_usual_type_is_filled(empty: sql.Endpoint, type_: str) -> None:
+    """Prisma makes timestamp(3), Hibernate timestamp(6)."""
+    sql.execute(empty, f"CREATE TABLE notes (namespace text, key text, value text, further {type_} NOT NULL)")
+    fitted = fitting(empty, declared_profile({"entries": {"table": "notes"}}))
+    assert "schema" not in fitted.lacks, fitted.lacks
+    store = EntryStore(empty, fitted.profile)
+    entry = samples.entry(random.Random(1), "run-1", fitted.profile)
+    store.add(entry)
+    assert store.find("run-1", entry.key) == [entry]
+
+
+@pytest.mark.parametrize(
     ("change", "why"),
     [
         ('ALTER TABLE app."Notes" ALTER tenant TYPE integer USING 1', "tenant is of type integer, but text is needed"),
+        (
+            'ALTER TABLE app."Notes" DROP upper, ALTER slug TYPE varchar(80)[] USING NULL',
+            "slug is of type character varying(80)[], but text is needed",
+        ),
         ('ALTER TABLE app."Notes" DROP upper, ALTER slug TYPE varchar(8)', "holds 8 characters, but 64 are needed"),
         ('ALTER TABLE app."Notes" RENAME slug TO name', "has no column slug"),
         (

@@ -4,7 +4,7 @@ Source: https://www.postgresql.org/docs/16/catalogs.html
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,12 +30,12 @@ _UNIQUE = """
      GROUP BY indexrelid, indrelid
 """
 _INDEXES = """
-    SELECT indrelid, attname, index.relname, amname, opcname, indisvalid
+    SELECT indrelid, attname, index.relname, amname, opcname, indisvalid, pg_get_indexdef(indexrelid, 1, true)
       FROM pg_index
       JOIN pg_class index ON index.oid = indexrelid
       JOIN pg_am ON pg_am.oid = index.relam
       JOIN pg_opclass class ON class.oid = indclass[0]
-      JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
+      LEFT JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0]
      WHERE indrelid = ANY (%s::oid[]) AND indpred IS NULL
 """
 _REFERENCES = """
@@ -55,6 +55,8 @@ _LENGTH = re.compile(r"character varying\((\d+)\)")
 _DIMENSIONS = re.compile(rf"(?:{'|'.join(VECTOR_TYPES)})\((\d+)\)")
 _LIMITS = re.compile(r"\(-?\d+(,-?\d+)*\)")
 """They may be in the middle: "timestamp(3) without time zone"."""
+_CAST = re.compile(r'\(*(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>\w+))\)?::(?:[\w"]+\.)?(?P<type>\w+)(?:\(\d+\))?\)*')
+"""An index of a column that is cast to another type, as pg_get_indexdef writes it: (embedding::halfvec(3072))."""
 _TEXT = ("text", "character varying", "citext")
 _NUMBERS = ("smallint", "integer", "bigint", "numeric", "real", "double precision")
 
@@ -105,7 +107,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Index:
-    """One index whose first column is `column`; not a partial index."""
+    """One index whose first column is `column`, perhaps cast to another type; not a partial index."""
 
     name: str
     column: str
@@ -114,6 +116,8 @@ class Index:
     operators: str
     """Its operator class, such as vector_cosine_ops."""
     valid: bool
+    cast: str = ""
+    """The type that the column is cast to in the index, such as halfvec, which can be indexed at more dimensions."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +158,7 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
                 if of == oid
             },
             unique=frozenset(frozenset(names) for of, names in unique if of == oid),
-            indexes=tuple(Index(name, column, *rest) for of, column, name, *rest in indexes if of == oid),
+            indexes=tuple(_indexes(row for of, *row in indexes if of == oid)),
             references={
                 known.get(other) or str(name): frozenset(names) for of, other, name, names in references if of == oid
             },
@@ -162,3 +166,13 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
         )
         for table, oid in found.items()
     }
+
+
+def _indexes(rows: Iterable[Sequence[Any]]) -> Iterator[Index]:
+    """Those of which it is known what column they are for."""
+    for column, name, method, operators, valid, expression in rows:
+        if column is not None:
+            yield Index(name, column, method, operators, valid)
+        elif found := _CAST.fullmatch(expression):
+            of = found["plain"] or found["quoted"].replace('""', '"')
+            yield Index(name, of, method, operators, valid, found["type"])

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from support import sql
-from support.example_app.catalog import Column, TableFacts, look_at
+from support.example_app.catalog import Column, Index, TableFacts, look_at
 from support.example_app.known_profiles import KNOWN
 from support.example_app.profile import METRICS, Entries, Expected, Part, Profile, columns_of
-from support.example_app.vectors import DIALECTS
+from support.example_app.vectors import DIALECTS, VECTOR_TYPES, operator_class
 from support.setting_values import toml
 from support.vocabulary import suggestion
 
@@ -117,7 +117,7 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
             lacks.setdefault(capability, f"schema profile {profile.name} names no such table ([schema.{name}])")
     if entries.table in facts:
         columns = facts[entries.table].columns
-        entries = _without_unfit(entries, columns, lacks)
+        entries = _without_unfit(entries, facts[entries.table], lacks)
         length = columns[entries.value].length if entries.value in columns else None
         if length is not None and length < LONG_VALUE:
             lacks["long_values"] = f"{entries.table}.{entries.value} holds {length} characters"
@@ -158,7 +158,7 @@ def misdeclared(said: Mapping[str, Any], profile: Profile, facts: Mapping[str, T
                 meant = suggestion(column, columns, otherwise=f"; it has {', '.join(columns)}")
                 yield f"[schema.{name}] {what} = {column!r}: {part.table} has no such column{meant}"
         vector = columns.get(part.embedding or "") if isinstance(part, Entries) else None
-        if vector is not None and vector.family not in DIALECTS:
+        if vector is not None and vector.family not in VECTOR_TYPES:
             yield f"[schema.{name}] embedding = {vector.name!r}: it is of type {vector.type}, and no vector"
         elif vector and vector.dimensions and told.get("dimensions", vector.dimensions) != vector.dimensions:
             yield (
@@ -247,8 +247,9 @@ def _filling(column: Column, table: TableFacts) -> str | None:
     return _FILLINGS.get(column.family)
 
 
-def _without_unfit(entries: Entries, columns: Mapping[str, Column], lacks: dict[str, str]) -> Entries:
+def _without_unfit(entries: Entries, table: TableFacts, lacks: dict[str, str]) -> Entries:
     """The entries, without a vector or JSON column that scenarios cannot use."""
+    columns = table.columns
     metadata = columns.get(entries.metadata or "")
     if metadata is None or not metadata.is_json:
         lacks["json"] = (
@@ -260,14 +261,14 @@ def _without_unfit(entries: Entries, columns: Mapping[str, Column], lacks: dict[
         )
         entries = replace(entries, metadata=None)
     embedding = columns.get(entries.embedding or "")
-    if why := _unfit_vector(entries, embedding):
+    if why := _unfit_vector(entries, embedding, table.indexes):
         lacks["vector"] = why
         return replace(entries, embedding=None)
     assert embedding is not None
     return replace(entries, dimensions=embedding.dimensions or entries.dimensions, vector=embedding.family)
 
 
-def _unfit_vector(entries: Entries, column: Column | None) -> str:
+def _unfit_vector(entries: Entries, column: Column | None, indexes: Collection[Index]) -> str:
     if entries.embedding is None:
         return f"the profile names no column of embeddings in {entries.table}"
     if column is None:
@@ -276,6 +277,12 @@ def _unfit_vector(entries: Entries, column: Column | None) -> str:
         return f"{entries.table}.{column.name} is of type {column.type}; only {' and '.join(DIALECTS)} can be judged"
     if entries.metric != "cosine":
         return f"{entries.table} is searched by {entries.metric} distance; only cosine distance can be judged"
+    by_graph = [one for one in indexes if one.column == column.name and one.method == "hnsw"]
+    if by_graph and all(one.cast and one.operators == operator_class(one.cast, entries.metric) for one in by_graph):
+        return (
+            f"{entries.table}.{column.name} is indexed as {by_graph[0].cast} ({by_graph[0].name}), so only searches "
+            "that cast it go by the index; those of scenarios do not"
+        )
     return ""
 
 
@@ -312,24 +319,30 @@ def not_unique(profile: Profile, facts: Mapping[str, TableFacts]) -> list[str]:
 
 
 def without_vector_index(profile: Profile, facts: Mapping[str, TableFacts]) -> list[str]:
-    """The vector columns without a valid HNSW index for the metric by which they are searched, one line each."""
+    """The vector columns without a valid HNSW index for the metric by which they are searched, one line each.
+
+    An index on the column cast to another type of vectors is one, too: pgvector's way for more than 2,000 dimensions.
+    """
     found = []
     for name, expected in profile.tables.items():
         for column, metric in expected.vectors.items() if name in facts else ():
-            if (at := facts[name].columns.get(column)) is None or at.family not in DIALECTS:
+            if (at := facts[name].columns.get(column)) is None or at.family not in VECTOR_TYPES:
                 found.append(f"{name} has no vector column {column}")
                 continue
             there = [one for one in facts[name].indexes if one.column == column]
-            wanted = DIALECTS[at.family].operator_class(metric)
-            if not any(one.method == "hnsw" and one.operators == wanted and one.valid for one in there):
+            if not any(one.method == "hnsw" and one.valid and _serves(one, at, metric) for one in there):
                 have = [
                     f"{one.name} ({one.method}, {one.operators}{'' if one.valid else ', not valid'})" for one in there
                 ]
                 found.append(
-                    f"{name}.{column} has no HNSW index for {metric} distance ({wanted}); "
+                    f"{name}.{column} has no HNSW index for {metric} distance ({operator_class(at.family, metric)}); "
                     f"it has {', '.join(have) or 'no index'}"
                 )
     return found
+
+
+def _serves(index: Index, column: Column, metric: str) -> bool:
+    return index.operators == operator_class(index.cast or column.family, metric)
 
 
 # A proposal for tables that nobody has described
@@ -392,10 +405,9 @@ def _metric(facts: TableFacts, embedding: str | None) -> str:
     """The metric of the column's HNSW index; cosine where it has none."""
     for index in facts.indexes:
         for metric in METRICS:
-            if index.column == embedding and index.method == "hnsw":
-                column: Column = facts.columns[index.column]
-                if index.operators == DIALECTS[column.family].operator_class(metric):
-                    return metric
+            on_vectors = index.column == embedding and index.method == "hnsw"
+            if on_vectors and _serves(index, facts.columns[index.column], metric):
+                return metric
     return "cosine"
 
 

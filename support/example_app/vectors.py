@@ -11,6 +11,11 @@ from support.errors import NotAvailable
 _CLASSES = {"cosine": "cosine", "euclidean": "l2", "inner product": "ip"}
 
 
+def operator_class(type_: str, metric: str) -> str:
+    """The operator class of an HNSW index on a type of vectors for a metric: cosine, euclidean or inner product."""
+    return f"{type_}_{_CLASSES[metric]}_ops"
+
+
 @dataclass(frozen=True)
 class VectorDialect:
     """How to speak to one vector extension."""
@@ -34,7 +39,7 @@ class VectorDialect:
 
     def operator_class(self, metric: str) -> str:
         """The operator class of an HNSW index for a metric: cosine, euclidean or inner product."""
-        return f"{self.type}_{_CLASSES[metric]}_ops"
+        return operator_class(self.type, metric)
 
     @staticmethod
     def literal(vector: Sequence[float]) -> str:

@@ -23,7 +23,16 @@ from support.example_app.catalog import look_at
 from support.example_app.entries import Count, EntryStore, all_see_all, counts
 from support.example_app.known_profiles import EXAMPLE, KNOWN, SWARM, declared_profile
 from support.example_app.profile import Entries, Profile
-from support.example_app.profile_fit import Fit, fit, missing, not_unique, proposal, recognised, without_vector_index
+from support.example_app.profile_fit import (
+    Fit,
+    fit,
+    misdeclared,
+    missing,
+    not_unique,
+    proposal,
+    recognised,
+    without_vector_index,
+)
 from support.example_app.samples import related_rows, store_rows
 from support.example_app.vectors import PGVECTOR
 from support.failover import degradation
@@ -214,6 +223,79 @@ def test_what_is_amiss_is_told(swarm: sql.Endpoint, damage: str, told: str) -> N
     sql.execute(swarm, damage)
     assert recognised_there(swarm) == SWARM
     assert any(told in one for one in amiss(swarm, SWARM)), amiss(swarm, SWARM)
+
+
+WITH_VECTORS = {
+    "entries": {"table": "docs"},
+    "tables": {"docs": {"vectors": {"vec": "cosine"}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("type_", "index"),
+    [
+        ("vector(3)", "vec vector_cosine_ops"),
+        ("halfvec(3072)", "vec halfvec_cosine_ops"),
+        ("sparsevec(3072)", "vec sparsevec_cosine_ops"),
+        ("vector(3072)", "(vec::halfvec(3072)) halfvec_cosine_ops"),
+        ("vector(3)", "(vec::sparsevec(3)) sparsevec_cosine_ops"),
+        ("vector", "(vec::vector(3)) vector_cosine_ops"),
+        ("text", "(vec::vector(3)) vector_cosine_ops"),
+    ],
+)
+def test_every_way_to_index_vectors_counts(empty: sql.Endpoint, type_: str, index: str) -> None:
+    """Beyond 2,000 dimensions, pgvector indexes half-precision vectors only: the column's own, or cast in the index."""
+    sql.execute(empty, f"CREATE TABLE docs (namespace text, key text, value text, vec {type_})")
+    profile = declared_profile(WITH_VECTORS)
+    if type_ == "text":
+        assert without_vector_index(profile, look_at(empty, ["docs"])) == ["docs has no vector column vec"]
+        return
+    (unindexed,) = without_vector_index(profile, look_at(empty, ["docs"]))
+    assert unindexed.startswith("docs.vec has no HNSW index for cosine distance (")
+    sql.execute(empty, f"CREATE INDEX other ON docs USING hnsw ({index.replace('cosine', 'l2')})")
+    (unindexed,) = without_vector_index(profile, look_at(empty, ["docs"]))
+    assert "it has other (hnsw, " in unindexed
+    sql.execute(empty, f"CREATE INDEX ON docs USING hnsw ({index})")
+    assert without_vector_index(profile, look_at(empty, ["docs"])) == []
+
+
+def test_an_index_on_anything_but_the_column_is_none(empty: sql.Endpoint) -> None:
+    sql.execute(empty, 'CREATE TABLE docs (namespace text, key text, value text, vec vector(3), "a""vec" vector(3))')
+    sql.execute(empty, 'CREATE INDEX ON docs USING hnsw (("a""vec"::halfvec(3)) halfvec_cosine_ops)')
+    sql.execute(empty, "CREATE INDEX ON docs USING hnsw ((l2_normalize(vec)::vector(3)) vector_cosine_ops)")
+    facts = look_at(empty, ["docs"])
+    assert [(one.column, one.cast) for one in facts["docs"].indexes] == [('a"vec', "halfvec")]
+    assert without_vector_index(declared_profile(WITH_VECTORS), facts) != []
+
+
+@pytest.mark.parametrize(
+    ("type_", "index", "why"),
+    [
+        ("halfvec(3072)", "embedding halfvec_cosine_ops", "docs.embedding is of type halfvec(3072); only vector and"),
+        (
+            "vector(3072)",
+            "(embedding::halfvec(3072)) halfvec_cosine_ops",
+            "docs.embedding is indexed as halfvec (docs_embedding_idx), so only searches that cast it go by the index",
+        ),
+        ("vector(3)", "embedding vector_cosine_ops", ""),
+        ("vector(3)", "(embedding::halfvec(3)) halfvec_l2_ops", ""),
+    ],
+)
+def test_searches_that_cannot_go_by_the_index_are_skipped(
+    empty: sql.Endpoint, type_: str, index: str, why: str
+) -> None:
+    sql.execute(
+        empty,
+        f"CREATE TABLE docs (namespace text, key text, value text, embedding {type_}, UNIQUE (namespace, key)); "
+        f"CREATE INDEX docs_embedding_idx ON docs USING hnsw ({index})",
+    )
+    said = {"entries": {"table": "docs", "embedding": "embedding"}}
+    assert list(misdeclared(said, declared_profile(said), look_at(empty, ["docs"]))) == []
+    fitted = fitting(empty, declared_profile(said))
+    assert fitted.lacks.get("vector", "").startswith(why)
+    assert ("vector" in fitted.lacks) is bool(why)
+    assert (fitted.profile.entries.embedding is None) is bool(why)
+    assert bool(without_vector_index(fitted.profile, look_at(empty, ["docs"]))) is ("l2" in index)
 
 
 def test_a_table_that_some_installations_lack_is_not_missed(swarm: sql.Endpoint) -> None:

@@ -347,12 +347,14 @@ def _serves(index: Index, column: Column, metric: str) -> bool:
 
 # A proposal for tables that nobody has described
 
+# The names are not quoted here: `look_at` quotes them. One with a dot in it cannot be said in [schema].
 _VISIBLE_TABLES = """
-    SELECT CASE WHEN pg_table_is_visible(oid) THEN relname ELSE relnamespace::regnamespace::text || '.' || relname END
-      FROM pg_class
-     WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace::regnamespace::text !~ '^(pg_|accept_)'
-       AND relnamespace::regnamespace::text NOT IN ('information_schema', 'citus', 'columnar')
-       AND has_table_privilege(oid, 'SELECT')
+    SELECT CASE WHEN pg_table_is_visible(pg_class.oid) THEN relname ELSE nspname || '.' || relname END
+      FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+     WHERE relkind IN ('r', 'p') AND NOT relispartition AND nspname !~ '^(pg_|accept_)'
+       AND nspname NOT IN ('information_schema', 'citus', 'columnar')
+       AND position('.' IN relname) = 0 AND (position('.' IN nspname) = 0 OR pg_table_is_visible(pg_class.oid))
+       AND has_table_privilege(pg_class.oid, 'SELECT')
 """
 _NAMESPACES = ("namespace", "tenant", "tenant_id", "account", "customer", "collection", "scope", "owner")
 _KEYS = ("key", "slug", "name", "code", "external_id")

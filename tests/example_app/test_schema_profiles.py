@@ -22,7 +22,7 @@ from support.example_app import samples, schema
 from support.example_app.catalog import look_at
 from support.example_app.entries import Count, EntryStore, all_see_all, counts
 from support.example_app.known_profiles import EXAMPLE, KNOWN, SWARM, declared_profile
-from support.example_app.profile import Entries, Profile
+from support.example_app.profile import Entries, Profile, quoted
 from support.example_app.profile_fit import (
     Fit,
     fit,
@@ -503,6 +503,18 @@ def test_a_profile_is_proposed_for_tables_that_nobody_described(empty: sql.Endpo
     )
     proposed = declared_profile(tomllib.loads(proposal(empty))["schema"])
     assert proposed.entries == Entries("docs.pages", "tenant", "slug", "body", "vec", "extra", "euclidean")
+    assert "schema" not in fitting(empty, proposed).lacks
+
+
+@pytest.mark.parametrize("folder", ["MyApp", "my app", 'my"app', "order"])
+def test_a_schema_may_have_any_name(empty: sql.Endpoint, folder: str) -> None:
+    table = f'{quoted(folder)}."Pages"'
+    sql.execute(empty, f"CREATE SCHEMA {quoted(folder)}")
+    sql.execute(empty, f'CREATE TABLE {table} (tenant text, "Slug" text, body text, UNIQUE (tenant, "Slug"))')
+    sql.execute(empty, 'CREATE SCHEMA "v1.2"; CREATE TABLE "v1.2".x (a text, b text, c text, UNIQUE (a, b))')
+    sql.execute(empty, 'CREATE TABLE "a.b" (a text, b text, c text, UNIQUE (a, b)); CREATE SCHEMA a')
+    proposed = declared_profile(tomllib.loads(proposal(empty))["schema"])
+    assert proposed.entries == Entries(f"{folder}.Pages", "tenant", "Slug", "body")
     assert "schema" not in fitting(empty, proposed).lacks
 
 

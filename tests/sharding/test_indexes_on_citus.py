@@ -23,7 +23,7 @@ from support.engine.world import Context, World
 from support.errors import NotAvailable
 from support.example_app import entries, samples, search
 from support.example_app.entries import Count, EntryStore, all_see_all, counts, vector_indexes
-from support.example_app.profile import Entries, Expected, Profile
+from support.example_app.profile import Entries, Expected, Profile, quoted
 from support.reporting.evidence import Evidence
 from support.run import Run, begin_run
 from support.settings import Settings
@@ -244,6 +244,46 @@ def test_an_index_that_one_shard_lacks_is_told(
 
 _OF_SHARD = "SELECT indexrelid FROM pg_index WHERE indrelid = %s::regclass AND pg_get_indexdef(indexrelid) LIKE %s"
 _VALID = "UPDATE pg_index SET indisvalid = %s WHERE indexrelid = %s"
+
+
+ODD = 'my app.Doc\'s "of" all'
+_ODD = f"""
+    CREATE SCHEMA "my app";
+    CREATE TABLE {quoted(ODD)} (tenant text, vec vector(8), PRIMARY KEY (tenant));
+    CREATE INDEX by_cast ON {quoted(ODD)} USING hnsw ((vec::halfvec(8)) halfvec_cosine_ops);
+    SELECT create_distributed_table('{quoted(ODD).replace("'", "''")}', 'tenant', shard_count => 2);
+    CREATE TABLE copied (name text UNIQUE);
+    SELECT create_reference_table('copied')
+"""
+
+
+def test_shards_of_a_table_with_any_name_and_the_copies_of_a_small_one_are_judged(
+    databases: dict[str, sql.Endpoint], tmp_path: Path
+) -> None:
+    """By an index on a cast, too. Each is dropped as somebody does it on a node, past Citus."""
+    where = databases[SHARDED]
+    for statement in _ODD.split(";\n"):
+        sql.execute(where, statement)
+    profile = replace(PLAIN, tables={ODD: Expected(), "copied": Expected()})
+    topology = replace(cluster_of(where, profile).topology, timing=Timing(multiplier=0.01))
+    context = cast(Context, SimpleNamespace(world=world_of(Cluster(topology), tmp_path)))
+    sharding_setup_steps.step_shards_have_indexes(context)
+    for table, like, index in ((ODD, "%hnsw%", "hnsw ("), ("copied", "%btree%", "unique btree (name)")):
+        shard = [one.name for one in shards.placements(where, [table])][-1]
+        with sql.session(where) as session:
+            sql.execute(session, "SET citus.enable_manual_changes_to_shards = on")
+            sql.execute(session, "SET citus.override_table_visibility = off")
+            sql.execute(session, sql.value(session, _DROPPED, [shard, like]))
+        with pytest.raises(AssertionError, match=re.escape(f"{shard} on the coordinator lacks {index}")):
+            sharding_setup_steps.step_shards_have_indexes(context)
+
+
+_DROPPED = """
+    SELECT CASE WHEN conname IS NULL THEN format('DROP INDEX %%s', indexrelid::regclass)
+                ELSE format('ALTER TABLE %%s DROP CONSTRAINT %%I', indrelid::regclass, conname) END
+      FROM pg_index JOIN pg_class ON pg_class.oid = indrelid LEFT JOIN pg_constraint ON conindid = indexrelid
+     WHERE relname = %s AND pg_get_indexdef(indexrelid) LIKE %s
+"""
 
 
 def test_tables_that_citus_does_not_keep_are_not_judged(databases: dict[str, sql.Endpoint], tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_patroni_drops_the_slot(plain: Cluster) -> None:
 
 def test_a_slot_that_patroni_ignores_is_dropped_and_that_is_told(leaves_slots: Cluster) -> None:
     (told,) = _maintained_for_a_while(leaves_slots)
-    assert f"that is removed from its `slots` ({MEMBER})" in told
+    assert "stays on a member, and keeps WAL until somebody drops it, as the suite did" in told
     assert _left(leaves_slots) == ([], [])
 
 
@@ -84,7 +84,7 @@ def test_a_slot_on_which_patroni_fails_is_dropped_for_good(with_citus: Cluster, 
     for _ in range(2):
         told = _maintained_for_a_while(with_citus)
         failed = "KeyError: 'name'" in (tmp_path / "patroni.log").read_text()
-        assert [MEMBER in line for line in told] == [True] * failed
+        assert ["KeyError: 'name'" in line for line in told] == [True] * failed
         assert _left(with_citus) == ([], [])
 
 

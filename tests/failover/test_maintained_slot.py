@@ -28,6 +28,12 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield _administered(found)
 
 
+@pytest.fixture(autouse=True)
+def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of runs of its own."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def with_citus(tmp_path: Path) -> Iterator[Cluster]:
     with real_patroni(tmp_path, citus_bindir(), "accept") as found:
@@ -96,10 +102,7 @@ def test_a_slot_in_use_is_left_and_its_wal_is_told(leaves_slots: Cluster) -> Non
             slots.drop(leaves_slots, [MEMBER], "accept_1", 1)
 
 
-def test_slots_of_a_killed_run_are_dropped_and_those_of_others_are_not(
-    leaves_slots: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_slots_of_a_killed_run_are_dropped_and_those_of_others_are_not(leaves_slots: Cluster, tmp_path: Path) -> None:
     there, killed = leaves_slots.administration_of(MEMBER), killed_run(tmp_path)
     names = {f"accept_{killed}_slot_1", "accept_theirs", "theirs"}
     for name in names:

@@ -23,8 +23,12 @@ SCOPE, MEMBER = "staging", "pg1"
 
 @boots
 @contextmanager
-def real_patroni(directory: Path) -> Iterator[Cluster]:
-    """The cluster, which leads. Its superuser is also the application."""
+def real_patroni(directory: Path, bindir: Path = BINDIR, citus: str = "", **dynamic: object) -> Iterator[Cluster]:
+    """The cluster, which leads. Its superuser is also the application.
+
+    `citus` is the database in which Patroni manages Citus, which `bindir` must have. `dynamic` is further configuration
+    that all members would share.
+    """
     postgres, rest = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
     file = directory / "patroni.yml"
     with ensemble(directory, 1) as etcd:
@@ -37,17 +41,19 @@ def real_patroni(directory: Path) -> Iterator[Cluster]:
             "name": MEMBER,
             "restapi": {"listen": str(rest), "connect_address": str(rest)},
             "etcd3": {"hosts": [str(etcd.clients[0])]},
-            "bootstrap": {"dcs": {"ttl": 20, "loop_wait": 1, "retry_timeout": 5, "synchronous_mode": True}},
+            "bootstrap": {"dcs": {"ttl": 20, "loop_wait": 1, "retry_timeout": 5, "synchronous_mode": True, **dynamic}},
             "postgresql": {
                 "listen": str(postgres),
                 "connect_address": str(postgres),
                 "data_dir": str(directory / "data"),
-                "bin_dir": str(BINDIR),
+                "bin_dir": str(bindir),
                 "pg_hba": [*local, *replication],
                 "parameters": parameters,
                 "authentication": {"superuser": login, "replication": {"username": "replicator", "password": PASSWORD}},
             },
         }
+        if citus:
+            configuration["citus"] = {"group": 0, "database": citus}
         file.write_text(json.dumps(configuration))  # which is YAML, too
         mortal = ["setpriv", "--pdeathsig", "KILL", "--"]
         command = as_postgres(*mortal, sys.executable, "-m", "patroni", file)
@@ -56,7 +62,8 @@ def real_patroni(directory: Path) -> Iterator[Cluster]:
         try:
             eventually(lambda: _require_leading(rest), within=60, subject="Patroni leads", retry_on=(OSError,))
             member = MemberAddress(MEMBER, postgres, rest)
-            yield Cluster(Topology("postgres", Login("postgres", PASSWORD), postgres, members=(member,), scope=SCOPE))
+            superuser = Login("postgres", PASSWORD)
+            yield Cluster(Topology(citus or "postgres", superuser, postgres, members=(member,), scope=SCOPE))
         finally:
             server.terminate()  # it stops its PostgreSQL first
             server.wait(30)

@@ -14,7 +14,7 @@ def step_consumer(context: Context) -> None:
     Patroni restarts PostgreSQL on each replica to give it the slot.
     """
     world = context.world
-    slot = MaintainedSlot(world.cluster, world.run.id)
+    slot = MaintainedSlot(world.cluster, world.run.id, world.known_limit)
     world.experiment.prepare(slot)
     world.handover(FailoverHandover).consumer = start_consumer(world, slot)
 

@@ -8,6 +8,7 @@ https://patroni.readthedocs.io/en/latest/dynamic_configuration.html (slots)
 
 import re
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from support import sql
@@ -19,6 +20,7 @@ from support.errors import Inconclusive, NotInTime
 from support.failover.consumer_checks import CHANGE, Received, no_change_missing, repeats
 from support.faults.nemesis import Fault
 from support.run import new_id
+from support.target import slots
 from support.target.cluster import Cluster
 from support.target.health import await_all
 from support.target.members import NO_ANSWER
@@ -34,16 +36,15 @@ _READ = """
     SELECT data FROM pg_logical_slot_get_binary_changes(
         %s, NULL, NULL, 'proto_version', '1', 'publication_names', %s, 'messages', 'true')
 """
-_SLOTS = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = %s"
 
 
 class MaintainedSlot(Fault):
     """A fault, because it changes the cluster for a while: Patroni is to keep a logical slot through a failover."""
 
-    def __init__(self, cluster: Cluster, run: str) -> None:
-        """`run` is the id of the run, by which the next one finds what is left."""
+    def __init__(self, cluster: Cluster, run: str, tell: Callable[[str], None]) -> None:
+        """`run` is the id of the run, by which the next one finds what is left. `tell` is told if Patroni leaves it."""
         self.name = f"accept_{run}_slot_{new_id()}"
-        self._cluster = cluster
+        self._cluster, self._tell = cluster, tell
         slot = {"type": "logical", "database": cluster.topology.database, "plugin": "pgoutput"}
         self._configuration = TemporaryConfiguration(cluster, str(self), {"slots": {self.name: slot}})
 
@@ -60,17 +61,23 @@ class MaintainedSlot(Fault):
             raise NotYet("the leader has no such slot")
 
     def heal(self) -> None:
-        """Patroni drops the slot on every member."""
+        """Patroni drops the slot on every member. Where it does not, the suite does, and that is told."""
 
         self._configuration.end()
 
         def undo() -> None:
             leader = self._cluster.administration_of(self._cluster.leader())
             sql.execute(leader, f"DROP PUBLICATION IF EXISTS {self.name}")
-            if left := [name for name in self._cluster.members if self._is_on(name)]:
-                raise NotYet(f"{' and '.join(left)} have it")
 
-        eventually(undo, within=RECOVERY, subject=f"the slot {self.name} is dropped", retry_on=NO_ANSWER)
+        # First the slot: while Patroni fails on one, it maintains none for the members that are to return.
+        left = slots.drop(self._cluster, self._cluster.members, self.name, RECOVERY)
+        eventually(undo, within=RECOVERY, subject=f"the publication {self.name} is dropped", retry_on=NO_ANSWER)
+        if left:  # without the members' names: the report tells it once, however often it is seen
+            self._tell(
+                "a logical slot that is removed from Patroni's `slots` stays on a member, and keeps WAL until somebody "
+                "drops it, as the suite did: either `ignore_slots` names it, or Patroni fails on it (KeyError: 'name' "
+                "in the log of a leader with Citus) and maintains no slots there"
+            )
 
     def missing_on(self) -> list[str]:
         """The members that do not have it yet. Patroni keeps none on those that never lead, or read the archive."""
@@ -79,7 +86,7 @@ class MaintainedSlot(Fault):
         return [name for name in kept if not self._is_on(name)]
 
     def _is_on(self, member: str) -> bool:
-        return bool(sql.value(self._cluster.administration_of(member), _SLOTS, [self.name]))
+        return slots.is_on(self._cluster, member, self.name)
 
 
 class Consumer(Background):

@@ -1,9 +1,9 @@
 """Leftovers of killed runs in a target. What a run noted is removed by name; anything else is searched for.
 
-The rows of a run are in namespaces `accept-<id>...`, its schemas and publications are called `accept_<id>...`, and the
-id tells when the run began. A schema may note what else has to be undone (see emptied.py). A run on this machine
-leaves a folder, which tells whether it is still active, and what it stored where. A run on another machine is known
-only by what can be found in the tables, and by its age.
+The rows of a run are in namespaces `accept-<id>...`, its schemas, publications and replication slots are called
+`accept_<id>...`, and the id tells when the run began. A schema may note what else has to be undone (see emptied.py). A
+run on this machine leaves a folder, which tells whether it is still active, and what it stored where. A run on another
+machine is known only by what can be found in the tables, and by its age.
 """
 
 import re
@@ -17,12 +17,14 @@ from datetime import timedelta
 from psycopg2 import errorcodes
 
 from support import sql
-from support.errors import ConnectFailed, NotAvailable
+from support.errors import ConnectFailed, NotAvailable, NotInTime
 from support.example_app import schema
 from support.example_app.profile import quoted
 from support.run import RUNS, STORED, Life, begun_at, life_of
-from support.target import emptied, stored
+from support.target import emptied, slots, stored
 from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel
+from support.target.patroni_configuration import shared_configuration
 from support.target.stored import Noted
 from support.timeouts import SEARCH
 from support.vocabulary import counted
@@ -40,6 +42,7 @@ _SCHEMAS = (
     "SELECT nspname FROM pg_namespace WHERE nspname ~ '^accept_[0-9a-f]{12}(_|$)' AND pg_has_role(nspowner, 'USAGE')"
 )
 _PUBLICATIONS = "SELECT pubname FROM pg_publication WHERE pubname ~ '^accept_[0-9a-f]{12}_'"
+_SLOTS = "SELECT slot_name FROM pg_replication_slots WHERE slot_name ~ '^accept_[0-9a-f]{12}_' AND NOT active"
 _ID = re.compile(r"^accept[-_]([0-9a-f]{12})")
 
 
@@ -72,6 +75,8 @@ class _Found:
     """Run -> its schemas."""
     publications: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Run -> its publications, which an administrator has made."""
+    slots: dict[str, dict[str, list[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    """Run -> its replication slots -> the members that have them, though Patroni's configuration does not."""
     rows: dict[str, dict[str, set[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
     """Run -> namespace -> the parts that have rows of it."""
     unsearched: list[str] = field(default_factory=list)
@@ -80,7 +85,9 @@ class _Found:
         """What a run has left, in words."""
         rows = ["rows"] if run in self.rows else []
         schemas = [f"the schema {name}" for name in self.schemas.get(run, ())]
-        return ", ".join([*rows, *schemas, *(f"the publication {name}" for name in self.publications.get(run, ()))])
+        publications = [f"the publication {name}" for name in self.publications.get(run, ())]
+        left = [f"the slot {name} on {' and '.join(on)}" for name, on in self.slots.get(run, {}).items()]
+        return ", ".join([*rows, *schemas, *publications, *left])
 
 
 def remove(cluster: Cluster, own: str, search: bool = True) -> Leftovers:
@@ -94,7 +101,7 @@ def remove(cluster: Cluster, own: str, search: bool = True) -> Leftovers:
         found = _search(cluster, search and "schema" not in cluster.topology.lacks)
     except (sql.Error, ConnectFailed) as error:
         return Leftovers(kept=(f"the search for leftovers of earlier runs failed: {describe(error)}",))
-    for run in sorted({*noted, *found.schemas, *found.publications, *found.rows} - {own}):
+    for run in sorted({*noted, *found.schemas, *found.publications, *found.slots, *found.rows} - {own}):
         began, life = begun_at(run), life_of(run)
         ago = timedelta(seconds=round(time.time() - began))
         if life is Life.GOING_ON:
@@ -105,12 +112,14 @@ def remove(cluster: Cluster, own: str, search: bool = True) -> Leftovers:
         try:
             rows = _remove(cluster, noted.get(run, ()), found.rows.get(run, {}), found.schemas.get(run, ()))
             _drop(cluster, found.publications.get(run, ()))
-        except (sql.Error, ConnectFailed, NotAvailable) as error:
+            for name, members in found.slots.get(run, {}).items():
+                slots.drop(cluster, members, name, 2 * cluster.topology.timing.effect)
+        except (sql.Error, ConnectFailed, NotAvailable, NotInTime) as error:
             kept.append(f"the leftovers of run {run}, which began {ago} ago, cannot be removed: {describe(error)}")
             continue
         if run in noted or not (RUNS / run / STORED).exists():  # it may have notes about another target
             shutil.rmtree(RUNS / run, ignore_errors=True)
-        if rows or run in found.schemas or run in found.publications:
+        if rows or run in found.schemas or run in found.publications or run in found.slots:
             removed.append(f"the leftovers of run {run}, which began {ago} ago, were removed ({counted(rows, 'row')})")
     return Leftovers(tuple(removed), tuple(kept), tuple(found.unsearched))
 
@@ -125,6 +134,8 @@ def _noted(cluster: Cluster) -> dict[str, list[Noted]]:
 def _search(cluster: Cluster, tables: bool) -> _Found:
     """Search the catalogue, and the tables if wanted; each table for a short time, since it may be of any size."""
     found = _Found()
+    for name, members in _slots(cluster).items():
+        found.slots[_ID.match(name)[1]][name] = members  # type: ignore[index]
     with sql.session(cluster.write, statement_timeout=SEARCH, autocommit=False) as session:
         names = sql.rows(session, _SCHEMAS)
         session.commit()
@@ -149,6 +160,25 @@ def _search(cluster: Cluster, tables: bool) -> _Found:
             for (name,) in names:
                 if name and (match := _ID.match(name)):
                     found.rows[match[1]][name].add(part)
+    return found
+
+
+def _slots(cluster: Cluster) -> dict[str, list[str]]:
+    """The runs' replication slots -> the members that have them. Patroni would create one in its configuration again:
+    those are left out, and so are members that do not answer."""
+    if cluster.topology.administrator is None or not cluster.members:
+        return {}
+    asked = ask_in_parallel(cluster.members, lambda name: sql.rows(cluster.administration_of(name), _SLOTS))
+    found: dict[str, list[str]] = defaultdict(list)
+    for member, answer in asked.items():
+        for (name,) in () if isinstance(answer, NoAnswer) else answer:
+            found[name].append(member)
+    if found and "patroni" not in cluster.topology.lacks:
+        try:
+            maintained = shared_configuration(cluster).get("slots")
+        except (NotAvailable, *NO_ANSWER):
+            return {}
+        found = {name: on for name, on in found.items() if name not in (maintained or {})}
     return found
 
 

@@ -1,12 +1,18 @@
-"""Replication slots: whose they are, and whether a consumer could lose WAL through which it has to catch up.
+"""Replication slots: whose they are, whether a consumer could lose WAL through which it has to catch up, and how one is
+dropped that Patroni maintained.
 
-Source: patroni/dcs/__init__.py (`slot_name_from_member_name`)
+Sources: patroni/dcs/__init__.py (`slot_name_from_member_name`); patroni/postgresql/slots.py (`_drop_incorrect_slots`,
+`ignore_replication_slot`) and patroni/postgresql/mpp/citus.py, for the slots that Patroni does not drop
 """
 
 import re
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 
 from support import sql
+from support.target.cluster import Cluster
+from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel
+from support.waiting import NotYet, eventually
 
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9_]")
 _LOGICAL = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY 1"
@@ -16,6 +22,8 @@ _AWAY = """
      ORDER BY 1
 """
 """A slot without a restart_lsn keeps no WAL: it was never used, or is lost already."""
+_IS_THERE = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = %s"
+_DROP = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
 
 
 def slot_name(member: str) -> str:
@@ -35,3 +43,37 @@ def at_risk(leader: sql.Endpoint | sql.Session, members: Iterable[str]) -> str:
     if away := [name for (name,) in sql.rows(leader, _AWAY, [[slot_name(one) for one in members]])]:
         return f"a consumer that is away ({', '.join(away)}: a physical slot) could lose WAL while little is kept"
     return ""
+
+
+def is_on(cluster: Cluster, member: str, slot: str) -> bool:
+    """Whether a member has a slot; asked as a superuser."""
+    return bool(sql.value(cluster.administration_of(member), _IS_THERE, [slot]))
+
+
+def drop(cluster: Cluster, members: Sequence[str], slot: str, within: float) -> list[str]:
+    """Wait until none of the members has a slot that was removed from Patroni's configuration.
+
+    Returns the members on which Patroni left it, so that it was dropped here. Patroni leaves what `ignore_slots` names
+    and, on a leader with Citus, any logical slot of Citus' database: from 3.0 on, at least until 4.1.5, the comparison
+    with the names of Citus' own slots fails (KeyError: 'name'). Patroni has the time to read its configuration first,
+    as it would create the slot again. Raises NotInTime, which says where the slot is left.
+    """
+    begun, patience = time.monotonic(), min(cluster.topology.timing.effect, within)
+    dropped: list[str] = []
+
+    def gone() -> None:
+        found = ask_in_parallel(members, lambda name: is_on(cluster, name, slot))
+        if time.monotonic() - begun >= patience:
+            for name in [name for name, there in found.items() if there is True]:
+                sql.execute(cluster.administration_of(name), _DROP, [slot])
+                if not is_on(cluster, name, slot):  # it is, if somebody read it just then
+                    dropped.append(name)
+                    found[name] = False
+        if left := [name for name, there in found.items() if there is True]:
+            undo = f"SELECT pg_drop_replication_slot('{slot}') drops it"
+            raise NotYet(f"{' and '.join(left)} still has it, and keeps WAL for it ({undo})")
+        if silent := [f"{name}: {there}" for name, there in found.items() if isinstance(there, NoAnswer)]:
+            raise NotYet(f"whether it is there cannot be seen: {', '.join(silent)}")
+
+    eventually(gone, within=within, subject=f"the slot {slot} is dropped on every member", retry_on=NO_ANSWER)
+    return sorted({*dropped})

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import step_code
 from program import ROOT, Program, copy
 
-from support.cli.behave_process import Planned, PlannedStep, dry_run
+from support.cli.behave_process import Planned, PlannedStep
 from support.cli.handed_over import PROVIDED_BY, exchange, lacking, state_values
 from support.cli.steps import steps
 
@@ -63,7 +64,7 @@ def _no_error(world: World) -> None:
 
 @pytest.fixture(scope="module")
 def planned() -> tuple[Planned, ...]:
-    return dry_run(["features"]).scenarios
+    return step_code.scenarios()
 
 
 @pytest.fixture

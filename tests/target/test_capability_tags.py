@@ -132,7 +132,10 @@ def raising(error: str) -> dict[str, list[str]]:
     """The functions of `support` that raise that error -> where: "module.function" -> "file:line"."""
     found: dict[str, list[str]] = {}
     for path in sorted((ROOT / "support").rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if error not in text:
+            continue
+        tree = ast.parse(text)
         for function in (one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)):
             for node in ast.walk(function):
                 if isinstance(node, ast.Raise) and node.exc and re.match(rf"(\w+\.)?{error}\(", ast.unparse(node.exc)):

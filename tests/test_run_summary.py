@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from program import ROOT, Ended
 
+pytestmark = pytest.mark.long  # each is a run of pytest
 SKIPS = """
 import pytest
 
@@ -78,7 +79,7 @@ def run_tests(project: Path, text: str, *options: str, **variables: str) -> Ende
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
 
-@pytest.mark.parametrize("processes", ["0", pytest.param("2", marks=pytest.mark.long)])
+@pytest.mark.parametrize("processes", ["0", "2"])
 def test_reasons_for_skips_are_listed(project: Path, processes: str) -> None:
     ended = run_tests(project, SKIPS, "-n", processes)
     assert ended.status == 0, str(ended)
@@ -92,7 +93,7 @@ def test_a_module_that_is_skipped_is_listed(project: Path) -> None:
     assert "could not import 'no_such_package'" in ended.out.partition(" 1 skipped, and why ")[2], str(ended)
 
 
-@pytest.mark.parametrize("processes", ["0", pytest.param("2", marks=pytest.mark.long)])
+@pytest.mark.parametrize("processes", ["0", "2"])
 @pytest.mark.parametrize(("name", "status"), [("dump.rdb", 1), ("redis.log", 0), ("tests/data", 0)])
 def test_a_file_left_in_the_project_fails_the_run(project: Path, name: str, status: int, processes: str) -> None:
     (project / "notes.txt").write_text("there before")

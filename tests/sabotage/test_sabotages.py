@@ -278,6 +278,7 @@ def test_a_sabotage_is_tried_on_another_promise() -> None:
         tried_on((), ["FO-0l"], {"FO-01"})
 
 
+@pytest.mark.long
 def test_the_list_shows_what_the_words_select(capsys: pytest.CaptureFixture[str]) -> None:
     """With all that must notice, not only the promise that was named."""
     show_sabotages(["FO-02"])

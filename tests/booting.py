@@ -1,4 +1,4 @@
-"""Marks what boots a server, a sandbox or the program, and finds the tests that need it. All others are quick.
+"""Marks what boots a server, a sandbox or the program, and finds the tests that need it. A quick run leaves these out.
 
 `boots` marks a function or class that boots something. A test needs it if its own code names it, or one of its
 fixtures, or a function of the test suite that these call.

@@ -80,7 +80,7 @@ def citus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sql.Endpoint]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="only tests for which nothing is booted")
+    parser.addoption("--quick", action="store_true", help="without the tests that boot something, and the long ones")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -103,8 +103,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if booting.is_booted_for(item):
             item.add_marker("cluster")
     if config.getoption("--quick"):
-        config.hook.pytest_deselected(items=[item for item in items if _is(item, "cluster")])
-        items[:] = [item for item in items if not _is(item, "cluster")]
+        quick = [item for item in items if not _is(item, "cluster") and not _is(item, "long")]
+        config.hook.pytest_deselected(items=[*{*items} - {*quick}])
+        items[:] = quick
     if WORKER:
         items.sort(key=lambda item: (_file(item) in ALONE, _file(item) not in SLOW, not _is(item, "cluster")))
 

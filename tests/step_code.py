@@ -67,7 +67,7 @@ def reached(function: str) -> frozenset[Name]:
 
 @cache
 def scenarios() -> tuple[Planned, ...]:
-    """All of ours."""
+    """All of ours. Read once in each process of the tests, as behave takes seconds for it."""
     return dry_run(["features"]).scenarios
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from program import ROOT, Ended
 
+pytestmark = pytest.mark.long  # each is a run of pytest
 SKIPS = """
 import pytest
 

@@ -56,7 +56,7 @@ LINTERS = (
 class Extent(Enum):
     """Which tests run."""
 
-    QUICK = "those that boot nothing"
+    QUICK = "short ones that boot nothing"
     USUAL = "all but the slow ones"
     ALL = "all"
 

@@ -10,12 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import step_code
 from patronis import Member, patroni
 from remote_hosts import Machine, ssh_hosts
 
 from support import sql
 from support.cli import host_commands
-from support.cli.behave_process import Planned, dry_run
+from support.cli.behave_process import Planned
 from support.cli.host_commands import HOSTS
 from support.cli.reach import Definition, Place, definitions, module, reached
 from support.cli.steps import function_at
@@ -34,7 +35,7 @@ PLANNED_ALONE = (first_worker, second_worker)
 
 @pytest.fixture(scope="module")
 def planned() -> tuple[Planned, ...]:
-    return dry_run(["features"]).scenarios
+    return step_code.scenarios()
 
 
 @pytest.fixture(scope="module")

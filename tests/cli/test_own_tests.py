@@ -1,7 +1,9 @@
 """`accept test`: all checks run, and the tests that need a cluster are told from the quick ones."""
 
+import configparser
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,6 +60,35 @@ def test_the_slow_tests_run_where_all_are_wanted() -> None:
     assert not {"--quick", "-m"} & {*own_tests.tests([], Extent.ALL).argv[3:]}
     refused = CliRunner().invoke(app, ["test", "--quick", "--all"])
     assert isinstance(refused.exception, UsageError)
+
+
+def test_the_two_runs_of_mypy_keep_caches_of_their_own() -> None:
+    """Their options differ, so that each would make anew what it finds in the other's."""
+    names = configparser.ConfigParser()
+    names.read(ROOT / "tests" / "mypy.ini")
+    types = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]
+    assert names["mypy"]["cache_dir"] != types.get("cache_dir", ".mypy_cache")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_quick_run_leaves_out_what_is_long_or_boots(quick: bool) -> None:
+    command = [sys.executable, "-m", "pytest", "-n", "0", "--collect-only", "-p", "no:cacheprovider"]
+    file = "tests/hosts/test_on_host.py"
+    listed = subprocess.run(
+        [*command, "-o", "addopts=-q", *["--quick"][:quick], file],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+    assert "::test_the_clock_of_a_host_has_its_time_zone[dash]" in listed
+    for left_out in (
+        "::test_one_heals_at_a_time[dash]",  # it waits
+        "::test_the_clock_of_a_host_has_its_time_zone[busybox]",  # one more shell
+        "::test_a_process_with_ids_of_its_own_is_in_a_container[dash]",  # it boots something
+    ):
+        assert (left_out in listed) is not quick, left_out
 
 
 def test_ci_runs_what_the_readme_says() -> None:

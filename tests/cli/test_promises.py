@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import step_code
 from journals import READS, WRITES, record_of
 from program import ROOT, copy
 from small_suites import run_suite, write_suite
 
 from support import own_folder
 from support.cli import new, promises
-from support.cli.behave_process import dry_run
 from support.cli.lint import check_promises, read
 from support.cli.preflight import limits_by_id
 from support.engine.limits import Stated
@@ -197,7 +197,7 @@ def test_our_own_list_and_scenarios_agree(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_documented_page_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     ours = Path("docs/promises.md").read_text(encoding="utf-8")
-    limits = limits_by_id(dry_run(["features"]).scenarios)
+    limits = limits_by_id(step_code.scenarios())
     assert ours == promises.markdown(promises.listed(), limits), "run ./accept promises --markdown > docs/promises.md"
 
 

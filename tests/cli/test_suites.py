@@ -39,6 +39,7 @@ def names(*words: str, **filters: list[str]) -> list[str]:
     return [one.name for one in selected(suites.select(words, **filters)).scenarios]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "selected"),
     [
@@ -61,6 +62,7 @@ def test_suites_are_folders_and_kinds(project: Path, words: list[str], selected:
     assert sorted(names(*words)) == selected
 
 
+@pytest.mark.long
 def test_tags_and_names_narrow_a_suite_down(project: Path) -> None:
     assert names("slow", tags=["not @destructive"]) == ["slow"]
     assert names("cluster", tags=["@slow or @fast"], names=["^pl"]) == ["plain"]

@@ -4,9 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
+import step_code
 from program import ROOT
 
-from support.cli.behave_process import dry_run
 from support.cli.preflight import limits_by_id
 from support.engine.limits import UNITS, Stated, complaints, own_limit, stated_by
 
@@ -79,9 +79,7 @@ def test_the_limit_of_a_measure_goes_before_that_of_the_promise() -> None:
 
 def test_limits_of_several_kinds_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    found = {
-        id: {one.measure for one in limits} for id, limits in limits_by_id(dry_run(["features"]).scenarios).items()
-    }
+    found = {id: {one.measure for one in limits} for id, limits in limits_by_id(step_code.scenarios()).items()}
     assert found["DQ-03"] == {"recall", "p95"}
     assert found["OU-01"] == {"staleness", "operation", "caching"}
     assert found["GD-01"] == {"loss-of-a-standby", "readers", "return"}

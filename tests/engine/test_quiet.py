@@ -161,6 +161,7 @@ def require_begun(file: Path) -> None:
     assert file.exists()
 
 
+@pytest.mark.long
 class TestReally:
     """With real processes that use all processors."""
 

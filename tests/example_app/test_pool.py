@@ -95,6 +95,7 @@ def test_what_it_executes_is_committed(pool: TestedPool, postgres: sql.Endpoint)
     assert pool.execute("SELECT v FROM pooled WHERE k = %(k)s", {"k": "a"}) == [("100 %",)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", POOLS)
 def test_a_login_at_a_silent_host_fails_in_time_and_names_it(name: str) -> None:
     with BlackHoleServer(patience=20) as silent, TestedPool(name, config(silent.endpoint)) as pool:

@@ -31,7 +31,8 @@ from support.waiting import NotYet, eventually, throughout
 SHELLS = {"dash": ("dash", "-s"), "bash": ("bash", "--posix", "-s"), "busybox": ("busybox", "sh", "-s")}
 
 
-@pytest.fixture(params=SHELLS)
+# A quick run tries the script with the first of them.
+@pytest.fixture(params=[pytest.param(one, marks=[pytest.mark.long] * (one != "dash")) for one in SHELLS])
 def here(request: pytest.FixtureRequest) -> Iterator[Reach]:
     argv = SHELLS[request.param]
     if shutil.which(argv[0]) is None:
@@ -169,6 +170,7 @@ def test_only_what_was_suspended_goes_on_afterwards(here: Reach, sleeper: "subpr
     _await(lambda: not _looked(here, sleeper).stopped)
 
 
+@pytest.mark.long
 def test_a_guard_tries_again_what_could_not_be_undone(here: Reach, tmp_path: Path) -> None:
     guards = Guards(grace=1, beat=600)
     asked, able = tmp_path / "asked", tmp_path / "able"
@@ -226,6 +228,7 @@ def test_a_file_with_two_names_is_given_back_after_a_reboot(here: Reach, tmp_pat
         program.kill()
 
 
+@pytest.mark.long
 def test_a_fault_that_could_not_be_healed_is_left_to_its_guard(
     here: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,6 +245,7 @@ def test_a_fault_that_could_not_be_healed_is_left_to_its_guard(
     assert time.monotonic() - begun < 10
 
 
+@pytest.mark.long
 def test_a_fault_whose_undo_failed_is_left_to_its_guard(here: Reach, tmp_path: Path) -> None:
     """As long as the suite answered for it, its guard would leave it alone."""
     guards, able = Guards(grace=2, beat=0.5), tmp_path / "able"
@@ -500,6 +504,7 @@ def test_what_a_program_appends_to_its_data_is_no_log(tmp_path: Path, writer: Wr
     assert set(host.logs()) == {f"etcd ({writer.out})"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("restarted", [False, True])
 @pytest.mark.parametrize("how", ["renamed", "renamed twice", "copied", "moved", "packed"])
 def test_a_rotation_makes_no_old_line_new_and_loses_none(
@@ -544,6 +549,7 @@ def test_a_collected_log_that_was_rotated_as_well_is_the_same(here: Reach, tmp_p
     assert log.since(mark) == "anew\n"
 
 
+@pytest.mark.long
 def test_a_heal_that_was_killed_keeps_no_guard_from_healing(here: Reach, tmp_path: Path) -> None:
     asked, able, undone = tmp_path / "asked", tmp_path / "able", tmp_path / "undone"
     guards = Guards(grace=3, beat=600)
@@ -558,6 +564,7 @@ def test_a_heal_that_was_killed_keeps_no_guard_from_healing(here: Reach, tmp_pat
     assert here.run("left").split() == []
 
 
+@pytest.mark.long
 def test_one_heals_at_a_time(here: Reach, tmp_path: Path) -> None:
     undone = tmp_path / "undone"
     fault = Guards(grace=600).inject("here", here, "outside", ":", f"sleep 2; echo once >> {undone}")
@@ -602,6 +609,7 @@ def test_a_guard_leaves_a_fault_as_long_as_the_cluster_needs(here: Reach) -> Non
     assert SLOW.longest_fault > SLOW.total(Span.FAILOVER) + SLOW.second_outage + SLOW.notice > 300
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("crossing", ["mv", "rm"])
 def test_a_beat_that_crosses_a_heal_does_not_revive_the_guard(
     here: Reach, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crossing: str
@@ -650,6 +658,7 @@ def test_what_was_healed_before_it_began_does_not_begin(here: Reach, tmp_path: P
     assert here.run("left").split() == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", ["before", "while"])
 def test_what_was_healed_in_the_meantime_is_not_done(
     here: Reach, sleeper: "subprocess.Popen[bytes]", tmp_path: Path, when: str

@@ -24,6 +24,7 @@ from support.reporting.pages.printing import browser
 from support.reporting.pages.site import Knowledge, write_comparison, write_pages
 from support.reporting.scenario import Incident, Measure, Scenario, ScenarioResult, Verdict
 
+pytestmark = pytest.mark.long  # it renders a report with node and opens its pages
 WANTED = ROOT / "tests" / "browser"
 CRASH = Incident("the host of the leader crashes", "the host pg1 crashes", 1000.0, 21.5, 20.0, 4.0, 900, 2, 3, 30.0)
 LINE = "promoted self to leader by acquiring session lock"

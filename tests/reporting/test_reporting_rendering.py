@@ -21,6 +21,8 @@ from support.reporting.installing import WANTED, install_renderer, renderer_inst
 from support.reporting.past import PAST
 from support.reporting.rendering import NAME, conclude, render, without_third_parties
 
+pytestmark = pytest.mark.long  # they render reports with node
+
 FEATURES = {
     "cluster/speed.feature": """
 @vector

@@ -5,8 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import step_code
 
-from support.cli.behave_process import Planned, dry_run
+from support.cli.behave_process import Planned
 from support.cli.prove import show_sabotages
 from support.cli.prover import ON_A_BUSY_MACHINE, heard
 from support.errors import UsageError
@@ -26,7 +27,7 @@ HEARD = Heard("FO-01", True, "broken", "A crashed leader", "nobody leads: still 
 
 @pytest.fixture(scope="module")
 def scenarios() -> tuple[Planned, ...]:
-    return dry_run(["features"]).scenarios
+    return step_code.scenarios()
 
 
 def record(verdict: Verdict, reason: str = "", ids: tuple[str, ...] = ("id.FO-01",)) -> RunRecord:
@@ -277,6 +278,7 @@ def test_a_sabotage_is_tried_on_another_promise() -> None:
         tried_on((), ["FO-0l"], {"FO-01"})
 
 
+@pytest.mark.long
 def test_the_list_shows_what_the_words_select(capsys: pytest.CaptureFixture[str]) -> None:
     """With all that must notice, not only the promise that was named."""
     show_sabotages(["FO-02"])

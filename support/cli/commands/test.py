@@ -9,7 +9,7 @@ from support.errors import UsageError
 
 def command(
     context: typer.Context,
-    quick: Annotated[bool, typer.Option("--quick", help="Skip every test that boots something.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Skip tests that boot something or take seconds.")] = False,
     every: Annotated[bool, typer.Option("--all", help="Include the slow tests: whole runs on clusters.")] = False,
 ) -> None:
     """Run the project's own checks. Options that accept does not recognise are passed to pytest."""

@@ -95,13 +95,16 @@ class Experiment:
     def inject(self, fault: Fault, target_member: str) -> InjectedFault:
         """Inject a fault that hits `target_member`. Raises Inconclusive if it does not take effect.
 
+        The scenario's clients work at full speed until it does: it shall hit as many operations as it can.
+
         If the fault keeps a leader from learning that it was replaced, clients connected directly to that leader find
         out whether anything that it acknowledges is lost (support/engine/fencing.py).
         """
         self._target_member, self.redundant_at, self.planned = target_member, None, fault.planned
         leads = fault.unaware and target_member in {group.leader() for group in self.cluster.groups}
         judge_at_the_end = start_clients(self._world, target_member) if leads else None
-        injected_fault = self._nemesis.inject(fault, target_member)
+        with self._world.clients_at_full_speed():
+            injected_fault = self._nemesis.inject(fault, target_member)
         if judge_at_the_end is not None:
             judge_at_the_end(injected_fault)
         return injected_fault

@@ -185,6 +185,7 @@ def _committed(notices: Notices) -> tuple[Outcome, str]:
 
 
 _RETRY = 0.05  # seconds before a client repeats an operation that failed
+EASED = 0.02  # seconds that an eased client rests after an operation: short next to any interruption worth a limit
 _WATCH = 0.2  # seconds between two checks for operations that hang
 _SCRIPT_ENDS = 30.0  # seconds in which at least one operation of a script that comes to an end must end
 _OPERATION_ENDS = 10.0  # seconds allowed for one operation of such a script
@@ -233,6 +234,8 @@ class Workload:
         self._threads = [threading.Thread(target=self._serve, args=[one], daemon=True) for one in self._clients]
         self._together = threading.Barrier(clients + 1)
         self._stopping, self._ended = threading.Event(), threading.Event()
+        self._at_full_speed = threading.Event()
+        self._at_full_speed.set()
         self._stopped_at: float | None = None
         self._errors: list[BaseException] = []
 
@@ -282,10 +285,22 @@ class Workload:
         except threading.BrokenBarrierError:
             self.stop()
 
+    def ease(self) -> None:
+        """From now on, let each client rest for EASED seconds after an operation, unless its pace is slower already.
+
+        An outage shows just as well, and the processors are left to the cluster, and to others beside it.
+        """
+        self._at_full_speed.clear()
+
+    def full_speed(self) -> None:
+        """Let the clients work at their own pace again, at once: what is about to happen shall meet many operations."""
+        self._at_full_speed.set()
+
     def stop(self) -> None:
         """Stop the clients after their current operation. Raises the first error that is not the database's."""
         self._stopped_at = self.stopped_at
         self._stopping.set()
+        self._at_full_speed.set()
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(2 * self._patience + 5)
@@ -391,6 +406,8 @@ class Workload:
                 acknowledged = operation.outcome is Outcome.OK
                 if pause := self._pace if acknowledged else max(self._pace, _RETRY):
                     self._stopping.wait(pause)
+                else:
+                    self._at_full_speed.wait(EASED)
                 yield operation
                 done = acknowledged or not task.retried
 

@@ -1,7 +1,7 @@
 """The state of one scenario: the one object on behave's context."""
 
-from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar, get_type_hints
@@ -166,6 +166,8 @@ class World:
     def start(self, workload: "Workload", acknowledged: int) -> None:
         """Start the clients, until the scenario ends. Returns when `acknowledged` operations are acknowledged.
 
+        From then on they are eased, except while a fault is injected.
+
         Raises Inconclusive if they are not: that clients can work at first is no promise of the scenario's.
         """
         self.workload, self.history = workload, workload.history
@@ -173,6 +175,19 @@ class World:
             self.leaderships = leaderships(self.cluster)
         self.cleanup.enter_context(workload)
         workload.await_at_work(acknowledged, within=self.timing.wait(STATEMENT))
+        workload.ease()
+
+    @contextmanager
+    def clients_at_full_speed(self) -> Iterator[None]:
+        """The scenario's clients, if there are any, work at full speed for the duration of a `with` block."""
+        if self.workload is None:
+            yield
+            return
+        self.workload.full_speed()
+        try:
+            yield
+        finally:
+            self.workload.ease()
 
     def another_namespace(self, name: str) -> str:
         """A further namespace of this scenario; it is emptied at the end, too."""

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -17,7 +18,7 @@ from support.cluster import workloads
 from support.engine import counter, ledger
 from support.engine import counter as retries
 from support.engine.history import History, Outcome
-from support.engine.workload import Script, Task, Turn, Workload
+from support.engine.workload import EASED, Script, Task, Turn, Workload
 from support.errors import Inconclusive, NotInTime
 from support.example_app.known_profiles import EXAMPLE
 from support.failover import degradation
@@ -63,6 +64,22 @@ def test_clients_are_at_work_at_the_same_time(database: sql.Endpoint) -> None:
     first = [min(one.begun for one in workload.history if one.client == client) for client in range(20)]
     last = [max(one.ended for one in workload.history if one.client == client) for client in range(20)]
     assert max(first) < min(last)
+
+
+def test_eased_clients_rest_after_each_operation_until_they_work_at_full_speed_again(database: sql.Endpoint) -> None:
+    with Workload(database, always(lambda session: sql.execute(session, "SELECT 1")), clients=2) as workload:
+        workload.ease()
+        eased_from = time.monotonic()
+        workload.await_acknowledged(20, within=30)
+        eased_until = time.monotonic()
+        workload.full_speed()
+        workload.await_acknowledged(200, within=30)
+    pairs = [pair for number in range(2) for pair in pairwise(one for one in workload.history if one.client == number)]
+    eased = [after.begun - before.ended for before, after in pairs if eased_from < before.ended < eased_until - EASED]
+    hurried = [after.begun - before.ended for before, after in pairs if before.ended > eased_until]
+    assert len(eased) >= 10
+    assert min(eased) > 0.9 * EASED
+    assert min(hurried) < 0.5 * EASED
 
 
 def test_the_same_seed_gives_the_same_chances(database: sql.Endpoint) -> None:

@@ -185,7 +185,7 @@ def _committed(notices: Notices) -> tuple[Outcome, str]:
 
 
 _RETRY = 0.05  # seconds before a client repeats an operation that failed
-EASED = 0.02  # seconds that an eased client rests after an operation: short next to any interruption worth a limit
+EASED = 0.05  # seconds that an eased client rests after an operation: short next to any interruption worth a limit
 _WATCH = 0.2  # seconds between two checks for operations that hang
 _SCRIPT_ENDS = 30.0  # seconds in which at least one operation of a script that comes to an end must end
 _OPERATION_ENDS = 10.0  # seconds allowed for one operation of such a script

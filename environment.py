@@ -10,7 +10,7 @@ import behave.runner
 from support import own_folder
 from support.engine.moment import moment_of
 from support.reporting.evidence import collect
-from support.reporting.recorder import Recorder, patch_allure, raised_in, tested_from
+from support.reporting.recorder import Recorder, count_instead, patch_allure, raised_in, tested_from
 from support.suite import Suite
 from support.target.inventory import inventory_of
 
@@ -93,8 +93,12 @@ def after_scenario(context, scenario):
         return  # interrupted, failed or left out before it had one: after_feature records it
     world, raised, failing = context.world, raised_in(scenario), context.recorder.failing(scenario)
     if failing:
+        excused = context.suite.excuse(world, raised)  # first: what follows takes a while
+        if excused is not None:
+            count_instead(scenario, excused)
         collect(world.cluster, world.evidence, context.begun, error=raised)
-        context.suite.see_whether_it_comes(raised)
+        if excused is None:
+            context.suite.see_whether_it_comes(raised)
     errors = context.suite.close_world(world, raised, scenario.name)
     if errors and not failing:  # it shows only now
         collect(world.cluster, world.evidence, context.begun, error=errors[0])

@@ -2,8 +2,9 @@
 
     AssertionError                the product broke a promise                   broken
     ├── PromiseBroken             a promise that is not the scenario's own      broken
-    └── LimitExceeded             it was right, but too late or too slow        broken; a rerun may pass (flaky)
-        └── NotInTime             a promised state was not reached in time      broken; a rerun may pass (flaky)
+    └── LimitExceeded             it was right, but too late or too slow        broken; a rerun may pass (flaky);
+        │                                                                       inconclusive on a saturated machine
+        └── NotInTime             a promised state was not reached in time      likewise
     Inconclusive                  no evidence either way                        inconclusive
     └── UnhealthyCluster          the cluster was unhealthy before the fault    inconclusive
     AcceptError                   the suite could not do its work               error
@@ -95,9 +96,12 @@ class LimitExceeded(AssertionError):
 
     def __init__(self, words: str, never: bool = False) -> None:
         """`never`: what was promised had not come when nobody waited for it any longer. It may be more than late, so
-        that other work on the machine is no excuse for it."""
+        that the other clusters of the run are no excuse for it."""
         super().__init__(words)
         self.never = never
+        self.undisturbed = False
+        """Whether it was measured while it was watched that nothing else used the machine; see support/engine/quiet.py.
+        """
 
 
 class PromiseBroken(AssertionError):

@@ -18,9 +18,10 @@ from support.engine.experiment import Experiment
 from support.engine.fault_picture import attach
 from support.engine.fault_record import at_epoch
 from support.engine.incident import incident_of
+from support.engine.saturation import excuse, watch_of
 from support.engine.time_spent import measure_time_spent
 from support.engine.world import World
-from support.errors import AcceptError, ConnectFailed, NoRoom, NotInTime, UnhealthyCluster, UsageError
+from support.errors import AcceptError, ConnectFailed, Inconclusive, NoRoom, NotInTime, UnhealthyCluster, UsageError
 from support.example_app import schema
 from support.hosts import reentry_argv
 from support.hosts.remote import RemoteSite
@@ -72,6 +73,9 @@ class Suite:
         """Why the cluster is no longer fit for further faults; empty as long as it is."""
         self._local = tables.local_tables(self.cluster, run.id, self._cleanup)
         self.redactor = Redactor(self.topology.secrets)
+        watch, self._saturated = watch_of(self.topology)
+        self._cleanup.enter_context(watch)
+        self._scenario_begun = time.monotonic()
         self.capabilities = {one.name: "" if one.present else one.detail for one in capabilities_of(self.topology)}
         self.lost = lost_since_last_run(self.topology, CAPABILITIES_SEEN)
 
@@ -194,6 +198,7 @@ class Suite:
             application=self.cluster if cluster is self._local else None,
         )
         self._notes.add(world.namespace, world.parts)
+        self._scenario_begun = time.monotonic()
         return world
 
     def _cluster_for(self, tags: Iterable[str]) -> Cluster:
@@ -201,6 +206,18 @@ class Suite:
         if needed & TLS:
             return encrypted_cluster(self.cluster)
         return self._local if "citus" not in needed and needed & _MEMBERS else self.cluster
+
+    def excuse(self, world: World, raised: BaseException | None) -> Inconclusive | None:
+        """What counts in place of what ended a scenario just now, where it exceeded a limit on a saturated machine.
+
+        That has to be so after its last fault, with which the times of its limits begin; without a fault, all the time.
+        """
+        faults = world.fault_run.faults if world.fault_run is not None else ()
+        since = faults[-1].begun if faults else self._scenario_begun
+        found = excuse(raised, self._saturated, since, time.monotonic())
+        if found is not None:
+            world.evidence.attach("limit exceeded on a busy machine", str(found))
+        return found
 
     def see_whether_it_comes(self, raised: BaseException | None) -> None:
         """Beside other clusters, look a while longer for what ended a scenario by not being reached in time.
@@ -221,7 +238,7 @@ class Suite:
             try:
                 do()
             except Exception as error:
-                errors.append(error)
+                errors.append(self.excuse(world, error) or error)
 
         experiment = world.fault_run
         with ExitStack() as last:  # so that Ctrl-C does not leave anything out either

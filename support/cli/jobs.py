@@ -21,6 +21,7 @@ from support.cli.clusters import KeptCluster, accept_argv
 from support.cli.console import say
 from support.cli.job_plan import Spread, shuffled
 from support.cli.run_options import RunOptions
+from support.engine.saturation import watched_for_all
 from support.errors import RequirementMissing, UsageError
 from support.reporting.following import Follower
 from support.reporting.journal import INTERRUPTED, Journal, read
@@ -183,7 +184,8 @@ class _Round:
                 raise NotYet("a job is still running")
 
         try:
-            eventually(over, within=math.inf, subject="all jobs are over")
+            with watched_for_all(self._run.directory / "saturation.jsonl"):
+                eventually(over, within=math.inf, subject="all jobs are over")
         except KeyboardInterrupt:
             self._stop()
             return False

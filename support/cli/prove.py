@@ -30,6 +30,7 @@ from support.cli.prove_share import STYLES, TRUST, PlannedRun, Share, Work, need
 from support.cli.prover import ALARMS, Prover
 from support.cli.report import JOURNAL, knowledge, one_at_a_time
 from support.embedded import programs
+from support.engine.saturation import watched_for_all
 from support.errors import AcceptError, UsageError
 from support.reporting import journal
 from support.reporting.rendering import render
@@ -120,7 +121,7 @@ def prove(options: ProveOptions, arguments: Sequence[str]) -> int:
                 ended = 0
             else:
                 ended = max(
-                    _run_shares(jobs, [*arguments, "--claims", str(folder)])
+                    _run_shares(jobs, [*arguments, "--claims", str(folder)], folder)
                     for jobs, folder in ((options.jobs, claims), (1, claims / ALONE))
                 )
         except KeyboardInterrupt:
@@ -171,7 +172,7 @@ def _every_scenario() -> tuple[Planned, ...]:
     return dry_run([str(FEATURES), *([str(own.features)] if own else [])]).scenarios
 
 
-def _run_shares(jobs: int, arguments: Sequence[str]) -> int:
+def _run_shares(jobs: int, arguments: Sequence[str], folder: Path) -> int:
     """Run processes side by side until no sabotage is left, and return the worst exit status.
 
     A process ends when nothing is left for its cluster, or when its cluster did not recover, which would spoil all
@@ -183,22 +184,23 @@ def _run_shares(jobs: int, arguments: Sequence[str]) -> int:
         # In a separate process group: on Ctrl-C each gets one signal, from here, and removes its cluster.
         return subprocess.Popen(program, stdin=subprocess.DEVNULL, process_group=0)
 
-    shares, worst = [start() for _ in range(jobs)], 0
-    try:
-        while shares:
-            status = shares[0].wait()
-            del shares[0]
-            if status == CLUSTER_DONE:
-                shares.append(start())
-            else:
-                worst = max(worst, abs(status))
-    except KeyboardInterrupt:
-        for share in shares:
-            share.terminate()
-        for share in shares:
-            share.wait()
-        raise
-    return worst
+    with watched_for_all(folder / "saturation.jsonl"):
+        shares, worst = [start() for _ in range(jobs)], 0
+        try:
+            while shares:
+                status = shares[0].wait()
+                del shares[0]
+                if status == CLUSTER_DONE:
+                    shares.append(start())
+                else:
+                    worst = max(worst, abs(status))
+        except KeyboardInterrupt:
+            for share in shares:
+                share.terminate()
+            for share in shares:
+                share.wait()
+            raise
+        return worst
 
 
 def _run_share(options: ProveOptions, folder: Path, chosen: Sequence[Sabotage], scenarios: Sequence[Planned]) -> int:

@@ -20,6 +20,8 @@ class Finding:
     """Where it does not hold: only a limit on time or speed was exceeded; no result was wrong."""
     nothing_came: bool = False
     """Where a limit was exceeded: what was promised had not come at all when nobody waited for it any longer."""
+    undisturbed: bool = False
+    """Where a limit was exceeded: nothing else used the machine while it was measured."""
 
     def require(self, promise: str = "") -> None:
         """Raises AssertionError if the promise does not hold, Inconclusive if the facts do not tell.
@@ -32,7 +34,9 @@ class Finding:
         if self.holds:
             return
         if self.only_limit:
-            raise LimitExceeded(self.words, self.nothing_came)
+            late = LimitExceeded(self.words, self.nothing_came)
+            late.undisturbed = self.undisturbed
+            raise late
         raise PromiseBroken(promise, self.words) if promise else AssertionError(self.words)
 
     @classmethod

@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Annotated
 
@@ -157,9 +157,11 @@ def judged(world: World, judge: Callable[[], Finding]) -> Finding:
     measurement, selection = world.handover(SpeedHandover).measurement, ours(world.cluster.topology)
     finding, patience = judge(), QUIET_WITHIN
     for attempt in range(ATTEMPTS + 1):
-        if finding.holds is not False or not finding.only_limit or measurement.disturbance is None:
+        if finding.holds is not False or not finding.only_limit:
             return finding
-        words = f"{finding.words}, {_but(measurement.disturbance)}"
+        if measurement.disturbance is None:
+            return replace(finding, undisturbed=True)
+        words = f"{finding.words}, {but(measurement.disturbance)}"
         world.evidence.attach("measured on a busy machine", words)
         begun = monotonic()
         if attempt == ATTEMPTS or not measurement.repeatable or not await_quiet(selection, patience):
@@ -207,11 +209,12 @@ def _watched(selection: Selection) -> Iterator[LoadWatch]:
         with watch:
             yield watch
     except LimitExceeded as late:
-        if (found := watch.disturbance) is None or sql.tells_of_refusal(str(late)):
+        late.undisturbed = (found := watch.disturbance) is None
+        if found is None or sql.tells_of_refusal(str(late)):
             raise
-        raise Inconclusive(f"{late}, {_but(found)}") from late
+        raise Inconclusive(f"{late}, {but(found)}") from late
 
 
-def _but(busiest: Usage) -> str:
+def but(busiest: Usage) -> str:
     """Why an exceeded limit proves nothing: what used the processors in the busiest second of the measured time."""
     return f"but in the busiest {busiest.seconds:.1f} s of that time {busiest}"

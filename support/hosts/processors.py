@@ -21,6 +21,12 @@ _ENOUGH_IDLE = 1 / 3
 """The share of the machine that must be idle for other programs not to matter: then there was a processor for us."""
 _TAKEN = 0.15
 """The share of the machine that others must use to count as a disturbance; the kernel's figures are some % off."""
+_NONE_IDLE = 0.1
+"""The share of the machine that may be idle (but not a whole processor) on a machine that is saturated: the kernel's
+figures are some % off."""
+_LOST = 1 / 3
+"""The share of the machine that others must have on a saturated machine: with less, they slow us down by half at most.
+"""
 _USAGE = re.compile(
     r"(?:in (?:the busiest )?[\d.]+ s (?:of that time )?)?"
     r"other programs used (?P<others>[\d.]+) of (?P<processors>\d+) processors, other virtual machines "
@@ -59,6 +65,8 @@ class Reading:
     waited: float | None
     """For how long any task waited for a processor; None where the kernel does not tell."""
     ours: Mapping[int, ProcessTime]
+    tells_whose: bool = True
+    """Whether it was asked whose processes they are, which costs much more than the rest."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,19 @@ class Usage:
         """Whether others use so little that they would not disturb us."""
         return self.others < _TAKEN * self.processors and self.stolen < 0.02 * self.processors
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no processor was left idle, whoever used them."""
+        return self.idle < min(_NONE_IDLE * self.processors, 1.0)
+
+    @property
+    def saturated(self) -> bool:
+        """Whether others had a considerable share of the machine, and left no processor idle.
+
+        That is more than `disturbed`: it does not just falsify a measurement, but makes everything take longer.
+        """
+        return self.is_full and self.others + self.stolen >= _LOST * self.processors
+
     def __str__(self) -> str:
         waited = "" if self.waited is None else f"; in {self.waited:.0%} of the time some task waited for a processor"
         return (
@@ -116,24 +137,31 @@ def _in_short(told: re.Match[str]) -> str:
     return f"{who} used {100 * max(others, stolen) / processors:.0f} % of the test machine's processors"
 
 
-def read(ours: Selection) -> Reading:
-    """Read the processor time used until now; `ours` says which processes count as the suite and its cluster."""
-    mine = os.sched_getaffinity(0)
+def read(ours: Selection | None) -> Reading:
+    """Read the processor time used until now; `ours` says which processes count as the suite and its cluster.
+
+    Without it, the time is read without telling whose it is.
+    """
+    usable = os.sched_getaffinity(0)
     used = idle = stolen = 0.0
     for line in Path("/proc/stat").read_text().splitlines():
         name, *counts = line.split()
-        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in mine:
+        if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in usable:
             user, nice, system, free, disk, _, _, taken = (float(count) * _TICK for count in counts[:8])
             used, idle, stolen = used + user + nice + system, idle + free + disk, stolen + taken
+    now, waited = time.monotonic(), _waited()
+    if ours is None:
+        return Reading(now, len(usable), used, idle, stolen, waited, {}, tells_whose=False)
     table = _processes()
-    return Reading(time.monotonic(), len(mine), used, idle, stolen, _waited(), {pid: table[pid] for pid in ours(table)})
+    return Reading(now, len(usable), used, idle, stolen, waited, {pid: table[pid] for pid in ours(table)})
 
 
 def usage(before: Reading, after: Reading) -> Usage:
-    """What was used between two readings."""
+    """What was used between two readings; all of it by others, unless both tell whose it is."""
     seconds = max(after.at - before.at, _TICK)
     stolen, idle = (after.stolen - before.stolen) / seconds, (after.idle - before.idle) / seconds
-    ours = _used_by(before.ours, after.ours) / seconds
+    told = before.tells_whose and after.tells_whose
+    ours = _used_by(before.ours, after.ours) / seconds if told else 0.0
     others = max(0.0, (after.used - before.used) / seconds - ours)
     waited = None
     if before.waited is not None and after.waited is not None:

@@ -21,7 +21,7 @@ from allure_behave.formatter import AllureFormatter
 from allure_behave.listener import AllureListener
 
 from support import own_folder, sql
-from support.errors import AcceptError, LimitExceeded, NoRoom, PromiseBroken
+from support.errors import AcceptError, Inconclusive, LimitExceeded, NoRoom, PromiseBroken
 from support.places import ROOT, as_seen
 from support.reporting.evidence import Redactor
 from support.reporting.following import Teller
@@ -118,6 +118,13 @@ def raised_in(scenario: Any) -> BaseException | None:
     steps = (step.exception for step in scenario.all_steps if step.exception is not None)
     error: BaseException | None = next(steps, scenario.exception)
     return error
+
+
+def count_instead(scenario: Any, error: Inconclusive) -> None:
+    """Let that count in place of the exception that ended a `behave.model.Scenario`, unless a precondition failed."""
+    for step in scenario.all_steps:
+        if step.exception is not None and step.step_type != "given":
+            step.exception = error
 
 
 def trace_of(error: BaseException | None) -> str:

@@ -3,12 +3,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import pytest
+from other_programs import busy_machine
 
 from support.engine import quiet
 from support.engine.finding import Finding
@@ -20,7 +19,7 @@ from support.reporting.evidence import Evidence
 from support.run import Run
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, MemberAddress, Topology
-from support.waiting import eventually, pause
+from support.waiting import pause
 
 CORES = 2
 QUIET, BUSY, OWN = "quiet", "others use everything", "the cluster uses everything"
@@ -94,7 +93,7 @@ class TestJudged:
 
     def test_too_slow_on_a_quiet_machine_is_broken(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         finding = self.finding(world, monkeypatch, [], slow=9)
-        assert (finding.holds, finding.only_limit, self.times) == (False, True, 1)
+        assert (finding.holds, finding.only_limit, finding.undisturbed, self.times) == (False, True, True, 1)
 
     def test_too_slow_because_of_itself_is_broken(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         finding = self.finding(world, monkeypatch, [OWN] * 1000, slow=9)
@@ -131,34 +130,6 @@ class TestJudged:
         world.handover(quiet.SpeedHandover).measurement.disturbance = disturbance(readings(BUSY, BUSY))
         with pytest.raises(AssertionError, match="another answer"):
             judged(world, lambda: Finding.too_late("slow"))
-
-
-BURN = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(10**5))"
-BURN_ALL = f"""
-import os, subprocess, sys
-if os.fork() == 0:
-    os.setsid()
-    for _ in range(2 * os.cpu_count()):
-        subprocess.Popen([sys.executable, '-c', {BURN!r}])
-    open(sys.argv[1], "w").write(str(os.getpid()))
-    sys.stdin.read()
-    os._exit(0)
-"""
-"""Starts programs that end with their parent, which ends with its standard input and is not our child."""
-
-
-@contextmanager
-def busy_machine(tmp_path: Path) -> Iterator[None]:
-    """Other programs use every processor."""
-    with subprocess.Popen([sys.executable, "-c", BURN_ALL, tmp_path / "begun"], stdin=subprocess.PIPE) as start:
-        assert start.stdin is not None
-        eventually(lambda: require_begun(tmp_path / "begun"), within=60, subject="other programs run")
-        yield
-        start.stdin.close()
-
-
-def require_begun(file: Path) -> None:
-    assert file.exists()
 
 
 @pytest.mark.long

@@ -78,6 +78,33 @@ def test_a_machine_is_disturbed_if_others_took_what_we_may_have_needed(
     assert replace(MACHINE, **changed).disturbed is disturbed
 
 
+@pytest.mark.parametrize(
+    ("changed", "saturated"),
+    [
+        ({"others": 3, "idle": 0}, True),
+        ({"ours": 0.5, "others": 0.5, "stolen": 3, "idle": 0}, True),
+        ({"others": 2.5, "idle": 0.5}, False),  # there was a processor for us most of the time
+        ({"ours": 3, "others": 1, "idle": 0}, False),  # a cluster that keeps the machine busy itself is slow
+    ],
+)
+def test_a_machine_is_saturated_if_others_left_us_no_processor(changed: dict[str, float], saturated: bool) -> None:
+    assert replace(MACHINE, **changed).saturated is saturated
+
+
+def test_of_many_processors_a_whole_one_that_is_idle_is_enough() -> None:
+    assert not Usage(seconds=1, processors=64, ours=1, others=61, stolen=0, idle=2).saturated
+    assert Usage(seconds=1, processors=64, ours=1, others=62.5, stolen=0, idle=0.5).saturated
+
+
+def test_time_that_nobody_was_asked_about_is_not_ours() -> None:
+    before = processors.read(None)
+    burn()
+    after = processors.read(trees({os.getpid()}))
+    assert (before.tells_whose, after.tells_whose) == (False, True)
+    assert usage(before, after).ours == 0
+    assert usage(before, after).others * usage(before, after).seconds >= BURNT - 2 * TICKS
+
+
 def test_a_usage_is_found_in_words_and_told_in_short() -> None:
     busy = Usage(2.1, 2, ours=0.2, others=1.8, stolen=0.0, idle=0.0, waited=0.99)
     robbed = Usage(2.1, 4, ours=0.2, others=0.1, stolen=2.0, idle=0.0)

@@ -1,0 +1,172 @@
+"""Limits of time on a machine that others saturate: inconclusive; anything else that is broken stays broken."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from other_programs import busy_machine
+
+from support.engine import saturation
+from support.engine.finding import Finding
+from support.engine.saturation import VARIABLE, Period, Watch, excuse, watch_of, watched_for_all
+from support.errors import Inconclusive, LimitExceeded, NotInTime, PromiseBroken
+from support.hosts.processors import ProcessTime, Reading, Selection, Usage, trees
+from support.target.topology import Address, Login, Topology
+from support.waiting import NotYet, eventually, pause
+
+BUSY = Usage(1.0, 2, ours=0.1, others=1.9, stolen=0.0, idle=0.0)
+FAULT, FAILED = 100.0, 130.0
+LATE = LimitExceeded("commits waited for another standby after 30.0 s (limit: 20 s)")
+REMOTE = Topology("db", Login("app", "secret"), Address("192.0.2.1", 5432))
+
+
+def excused(error: BaseException | None, *busy: tuple[float, float]) -> Inconclusive | None:
+    """Where others saturated the machine at these times."""
+    periods = [Period(begun, ended, BUSY) for begun, ended in busy]
+    return excuse(error, lambda: periods, FAULT, FAILED)
+
+
+class TestExcuse:
+    def test_a_limit_exceeded_on_a_saturated_machine_is_no_evidence(self) -> None:
+        assert str(excused(LATE, (90, 105), (110, 113), (120, 150))) == (
+            "inconclusive: commits waited for another standby after 30.0 s (limit: 20 s), but in the busiest 1.0 s of "
+            "that time other programs used 1.9 of 2 processors, other virtual machines 0.0, the suite and its cluster "
+            "0.1; 0.0 were idle; they left none idle for 60% of the last 30.0 s"
+        )
+
+    @pytest.mark.parametrize("busy", [(), ((110, 111),), ((110, 117),), ((0, FAULT),), ((FAILED, 200),)], ids=str)
+    def test_neither_a_blip_nor_another_time_is_an_excuse(self, busy: Sequence[tuple[float, float]]) -> None:
+        assert excused(LATE, *busy) is None
+
+    def test_a_wait_knows_itself_when_it_began(self) -> None:
+        late = NotInTime("another member leads", "pg1 leads", elapsed=10.0, limit=10.0)
+        assert excused(late, (100, 119)) is None, "that was before it"
+        assert excused(late, (120, 124)) is not None
+
+    def test_what_never_came_may_be_late_as_well(self) -> None:
+        assert excused(LimitExceeded("no client was served", never=True), (100, 130)) is not None
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            PromiseBroken("SB-01", "two members accepted writes"),
+            AssertionError("2 writes lost"),
+            OSError("the disk is full"),
+            LimitExceeded('no login: FATAL:  password authentication failed for user "app"'),
+            None,
+        ],
+        ids=str,
+    )
+    def test_nothing_else_is_excused(self, error: BaseException | None) -> None:
+        assert excused(error, (100, 130)) is None
+
+    def test_what_was_measured_undisturbed_is_not_excused(self) -> None:
+        with pytest.raises(LimitExceeded) as raised:
+            Finding(False, "353 of 1000 a second", only_limit=True, undisturbed=True).require()
+        assert excused(raised.value, (100, 130)) is None
+
+    def test_the_traceback_of_the_step_is_kept(self) -> None:
+        with pytest.raises(LimitExceeded) as raised:
+            raise LATE
+        found = excused(raised.value, (100, 130))
+        assert found is not None
+        assert found.__traceback__ is raised.value.__traceback__
+
+
+OWN, OTHERS, NOBODY = (2.0, 0.0), (0.1, 1.9), (0.1, 0.1)
+
+
+class TestWatch:
+    """On a machine where each second something else happens."""
+
+    def watched(self, monkeypatch: pytest.MonkeyPatch, *seconds: tuple[float, float]) -> tuple[Watch, list[bool]]:
+        """A watch that has looked every second, and whether it asked then whose processes they are."""
+        now, mine, theirs, asked = 0.0, 50.0, 70.0, list[bool]()
+
+        def read(ours: Selection | None) -> Reading:
+            asked.append(ours is not None)
+            table = {} if ours is None else {1: ProcessTime("us", 0, mine, 0)}
+            return Reading(now, 2, mine + theirs, 2 * now - mine - theirs, 0, None, table, ours is not None)
+
+        monkeypatch.setattr(saturation, "read", read)
+        monkeypatch.setattr(saturation, "_SHORTEST", 0.0)
+        watch = Watch(trees({1}))
+        watch.look()
+        for used, others in seconds:
+            now, mine, theirs = now + 1, mine + used, theirs + others
+            watch.look()
+        return watch, asked
+
+    def test_only_what_others_saturate_is_a_period(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        watch, _ = self.watched(monkeypatch, OTHERS, OWN, NOBODY, OTHERS, OTHERS, OTHERS)
+        found = [(one.begun, one.ended) for one in watch._periods]
+        assert found == [(0, 1), (4, 5), (5, 6)], "of what begins after a quiet time, the first second is not seen"
+        assert "other programs used 1.9 of 2" in str(watch._periods[0].usage)
+
+    def test_on_a_quiet_machine_nobody_is_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        watch, asked = self.watched(monkeypatch, *[NOBODY] * 10)
+        assert not watch._periods
+        assert asked == [True, True, *[False] * 9]
+
+
+class TestReally:
+    """With real processes that use all processors."""
+
+    def late(self) -> LimitExceeded:
+        def closed() -> None:
+            raise NotYet("it is closed")
+
+        try:
+            eventually(closed, within=3, subject="the door opens")
+        except LimitExceeded as late:
+            return late
+        raise AssertionError("it was open")
+
+    def test_a_time_beside_them_is_excused(self, tmp_path: Path) -> None:
+        with busy_machine(tmp_path), Watch(trees({os.getpid()})) as watch:
+            late = self.late()
+            found = excuse(late, watch.periods, 0, time.monotonic())
+        assert found is not None
+        assert "limit: 3 s); last observed: it is closed, but in the busiest" in str(found)
+
+    def test_it_costs_next_to_nothing(self) -> None:
+        before = time.process_time()
+        with Watch(trees({os.getpid()})):
+            pause(10)
+        assert time.process_time() - before < 0.1, "1 % of a processor"
+
+
+class TestForAll:
+    """One process watches for those that it starts."""
+
+    def test_a_job_is_told_what_the_process_that_started_it_sees(self, tmp_path: Path) -> None:
+        file = tmp_path / "seen.jsonl"
+        with watched_for_all(file):
+            assert os.environ[VARIABLE] == str(file)
+            watch, periods = watch_of(REMOTE)
+            with busy_machine(tmp_path), watch:
+                eventually(lambda: require(len(periods()) >= 2), within=20, subject="a job is told")
+        assert VARIABLE not in os.environ
+        assert all(one.usage.saturated for one in periods())
+
+    def test_a_line_that_is_half_written_is_left_for_later(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        line = saturation._ADAPTER.dump_json(Period(1.0, 2.0, BUSY))
+        (tmp_path / "seen.jsonl").write_bytes(line + b"\n" + line[:20])
+        monkeypatch.setenv(VARIABLE, str(tmp_path / "seen.jsonl"))
+        assert watch_of(REMOTE)[1]() == [Period(1.0, 2.0, BUSY)]
+
+    def test_the_first_process_watches_and_no_other(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(VARIABLE, str(tmp_path / "outer.jsonl"))
+        with watched_for_all(tmp_path / "inner.jsonl"):
+            assert os.environ[VARIABLE] == str(tmp_path / "outer.jsonl")
+        assert not (tmp_path / "inner.jsonl").exists()
+        assert os.environ[VARIABLE] == str(tmp_path / "outer.jsonl")
+
+
+def require(holds: bool) -> None:
+    if not holds:
+        raise NotYet("not yet")

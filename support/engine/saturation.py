@@ -27,8 +27,9 @@ from support.errors import Inconclusive, LimitExceeded, NotInTime
 from support.hosts.processors import Reading, Selection, Usage, read, trees, usage
 from support.target.topology import Topology
 
-VARIABLE = "ACCEPT_SATURATION"
-"""The environment variable that names the file in which another process writes for all jobs what it sees."""
+VARIABLE = "_ACCEPT_SATURATION"
+"""The environment variable that names the file in which another process writes for all jobs what it sees; no setting.
+"""
 _EVERY = 0.5  # seconds between two looks
 _SHORTEST = 0.1  # seconds: over less, the kernel's figures say nothing
 _COST = 0.004  # the share of a processor that looks may use: a machine with many processes is looked at less often

@@ -161,7 +161,7 @@ def judged(world: World, judge: Callable[[], Finding]) -> Finding:
             return finding
         if measurement.disturbance is None:
             return replace(finding, undisturbed=True)
-        words = f"{finding.words}, {but(measurement.disturbance)}"
+        words = f"{finding.words}, {_but(measurement.disturbance)}"
         world.evidence.attach("measured on a busy machine", words)
         begun = monotonic()
         if attempt == ATTEMPTS or not measurement.repeatable or not await_quiet(selection, patience):
@@ -212,9 +212,9 @@ def _watched(selection: Selection) -> Iterator[LoadWatch]:
         late.undisturbed = (found := watch.disturbance) is None
         if found is None or sql.tells_of_refusal(str(late)):
             raise
-        raise Inconclusive(f"{late}, {but(found)}") from late
+        raise Inconclusive(f"{late}, {_but(found)}") from late
 
 
-def but(busiest: Usage) -> str:
+def _but(busiest: Usage) -> str:
     """Why an exceeded limit proves nothing: what used the processors in the busiest second of the measured time."""
     return f"but in the busiest {busiest.seconds:.1f} s of that time {busiest}"

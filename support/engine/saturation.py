@@ -22,9 +22,9 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from support import sql
-from support.engine.quiet import but, ours
+from support.engine.quiet import ours
 from support.errors import Inconclusive, LimitExceeded, NotInTime
-from support.hosts.processors import Reading, Selection, Usage, read, trees, usage
+from support.hosts.processors import Reading, Selection, Usage, read, together, trees, usage
 from support.target.topology import Topology
 
 VARIABLE = "_ACCEPT_SATURATION"
@@ -60,7 +60,7 @@ Periods = Callable[[], Sequence[Period]]
 """The periods so far."""
 
 
-class Watch:
+class SaturationWatch:
     """Notes when others saturate the machine, until it is closed. A context manager.
 
     Cheap where nothing happens: whose processes use the processors is asked only while hardly any is idle.
@@ -74,7 +74,7 @@ class Watch:
         self._looking, self._over = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "SaturationWatch":
         self._thread.start()
         return self
 
@@ -130,8 +130,10 @@ def excuse(error: BaseException | None, periods: Periods, since: float, until: f
     share = sum(one.within(since, until) for one in found) / seconds
     if not found or share < _CONSIDERABLE:
         return None
-    busiest = max(found, key=lambda one: one.usage.others + one.usage.stolen).usage
-    words = f"{error}, {but(busiest)}; they left none idle for {share:.0%} of the last {seconds:.1f} s"
+    busy = together([one.usage for one in found])
+    words = (
+        f"{error}, but in {share * seconds:.1f} s of that time {busy}; that is {share:.0%} of the last {seconds:.1f} s"
+    )
     return Inconclusive(words).with_traceback(error.__traceback__)
 
 
@@ -139,7 +141,7 @@ def watch_of(topology: Topology) -> tuple[AbstractContextManager[object], Period
     """What watches the machine for the scenarios of this process, and what it sees."""
     if path := os.environ.get(VARIABLE):
         return nullcontext(), lambda: _read_from(Path(path))
-    watch = Watch(ours(topology))
+    watch = SaturationWatch(ours(topology))
     return watch, watch.periods
 
 
@@ -159,7 +161,7 @@ def watched_for_all(file: Path) -> Iterator[None]:
         with path.open("ab") as output:
             output.write(_ADAPTER.dump_json(period) + b"\n")
 
-    with Watch(trees({os.getpid()}), write):
+    with SaturationWatch(trees({os.getpid()}), write):
         os.environ[VARIABLE] = str(path)
         try:
             yield

@@ -8,7 +8,7 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,6 +167,25 @@ def usage(before: Reading, after: Reading) -> Usage:
     if before.waited is not None and after.waited is not None:
         waited = min(1.0, (after.waited - before.waited) / seconds)
     return Usage(seconds, after.processors, ours, others, max(0.0, stolen), max(0.0, idle), waited)
+
+
+def together(usages: Sequence[Usage]) -> Usage:
+    """The average of these, which need not follow one another; at least one."""
+    seconds = sum(one.seconds for one in usages)
+
+    def average(figure: Callable[[Usage], float]) -> float:
+        return sum(figure(one) * one.seconds for one in usages) / seconds
+
+    known = all(one.waited is not None for one in usages)
+    return Usage(
+        seconds,
+        usages[0].processors,
+        ours=average(lambda one: one.ours),
+        others=average(lambda one: one.others),
+        stolen=average(lambda one: one.stolen),
+        idle=average(lambda one: one.idle),
+        waited=average(lambda one: one.waited or 0.0) if known else None,
+    )
 
 
 def _used_by(before: Mapping[int, ProcessTime], after: Mapping[int, ProcessTime]) -> float:

@@ -92,7 +92,7 @@ def test_limits_of_time_are_not_judged_on_a_busy_machine(program: Program, tmp_p
         "Closed late": Verdict.INCONCLUSIVE,
         "Wrong": Verdict.BROKEN,
     }
-    assert found["Late"].reason.startswith("inconclusive: it took 3 s (limit: 2 s), but in the busiest")
+    assert found["Late"].reason.startswith("inconclusive: it took 3 s (limit: 2 s), but in ")
     assert "late_steps.py" in found["Late"].trace, "where it was raised"
     attached = [one.read_text() for one in (program.project / "allure-results").glob("*-attachment.txt")]
     assert found["Late"].reason in attached

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from support.hosts import processors
-from support.hosts.processors import ProcessTime, Reading, Usage, busy_machine, shortened, trees, usage
+from support.hosts.processors import ProcessTime, Reading, Usage, busy_machine, shortened, together, trees, usage
 
 BURNT = 0.6  # seconds of processor time, whatever the machine does besides
 BURN = f"import time\nwhile time.process_time() < {BURNT}: pass"
@@ -94,6 +94,13 @@ def test_a_machine_is_saturated_if_others_left_us_no_processor(changed: dict[str
 def test_of_many_processors_a_whole_one_that_is_idle_is_enough() -> None:
     assert not Usage(seconds=1, processors=64, ours=1, others=61, stolen=0, idle=2).saturated
     assert Usage(seconds=1, processors=64, ours=1, others=62.5, stolen=0, idle=0.5).saturated
+
+
+def test_usages_are_averaged_by_their_time() -> None:
+    short, long = replace(MACHINE, others=3, waited=1.0), replace(MACHINE, seconds=3, others=1, waited=0.2)
+    found = together([short, long])
+    assert (found.seconds, found.others, found.ours, found.waited) == (4, 1.5, 1, pytest.approx(0.4))
+    assert together([short, replace(long, waited=None)]).waited is None
 
 
 def test_time_that_nobody_was_asked_about_is_not_ours() -> None:

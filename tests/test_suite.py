@@ -1,15 +1,19 @@
 """The share of a feature that one process takes, and a run that ends before it has begun."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from behave.parser import parse_feature
 
 import environment
 from support import sql
-from support.errors import RequirementMissing
+from support.engine.saturation import Period
+from support.errors import LimitExceeded, RequirementMissing
+from support.hosts.processors import Usage
 from support.run import begin_run
 from support.settings import Settings
 from support.suite import Suite, _part
@@ -103,3 +107,25 @@ def test_a_run_that_ends_before_it_has_a_journal_leaves_no_tables(own_tables: To
     environment.after_all(SimpleNamespace(suite=suite, aborted=True))
     assert own_schemas(own_tables) == []
     environment.after_all(SimpleNamespace(aborted=True))
+
+
+@pytest.mark.parametrize(
+    ("faults", "excused"),
+    [
+        ([], True),  # all the time counts
+        ([50.0], True),
+        ([50.0, 8.0], False),  # others had left the machine when the last fault began
+    ],
+)
+def test_a_late_step_is_excused_by_what_happened_since_the_last_fault(faults: list[float], excused: bool) -> None:
+    """Others saturated the machine from 60 to 10 seconds ago; the faults began so many seconds ago."""
+    now, busy = time.monotonic(), Usage(50, 2, ours=0.1, others=1.9, stolen=0, idle=0)
+    suite: Any = SimpleNamespace(_saturated=lambda: [Period(now - 60, now - 10, busy)], _scenario_begun=now - 70)
+    injected = [SimpleNamespace(begun=now - ago) for ago in faults]
+    attached = list[str]()
+    world: Any = SimpleNamespace(
+        fault_run=SimpleNamespace(faults=injected) if faults else None,
+        evidence=SimpleNamespace(attach=lambda name, text: attached.append(text)),
+    )
+    found = Suite.excuse(suite, world, LimitExceeded("commits waited for 10.3 s (limit: 10 s)"))
+    assert (found is not None, len(attached)) == (excused, int(excused))

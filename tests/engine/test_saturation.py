@@ -116,6 +116,7 @@ class TestWatch:
         assert asked == [True, True, *[False] * 9]
 
 
+@pytest.mark.long
 class TestReally:
     """With real processes that use all processors."""
 
@@ -143,6 +144,7 @@ class TestReally:
         assert time.process_time() - before < 0.1, "1 % of a processor"
 
 
+@pytest.mark.long
 class TestForAll:
     """One process watches for those that it starts."""
 

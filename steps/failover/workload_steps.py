@@ -15,7 +15,10 @@ from support.timeouts import CLIENT
 
 @given("{clients:d} clients appending to a ledger through the write endpoint")
 def step_ledger(context: Context, clients: int) -> None:
-    """Each appends entries of its own without a pause, until the scenario ends; waits for 1,000 acknowledgements."""
+    """Each appends entries of its own, until the scenario ends; waits for 1,000 acknowledgements.
+
+    They work without a pause to begin with and while a fault is injected, and else about 20 times a second each.
+    """
     world = context.world
     script = appends(world.profile, world.namespace)
     world.start(Workload(world.cluster.write, script, clients=clients, patience=CLIENT), acknowledged=1000)

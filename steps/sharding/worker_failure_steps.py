@@ -42,7 +42,7 @@ register_type(Event=EVENT)
 
 @given("{clients:d} clients appending to a ledger on worker group {number:d}")
 def step_ledger_on_group(context: Context, clients: int, number: int) -> None:
-    """All entries of that ledger are on that group; the clients write through the write endpoint, without a pause."""
+    """All entries of that ledger are on that group; the clients write through the write endpoint."""
     world, group = context.world, _group(context, number)
     world.handover(WorkerHandover).ledgers[group] = start_ledger(world, group, clients)
 

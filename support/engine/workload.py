@@ -406,8 +406,8 @@ class Workload:
                 acknowledged = operation.outcome is Outcome.OK
                 if pause := self._pace if acknowledged else max(self._pace, _RETRY):
                     self._stopping.wait(pause)
-                else:
-                    self._at_full_speed.wait(EASED)
+                if pause < EASED:
+                    self._at_full_speed.wait(EASED - pause)
                 yield operation
                 done = acknowledged or not task.retried
 

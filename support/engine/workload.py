@@ -286,14 +286,14 @@ class Workload:
             self.stop()
 
     def ease(self) -> None:
-        """From now on, let each client rest for EASED seconds after an operation, unless its pace is slower already.
+        """From now on, let each client rest for EASED seconds after an operation, unless it has a pace of its own.
 
         An outage shows just as well, and the processors are left to the cluster, and to others beside it.
         """
         self._at_full_speed.clear()
 
     def full_speed(self) -> None:
-        """Let the clients work at their own pace again, at once: what is about to happen shall meet many operations."""
+        """Let the clients work without a rest again, at once: what is about to happen shall meet many operations."""
         self._at_full_speed.set()
 
     def stop(self) -> None:
@@ -406,8 +406,8 @@ class Workload:
                 acknowledged = operation.outcome is Outcome.OK
                 if pause := self._pace if acknowledged else max(self._pace, _RETRY):
                     self._stopping.wait(pause)
-                if pause < EASED:
-                    self._at_full_speed.wait(EASED - pause)
+                else:
+                    self._at_full_speed.wait(EASED)
                 yield operation
                 done = acknowledged or not task.retried
 

@@ -89,7 +89,8 @@ class World:
     sessions: list["Session"] = field(default_factory=list)
     _history: "History | None" = None
     workload: "Workload | None" = None
-    """The clients that work while something else happens."""
+    """The clients that work while something else happens; where there were several, the last ones."""
+    _started: list["Workload"] = field(default_factory=list)
     readers: "Workload | None" = None
     """The clients that only read meanwhile, beside those or alone."""
     fault_run: "Experiment | None" = None
@@ -171,6 +172,7 @@ class World:
         Raises Inconclusive if they are not: that clients can work at first is no promise of the scenario's.
         """
         self.workload, self.history = workload, workload.history
+        self._started.append(workload)
         if self.cluster.topology.accepted_loss:
             self.leaderships = leaderships(self.cluster)
         self.cleanup.enter_context(workload)
@@ -179,15 +181,14 @@ class World:
 
     @contextmanager
     def clients_at_full_speed(self) -> Iterator[None]:
-        """The scenario's clients, if there are any, work at full speed for the duration of a `with` block."""
-        if self.workload is None:
-            yield
-            return
-        self.workload.full_speed()
+        """All clients that were started for the scenario work at full speed for the duration of a `with` block."""
+        for workload in self._started:
+            workload.full_speed()
         try:
             yield
         finally:
-            self.workload.ease()
+            for workload in self._started:
+                workload.ease()
 
     def another_namespace(self, name: str) -> str:
         """A further namespace of this scenario; it is emptied at the end, too."""

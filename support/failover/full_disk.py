@@ -158,8 +158,12 @@ def fill_disk(world: World) -> None:
 
 
 def keep_disk_full(world: World) -> None:
-    """Let clients try to write for longer than any of them waits for an answer: one that hangs has then given up."""
-    pause(world.clients.gives_up_after + 1)
+    """Let clients try to write for longer than any of them waits for an answer: one that hangs has then given up.
+
+    At full speed, so that soon none of them finds room that is left in a page.
+    """
+    with world.clients_at_full_speed():
+        pause(world.clients.gives_up_after + 1)
 
 
 def fill_disk_until_checkpoint(world: World) -> None:

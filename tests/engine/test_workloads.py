@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -19,9 +20,14 @@ from support.engine import counter, ledger
 from support.engine import counter as retries
 from support.engine.history import History, Outcome
 from support.engine.workload import EASED, Script, Task, Turn, Workload
+from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.example_app.known_profiles import EXAMPLE
 from support.failover import degradation
+from support.reporting.evidence import Evidence
+from support.run import Run
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, Topology
 from support.waiting import eventually
 
 
@@ -80,6 +86,30 @@ def test_eased_clients_rest_after_each_operation_until_they_work_at_full_speed_a
     assert len(eased) >= 10
     assert min(eased) > 0.9 * EASED
     assert min(hurried) < 0.5 * EASED
+
+
+def test_all_clients_of_a_scenario_are_eased_once_they_work_except_while_a_fault_is_injected(
+    database: sql.Endpoint, tmp_path: Path
+) -> None:
+    world = World(
+        Run("run", tmp_path, tmp_path, 1),
+        Cluster(Topology("db", Login("app", ""), Address("127.0.0.1", 1))),
+        Evidence(),
+    )
+
+    def pauses(workload: Workload) -> list[float]:
+        before = len(workload.history)
+        workload.await_acknowledged(10, within=30)
+        return [after.begun - before.ended for before, after in pairwise(list(workload.history)[before:])]
+
+    with world.cleanup:
+        both = [Workload(database, always(lambda session: sql.execute(session, "SELECT 1")), clients=1) for _ in "ab"]
+        for workload in both:
+            world.start(workload, acknowledged=10)
+        assert all(min(pauses(workload)) > 0.9 * EASED for workload in both)
+        with world.clients_at_full_speed():
+            assert all(min(pauses(workload)) < 0.5 * EASED for workload in both)
+        assert all(max(pauses(workload)) > 0.9 * EASED for workload in both)
 
 
 def test_the_same_seed_gives_the_same_chances(database: sql.Endpoint) -> None:

@@ -20,11 +20,8 @@ def listen(directory: Path) -> socket.socket:
     path = directory / SOCKET
     path.unlink(missing_ok=True)
     server = socket.socket(socket.AF_UNIX)
-    mask = os.umask(0o177)
-    try:
-        _at(directory, server.bind)
-    finally:
-        os.umask(mask)
+    os.fchmod(server.fileno(), 0o600)  # Linux gives the file that it makes in bind the mode of the socket
+    _at(directory, server.bind)
     server.listen(128)
     return server
 

@@ -25,6 +25,7 @@ def no_settings_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_a_member_that_refuses_the_application_is_named(postgres: sql.Endpoint, tmp_path: Path) -> None:
     sql.execute(postgres, f"CREATE ROLE clerk LOGIN PASSWORD '{postgres.password}'")
     with ExitStack() as stack:
+        stack.callback(sql.execute, postgres, "DROP ROLE clerk")
         other = stack.enter_context(throw_away_postgres(tmp_path, free_port()))  # the role is unknown there
         members = [
             Member("a", "leader", f"127.0.0.1:{postgres.port}", "127.0.0.1:1", postgres),

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
 
 import pytest
 from conftest import free_port
@@ -16,6 +16,8 @@ from support.engine.watch import Watch
 from support.engine.world import World
 from support.errors import Inconclusive, MissingStep, NotInTime, PromiseBroken
 from support.faults.nemesis import Fault, InjectedFault
+from support.reporting.evidence import Evidence
+from support.run import Run
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, Topology
 
@@ -45,10 +47,10 @@ class Noted(Fault):
 
 
 @pytest.fixture
-def experiment() -> Experiment:
+def experiment(tmp_path: Path) -> Experiment:
     """An experiment on a cluster with nothing up."""
     cluster = Cluster(Topology("d", Login("jo", "x"), Address("127.0.0.1", free_port())))
-    world = cast(World, SimpleNamespace(cluster=cluster, timing=cluster.topology.timing))
+    world = World(Run("run", tmp_path, tmp_path, 1), cluster, Evidence())
     vars(cluster)["groups"] = ()  # nobody leads, so no fault needs clients on a leader
     return Experiment(world, 0.0, "pg1", Watch({}), {})
 

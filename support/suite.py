@@ -210,7 +210,8 @@ class Suite:
     def excuse(self, world: World, raised: BaseException | None) -> Inconclusive | None:
         """What counts in place of what ended a scenario just now, where it exceeded a limit on a saturated machine.
 
-        That has to be so after its last fault, with which the times of its limits begin; without a fault, all the time.
+        That has to be so in the time of that limit; where that is not known, after the last fault, and without a fault
+        all the time.
         """
         faults = world.fault_run.faults if world.fault_run is not None else ()
         since = faults[-1].begun if faults else self._scenario_begun

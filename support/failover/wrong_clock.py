@@ -79,7 +79,9 @@ def require_leader_stays_where_promised(world: World, before: Look, lease: Lease
     if cause.holds and not _runs_since(world, since):
         cause = Finding.false(f"{cause.words}; its Patroni did not sleep, but was started again")
     world.evidence.attach("why", cause.words)
-    broken = Finding(False, "; ".join(one.words for one in missed), all(one.only_limit for one in missed))
+    during = tuple(moments for one in missed for moments in one.during)
+    only_limit = all(one.only_limit for one in missed)
+    broken = Finding(False, "; ".join(one.words for one in missed), only_limit, during=during)
     world.require_or_known_limit(
         broken,
         cause,

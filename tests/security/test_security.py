@@ -479,6 +479,19 @@ class TestExposure:
         search.look_into([("a log", line.encode())])
         assert search.found == {"the application's password": ["a log"]}
 
+    @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252", "iso8859-15"])
+    def test_a_password_is_found_in_the_encoding_of_the_database(self, cluster: Cluster, encoding: str) -> None:
+        secret = "p\xe4ss '\u20ac'" if encoding != "latin-1" else "p\xe4ss '\xa4'"  # the euro, which Latin-1 lacks
+        odd = Cluster(replace(cluster.topology, application=Login("application", secret)))
+        quoted = secret.replace("'", "''")
+        for line in (f"STATEMENT:  ALTER ROLE app PASSWORD '{quoted}'", f"password={secret}"):
+            search = self.search(odd)
+            search.look_into([("a log", line.encode(encoding))])
+            assert search.found == {"the application's password": ["a log"]}
+        assert (
+            b64encode(f"application:{secret}".encode(encoding)) in exposure.passwords(odd)["the application's password"]
+        )
+
     def test_a_password_that_is_a_name_cannot_be_searched_for(self, cluster: Cluster) -> None:
         named = replace(cluster.topology, administrator=None, application=Login("application", "application"))
         with pytest.raises(NotAvailable, match="also the name"):

@@ -71,6 +71,13 @@ class Finding:
         return cls(None, words)
 
 
+def broken_together(missed: Sequence[Finding]) -> Finding:
+    """What several findings that do not hold say together; only a limit was exceeded if that is so of each."""
+    during = tuple(moments for one in missed for moments in one.during)
+    only_limit = all(one.only_limit for one in missed)
+    return Finding(False, "; ".join(one.words for one in missed), only_limit, during=during if only_limit else ())
+
+
 def listed(things: Sequence[object], most: int = 5) -> str:
     """The first `most` of them, and how many more there are."""
     shown = ", ".join(map(str, things[:most]))

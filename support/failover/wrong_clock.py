@@ -11,7 +11,7 @@ from contextlib import suppress
 import psutil
 
 from support.engine.checks.availability import longest_gap
-from support.engine.finding import Finding
+from support.engine.finding import Finding, broken_together
 from support.engine.ledger import APPEND
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
@@ -79,9 +79,7 @@ def require_leader_stays_where_promised(world: World, before: Look, lease: Lease
     if cause.holds and not _runs_since(world, since):
         cause = Finding.false(f"{cause.words}; its Patroni did not sleep, but was started again")
     world.evidence.attach("why", cause.words)
-    during = tuple(moments for one in missed for moments in one.during)
-    only_limit = all(one.only_limit for one in missed)
-    broken = Finding(False, "; ".join(one.words for one in missed), only_limit, during=during)
+    broken = broken_together(missed)
     world.require_or_known_limit(
         broken,
         cause,

@@ -10,15 +10,19 @@ from typing import cast
 import pytest
 from other_programs import busy_machine
 
-from support.engine import saturation
+from support.engine import recovery, saturation
 from support.engine.checks.availability import interrupted_for_less_than
 from support.engine.checks.writers import learned_in_time
-from support.engine.finding import Finding
+from support.engine.finding import Finding, broken_together
 from support.engine.history import History, Operation, Outcome, WriterSample
+from support.engine.ledger import APPEND
 from support.engine.recovery import require_within
 from support.engine.saturation import VARIABLE, Period, SaturationWatch, excuse, watch_of, watched_for_all
 from support.engine.world import World
 from support.errors import Inconclusive, LimitExceeded, NotInTime, PromiseBroken
+from support.failover.consumer_checks import CHANGE, Received
+from support.failover.full_disk import require_accepted_after_space
+from support.failover.logical_consumer import Consumer, require_no_gap
 from support.hosts.processors import ProcessTime, Reading, Selection, Usage, trees
 from support.hosts.processors import busy_machine as busy_machine_told
 from support.target.topology import Address, Login, Topology
@@ -111,6 +115,54 @@ class TestWhichTime:
         assert excused(error, (100, 110)) is None
         assert excused(error, (115, 125)) is None
         assert excused(error, (100, 110), (115, 118)) is not None
+
+    def test_what_several_checks_say_together(self) -> None:
+        one, other = Finding.too_late("one", (100, 110)), Finding.too_late("another", (115, 125))
+        assert late(broken_together([one, other])).during == ((100, 110), (115, 125))
+        assert broken_together([one, Finding.false("wrong")]) == Finding.false("one; wrong")
+
+    def test_writes_on_a_disk_that_has_space_again(self) -> None:
+        """The last ones were acknowledged long after the first, which is what the limit is about."""
+        acks = [Operation(0, APPEND, "a", at, Outcome.OK, at, at) for at in (99.0, 117.0, 129.0)]
+        clients = SimpleNamespace(await_acknowledged=lambda count, within: None, history=History(acks))
+        experiment = SimpleNamespace(heal=lambda: None, healing_since=110.0)
+        world = SimpleNamespace(experiment=experiment, clients=clients, measure=lambda *_: None)
+        with pytest.raises(LimitExceeded) as raised:
+            require_accepted_after_space(cast(World, world), limit=5)
+        assert raised.value.during == ((110, 117),)
+
+    def test_changes_that_a_consumer_has_not_got_yet(self) -> None:
+        """It was waited for just now, and not since the fault."""
+        acks = [Operation(0, CHANGE, "a", at, Outcome.OK, at, at) for at in (1, 2)]
+        clients = SimpleNamespace(
+            await_acknowledged=lambda count, within: None, stop=lambda: None, history=History(acks)
+        )
+        consumer = SimpleNamespace(received=[Received(0, 1, 1.5)], said="")
+        world = SimpleNamespace(
+            clients=clients,
+            experiment=SimpleNamespace(injected_fault=SimpleNamespace(begun=1.2)),
+            timing=SimpleNamespace(recovery=1.0),
+            measure=lambda *_: None,
+            evidence=SimpleNamespace(attach=lambda *_: None),
+        )
+        begun = time.monotonic()
+        with pytest.raises(LimitExceeded) as raised:
+            require_no_gap(cast(World, world), cast(Consumer, consumer), limit=0.2)
+        ((since, until),) = raised.value.during
+        assert begun <= since < until <= time.monotonic()
+
+    def test_a_member_that_streams_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is done after that takes its time, too."""
+        monkeypatch.setattr(recovery, "await_streaming", lambda *_: 7.0)
+        experiment = SimpleNamespace(target_member="pg1", look_for_redundancy=lambda: pause(0.5))
+        cluster = SimpleNamespace(group_with=lambda member: None, followers=lambda: ["pg1"])
+        world = SimpleNamespace(experiment=experiment, cluster=cluster, measure=lambda *_: None)
+        for require in (recovery.require_rejoined, recovery.require_all_streaming):
+            begun = time.monotonic()
+            with pytest.raises(LimitExceeded) as raised:
+                require(cast(World, world), -1)
+            ((_, ended),) = raised.value.during
+            assert ended - begun < 0.4
 
     def test_a_wait_that_succeeded_too_late(self) -> None:
         world = cast(World, SimpleNamespace(measure=lambda *_: None))

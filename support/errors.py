@@ -102,6 +102,9 @@ class LimitExceeded(AssertionError):
         self.undisturbed = False
         """Whether it was measured while it was watched that nothing else used the machine; see support/engine/quiet.py.
         """
+        self.during: tuple[tuple[float, float], ...] = ()
+        """Each time in which a limit was exceeded, from its beginning to its end (monotonic clock); empty if it is not
+        known."""
 
 
 class PromiseBroken(AssertionError):

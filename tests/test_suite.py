@@ -1,10 +1,11 @@
 """The share of a feature that one process takes, and a run that ends before it has begun."""
 
+import errno
 import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from behave.parser import parse_feature
@@ -129,3 +130,23 @@ def test_a_late_step_is_excused_by_what_happened_since_the_last_fault(faults: li
     )
     found = Suite.excuse(suite, world, LimitExceeded("commits waited for 10.3 s (limit: 10 s)"))
     assert (found is not None, len(attached)) == (excused, int(excused))
+
+
+@pytest.mark.parametrize("writable", [True, False], ids=["", "nor can the report be written"])
+def test_where_nobody_can_tell_what_others_did_nothing_is_excused(writable: bool) -> None:
+    """And the cluster can still be healed."""
+    attached = list[str]()
+
+    def periods() -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def attach(name: str, text: str) -> None:
+        if not writable:
+            raise OSError(errno.EIO, "Input/output error")
+        attached.append(text)
+
+    suite: Any = SimpleNamespace(_saturated=periods, _scenario_begun=0.0)
+    world: Any = SimpleNamespace(fault_run=None, evidence=SimpleNamespace(attach=attach))
+    assert Suite.excuse(suite, world, LimitExceeded("commits waited for 10.3 s (limit: 10 s)")) is None
+    words = "it is not known whether others saturated the machine: [Errno 24] Too many open files"
+    assert attached == ([words] if writable else [])

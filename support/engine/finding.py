@@ -8,6 +8,8 @@ from support.errors import Inconclusive, LimitExceeded, PromiseBroken
 
 _NAMED = re.compile(r"(\d+)-(\d+)")
 """The name of a write in the ledger: the number of its client, and its own."""
+Moments = tuple[float, float]
+"""When something began and ended; monotonic clock."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Finding:
     """Where a limit was exceeded: what was promised had not come at all when nobody waited for it any longer."""
     undisturbed: bool = False
     """Where a limit was exceeded: nothing else used the machine while it was measured."""
+    during: tuple[Moments, ...] = ()
+    """Where a limit was exceeded: each time in which one was; empty where the check does not know it."""
 
     def require(self, promise: str = "") -> None:
         """Raises AssertionError if the promise does not hold, Inconclusive if the facts do not tell.
@@ -35,7 +39,7 @@ class Finding:
             return
         if self.only_limit:
             late = LimitExceeded(self.words, self.nothing_came)
-            late.undisturbed = self.undisturbed
+            late.undisturbed, late.during = self.undisturbed, self.during
             raise late
         raise PromiseBroken(promise, self.words) if promise else AssertionError(self.words)
 
@@ -48,23 +52,30 @@ class Finding:
         return cls(False, words)
 
     @classmethod
-    def too_late(cls, words: str) -> "Finding":
+    def too_late(cls, words: str, *during: Moments) -> "Finding":
         """A limit on time or speed was exceeded."""
-        return cls(False, words, only_limit=True)
+        return cls(False, words, only_limit=True, during=during)
 
     @classmethod
-    def never_came(cls, words: str) -> "Finding":
+    def never_came(cls, words: str, *during: Moments) -> "Finding":
         """What was promised had not come by the end of a wait that is much longer than any limit on its time."""
-        return cls(False, words, only_limit=True, nothing_came=True)
+        return cls(False, words, only_limit=True, nothing_came=True, during=during)
 
     @classmethod
-    def within_limit(cls, holds: bool, words: str) -> "Finding":
+    def within_limit(cls, holds: bool, words: str, *during: Moments) -> "Finding":
         """A finding about a limit on time or speed."""
-        return cls(holds, words, only_limit=True)
+        return cls(holds, words, only_limit=True, during=during)
 
     @classmethod
     def unknown(cls, words: str) -> "Finding":
         return cls(None, words)
+
+
+def broken_together(missed: Sequence[Finding]) -> Finding:
+    """What several findings that do not hold say together; only a limit was exceeded if that is so of each."""
+    during = tuple(moments for one in missed for moments in one.during)
+    only_limit = all(one.only_limit for one in missed)
+    return Finding(False, "; ".join(one.words for one in missed), only_limit, during=during if only_limit else ())
 
 
 def listed(things: Sequence[object], most: int = 5) -> str:

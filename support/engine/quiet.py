@@ -11,17 +11,17 @@ If the cluster runs on other machines, only the suite's own machine is watched.
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Annotated
+from typing import Annotated, Any
 
 from support import libpq, sql
 from support.engine.finding import Finding
 from support.engine.world import Handover, World
 from support.errors import Inconclusive, LimitExceeded, NotInTime
-from support.hosts.processors import Reading, Selection, Usage, of_sandbox, read, trees, usage
+from support.hosts.processors import Reading, Selection, Usage, in_networks_of, of_sandbox, read, trees, usage
 from support.target.topology import Topology
 from support.waiting import NotYet, eventually
 
@@ -95,17 +95,34 @@ def ours(topology: Topology) -> Selection:
     """The processes of the suite and, where they are on this machine, of the cluster."""
     if topology.sandbox is not None:
         return of_sandbox(topology.sandbox)
-    addresses = {*(one.host for one in topology.write_hosts), *(member.postgres.host for member in topology.members)}
-    return trees({os.getpid()}, PROGRAMS if any(map(_is_here, addresses)) else ())
+    hosts = {*(one.host for one in topology.write_hosts), *(member.postgres.host for member in topology.members)}
+    return trees({os.getpid()}, PROGRAMS if _are_here(hosts) else ())
 
 
-def _is_here(host: str) -> bool:
-    """Whether that is an address of this machine."""
-    if libpq.is_socket(host):
+def _are_here(hosts: Collection[str]) -> bool:
+    """Whether any of these is this machine, or a container on it.
+
+    If a container here has the private address of a cluster elsewhere, its programs are taken for the cluster's, and no
+    longer explain that a limit is exceeded. The opposite error would be worse: a cluster whose own processes count as
+    other programs' keeps the machine busy itself, and is never found to be slow.
+    """
+    if any(map(libpq.is_socket, hosts)):
         return True
+    found = {address[0]: (family, address) for host in hosts for family, address in _resolved(host)}
+    return any(_is_own(*one) for one in found.values()) or in_networks_of(PROGRAMS, found)
+
+
+def _resolved(host: str) -> Iterator[tuple[int, Any]]:
+    """The family and the socket address of each address; none of a name that nobody knows."""
+    with suppress(OSError):
+        for family, _, _, _, address in socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM):
+            yield family, address
+
+
+def _is_own(family: int, address: Any) -> bool:
+    """Whether this machine has that address."""
     try:
-        ((family, kind, _, _, address), *_) = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
-        with socket.socket(family, kind) as probe:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.bind(address)
     except OSError:
         return False

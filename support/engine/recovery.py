@@ -58,9 +58,9 @@ def require_rejoined(world: World, limit: float | None = None) -> None:
     """The target member streams as a replica within `limit` seconds from now; without a limit, after a usual rejoin."""
     target_member = world.experiment.target_member
     within = world.timing.rejoin if limit is None else limit
-    took = await_streaming(world.cluster.group_with(target_member), target_member, within)
+    took, ended = await_streaming(world.cluster.group_with(target_member), target_member, within), time.monotonic()
     world.experiment.look_for_redundancy()
-    require_within(world, "the target member streamed after", took, limit)
+    require_within(world, "the target member streamed after", took, limit, ended)
 
 
 def require_all_streaming(world: World, limit: float) -> None:
@@ -68,9 +68,9 @@ def require_all_streaming(world: World, limit: float) -> None:
     begun = time.monotonic()
     for name in world.cluster.followers():
         await_streaming(world.cluster, name, limit, begun)
-    took = time.monotonic() - begun
+    ended = time.monotonic()
     world.experiment.look_for_redundancy()
-    require_within(world, "every replica streamed after", took, limit)
+    require_within(world, "every replica streamed after", ended - begun, limit, ended)
 
 
 def require_standby_replaced(world: World, limit: float) -> None:
@@ -181,12 +181,15 @@ def _await_refusal(world: World, member: str, since: float) -> Finding:
     return eventually(judged, within=2 * world.timing.visible, subject=f"{member} refuses writes")
 
 
-def require_within(world: World, name: str, seconds: float, limit: float | None) -> None:
+def require_within(world: World, name: str, seconds: float, limit: float | None, ended: float | None = None) -> None:
     """Keep a figure and hold it against its limit: a wait can succeed in its last attempt, and still be too late.
 
-    Where nobody promised a time there is no limit; how long the suite waits is none.
+    Where nobody promised a time there is no limit; how long the suite waits is none. `ended` is when these seconds were
+    over (monotonic clock), if that is not now.
     """
     world.measure(name, seconds, "s", limit)
     if limit is None:
         return
-    Finding.within_limit(seconds <= limit, f"{name} {seconds:.1f} s (limit: {limit:g} s)").require()
+    until = time.monotonic() if ended is None else ended
+    words = f"{name} {seconds:.1f} s (limit: {limit:g} s)"
+    Finding.within_limit(seconds <= limit, words, (until - seconds, until)).require()

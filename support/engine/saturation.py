@@ -34,7 +34,7 @@ _EVERY = 0.5  # seconds between two looks
 _SHORTEST = 0.1  # seconds: over less, the kernel's figures say nothing
 _COST = 0.004  # the share of a processor that looks may use: a machine with many processes is looked at less often
 _CONSIDERABLE = 0.25
-"""The share of the time up to the failure in which the machine must have been saturated for that to be an excuse.
+"""The share of a limit's time in which the machine must have been saturated for that to be an excuse.
 
 What works is not stopped by a saturated machine, only slowed down. The limits leave a cluster that has the machine to
 itself a good part of the time to spare, so that losing less than a quarter of it does not explain that one is exceeded:
@@ -118,23 +118,28 @@ class SaturationWatch:
 def excuse(error: BaseException | None, periods: Periods, since: float, until: float) -> Inconclusive | None:
     """What counts in place of an error that was raised at `until`; None if nothing excuses it.
 
-    `since` is when the time of its limit began, unless the error itself says how long it took. What `never` came is
-    excused as well: on a saturated machine it may just be later than anybody waits.
+    `since` is when the time of its limit began, unless the error itself says when that was, or how long it took. If it
+    names several times, such as those of several clients, each must be excused. What `never` came is excused as well:
+    on a saturated machine it may just be later than anybody waits.
     """
     if not isinstance(error, LimitExceeded) or error.undisturbed or sql.tells_of_refusal(str(error)):
         return None
     if isinstance(error, NotInTime):
         since = until - error.elapsed
-    seconds = max(until - since, 0.001)
-    found = [one for one in periods() if one.within(since, until)]
-    share = sum(one.within(since, until) for one in found) / seconds
-    if not found or share < _CONSIDERABLE:
+    seen = periods()
+    begun, ended = min(error.during or [(since, until)], key=lambda one: _share(seen, *one))
+    share = _share(seen, begun, ended)
+    if share < _CONSIDERABLE:
         return None
-    busy = together([one.usage for one in found])
-    words = (
-        f"{error}, but in {share * seconds:.1f} s of that time {busy}; that is {share:.0%} of the last {seconds:.1f} s"
-    )
-    return Inconclusive(words).with_traceback(error.__traceback__)
+    busy = together([one.usage for one in seen if one.within(begun, ended)])
+    seconds, which = ended - begun, "" if error.during else "the last "
+    found = f"in {share * seconds:.1f} s of that time {busy}; that is {share:.0%} of {which}{seconds:.1f} s"
+    return Inconclusive(f"{error}, but {found}").with_traceback(error.__traceback__)
+
+
+def _share(periods: Sequence[Period], begun: float, ended: float) -> float:
+    """The share of this time in which the machine was saturated."""
+    return sum(one.within(begun, ended) for one in periods) / max(ended - begun, 0.001)
 
 
 def watch_of(topology: Topology) -> tuple[AbstractContextManager[object], Periods]:

@@ -199,7 +199,8 @@ def require_accepted_after_space(world: World, limit: float) -> None:
     world.clients.await_acknowledged(10, within=limit)
     history = world.clients.history
     taken = [one.ended for one in history.of(action=APPEND, outcome=Outcome.OK) if one.begun > experiment.healing_since]
-    require_within(world, "writes were accepted again after", min(taken) - experiment.healing_since, limit)
+    first = min(taken)
+    require_within(world, "writes were accepted again after", first - experiment.healing_since, limit, first)
     if gap := longest_gap(history, APPEND, experiment.injected_fault.begun):
         world.measure("clients were interrupted for", gap.seconds, "s")
 

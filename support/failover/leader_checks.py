@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from support.engine.finding import Finding
+from support.engine.finding import Finding, Moments
 from support.engine.history import WriterSample
 
 _LAST_WORD = 5.0  # seconds
@@ -99,7 +99,8 @@ def called_primary_truly(
     if longest is not None and longest.seconds > limit:
         return Finding.too_late(
             f"{longest.member} was reported as the primary by its health check for {longest.seconds:.1f} s, from "
-            f"{longest.begun - since:.1f} s after the fault on, while it was read-only (limit: {limit:g} s)"
+            f"{longest.begun - since:.1f} s after the fault on, while it was read-only (limit: {limit:g} s)",
+            (longest.begun, longest.begun + longest.seconds),
         )
     if len(called) < 2:
         return Finding.unknown(f"no role changed hands: {words}")
@@ -150,14 +151,16 @@ def new_sessions_again(tried: Sequence[NewSession], since: float, limit: float, 
     Unknown if none was tried for that long.
     """
     after = [one for one in tried if one.begun >= since]
-    if reached := [one.ended - since for one in after if not one.refusal]:
-        words = f"a new session reached a leader {reached[0]:.1f} s after {what} (limit: {limit:g} s)"
-        return Finding.within_limit(reached[0] <= limit, words)
+    if reached := [one.ended for one in after if not one.refusal]:
+        took = reached[0] - since
+        words = f"a new session reached a leader {took:.1f} s after {what} (limit: {limit:g} s)"
+        return Finding.within_limit(took <= limit, words, (since, reached[0]))
     if not after or after[-1].ended < since + limit:
         return Finding.unknown(f"no new session was tried until {limit:g} s after {what}")
     return Finding.too_late(
         f"no new session reached a leader for {after[-1].ended - since:.1f} s after {what} (limit: {limit:g} s); "
-        f"the last of {len(after)} that were tried: {after[-1].refusal}"
+        f"the last of {len(after)} that were tried: {after[-1].refusal}",
+        (since, after[-1].ended),
     )
 
 
@@ -205,13 +208,15 @@ def lock_renewed_in_time(renewals: Sequence[Renewal], limit: float) -> Finding:
         return Finding.unknown(f"the DCS was read {len(renewals)} times")
     if (blind := max(later.at - before.at for before, later in pairwise(renewals))) >= limit:
         return Finding.unknown(f"the DCS was not read for {blind:.1f} s")
-    longest, since = 0.0, renewals[0]
+    since = renewals[0]
+    same: list[Moments] = []
     for one in renewals:
         if one.position != since.position:
             since = one
-        longest = max(longest, one.at - since.at)
-    words = f"the lock was not renewed for {longest:.1f} s (limit: {limit:g} s)"
-    return Finding.within_limit(longest < limit, words)
+        same.append((since.at, one.at))
+    begun, ended = max(same, key=lambda one: one[1] - one[0])
+    words = f"the lock was not renewed for {ended - begun:.1f} s (limit: {limit:g} s)"
+    return Finding.within_limit(ended - begun < limit, words, (begun, ended))
 
 
 def lock_ran_out(renewals: Sequence[Renewal], renewed: float, changed: float, left: float) -> Finding:

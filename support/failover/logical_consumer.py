@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from support import sql
 from support.engine.background import Background
@@ -173,8 +174,10 @@ def require_no_gap(world: World, consumer: Consumer, limit: float) -> None:
         if missing := acknowledged - {(one.client, one.number) for one in list(consumer.received)}:
             raise NotYet(f"{len(missing)} changes are missing; {consumer.said or 'it can read'}")
 
+    begun = time.monotonic()
     with suppress(NotInTime):  # judged below
         eventually(caught_up, within=limit, subject="the consumer has caught up")
+    during = ((begun, time.monotonic()),)
     received = list(consumer.received)
     again = repeats(received)
     world.measure("changes that reached the consumer", len(received), "")
@@ -185,6 +188,7 @@ def require_no_gap(world: World, consumer: Consumer, limit: float) -> None:
             f"recognise them"
         )
     finding = no_change_missing(workload.history, received, fault.begun, reads=not consumer.said)
+    finding = replace(finding, during=during)
     said = f"; the consumer: {consumer.said}" if consumer.said else ""
     world.evidence.attach("what the consumer got", f"{finding.words}{said}")
     finding.require()

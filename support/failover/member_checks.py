@@ -195,6 +195,8 @@ class StreamedAgain:
     """The member from which it streams."""
     seconds: float | None
     """From the end of its stream until it streamed again; None if it did not as long as it was watched."""
+    ended: float
+    """When that was over; monotonic clock."""
     instead: str = ""
     """What the source had then."""
 
@@ -209,8 +211,9 @@ def all_streamed_again(found: Sequence[StreamedAgain], limit: float) -> Finding:
             "another password of the replication role, a rule of pg_hba.conf, and a certificate that has expired"
         )
     took = {one.replica: one.seconds for one in found if one.seconds is not None}
+    late = [(one.ended - one.seconds, one.ended) for one in found if one.seconds is not None and one.seconds > limit]
     words = ", ".join(f"{replica} after {seconds:.1f} s" for replica, seconds in took.items())
-    return Finding.within_limit(max(took.values()) <= limit, f"streams again: {words} (limit: {limit:g} s)")
+    return Finding.within_limit(not late, f"streams again: {words} (limit: {limit:g} s)", *late)
 
 
 class Login(Protocol):

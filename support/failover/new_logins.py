@@ -56,8 +56,9 @@ def end_and_await(cluster: Cluster, replica: str, within: float) -> StreamedAgai
     try:
         eventually(streams, within=within, subject="it streams", retry_on=NO_ANSWER, pause=0.05)
     except NotInTime as late:
-        return StreamedAgain(replica, source, None, late.observed)
-    return StreamedAgain(replica, source, time.monotonic() - begun)
+        return StreamedAgain(replica, source, None, time.monotonic(), late.observed)
+    ended = time.monotonic()
+    return StreamedAgain(replica, source, ended - begun, ended)
 
 
 @dataclass(frozen=True)

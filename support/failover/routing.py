@@ -5,7 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from support import sql
@@ -269,4 +269,5 @@ def require_sessions_cut(world: World, watch: ClosingWatch, limit: float) -> Non
     ended = [when - since if when < begun else max(0.0, when - since) for when in closed]
     if ended:
         world.measure("the last session was cut after", max(ended), "s", limit)
-    sessions_closed_in_time(len(world.sessions), ended, limit).require()
+    until = time.monotonic() if len(closed) < len(world.sessions) else max(closed, default=since)
+    replace(sessions_closed_in_time(len(world.sessions), ended, limit), during=((since, until),)).require()

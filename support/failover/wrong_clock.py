@@ -11,7 +11,7 @@ from contextlib import suppress
 import psutil
 
 from support.engine.checks.availability import longest_gap
-from support.engine.finding import Finding
+from support.engine.finding import Finding, broken_together
 from support.engine.ledger import APPEND
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
@@ -79,7 +79,7 @@ def require_leader_stays_where_promised(world: World, before: Look, lease: Lease
     if cause.holds and not _runs_since(world, since):
         cause = Finding.false(f"{cause.words}; its Patroni did not sleep, but was started again")
     world.evidence.attach("why", cause.words)
-    broken = Finding(False, "; ".join(one.words for one in missed), all(one.only_limit for one in missed))
+    broken = broken_together(missed)
     world.require_or_known_limit(
         broken,
         cause,

@@ -8,9 +8,10 @@ import os
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from support.hosts import state
@@ -34,6 +35,9 @@ _USAGE = re.compile(
     r"(?:; in \d+% of the time some task waited for a processor)?"
 )
 """The text of a `Usage`, with the time over which it was averaged if that precedes it."""
+
+_LOCAL = re.compile(r"\|-- ([\d.]+)\n(?: +/\d+ .*\n)*? +/32 host LOCAL")
+"""An address of the network itself, in the kernel's table of routes (fib_trie)."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +247,30 @@ def trees(roots: Collection[int], names: Collection[str] = ()) -> Selection:
         return found
 
     return select
+
+
+def in_networks_of(names: Collection[str], addresses: Collection[str]) -> bool:
+    """Whether one of these addresses is one of the network, such as a container's, of a process with one of the names.
+
+    The process must be visible; any user may read the addresses of its network.
+    """
+    wanted = {ip_address(address) for address in addresses if "%" not in address}
+    table = _processes()
+    for pid, one in table.items():
+        above = table.get(one.parent)
+        if one.name in names and not (above and above.name == one.name):  # a server's processes are all in its network
+            with suppress(OSError):
+                if not wanted.isdisjoint(_addresses_of(pid)):
+                    return True
+    return False
+
+
+def _addresses_of(pid: int) -> Iterator[IPv4Address | IPv6Address]:
+    """The addresses of the network of a process. Raises OSError if it is gone."""
+    network = Path(f"/proc/{pid}/net")
+    yield from (IPv4Address(found[1]) for found in _LOCAL.finditer((network / "fib_trie").read_text()))
+    if (known := network / "if_inet6").exists():  # not in a kernel without IPv6
+        yield from (IPv6Address(bytes.fromhex(line.split()[0])) for line in known.read_text().splitlines())
 
 
 def of_sandbox(directory: Path) -> Selection:

@@ -62,15 +62,12 @@ def endpoints_follow(history: History, limit: float) -> Finding:
     """Each endpoint showed within `limit` seconds what the other one had. Unknown if one of them was never asked."""
     asked = history.of(action=FOLLOW)
     names = {one.key for one in asked}
-    late: list[object] = [
-        f"{one.key} after {one.value[0]:.1f} s"
-        for one in asked
-        if one.outcome is not Outcome.OK or one.value[0] > limit
-    ]
-    if late:
+    if late := [one for one in asked if one.outcome is not Outcome.OK or one.value[0] > limit]:
+        told = listed([f"{one.key} after {one.value[0]:.1f} s" for one in late], most=3)
         return Finding.too_late(
             f"{len(late)} of {len(asked)} times an endpoint did not show within {limit:g} s what the other one had: "
-            f"{listed(late, most=3)}"
+            f"{told}",
+            *((one.begun, one.ended) for one in late),
         )
     if len(names) < 2:
         return Finding.unknown(f"only {listed(sorted(names)) or 'no endpoint'} was asked")

@@ -56,6 +56,9 @@ def decoy_found(search: Search) -> Finding:
     """
     found = search.found.get(_DECOY, [])
     planted = [one for one in search.planted if not _is_at(one, search.unsearched) or _is_at(one, found)]
+    if search.planted and not planted:
+        why = listed([f"{place}: {why}" for place, why in search.unsearched.items()])
+        return Finding.unknown(f"none of the places where the decoy was planted could be searched: {why}")
     unseen = [one for one in planted if not _is_at(one, found)]
     if unseen or not planted:
         where = f"not found where it was planted: {listed(unseen)}" if unseen else "not planted anywhere"

@@ -33,6 +33,8 @@ _BOOTED = ("sandbox", "beside")
 """Folders, within a run's directory, of a cluster that was booted for the run."""
 _DECOY_LIVES = 60  # seconds; longer than any search takes
 _UNUSED_PORT = 1
+_ENCODINGS = ("utf-8", "latin-1", "cp1252", "iso8859-15")
+"""Those of programs and databases whose passwords are likely to have other characters than ASCII's."""
 DECOYS = (
     "a login to a database that does not exist",
     "a login as a role that does not exist",
@@ -222,11 +224,20 @@ def _logins(topology: Topology) -> dict[str, Login]:
 def _forms(secret: str, users: Iterable[str]) -> set[bytes]:
     """As it is, and as programs write it: escaped in SQL or in a libpq connection string, each also in JSON and in CSV;
     in a URL; and in HTTP's basic authentication together with a user's name.
+
+    What is not ASCII appears in a log in the encoding of the database, and in a request in that of the client.
     """
     twice = secret.replace("\\", "\\\\")  # a backslash, where it escapes
     texts = {secret, secret.replace("'", "''"), twice.replace("'", "''"), twice.replace("'", "\\'")}
     in_json = {json.dumps(text, ensure_ascii=ascii_only)[1:-1] for text in texts for ascii_only in (True, False)}
     in_csv = {text.replace('"', '""') for text in texts}
     in_urls = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
-    sent = {b64encode(f"{user}:{secret}".encode()) for user in users}
-    return {form.encode() for form in texts | in_json | in_csv | in_urls} | sent
+    sent = {b64encode(login) for user in users for login in _encoded(f"{user}:{secret}")}
+    return {form for text in texts | in_json | in_csv | in_urls for form in _encoded(text)} | sent
+
+
+def _encoded(text: str) -> Iterator[bytes]:
+    """In each of the encodings that have all its characters."""
+    for encoding in _ENCODINGS:
+        with suppress(UnicodeEncodeError):
+            yield text.encode(encoding)

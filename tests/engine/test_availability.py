@@ -46,7 +46,8 @@ class TestInterruption:
 
     def test_never_again(self) -> None:
         history = History([append(1), append(9, FAIL)])
-        assert interrupted_for_less_than(30, history, "append", since=2).holds is False
+        finding = interrupted_for_less_than(30, history, "append", since=2)
+        assert (finding.holds, finding.during) == (False, ((2, 9.5),))
 
     def test_no_evidence(self) -> None:
         assert interrupted_for_less_than(30, self.history, "append", since=0).holds is None
@@ -71,6 +72,7 @@ class TestWatchedUntil:
         assert finding.holds is False
         assert finding.only_limit
         assert finding.words == "clients were interrupted for 36.50 s, and still are (limit: 30 s)"
+        assert finding.during == ((23.5, 60),)
 
     def test_what_follows_the_watched_time_is_not_judged(self) -> None:
         assert self.judged(append(90), until=25) is True
@@ -105,6 +107,7 @@ class TestEveryClientGotThrough:
         assert finding.holds is False
         assert finding.nothing_came
         assert finding.words == "1 of 2 clients had no operation acknowledged: client 1 for 30.0 s"
+        assert finding.during == ((30, 40),), "that is when they were waited for"
 
     def test_one_gets_nothing_but_errors(self) -> None:
         assert self.judged(operation(OK, 31, 32, 0), operation(FAIL, 31, 32, 1), operation(UNKNOWN, 33, 37, 1)) is False
@@ -115,6 +118,10 @@ class TestEveryClientGotThrough:
 
     def test_afterwards_is_too_late(self) -> None:
         assert self.judged(operation(OK, 31, 32, 0), operation(OK, 41, 42, 1)) is False
+
+
+WAITED = (9, 16, 20, 24), (9, 13, 18, 24)
+"""When something was acknowledged to either of two clients."""
 
 
 class TestEachClient:
@@ -129,6 +136,11 @@ class TestEachClient:
     def test_one_waits_while_the_others_go_on(self) -> None:
         others = [operation(OK, at, at, 0) for at in (9, 12, 15)]
         assert self.judged(*others, operation(OK, 9, 9, 1), operation(OK, 15, 15, 1)) is False
+
+    def test_each_one_waits_at_a_time_of_its_own(self) -> None:
+        one, other = ([operation(OK, at, at, client) for at in times] for client, times in enumerate(WAITED))
+        finding = each_client_interrupted_for_less_than(5, History([*one, *other]), "count", 10)
+        assert (finding.holds, finding.during) == (False, ((9, 16), (18, 24)))
 
     def test_one_never_comes_back(self) -> None:
         others = [operation(OK, at, at, 0) for at in (9, 12, 15)]

@@ -1,12 +1,15 @@
 """Limits of speed on a busy machine: measured again, inconclusive if it is never quiet; a slow cluster is broken."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
+from hamcrest import assert_that, equal_to
 from other_programs import busy_machine
 
 from support.engine import quiet
@@ -19,7 +22,7 @@ from support.reporting.evidence import Evidence
 from support.run import Run
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, MemberAddress, Topology
-from support.waiting import pause
+from support.waiting import eventually, pause
 
 CORES = 2
 QUIET, BUSY, OWN = "quiet", "others use everything", "the cluster uses everything"
@@ -177,6 +180,41 @@ class TestReally:
             measurement.work()
         used = quiet.usage(watch._readings[0], watch._readings[-1])
         assert used.ours * used.seconds > 0.9
+
+
+_IN_A_NETWORK = """
+ip link set lo up && ip addr add 198.51.100.7/32 dev lo && ip addr add 2001:db8::7/128 dev lo nodad || exit 77
+echo up && exec "$0" 60
+"""
+
+
+@pytest.fixture(scope="module")
+def in_a_container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The id of a process named postgres whose network is its own, such as that of a container."""
+    program = tmp_path_factory.mktemp("container") / "postgres"
+    shutil.copy(shutil.which("sleep") or "", program)
+    words = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", _IN_A_NETWORK, str(program)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        if process.stdout.readline() != "up\n":
+            pytest.skip("no network of its own can be made here")
+        name = Path(f"/proc/{process.pid}/comm")
+        eventually(lambda: assert_that(name.read_text(), equal_to("postgres\n")), within=10, subject="it runs")
+        yield process.pid
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [("198.51.100.7", True), ("2001:db8::7", True), ("198.51.100.8", False), ("2001:db8::8", False)],
+)
+def test_a_cluster_in_containers_on_this_machine_is_reached_by_their_addresses(
+    address: str, here: bool, in_a_container: int
+) -> None:
+    table = {os.getpid(): ProcessTime("python", 1, 0, 0), in_a_container: ProcessTime("postgres", 1, 0, 0)}
+    member = MemberAddress("pg1", Address(address, 5432), None)
+    found = ours(Topology("db", Login("app", "secret"), Address("203.0.113.1", 5432), members=(member,)))(table)
+    assert (in_a_container in found) is here
 
 
 def test_of_a_cluster_on_this_machine_its_programs_are_ours() -> None:

@@ -4,14 +4,25 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from other_programs import busy_machine
 
-from support.engine import saturation
-from support.engine.finding import Finding
+from support.engine import recovery, saturation
+from support.engine.checks.availability import interrupted_for_less_than
+from support.engine.checks.writers import learned_in_time
+from support.engine.finding import Finding, broken_together
+from support.engine.history import History, Operation, Outcome, WriterSample
+from support.engine.ledger import APPEND
+from support.engine.recovery import require_within
 from support.engine.saturation import VARIABLE, Period, SaturationWatch, excuse, watch_of, watched_for_all
+from support.engine.world import World
 from support.errors import Inconclusive, LimitExceeded, NotInTime, PromiseBroken
+from support.failover.consumer_checks import CHANGE, Received
+from support.failover.full_disk import require_accepted_after_space
+from support.failover.logical_consumer import Consumer, require_no_gap
 from support.hosts.processors import ProcessTime, Reading, Selection, Usage, trees
 from support.hosts.processors import busy_machine as busy_machine_told
 from support.target.topology import Address, Login, Topology
@@ -76,6 +87,92 @@ class TestExcuse:
         found = excused(raised.value, (100, 130))
         assert found is not None
         assert found.__traceback__ is raised.value.__traceback__
+
+
+def late(finding: Finding) -> LimitExceeded:
+    with pytest.raises(LimitExceeded) as raised:
+        finding.require()
+    return raised.value
+
+
+class TestWhichTime:
+    """The time that counts is that of the limit, where the check knows it; the fault was injected at 100."""
+
+    def test_a_limit_that_began_when_the_machine_was_idle_again_was_exceeded_on_an_idle_machine(self) -> None:
+        took = [WriterSample("pg1", at, at + 0.1, True) for at in (99, 121, 129)]
+        finding = learned_in_time(took, "pg1", 120, 3)
+        assert excused(late(finding), (101, 115)) is None, "half of the time since the fault, but not of the limit's"
+        assert excused(late(finding), (121, 125)) is not None
+
+    def test_a_gap_that_is_judged_again_later_is_still_one_on_a_saturated_machine(self) -> None:
+        count = [Operation(0, "count", "a", at, Outcome.OK, at, at) for at in (69.0, 70.0, 110.0, 111.0)]
+        found = excused(late(interrupted_for_less_than(30, History(count), "count", 70)), (70, 100))
+        assert found is not None
+        assert str(found).endswith("0.1; 0.0 were idle; that is 75% of 40.0 s")
+
+    def test_each_time_in_which_one_was_exceeded_needs_its_excuse(self) -> None:
+        error = late(Finding.too_late("2 of 3 clients waited", (100, 110), (115, 125)))
+        assert excused(error, (100, 110)) is None
+        assert excused(error, (115, 125)) is None
+        assert excused(error, (100, 110), (115, 118)) is not None
+
+    def test_what_several_checks_say_together(self) -> None:
+        one, other = Finding.too_late("one", (100, 110)), Finding.too_late("another", (115, 125))
+        assert late(broken_together([one, other])).during == ((100, 110), (115, 125))
+        assert broken_together([one, Finding.false("wrong")]) == Finding.false("one; wrong")
+
+    def test_writes_on_a_disk_that_has_space_again(self) -> None:
+        """The last ones were acknowledged long after the first, which is what the limit is about."""
+        acks = [Operation(0, APPEND, "a", at, Outcome.OK, at, at) for at in (99.0, 117.0, 129.0)]
+        clients = SimpleNamespace(await_acknowledged=lambda count, within: None, history=History(acks))
+        experiment = SimpleNamespace(heal=lambda: None, healing_since=110.0)
+        world = SimpleNamespace(experiment=experiment, clients=clients, measure=lambda *_: None)
+        with pytest.raises(LimitExceeded) as raised:
+            require_accepted_after_space(cast(World, world), limit=5)
+        assert raised.value.during == ((110, 117),)
+
+    def test_changes_that_a_consumer_has_not_got_yet(self) -> None:
+        """It was waited for just now, and not since the fault."""
+        acks = [Operation(0, CHANGE, "a", at, Outcome.OK, at, at) for at in (1, 2)]
+        clients = SimpleNamespace(
+            await_acknowledged=lambda count, within: None, stop=lambda: None, history=History(acks)
+        )
+        consumer = SimpleNamespace(received=[Received(0, 1, 1.5)], said="")
+        world = SimpleNamespace(
+            clients=clients,
+            experiment=SimpleNamespace(injected_fault=SimpleNamespace(begun=1.2)),
+            timing=SimpleNamespace(recovery=1.0),
+            measure=lambda *_: None,
+            evidence=SimpleNamespace(attach=lambda *_: None),
+        )
+        begun = time.monotonic()
+        with pytest.raises(LimitExceeded) as raised:
+            require_no_gap(cast(World, world), cast(Consumer, consumer), limit=0.2)
+        ((since, until),) = raised.value.during
+        assert begun <= since < until <= time.monotonic()
+
+    def test_a_member_that_streams_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What is done after that takes its time, too."""
+        monkeypatch.setattr(recovery, "await_streaming", lambda *_: 7.0)
+        experiment = SimpleNamespace(target_member="pg1", look_for_redundancy=lambda: pause(0.5))
+        cluster = SimpleNamespace(group_with=lambda member: None, followers=lambda: ["pg1"])
+        world = SimpleNamespace(experiment=experiment, cluster=cluster, measure=lambda *_: None)
+        for require in (recovery.require_rejoined, recovery.require_all_streaming):
+            begun = time.monotonic()
+            with pytest.raises(LimitExceeded) as raised:
+                require(cast(World, world), -1)
+            ((_, ended),) = raised.value.during
+            assert ended - begun < 0.4
+
+    def test_a_wait_that_succeeded_too_late(self) -> None:
+        world = cast(World, SimpleNamespace(measure=lambda *_: None))
+        with pytest.raises(LimitExceeded) as raised:
+            require_within(world, "it took", 7.5, 5, ended=130.0)
+        assert raised.value.during == ((122.5, 130.0),)
+        with pytest.raises(LimitExceeded) as raised:
+            require_within(world, "it took", 7.5, 5)
+        ((begun, ended),) = raised.value.during
+        assert (ended - begun, time.monotonic() - ended) == (pytest.approx(7.5), pytest.approx(0, abs=5))
 
 
 OWN, OTHERS, NOBODY = (2.0, 0.0), (0.1, 1.9), (0.1, 0.1)

@@ -215,6 +215,7 @@ class TestLearnedInTime:
     def test_it_learns_late_which_is_a_matter_of_time(self) -> None:
         finding = self.judged(sample("m1", 107, True), sample("m1", 108, False))
         assert (finding.holds, finding.only_limit) == (False, True)
+        assert finding.during == ((THAW, 107.01),), "its limit began when it thawed"
 
     def test_of_a_member_that_nobody_saw_again_nothing_is_known(self) -> None:
         assert self.judged().holds is None

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from support.engine.finding import Finding
 from support.engine.history import WriterSample
 from support.failover.leader_checks import (
     Claim,
@@ -67,29 +68,32 @@ def claims(member: str, primary: bool | None, begun: float, ended: float) -> lis
     return [Claim(member, begun + at / 2, begun + at / 2 + 0.05, primary) for at in range(round(2 * (ended - begun)))]
 
 
-def claimed(promoted: float, samples: list[WriterSample]) -> tuple[bool | None, str]:
+def claimed(promoted: float, samples: list[WriterSample]) -> Finding:
     """pg1 leads until the fault; pg2 is reported as the primary from 30.0 on, and promoted then."""
     told = [*claims("pg1", True, 0, LOST), *claims("pg1", None, LOST, END)]
     told += [*claims("pg2", False, 0, 30), *claims("pg2", True, 30, END)]
     took = [*seen("pg2", False, 0, promoted), *seen("pg2", True, promoted), *samples]
-    finding = called_primary_truly(told, took, ["pg1", "pg2"], LOST, 5)
-    return finding.holds, finding.words
+    return called_primary_truly(told, took, ["pg1", "pg2"], LOST, 5)
 
 
 def test_a_member_that_is_promoted_as_soon_as_it_is_called_the_primary() -> None:
-    holds, words = claimed(30, [])
-    assert holds is True
-    assert words.endswith("reported as the primary: pg1, pg2; the longest time while read-only: never (limit: 5 s)")
+    finding = claimed(30, [])
+    assert finding.holds is True
+    assert finding.words.endswith(
+        "reported as the primary: pg1, pg2; the longest time while read-only: never (limit: 5 s)"
+    )
 
 
 def test_a_member_that_is_called_the_primary_and_is_promoted_late() -> None:
-    holds, words = claimed(38, [])
-    assert holds is False
-    assert words == (
+    finding = claimed(38, [])
+    assert finding.holds is False
+    ((begun, ended),) = finding.during
+    assert (begun, ended - begun) == (pytest.approx(LOST + 20.1, abs=0.06), pytest.approx(7.1, abs=0.06))
+    assert finding.words == (
         "pg2 was reported as the primary by its health check for 7.1 s, from 20.1 s after the fault on, "
         "while it was read-only (limit: 5 s)"
     )
-    assert claimed(33, [])[0] is True
+    assert claimed(33, []).holds is True
 
 
 def test_a_member_that_lets_nobody_in_is_not_read_only() -> None:
@@ -128,6 +132,7 @@ def test_a_new_session_reaches_a_leader_in_time_or_too_late() -> None:
     assert new_sessions_again(tried(3, 6, 24.5, reached=True), SINCE, LIMIT).holds is True
     late = new_sessions_again(tried(3, 29, 31.2, reached=True), SINCE, LIMIT)
     assert (late.holds, late.words) == (False, "a new session reached a leader 31.2 s after the fault (limit: 30 s)")
+    assert late.during == ((SINCE, SINCE + 31.2),)
 
 
 def test_no_new_session_reaches_a_leader() -> None:
@@ -135,6 +140,7 @@ def test_no_new_session_reaches_a_leader() -> None:
     assert finding.holds is False
     assert "no new session reached a leader for 32.0 s after the fault (limit: 30 s)" in finding.words
     assert finding.words.endswith("the last of 3 that were tried: timeout expired")
+    assert finding.during == ((SINCE, SINCE + 32),)
 
 
 def test_a_new_session_before_the_fault_or_a_trial_that_ended_early_says_nothing() -> None:
@@ -183,6 +189,9 @@ def read(*positions: int, every: float = 1.0) -> list[Renewal]:
 def test_a_lock_that_is_renewed_in_time(renewals: list[Renewal], holds: bool | None, words: str) -> None:
     finding = lock_renewed_in_time(renewals, 19)
     assert (finding.holds, finding.words) == (holds, words)
+    assert [f"the lock was not renewed for {ended - begun:.1f} s" in words for begun, ended in finding.during] == (
+        [] if holds is None else [True]
+    )
 
 
 @pytest.mark.parametrize(

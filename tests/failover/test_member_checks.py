@@ -178,11 +178,11 @@ def test_what_waits_for_a_restart() -> None:
 
 
 def test_replicas_whose_streams_were_ended() -> None:
-    back, out = StreamedAgain("m2", "m1", 0.7), StreamedAgain("m3", "m1", None, "no session of it")
+    back, out = StreamedAgain("m2", "m1", 0.7, 101), StreamedAgain("m3", "m1", None, 170, "no session of it")
     assert all_streamed_again([back], 30).holds is True
     assert all_streamed_again([], 30).holds is None
-    late = all_streamed_again([back, StreamedAgain("m3", "m1", 34.0)], 30)
-    assert (late.holds, late.only_limit) == (False, True)
+    late = all_streamed_again([back, StreamedAgain("m3", "m1", 34.0, 140)], 30)
+    assert (late.holds, late.only_limit, late.during) == (False, True, ((106, 140),))
     locked_out = all_streamed_again([back, out], 30)
     assert (locked_out.holds, locked_out.only_limit) == (False, False)
     assert "m3 (m1 has no session of it)" in locked_out.words

@@ -1,6 +1,7 @@
 """Closings of idle sessions are noted from before the fault, whatever the suite does meanwhile."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -12,11 +13,11 @@ from servers import BINDIR, postgres
 from support import sql
 from support.engine.finding import Finding
 from support.engine.world import World
-from support.errors import Inconclusive, NotInTime
+from support.errors import Inconclusive, LimitExceeded, NotInTime
 from support.expectations import Expectations
 from support.failover import routing
 from support.failover.checks import sessions_closed_in_time
-from support.failover.routing import ClosingWatch, ReadLag, allowed_read_lag
+from support.failover.routing import ClosingWatch, ReadLag, allowed_read_lag, require_sessions_cut
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, Topology
 from support.waiting import pause
@@ -42,6 +43,21 @@ def test_a_session_that_is_closed_while_nobody_waits_for_it_is_noted(tmp_path: P
             assert time.monotonic() - begun < 5
         for one in sessions:
             one.close()
+
+
+@pytest.mark.parametrize(("closed", "until"), [((5.0, 19.0), 19.0), ((5.0,), None)], ids=["late", "hanging"])
+def test_their_limit_counts_from_the_fault_to_the_last_session(closed: Sequence[float], until: float | None) -> None:
+    """The sessions were closed so many seconds after the fault, 30 s ago; one that hangs was waited for until now."""
+    begun = time.monotonic() - 30
+    experiment = SimpleNamespace(injected_fault=SimpleNamespace(begun=begun), planned=False)
+    timing, sessions = SimpleNamespace(notice=1.0), ["one", "another"]
+    world = SimpleNamespace(experiment=experiment, timing=timing, sessions=sessions, measure=lambda *_: None)
+    watch = SimpleNamespace(closings=lambda until: [begun + one for one in closed])
+    with pytest.raises(LimitExceeded) as raised:
+        require_sessions_cut(cast(World, world), cast(ClosingWatch, watch), limit=8)
+    ((since, last),) = raised.value.during
+    assert since == begun
+    assert last - begun == pytest.approx(until or 30, abs=3)
 
 
 def test_the_lag_that_is_declared_for_reads_is_not_that_of_a_failover() -> None:

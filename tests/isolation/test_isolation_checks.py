@@ -140,5 +140,5 @@ def test_each_endpoint_must_follow_in_time() -> None:
     assert "1 of 2 times" in early
     assert "0.020 s at most" in early
     late = endpoints_follow(History([*both, followed("the read endpoint", 5.5)]), limit=5)
-    assert (late.holds, late.only_limit) == (False, True)
+    assert (late.holds, late.only_limit, late.during) == (False, True, ((1.0, 6.5),))
     assert not endpoints_follow(History([*both, followed("the read endpoint", 5, Outcome.FAIL)]), limit=6).holds

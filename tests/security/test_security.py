@@ -23,7 +23,7 @@ from support.hosts.remote.logs import RemoteLog
 from support.hosts.remote.reach import Reach
 from support.run import Run
 from support.security import exposure, logins, privileges
-from support.security.checks import Search, all_refused, decoy_found, no_secret_found
+from support.security.checks import Search, Unread, all_refused, decoy_found, no_secret_found
 from support.target.cluster import Cluster
 from support.target.login import log_in
 from support.target.topology import Address, Login, MemberAddress, Topology
@@ -479,6 +479,19 @@ class TestExposure:
         search.look_into([("a log", line.encode())])
         assert search.found == {"the application's password": ["a log"]}
 
+    @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252", "iso8859-15"])
+    def test_a_password_is_found_in_the_encoding_of_the_database(self, cluster: Cluster, encoding: str) -> None:
+        secret = "p\xe4ss '\u20ac'" if encoding != "latin-1" else "p\xe4ss '\xa4'"  # the euro, which Latin-1 lacks
+        odd = Cluster(replace(cluster.topology, application=Login("application", secret)))
+        quoted = secret.replace("'", "''")
+        for line in (f"STATEMENT:  ALTER ROLE app PASSWORD '{quoted}'", f"password={secret}"):
+            search = self.search(odd)
+            search.look_into([("a log", line.encode(encoding))])
+            assert search.found == {"the application's password": ["a log"]}
+        assert (
+            b64encode(f"application:{secret}".encode(encoding)) in exposure.passwords(odd)["the application's password"]
+        )
+
     def test_a_password_that_is_a_name_cannot_be_searched_for(self, cluster: Cluster) -> None:
         named = replace(cluster.topology, administrator=None, application=Login("application", "application"))
         with pytest.raises(NotAvailable, match="also the name"):
@@ -661,6 +674,14 @@ class TestSearch:
         assert decoy_found(self.searched(b"decoy-1", planted=("file 0", "file 1"))).holds is None
         assert decoy_found(self.searched(b"a log")).holds is None
         assert decoy_found(self.searched(b"decoy-1", planted=())).holds is None
+
+    def test_a_decoy_that_was_planted_where_nothing_could_be_searched(self) -> None:
+        search = Search({"a password": [b"s3cret"]}, decoy="decoy-1", planted=("pg1", "pg2"))
+        search.look_into((f"the logs of {host}", Unread("no answer")) for host in ("pg1", "pg2"))
+        assert decoy_found(search) == Finding.unknown(
+            "none of the places where the decoy was planted could be searched: the logs of pg1: no answer, the logs of "
+            "pg2: no answer"
+        )
 
     def test_a_decoy_that_is_found_twice_on_one_host_says_nothing_about_another(self) -> None:
         """Members may write several logs each, and one of them none that can be read."""

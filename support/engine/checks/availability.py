@@ -65,7 +65,8 @@ def every_client_got_through(history: History, action: str, clients: int, since:
         f"client {client} for {until - last[client]:.1f} s" if client in last else f"client {client} at any time"
         for client in silent
     ]
-    return Finding.never_came(f"{len(silent)} of {clients} clients had no operation acknowledged: {listed(told)}")
+    words = f"{len(silent)} of {clients} clients had no operation acknowledged: {listed(told)}"
+    return Finding.never_came(words, (since, until))
 
 
 def interrupted_for_less_than(
@@ -82,10 +83,10 @@ def interrupted_for_less_than(
     if gap is None or not any(one.ended > since for one in acknowledged):
         last = max(one.ended for one in history) if until is None else until
         words = f"no operation was acknowledged in the {last - since:.1f} s after the fault (limit: {limit:g} s)"
-        return Finding.too_late(words)
+        return Finding.too_late(words, (since, last))
     open_still = ", and still are" if gap.ended == until and gap.seconds >= limit else ""
     words = f"clients were interrupted for {gap.seconds:.2f} s{open_still} (limit: {limit:g} s)"
-    return Finding.within_limit(gap.seconds < limit, words)
+    return Finding.within_limit(gap.seconds < limit, words, (gap.begun, gap.ended))
 
 
 def each_client_interrupted_for_less_than(limit: float, history: History, action: str, since: float) -> Finding:
@@ -97,8 +98,10 @@ def each_client_interrupted_for_less_than(limit: float, history: History, action
     own = {client: History(one for one in history if one.client == client) for client in clients}
     findings = {client: interrupted_for_less_than(limit, own[client], action, since) for client in clients}
     for holds in (False, None):
-        if found := [f"client {client}: {one.words}" for client, one in findings.items() if one.holds is holds]:
-            return Finding(holds, f"{len(found)} of {len(clients)} clients: {listed(found)}", only_limit=True)
+        if found := {client: one for client, one in findings.items() if one.holds is holds}:
+            told = listed([f"client {client}: {one.words}" for client, one in found.items()])
+            during = tuple(moments for one in found.values() for moments in one.during)
+            return Finding(holds, f"{len(found)} of {len(clients)} clients: {told}", only_limit=True, during=during)
     if not clients:
         return Finding.unknown(f"there was no operation ({action})")
     worst = longest_gap_of_any_client(history, action, since)

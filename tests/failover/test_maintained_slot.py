@@ -1,8 +1,10 @@
 """The slot that Patroni maintains for a scenario is gone afterwards, even if Patroni leaves it; on a real Patroni."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +27,9 @@ from support.suite import Suite
 from support.target import left_slots, leftovers, slots
 from support.target.cluster import Cluster
 from support.target.patroni_commands import configure
+from support.target.patroni_configuration import shared_configuration
 from support.target.timing import Timing
-from support.waiting import eventually
+from support.waiting import eventually, pause
 
 _LOGICAL = {"postgresql": {"parameters": {"wal_level": "logical"}}}
 _INJECTS = """
@@ -233,7 +236,7 @@ def test_a_slot_of_a_run_of_which_nothing_is_known_is_dropped_after_half_an_hour
 
 
 def test_a_slot_that_is_no_longer_configured_is_found_at_once(leaves_slots: Cluster) -> None:
-    """What GET /config says is as old as the member's last loop."""
+    """What GET /config says is as old as the member's last loop, which lasts long here: its query is not answered."""
     name = f"accept_{int(time.time()):08x}beef_slot_1"
     slot = {"type": "logical", "database": "postgres", "plugin": "pgoutput"}
 
@@ -244,7 +247,25 @@ def test_a_slot_that_is_no_longer_configured_is_found_at_once(leaves_slots: Clus
     try:
         eventually(is_there, within=20, subject="Patroni makes the slot")
         assert left_slots.find(leaves_slots).on == {}
+        with _long_loop(leaves_slots):
+            configure(leaves_slots, {"slots": None})
+            assert "slots" in shared_configuration(leaves_slots)
+            assert left_slots.find(leaves_slots).on == {name: [MEMBER]}
     finally:
         configure(leaves_slots, {"slots": None})
-    assert left_slots.find(leaves_slots).on == {name: [MEMBER]}
-    sql.execute(leaves_slots.administration_of(MEMBER), "SELECT pg_drop_replication_slot(%s)", [name])
+        left_slots.drop(leaves_slots, name)
+
+
+@contextmanager
+def _long_loop(cluster: Cluster) -> Iterator[None]:
+    there = cluster.administration_of(MEMBER)
+    pids = [pid for (pid,) in sql.rows(there, "SELECT pid FROM pg_stat_activity WHERE application_name ~ '^Patroni'")]
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        pause(2.5)  # until Patroni, which has read the DCS, waits for the answer
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)

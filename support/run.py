@@ -8,6 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
@@ -129,6 +130,8 @@ _LIFE = "life"
 """The file in a run's folder that is locked while the run is going on."""
 STORED = "stored.jsonl"
 """The file in a run's folder with the namespaces in which it may have rows; see support/target/stored.py."""
+_LEFT = "left"
+"""The file in a run's folder that is there if something of the run is left in the target; see `note_left`."""
 _HELD: list[IO[str]] = []
 
 
@@ -169,7 +172,7 @@ class Life(Enum):
     GOING_ON = "going on"
     OVER = "over"
     UNKNOWN = "unknown"
-    """The run began on another machine."""
+    """Nothing is known of it here: the run began on another machine, or its folder was removed when it ended."""
 
 
 def life_of(run: str) -> Life:
@@ -184,20 +187,26 @@ def life_of(run: str) -> Life:
     return Life.OVER
 
 
+def note_left(run: str) -> None:
+    """Note that something of the run with that id is left in the target, where the next run finds it by its name."""
+    with suppress(FileNotFoundError):  # it began on another machine
+        (RUNS / run / _LEFT).touch()
+
+
 def forget(directory: Path, notes: bool = True) -> None:
     """Remove the folder of a run that is over.
 
-    If it has notes of rows that may be left in the target, those stay, for the next run that tests that target; so does
-    the file that tells `life_of` that this run is over. Without `notes` the target is gone as well.
+    If it has notes of what may be left in the target, those stay, for the next run that tests that target; so does the
+    file that tells `life_of` that this run is over. Without `notes` the target is gone as well.
     """
     _release(directory / _LIFE)
-    if not notes or not (directory / STORED).exists():
+    if not notes or not ((directory / STORED).exists() or (directory / _LEFT).exists()):
         shutil.rmtree(directory, ignore_errors=True)
         return
     for path in directory.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
-        elif path.name not in {STORED, _LIFE}:
+        elif path.name not in {STORED, _LEFT, _LIFE}:
             path.unlink(missing_ok=True)
 
 

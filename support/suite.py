@@ -60,8 +60,9 @@ class Suite:
         self._handed_over: list[str] = []
         self._cleanup = cleanup
         own = settings.accept_own_schema and not topology.embedded
-        self.leftovers = leftovers.remove(Cluster(topology), run.id, search=not (topology.embedded or own))
+        # First the configuration: a slot that is still in it is not left, and would be when it is given back.
         self._changed = changed_settings.give_back(Cluster(topology))
+        self.leftovers = leftovers.remove(Cluster(topology), run.id, search=not (topology.embedded or own))
         topology = changed_settings.undisturbed(topology, self._changed)
         self._notes = Notes(run.directory, topology, own_tables=own)
         topology = tables.own_tables(topology, run.id, self._cleanup) if own else topology

@@ -1,6 +1,6 @@
 """`accept heal`: undo whatever runs that were killed have left on a user's cluster, from any machine."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from support import sql
@@ -16,7 +16,8 @@ from support.errors import (
 from support.hosts.remote import HostAccess
 from support.hosts.remote.ways import heal_host
 from support.settings import Settings
-from support.target import emptied, temporary_redis_settings
+from support.target import emptied, left_slots, slots, temporary_redis_settings
+from support.target.changes import Note
 from support.target.cluster import Cluster
 from support.target.discovery import cache, database, from_settings, user_cluster, web
 from support.target.discovery.database import LOCAL, hosts_given
@@ -30,15 +31,17 @@ from support.waiting import NotYet, describe, eventually
 
 Healed = tuple[bool, list[str]]
 """Whether everything is undone, and what was done or failed."""
+_PATRONI_OF = "Patroni of "
 
 
 def heal(settings: Settings) -> int:
-    """Undo everything on all hosts in [hosts] in parallel, then in Patroni's configuration, Redis' settings, and the
-    settings of Citus' worker groups; print what was undone.
+    """Undo everything on all hosts in [hosts] in parallel, then in Patroni's configuration, the slots that it made,
+    Redis' settings, and the settings of Citus' worker groups; print what was undone.
 
-    Returns 1 if anything could not be undone or checked. The database has to answer only if Citus is declared and a
-    superuser's login is given, because without that login a run changes nothing there. Raises UsageError if the
-    settings do not name a cluster of the user's.
+    Returns 1 if anything could not be undone or checked. The database has to answer only if a superuser's login is
+    given, and there is a Patroni or Citus is declared, because without that login a run changes nothing there; or if a
+    slot was in the configuration that was given back. Raises UsageError if the settings do not name a cluster of the
+    user's.
     """
     if not settings.accept_hosts and not settings.external:
         raise UsageError("there is nothing to heal: --target names a file that says where your cluster is")
@@ -50,7 +53,7 @@ def heal(settings: Settings) -> int:
     started = any(told for _, told in answers.values())
     patience = REJOIN if started else REST
     if settings.enable_patroni is not False:
-        answers |= _or_why_not("Patroni", lambda: _configurations_given_back(settings, patience))
+        answers |= _or_why_not("Patroni", lambda: _patroni_healed(settings, patience))
     answers |= _or_why_not("Redis", lambda: _redis_settings_given_back(settings))
     if settings.enable_citus is not False and settings.accept_admin_user:
         answers |= _or_why_not("Citus", lambda: _worker_groups_given_back(settings, patience))
@@ -73,16 +76,26 @@ def _healed(declared: HostAccess) -> Healed:
         return False, [*told, describe(error)]
 
 
-def _configurations_given_back(settings: Settings, patience: float) -> Mapping[str, Healed]:
+def _patroni_healed(settings: Settings, patience: float) -> Mapping[str, Healed]:
+    """The configurations first: Patroni would create again a slot that is in them."""
+    notes = list[Note]()
+    told = _configurations_given_back(settings, patience, notes)
+    if any(name.startswith(_PATRONI_OF) for name in told):
+        maintained = {name for note in notes for name in note.before.get("slots") or {} if left_slots.is_of_a_run(name)}
+        told = {**told, **_slots_dropped(settings, patience, maintained)}
+    return told
+
+
+def _configurations_given_back(settings: Settings, patience: float, notes: list[Note]) -> Mapping[str, Healed]:
     """Scope -> what was given back, within `patience` seconds: a Patroni that was started just now needs some.
 
-    Where no setting says that there is a Patroni, none has to answer.
+    Adds to `notes` those of what was given back. Where no setting says that there is a Patroni, none has to answer.
     """
     expected = bool(settings.enable_patroni or settings.accept_hosts or from_settings.rest_apis(settings))
     told = dict[str, Healed]()
 
     def in_every_group() -> None:
-        unheard = _given_back(settings, told)
+        unheard = _given_back(settings, told, notes)
         if unheard:
             raise NotYet("; ".join(unheard))
 
@@ -96,8 +109,9 @@ def _configurations_given_back(settings: Settings, patience: float) -> Mapping[s
     return told
 
 
-def _given_back(settings: Settings, told: dict[str, Healed]) -> Sequence[str]:
-    """Adds to `told`. Returns where nobody answered, if that may be a group of its own; empty if each was looked at.
+def _given_back(settings: Settings, told: dict[str, Healed], notes: list[Note]) -> Sequence[str]:
+    """Adds to `told` and `notes`. Returns where nobody answered, if that may be a group of its own; empty if each was
+    looked at.
 
     The members of a group share the configuration, so one of them is enough. Groups of Citus have the same scope, and
     do not share it.
@@ -113,8 +127,9 @@ def _given_back(settings: Settings, told: dict[str, Healed]) -> Sequence[str]:
         except (AcceptError, *NO_ANSWER) as error:
             silent.append(f"{address}: {describe(error)}")
             continue
-        _, before = told.get(f"Patroni of {answer.scope}", (True, []))
-        told[f"Patroni of {answer.scope}"] = True, [*before, *given.done]
+        _, before = told.get(f"{_PATRONI_OF}{answer.scope}", (True, []))
+        told[f"{_PATRONI_OF}{answer.scope}"] = True, [*before, *given.done]
+        notes += given.notes
         heard.add(answer.name or str(address))
         groups = _with_view(groups, answer.known)
     others = sum(map(len, groups)) - len(heard)  # in those groups: they may be the silent ones
@@ -126,6 +141,42 @@ def _with_view(groups: Sequence[frozenset[str]], known: frozenset[str]) -> list[
     view may be incomplete."""
     same = [one for one in groups if one & known]
     return [*(one for one in groups if one not in same), known.union(*same)]
+
+
+def _slots_dropped(settings: Settings, patience: float, maintained: Collection[str]) -> Mapping[str, Healed]:
+    """The slots that Patroni made for runs, if any are left or were in its configuration until just now: `maintained`.
+
+    Patroni has some time to drop them; then they are dropped here, where a superuser's login is known. Whether there
+    are any has to be seen only where a run can have made some.
+    """
+    needed = bool(maintained or settings.accept_admin_user)
+
+    def search() -> tuple[Cluster, left_slots.LeftSlots]:
+        cluster = Cluster(user_cluster.members_alone(settings)).as_declared
+        return cluster, left_slots.find(cluster)
+
+    no_answer = (AcceptError, *NO_ANSWER)
+    try:
+        within = patience if needed else 0.0
+        cluster, found = eventually(search, within=within, subject="every slot is seen", retry_on=no_answer)
+    except NotInTime as error:
+        undo = "".join(f"; if {name} is left, {slots.dropping(name)}" for name in sorted(maintained))
+        why = f"whether replication slots of runs are left is not known: {error.observed}{undo}"
+        return {"Replication slots": (False, [why])} if needed else {}
+    whole, told = True, list[str]()
+    for name in sorted({*found.on, *maintained}):
+        try:
+            left = left_slots.drop(cluster, name)
+            where = f" on {' and '.join(left)}, where Patroni had left it" if left else ""
+            told.append(f"{name} was dropped{where}")
+        except NotInTime as error:
+            whole = False
+            told.append(describe(error))
+    if needed and not told and found.silent:
+        whole = False
+        silent = "; ".join(f"{name}: {why}" for name, why in found.silent.items())
+        told.append(f"whether slots of runs are left is not known of every member: {silent}")
+    return {"Replication slots": (whole, told)} if told else {}
 
 
 def _redis_settings_given_back(settings: Settings) -> Mapping[str, Healed]:

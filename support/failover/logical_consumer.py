@@ -20,7 +20,7 @@ from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.failover.consumer_checks import CHANGE, Received, no_change_missing, repeats
 from support.faults.nemesis import Fault
-from support.run import new_id
+from support.run import new_id, note_left
 from support.target import slots
 from support.target.cluster import Cluster
 from support.target.health import await_all
@@ -45,7 +45,7 @@ class MaintainedSlot(Fault):
     def __init__(self, cluster: Cluster, run: str, tell: Callable[[str], None]) -> None:
         """`run` is the id of the run, by which the next one finds what is left. `tell` is told if Patroni leaves it."""
         self.name = f"accept_{run}_slot_{new_id()}"
-        self._cluster, self._tell = cluster, tell
+        self._cluster, self._run, self._tell = cluster, run, tell
         slot = {"type": "logical", "database": cluster.topology.database, "plugin": "pgoutput"}
         self._configuration = TemporaryConfiguration(cluster, str(self), {"slots": {self.name: slot}})
 
@@ -62,22 +62,33 @@ class MaintainedSlot(Fault):
             raise NotYet("the leader has no such slot")
 
     def heal(self) -> None:
-        """Patroni drops the slot on every member. Where it does not, the suite does, and that is told."""
+        """Patroni drops the slot on every member. Where it does not, the suite does, and that is told.
 
-        self._configuration.end()
+        If it stays all the same, the next run on this machine drops it, however soon it begins.
+        """
+        try:
+            self._undo()
+        except BaseException:
+            note_left(self._run)
+            raise
 
-        def undo() -> None:
+    def _undo(self) -> None:
+        def drop_publication() -> None:
             leader = self._cluster.administration_of(self._cluster.leader())
             sql.execute(leader, f"DROP PUBLICATION IF EXISTS {self.name}")
 
-        # First the slot: while Patroni fails on one, it maintains none for the members that are to return.
-        left = slots.drop(self._cluster, self._cluster.members, self.name, RECOVERY)
-        eventually(undo, within=RECOVERY, subject=f"the publication {self.name} is dropped", retry_on=NO_ANSWER)
+        self._configuration.end()
+        try:  # first the slot: while Patroni fails on one, it maintains none for the members that are to return
+            left = slots.drop(self._cluster, self._cluster.members, self.name, RECOVERY)
+        finally:
+            subject = f"the publication {self.name} is dropped"
+            eventually(drop_publication, within=RECOVERY, subject=subject, retry_on=NO_ANSWER)
         if left:  # without the members' names: the report tells it once, however often it is seen
             self._tell(
-                "a logical slot that is removed from Patroni's `slots` stays on a member, and keeps WAL until somebody "
-                "drops it, as the suite did: either `ignore_slots` names it, or Patroni fails on it (KeyError: 'name' "
-                "in the log of a leader with Citus) and maintains no slots there"
+                "a logical slot that was removed from Patroni's `slots` was not dropped by Patroni within "
+                f"{self._cluster.topology.timing.effect:g} s, and would have kept WAL until somebody drops it, as the "
+                "suite did; usual causes: `ignore_slots` names it, Patroni is paused, or Patroni fails on it "
+                "(KeyError: 'name' in the log of a leader with Citus) and maintains no slots there"
             )
 
     def missing_on(self) -> list[str]:

@@ -73,16 +73,20 @@ class GivenBack:
     done: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     """Not given back: the process that made the change may still be running, or the values are refused."""
+    notes: tuple[Note, ...] = ()
+    """The notes of what was given back, as far as they are known."""
 
     def __add__(self, other: "GivenBack") -> "GivenBack":
-        return GivenBack((*self.done, *other.done), (*self.kept, *other.kept))
+        return GivenBack((*self.done, *other.done), (*self.kept, *other.kept), (*self.notes, *other.notes))
 
     @classmethod
     def of(cls, done: Iterable[Note], kept: Iterable[Note]) -> "GivenBack":
         """`kept` are those of runs that may be going on."""
+        undone = tuple(done)
         return cls(
-            tuple(f"{one}: given back" for one in done),
+            tuple(f"{one}: given back" for one in undone),
             tuple(f"{one}: if that run is over, ./accept heal gives it back" for one in kept),
+            undone,
         )
 
 

@@ -3,14 +3,14 @@
 The rows of a run are in namespaces `accept-<id>...`, its schemas, publications and replication slots are called
 `accept_<id>...`, and the id tells when the run began. A schema may note what else has to be undone (see emptied.py). A
 run on this machine leaves a folder, which tells whether it is still active, and what it stored where. A run on another
-machine is known only by what can be found in the tables, and by its age.
+machine, or one whose folder is gone, is known only by what can be found in the target, and by its age.
 """
 
 import re
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -21,17 +21,18 @@ from support.errors import ConnectFailed, NotAvailable, NotInTime
 from support.example_app import schema
 from support.example_app.profile import quoted
 from support.run import RUNS, STORED, Life, begun_at, life_of
-from support.target import emptied, slots, stored
+from support.target import emptied, left_slots, stored
+from support.target.changes import LONGEST
 from support.target.cluster import Cluster
-from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel
-from support.target.patroni_configuration import shared_configuration
+from support.target.members import NO_ANSWER
 from support.target.stored import Noted
 from support.timeouts import SEARCH
 from support.vocabulary import counted
 from support.waiting import describe
 
 TOO_OLD = 24 * 3600.0
-"""Seconds after which a run on another machine is taken to be over."""
+"""Seconds after which a run of which nothing is known here is taken to be over. A replication slot is not left for that
+long, as it keeps WAL: see `changes.LONGEST`, after which Patroni's configuration is given back."""
 _NAMESPACES = """
     SELECT DISTINCT substring({mark} FROM '^accept-[0-9a-f]{{12}}[^/]*') FROM {table}
      WHERE {mark} >= 'accept-0' AND {mark} < 'accept-a' AND {mark} LIKE 'accept-%'
@@ -42,7 +43,6 @@ _SCHEMAS = (
     "SELECT nspname FROM pg_namespace WHERE nspname ~ '^accept_[0-9a-f]{12}(_|$)' AND pg_has_role(nspowner, 'USAGE')"
 )
 _PUBLICATIONS = "SELECT pubname FROM pg_publication WHERE pubname ~ '^accept_[0-9a-f]{12}_'"
-_SLOTS = "SELECT slot_name FROM pg_replication_slots WHERE slot_name ~ '^accept_[0-9a-f]{12}_' AND NOT active"
 _ID = re.compile(r"^accept[-_]([0-9a-f]{12})")
 
 
@@ -80,6 +80,13 @@ class _Found:
     rows: dict[str, dict[str, set[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
     """Run -> namespace -> the parts that have rows of it."""
     unsearched: list[str] = field(default_factory=list)
+    without_slots: str = ""
+    """Why the replication slots could not be looked at, if some were found."""
+
+    def without(self, run: str, dropped: Collection[str]) -> None:
+        """These slots are dropped, each with the publication that has its name."""
+        self.slots[run] = {name: on for name, on in self.slots.get(run, {}).items() if name not in dropped}
+        self.publications[run] = [name for name in self.publications.get(run, ()) if name not in dropped]
 
     def of(self, run: str) -> str:
         """What a run has left, in words."""
@@ -95,31 +102,38 @@ def remove(cluster: Cluster, own: str, search: bool = True) -> Leftovers:
 
     `search`: whether the tables are searched for leftovers of runs on other machines.
     """
-    removed, kept = [], []
+    removed, kept = list[str](), list[str]()
     noted = _noted(cluster)
     try:
         found = _search(cluster, search and "schema" not in cluster.topology.lacks)
     except (sql.Error, ConnectFailed) as error:
         return Leftovers(kept=(f"the search for leftovers of earlier runs failed: {describe(error)}",))
+    if found.without_slots:
+        kept.append(f"whether replication slots of earlier runs are left is not known: {found.without_slots}")
     for run in sorted({*noted, *found.schemas, *found.publications, *found.slots, *found.rows} - {own}):
         began, life = begun_at(run), life_of(run)
         ago = timedelta(seconds=round(time.time() - began))
         if life is Life.GOING_ON:
             continue
-        if life is Life.UNKNOWN and ago.total_seconds() < TOO_OLD:
-            kept.append(f"run {run}, which began {ago} ago on another machine, has {found.of(run)} there")
+        over, dropped = life is Life.OVER or ago.total_seconds() >= TOO_OLD, list[str]()
+        if over or ago.total_seconds() >= LONGEST:
+            dropped, failed = _drop_slots(cluster, found.slots.get(run, {}))
+            found.without(run, dropped)
+            kept += [f"a slot of run {run}, which began {ago} ago, is left: {why}" for why in failed]
+        if not over:
+            removed += [f"the slot {name} of run {run}, which began {ago} ago, was dropped" for name in dropped]
+            if left := found.of(run):
+                kept.append(f"run {run}, which began {ago} ago and may be going on elsewhere, has {left} in the target")
             continue
         try:
             rows = _remove(cluster, noted.get(run, ()), found.rows.get(run, {}), found.schemas.get(run, ()))
             _drop(cluster, found.publications.get(run, ()))
-            for name, members in found.slots.get(run, {}).items():
-                slots.drop(cluster, members, name, 2 * cluster.topology.timing.effect)
-        except (sql.Error, ConnectFailed, NotAvailable, NotInTime) as error:
+        except (sql.Error, ConnectFailed, NotAvailable) as error:
             kept.append(f"the leftovers of run {run}, which began {ago} ago, cannot be removed: {describe(error)}")
             continue
-        if run in noted or not (RUNS / run / STORED).exists():  # it may have notes about another target
-            shutil.rmtree(RUNS / run, ignore_errors=True)
-        if rows or run in found.schemas or run in found.publications or run in found.slots:
+        if not found.slots.get(run) and (run in noted or not (RUNS / run / STORED).exists()):
+            shutil.rmtree(RUNS / run, ignore_errors=True)  # else it may have notes about another target
+        if rows or run in found.schemas or found.publications.get(run) or dropped:
             removed.append(f"the leftovers of run {run}, which began {ago} ago, were removed ({counted(rows, 'row')})")
     return Leftovers(tuple(removed), tuple(kept), tuple(found.unsearched))
 
@@ -134,8 +148,12 @@ def _noted(cluster: Cluster) -> dict[str, list[Noted]]:
 def _search(cluster: Cluster, tables: bool) -> _Found:
     """Search the catalogue, and the tables if wanted; each table for a short time, since it may be of any size."""
     found = _Found()
-    for name, members in _slots(cluster).items():
-        found.slots[_ID.match(name)[1]][name] = members  # type: ignore[index]
+    if cluster.topology.administrator is not None:
+        try:
+            for name, members in left_slots.find(cluster).on.items():
+                found.slots[_ID.match(name)[1]][name] = members  # type: ignore[index]
+        except (NotAvailable, *NO_ANSWER) as error:
+            found.without_slots = describe(error)
     with sql.session(cluster.write, statement_timeout=SEARCH, autocommit=False) as session:
         names = sql.rows(session, _SCHEMAS)
         session.commit()
@@ -163,25 +181,6 @@ def _search(cluster: Cluster, tables: bool) -> _Found:
     return found
 
 
-def _slots(cluster: Cluster) -> dict[str, list[str]]:
-    """The runs' replication slots -> the members that have them. Patroni would create one in its configuration again:
-    those are left out, and so are members that do not answer."""
-    if cluster.topology.administrator is None or not cluster.members:
-        return {}
-    asked = ask_in_parallel(cluster.members, lambda name: sql.rows(cluster.administration_of(name), _SLOTS))
-    found: dict[str, list[str]] = defaultdict(list)
-    for member, answer in asked.items():
-        for (name,) in () if isinstance(answer, NoAnswer) else answer:
-            found[name].append(member)
-    if found and "patroni" not in cluster.topology.lacks:
-        try:
-            maintained = shared_configuration(cluster).get("slots")
-        except (NotAvailable, *NO_ANSWER):
-            return {}
-        found = {name: on for name, on in found.items() if name not in (maintained or {})}
-    return found
-
-
 def _searches(cluster: Cluster) -> Iterator[tuple[str, str, str]]:
     for name, part in cluster.profile.parts():
         mark = quoted(cluster.profile.mark(part))
@@ -204,3 +203,15 @@ def _remove(cluster: Cluster, noted: Sequence[Noted], found: Mapping[str, set[st
 def _drop(cluster: Cluster, publications: Sequence[str]) -> None:
     for name in publications:
         sql.execute(cluster.administration, f"DROP PUBLICATION IF EXISTS {quoted(name)}")
+
+
+def _drop_slots(cluster: Cluster, names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Those that are dropped on every member, and why the others are not."""
+    dropped, failed = [], []
+    for name in names:
+        try:
+            left_slots.drop(cluster, name)
+            dropped.append(name)
+        except NotInTime as error:
+            failed.append(describe(error))
+    return dropped, failed

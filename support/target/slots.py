@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from support import sql
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, describe, eventually
 
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9_]")
 _LOGICAL = "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY 1"
@@ -46,8 +46,8 @@ def at_risk(leader: sql.Endpoint | sql.Session, members: Iterable[str]) -> str:
 
 
 def is_on(cluster: Cluster, member: str, slot: str) -> bool:
-    """Whether a member has a slot; asked as a superuser."""
-    return bool(sql.value(cluster.administration_of(member), _IS_THERE, [slot]))
+    """Whether a member has a slot."""
+    return bool(sql.value(cluster.monitoring_of(member), _IS_THERE, [slot]))
 
 
 def drop(cluster: Cluster, members: Sequence[str], slot: str, within: float) -> list[str]:
@@ -55,25 +55,43 @@ def drop(cluster: Cluster, members: Sequence[str], slot: str, within: float) -> 
 
     Returns the members on which Patroni left it, so that it was dropped here. Patroni leaves what `ignore_slots` names
     and, on a leader with Citus, any logical slot of Citus' database: from 3.0 on, at least until 4.1.5, the comparison
-    with the names of Citus' own slots fails (KeyError: 'name'). Patroni has the time to read its configuration first,
-    as it would create the slot again. Raises NotInTime, which says where the slot is left.
+    with the names of Citus' own slots fails (KeyError: 'name'). While it is paused, it drops none. Patroni has the time
+    to read its configuration first, counted on each member from when the slot was first seen there: one that has just
+    started knows only what it knew before, and would create the slot again.
+
+    Where no superuser's login is known, nothing is dropped here. Raises NotInTime, which says where the slot is left.
     """
-    begun, patience = time.monotonic(), min(cluster.topology.timing.effect, within)
-    dropped: list[str] = []
+    patience, may_drop = min(cluster.topology.timing.effect, within), cluster.topology.administrator is not None
+    seen, dropped = dict[str, float](), set[str]()
+
+    def left_on(name: str) -> str:
+        """The member, and why it still has the slot, if that is known; empty if it has none."""
+        if not is_on(cluster, name, slot):
+            return ""
+        first = seen.setdefault(name, time.monotonic())
+        if not may_drop or time.monotonic() - first < patience:
+            return name
+        try:
+            sql.execute(cluster.administration_of(name), _DROP, [slot])
+        except sql.Error as error:
+            return f"{name} ({describe(error)})"
+        if is_on(cluster, name, slot):  # it is, if somebody read it just then
+            return name
+        dropped.add(name)
+        return ""
 
     def gone() -> None:
-        found = ask_in_parallel(members, lambda name: is_on(cluster, name, slot))
-        if time.monotonic() - begun >= patience:
-            for name in [name for name, there in found.items() if there is True]:
-                sql.execute(cluster.administration_of(name), _DROP, [slot])
-                if not is_on(cluster, name, slot):  # it is, if somebody read it just then
-                    dropped.append(name)
-                    found[name] = False
-        if left := [name for name, there in found.items() if there is True]:
-            undo = f"SELECT pg_drop_replication_slot('{slot}') drops it"
-            raise NotYet(f"{' and '.join(left)} still has it, and keeps WAL for it ({undo})")
-        if silent := [f"{name}: {there}" for name, there in found.items() if isinstance(there, NoAnswer)]:
-            raise NotYet(f"whether it is there cannot be seen: {', '.join(silent)}")
+        found = ask_in_parallel(members, left_on)
+        if left := [why for why in found.values() if why and not isinstance(why, NoAnswer)]:
+            have, keep = ("has", "keeps") if len(left) == 1 else ("have", "keep")
+            raise NotYet(f"{' and '.join(left)} still {have} it, and {keep} WAL for it ({dropping(slot)})")
+        if silent := [f"{name}: {why}" for name, why in found.items() if isinstance(why, NoAnswer)]:
+            raise NotYet(f"whether it is there cannot be seen: {', '.join(silent)} ({dropping(slot)})")
 
     eventually(gone, within=within, subject=f"the slot {slot} is dropped on every member", retry_on=NO_ANSWER)
-    return sorted({*dropped})
+    return sorted(dropped)
+
+
+def dropping(slot: str) -> str:
+    """What drops a slot, for people."""
+    return f"SELECT pg_drop_replication_slot('{slot}') drops it"

@@ -37,7 +37,7 @@ class TemporaryConfiguration:
 
     def begin(self) -> None:
         """Raises NotYet if no member answers, NotAvailable if the command is refused."""
-        now = configure(self._cluster, _NO_CHANGE)
+        now = configuration_now(self._cluster)
         self._before = _before(now, self._changes)
         note = Note.of_this_process(self._name, self._why, self._before)
         configure(self._cluster, {**self._changes, self._name: note.text})
@@ -51,12 +51,21 @@ class TemporaryConfiguration:
             return
         before = {**self._before, self._name: None}
         eventually(
-            lambda: configure(self._cluster, _giving_back(configure(self._cluster, _NO_CHANGE), before)),
+            lambda: configure(self._cluster, _giving_back(configuration_now(self._cluster), before)),
             within=RECOVERY,
             subject=f"it is over that {self._why}",
             retry_on=(NotAvailable, *NO_ANSWER),
         )
         self._before = None
+
+
+def configuration_now(cluster: Cluster) -> Mapping[str, Any]:
+    """The configuration that all members share, as the DCS has it: a command that changes nothing tells it.
+
+    What GET /config says may be as old as a member's last loop. Raises NotYet if no member answers, NotAvailable if the
+    command is refused.
+    """
+    return configure(cluster, _NO_CHANGE)
 
 
 def left(cluster: Cluster) -> list[Note]:

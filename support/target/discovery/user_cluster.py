@@ -53,6 +53,10 @@ class _Findings:
     nodes: Mapping[str, Address] = field(default_factory=dict)
     redis: RedisAddress | None = None
 
+    def with_members(self, topology: Topology) -> Topology:
+        members = tuple(member for group in self.groups for member in group.members)
+        return replace(topology, members=members, absent=tuple(self.absent), scope=self.scope, nodes=self.nodes)
+
 
 _MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
 
@@ -73,6 +77,23 @@ def endpoints(settings: Settings, found: database.Database) -> Topology:
     )
 
 
+def _logins(settings: Settings, found: database.Database) -> Topology:
+    login, access = from_settings.patroni_login(settings), web.of_patroni(settings)
+    return replace(endpoints(settings, found), patroni_login=login, patroni_access=access)
+
+
+def members_alone(settings: Settings) -> Topology:
+    """The endpoints, the members of each group, and the logins there; nothing else of the cluster.
+
+    Raises what `discover` does, as far as it concerns these.
+    """
+    found, findings = database.find(settings), _Findings()
+    topology = _logins(settings, found)
+    _look_at_database(topology, findings, settings)
+    _look_at_members(topology, settings, found.hosts, findings)
+    return replace(findings.with_members(topology), lacks=findings.lacks)
+
+
 def discover(settings: Settings) -> Topology:
     """Examine the user's cluster; changes nothing.
 
@@ -81,12 +102,7 @@ def discover(settings: Settings) -> Topology:
     is there. Each message says what to change.
     """
     found_database, declared_dcs = database.find(settings), dcs.declared(settings)
-    topology = replace(
-        endpoints(settings, found_database),
-        patroni_login=from_settings.patroni_login(settings),
-        patroni_access=web.of_patroni(settings),
-        statistics=from_settings.statistics_page(settings),
-    )
+    topology = replace(_logins(settings, found_database), statistics=from_settings.statistics_page(settings))
     findings = _Findings(dict.fromkeys(host_capabilities.OURS_ALONE, "the suite did not boot this cluster"))
     if settings.accept_destructive != topology.database:
         findings.lacks["destructive"] = (
@@ -96,14 +112,7 @@ def discover(settings: Settings) -> Topology:
     _look_at_database(topology, findings, settings)
     _look_at_redis(settings, found_database.hosts[0], findings)
     _look_at_members(topology, settings, found_database.hosts, findings)
-    topology = replace(
-        topology,
-        members=tuple(member for group in findings.groups for member in group.members),
-        absent=tuple(findings.absent),
-        scope=findings.scope,
-        nodes=findings.nodes,
-        redis=findings.redis,
-    )
+    topology = replace(findings.with_members(topology), redis=findings.redis)
     _look_at_logins(topology, findings)
     topology, lacking = dcs.discover(topology, declared_dcs, findings.behind.system if findings.behind else "")
     findings.lacks |= lacking

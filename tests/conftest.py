@@ -28,6 +28,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for colours in ("GITHUB_ACTIONS", "FORCE_COLOR", "PY_COLORS"):
     os.environ.pop(colours, None)
 
+UMASK = os.umask(0o022)
+os.umask(UMASK)
 LOCK = Path(__file__).parent.parent / ".accept" / "tests.lock"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -131,7 +133,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileByF
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """While a test marked `alone` runs, no other test runs in any process of this checkout."""
+    """While a test marked `alone` runs, no other test runs in any process of this checkout.
+
+    Each begins with the same umask: some of Patroni's modules set it when they are imported.
+    """
+    os.umask(UMASK)
     with LOCK.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX if _is(item, "alone") else fcntl.LOCK_SH)
         try:

@@ -95,7 +95,7 @@ class Experiment:
     def inject(self, fault: Fault, target_member: str) -> InjectedFault:
         """Inject a fault that hits `target_member`. Raises Inconclusive if it does not take effect.
 
-        The scenario's clients work at full speed until it does: it shall hit as many operations as it can.
+        The scenario's clients work at full speed until it does, so that it hits as many operations as possible.
 
         If the fault keeps a leader from learning that it was replaced, clients connected directly to that leader find
         out whether anything that it acknowledges is lost (support/engine/fencing.py).

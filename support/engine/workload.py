@@ -293,7 +293,7 @@ class Workload:
         self._at_full_speed.clear()
 
     def full_speed(self) -> None:
-        """Let the clients work without a rest again, at once: what is about to happen shall meet many operations."""
+        """Let the clients work without a rest again, at once, so that a fault hits as many operations as possible."""
         self._at_full_speed.set()
 
     def stop(self) -> None:

@@ -9,6 +9,7 @@ import behave.runner
 
 from support import own_folder
 from support.engine.moment import moment_of
+from support.engine.safety import wrong_results
 from support.reporting.evidence import collect
 from support.reporting.recorder import Recorder, count_instead, patch_allure, raised_in, tested_from
 from support.suite import Suite
@@ -99,7 +100,8 @@ def after_scenario(context, scenario):
         collect(world.cluster, world.evidence, context.begun, error=raised)
         if excused is None:
             context.suite.see_whether_it_comes(raised)
-    errors = context.suite.close_world(world, raised, scenario.name)
+    errors = wrong_results(context, scenario, context._runner.step_registry) if failing else []
+    errors += context.suite.close_world(world, raised, scenario.name)
     if errors and not failing:  # it shows only now
         collect(world.cluster, world.evidence, context.begun, error=errors[0])
     evidence = world.evidence

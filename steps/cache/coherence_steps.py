@@ -19,6 +19,7 @@ from support.cache.checks import (
 from support.cache.handover import CacheHandover
 from support.engine.checks.answers import unchanged
 from support.engine.quiet import judged, measure
+from support.engine.safety import safety
 from support.engine.world import Context
 from support.timeouts import NOTICE
 from support.vocabulary import Kind
@@ -51,6 +52,7 @@ def step_storm_was_heavy(context: Context) -> None:
 
 
 @then("every client of the cache is served what the database holds")
+@safety
 def step_served_what_database_holds(context: Context) -> None:
     """Each client reads every entry from the cache; the same entries are read directly from the write endpoint."""
     world, handover = context.world, context.world.handover(CacheHandover)
@@ -74,6 +76,7 @@ def step_updated_while_read(context: Context, seconds: float) -> None:
 
 
 @then("no read from the cache served a value that had been replaced for over {seconds:g} seconds")
+@safety
 def step_served_within(context: Context, seconds: float) -> None:
     """Measured from when the change was acknowledged until the read began."""
     world, bound = context.world, context.world.limit(seconds, "staleness")
@@ -163,6 +166,7 @@ def step_rolled_back(context: Context) -> None:
 
 
 @then("no read from the cache served what was rolled back")
+@safety
 def step_nothing_rolled_back(context: Context) -> None:
     """Neither while the transaction was open nor after it ended."""
     nothing_rolled_back_served(context.world.history).require()

@@ -2,6 +2,7 @@
 
 from behave import given, then
 
+from support.engine.safety import safety
 from support.engine.world import Context
 from support.failover.handover import FailoverHandover
 from support.failover.logical_consumer import MaintainedSlot, require_no_gap, start_changes, start_consumer
@@ -26,6 +27,7 @@ def step_changes(context: Context, clients: int) -> None:
 
 
 @then("within {seconds:g} seconds the consumer has every acknowledged change, and each client's in order")
+@safety
 def step_no_gap(context: Context, seconds: float) -> None:
     """What it gets again, because it had confirmed it shortly before the fault, does not count."""
     world = context.world

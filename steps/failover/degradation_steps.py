@@ -3,6 +3,7 @@
 from behave import given, then, when
 
 from support.engine.recovery import require_accepted_again
+from support.engine.safety import safety
 from support.engine.world import Context
 from support.failover.degradation import (
     await_answers_lost,
@@ -48,6 +49,7 @@ def step_no_write_acknowledged(context: Context) -> None:
 
 
 @then("each operation was applied exactly once")
+@safety
 def step_each_applied_once(context: Context) -> None:
     """By the receipt that each left, with its number: none is missing, doubled or overtaken, and the counter agrees."""
     require_each_applied_once(context.world)

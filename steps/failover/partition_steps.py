@@ -6,6 +6,7 @@ from hamcrest import assert_that, empty
 from support.engine import markers
 from support.engine.checks.writers import at_most_one_writer
 from support.engine.recovery import caught_up
+from support.engine.safety import safety
 from support.engine.world import Context
 from support.failover.handover import FailoverHandover
 from support.failover.partition import (
@@ -96,6 +97,7 @@ def step_refuses_until_healed(context: Context) -> None:
 
 
 @then("at no time did two members accept writes")
+@safety
 def step_one_writer(context: Context) -> None:
     """Every member was asked all the time, past the proxy, whether it would accept a write.
 
@@ -108,6 +110,7 @@ def step_one_writer(context: Context) -> None:
 
 
 @then("no member has that entry")
+@safety
 def step_unreplicated_entry_is_gone(context: Context) -> None:
     """Each member is asked past the proxy: what the cluster never acknowledged must not come back."""
     world, namespace = context.world, context.world.handover(FailoverHandover).unreplicated

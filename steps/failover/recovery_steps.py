@@ -12,6 +12,7 @@ from support.engine.recovery import (
     require_rejoined,
     require_standby_replaced,
 )
+from support.engine.safety import safety
 from support.engine.world import Context
 from support.failover import rewinding
 from support.failover.checks import rewound_not_copied
@@ -86,6 +87,7 @@ def step_new_sessions_once_healed(context: Context, seconds: float) -> None:
 
 
 @then("the ledger lost no acknowledged write")
+@safety
 def step_nothing_lost(context: Context) -> None:
     """Every entry that was acknowledged before, during or after the fault is read back, exactly once.
 
@@ -107,24 +109,28 @@ def step_rewound(context: Context) -> None:
 
 
 @then("no number was issued twice")
+@safety
 def step_no_number_twice(context: Context) -> None:
     """Checks the acknowledged numbers from before and after the fault, of the sequence and of the identity column."""
     require_none_issued_twice(context.world)
 
 
 @then("the target member holds every acknowledged entry of the ledger")
+@safety
 def step_target_member_holds_ledger(context: Context) -> None:
     """Read on the member that the fault hit, past the proxy, once it has replayed all that was written."""
     require_ledger_on(context.world, [context.world.experiment.target_member])
 
 
 @then("every member holds every acknowledged entry of the ledger")
+@safety
 def step_every_member_holds_ledger(context: Context) -> None:
     """Read on each, past the proxy, once it has replayed all that was written."""
     require_ledger_on(context.world, context.world.cluster.members)
 
 
 @then("the thawed member acknowledged no write")
+@safety
 def step_thawed_member_acknowledged_no_write(context: Context) -> None:
     """None sent since the thaw, in old sessions or new ones; and no write that it acknowledged before is lost."""
     direct = context.world.handover(FailoverHandover).direct_clients

@@ -1,7 +1,10 @@
 """Concurrent transactions at an isolation level, and what they saw of one another."""
 
+from functools import partial
+
 from behave import given, register_type, then, when
 
+from support.engine.safety import safety, safety_judged
 from support.engine.workload import Workload, run_to_end
 from support.engine.world import Context
 from support.isolation.handover import IsolationHandover
@@ -66,13 +69,14 @@ def step_keep_running(context: Context, clients: int, level: str) -> None:
 
 
 @then("no transaction saw an anomaly that its level rules out")
+@safety
 def step_isolated(context: Context) -> None:
     """The anomalies of the level are looked for in all that was read and written, by cycles of dependencies.
 
     Where clients still run, they have to get through first; then they are stopped, and everything is read once more.
     """
     world, handover = context.world, context.world.handover(IsolationHandover)
-    history = world.history
-    if handover.running is not None:
-        history = close_transactions(handover.running, world.cluster.write, handover.items, world.timing.recovery)
-    require_isolated(world, history)
+    running = handover.running
+    with safety_judged(partial(require_isolated, world, world.history if running is None else running.history)):
+        if running is not None:
+            close_transactions(running, world.cluster.write, handover.items, world.timing.recovery)

@@ -10,6 +10,7 @@ from support import sql
 from support.engine.finding import Finding
 from support.engine.quiet import judged, measure
 from support.engine.recovery import require_within
+from support.engine.safety import safety
 from support.engine.world import Context
 from support.example_app.entries import Entry, EntryStore
 from support.example_app.sessions import attempt
@@ -169,10 +170,12 @@ def step_none_in_doubt(context: Context, seconds: float) -> None:
 
 
 @then("the transaction is on both workers or on neither, as its client was told")
+@safety
 def step_whole_or_nowhere(context: Context) -> None:
-    """Read in the shards of each worker, on its leader."""
+    """Read in the shards of each worker, on its leader, once nothing is in doubt any more."""
     world, handover = context.world, context.world.handover(TransactionHandover)
     groups = handover.transaction.groups
+    await_resolved(world.cluster, world.timing.recovery, time.monotonic())
     rows = eventually(
         lambda: rows_on_nodes(world.cluster, world.profile.entries, ("namespace", "key"), list(groups)),
         within=RECOVERY,

@@ -13,6 +13,7 @@ from support.engine.checks.durability import each_write_once, no_acknowledged_wr
 from support.engine.finding import Finding
 from support.engine.history import History, Operation, Outcome
 from support.engine.ledger import APPEND, READ, appends, read_back
+from support.engine.safety import safety
 from support.engine.workload import Task, Turn, Workload
 from support.engine.world import Context, World
 from support.errors import Inconclusive, NotInTime
@@ -204,6 +205,7 @@ def step_balanced(context: Context, count: int) -> None:
 
 
 @then("no write acknowledged in the meantime is lost")
+@safety
 def step_nothing_lost(context: Context) -> None:
     """Every client wrote while shards were moved; every acknowledged write is read back, once."""
     world, handover = context.world, context.world.handover(MoveHandover)

@@ -4,6 +4,7 @@
 """
 
 import time
+from contextlib import ExitStack
 from functools import partial
 
 from behave import given, register_type, then, when
@@ -14,7 +15,8 @@ from support.engine.finding import Finding
 from support.engine.interruption import require_interruption_under
 from support.engine.quiet import judged, measure
 from support.engine.recovery import require_ledger_intact
-from support.engine.world import Context
+from support.engine.safety import safety, safety_judged
+from support.engine.world import Context, World
 from support.errors import ConnectFailed, Inconclusive
 from support.example_app.sessions import attempt
 from support.faults.declared import disturbs
@@ -32,7 +34,7 @@ from support.target.timing import EVENT, Span
 from support.target.topology import Address
 from support.timeouts import STATEMENT
 from support.vocabulary import columns
-from support.waiting import NotYet, describe, in_time
+from support.waiting import NotYet, describe, eventually, in_time
 
 _COUNT = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
 
@@ -154,13 +156,18 @@ def step_group_interruption_by(context: Context, event: str, number: int, second
 
 
 @then("no ledger lost an acknowledged write")
+@safety
 def step_no_ledger_lost(context: Context) -> None:
     """Every acknowledged entry, on any group, is read back, and only once."""
     world, ledgers = context.world, context.world.handover(WorkerHandover).ledgers
     if not ledgers:
         raise Inconclusive("no client writes to a ledger on a worker group")
-    for group, ledger in ledgers.items():
-        require_ledger_intact(world, ledger.workload, ledger.namespace, f" on worker group {group}")
+    with ExitStack() as each:  # each is judged, whatever is found out about the others
+        for group, ledger in ledgers.items():
+            where = f" on worker group {group}"
+            each.enter_context(
+                safety_judged(partial(require_ledger_intact, world, ledger.workload, ledger.namespace, where))
+            )
 
 
 @then("every node knows the new leader of worker group {number:d} within {seconds:g} seconds")
@@ -186,13 +193,21 @@ def step_address_is_known(context: Context, number: int, seconds: float) -> None
 
 
 @then("within {seconds:g} seconds nothing is in doubt, and each transfer happened on both accounts or on neither")
+@safety
 def step_transfers_are_whole(context: Context, seconds: float) -> None:
     """No prepared transaction is left on any node; acknowledged transfers happened, failed ones did not."""
     world, limit = context.world, context.world.limit(seconds, "resolution")
     world.clients.stop()
     settled = partial(_require_settled, world.cluster)
-    _, took = in_time(settled, within=limit, subject="nothing is in doubt", retry_on=NO_ANSWER)
-    world.measure("nothing was in doubt after", took, "s", limit)
+    with safety_judged(partial(_require_whole_transfers, world)):
+        _, took = in_time(settled, within=limit, subject="nothing is in doubt", retry_on=NO_ANSWER)
+        world.measure("nothing was in doubt after", took, "s", limit)
+
+
+def _require_whole_transfers(world: World) -> None:
+    """Raises NotInTime where something stays in doubt: half of a transfer may then be yet to come."""
+    settled = partial(_require_settled, world.cluster)
+    eventually(settled, within=world.timing.recovery, subject="nothing is in doubt", retry_on=NO_ANSWER)
     crashes = [line for line in world.experiment.alarms if COORDINATOR_CRASHES in line]
     world.measure("times that the coordinator crashed by itself", len(crashes), "")
     accounts = read_accounts(world.cluster.write, world.profile, world.handover(WorkerHandover).accounts)

@@ -22,6 +22,7 @@ from support.engine.finding import Finding
 from support.engine.history import History, Operation
 from support.engine.interruption import end_watches, require_interruptions_kept
 from support.engine.ledger import APPEND, close_ledger, measure_ledger, read_anywhere, read_back, size_of
+from support.engine.safety import safety_judged
 from support.engine.terms import losses_accepted_now, terms_of_ledger
 from support.engine.workload import Workload
 from support.engine.world import World
@@ -95,10 +96,18 @@ def require_ledger_intact(world: World, workload: Workload | None = None, namesp
     Judges the scenario's own ledger, unless one of several is given; `where` names it in the figures.
     """
     workload, namespace = workload or world.clients, namespace or world.namespace
-    fault = world.experiment.injected_fault
-    end_watches(world, workload)
+    with safety_judged(partial(_require_intact, world, workload, namespace, where)):
+        end_watches(world, workload)
+
+
+def _require_intact(world: World, workload: Workload, namespace: str, where: str) -> None:
     history = close_ledger(workload, world.cluster.write, world.profile, namespace, within=world.timing.recovery)
-    require_interruptions_kept(world, workload)
+    with safety_judged(partial(_require_nothing_lost, world, history, namespace, where)):
+        require_interruptions_kept(world, workload)
+
+
+def _require_nothing_lost(world: World, history: History, namespace: str, where: str) -> None:
+    fault = world.experiment.injected_fault
     accepted = losses_accepted_now(world)
     terms = terms_of_ledger(world, namespace, lost_writes(history), accepted)
     size, judged, in_vain = partial(size_of, namespace), history, dict[Replaced, list[Operation]]()

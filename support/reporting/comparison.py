@@ -200,13 +200,15 @@ def _verdicts(id: str, before: Side, now: Side) -> VerdictRow | None:
     got_worse = failed * judged_before > failed_before * judged
     worse = (failed, judged, failed_before, judged_before)
     p = chance.chance_of(*(worse if got_worse else (failed_before, judged_before, failed, judged)))
-    wrong = any(id in run.wrong for run in (now if got_worse else before).runs)
-    if got_worse and wrong:
+    wrong, wrong_before = (any(id in run.wrong for run in one.runs) for one in (now, before))
+    if got_worse and wrong and not wrong_before:
         return VerdictRow(id, *told, Change.WORSE, "a wrong result was seen, which is never noise")
     if p > SIGNIFICANCE:
         few = min(judged, judged_before) < chance.ENOUGH
         words = f"{_FACT} takes {f'{chance.ENOUGH} runs on each side' if few else 'more runs'}"
-        if wrong:
+        if wrong_before and got_worse:
+            words = f"a wrong result was seen before as well; {words}"
+        elif wrong_before:
             words = f"a wrong result was seen before, and its absence now proves little; {words}"
         return VerdictRow(id, *told, Change.UNCLEAR, words, _DIFFERS)
     return VerdictRow(id, *told, Change.WORSE if got_worse else Change.BETTER, f"p = {p:.3f}")

@@ -50,6 +50,21 @@ def test_a_wrong_result_is_no_chance() -> None:
     assert back.verdicts[0].words.startswith("a wrong result was seen before, and its absence now proves little")
 
 
+def test_a_wrong_result_that_was_there_before_is_no_certain_change() -> None:
+    """One of 5 runs saw it, and now 2: that may be chance."""
+    wrong = ("FO-02",)
+    good = [run(one) for one in range(5)]
+    bad = [run(9 + one, "broken", wrong=wrong) for one in range(5)]
+    found = of([*good[:4], bad[0]], [*good[:3], *bad[:2]])
+    (row,) = found.verdicts
+    assert (row.change, row.label, found.failed) == (Change.UNCLEAR, "differs", False)
+    assert row.words.startswith("a wrong result was seen before as well; each verdict is a fact")
+    late = run(19, "broken")
+    assert of([*good[:4], late], [*good[:3], *bad[:2]]).worse, "a limit was exceeded before, and nothing was wrong"
+    more, twice = [run(29 + one) for one in range(9)], [run(39 + one, "broken", wrong=wrong) for one in range(10)]
+    assert of([*more, bad[0]], twice).worse, "far more often than before"
+
+
 def test_what_must_never_be_is_no_chance_as_a_figure_either() -> None:
     def lost(number: int, value: float) -> PastRun:
         return replace(run(number), figures=(Figure("FO-02", "Crash", Measure("lost writes", value, "", 0.0)),))

@@ -31,7 +31,9 @@ _STYLES = {Change.WORSE: "bold red", Change.BETTER: "green", Change.UNCLEAR: "ye
 
 
 def show(before: str, now: str, everything: bool = False) -> int:
-    """Print what differs, and write the page. Returns the exit status: 1 if something got worse beyond chance.
+    """Print what differs, and write the page.
+
+    Returns the exit status: 1 if something got worse beyond chance, or could not be judged any more.
 
     `everything`: print also what cannot be compared, what may be chance, and the figures that do not differ.
     """
@@ -39,8 +41,8 @@ def show(before: str, now: str, everything: bool = False) -> int:
     _print(found, everything)
     page = write_comparison(found, REPORT / PAGE, NAME, _sentences())
     out.print(f"page: {page}", markup=False, soft_wrap=True)
-    out.print(found.sentence, markup=False, soft_wrap=True, style="red" if found.worse else "green")
-    return 1 if found.worse else 0
+    out.print(found.sentence, markup=False, soft_wrap=True, style="red" if found.failed else "green")
+    return 1 if found.failed else 0
 
 
 def side(word: str) -> Side:
@@ -92,9 +94,8 @@ def _print(found: Comparison, everything: bool) -> None:
     if verdicts:
         table = Table("promise", "before", "now", "change", box=None, pad_edge=False, header_style="bold")
         for row in verdicts:
-            table.add_row(
-                row.promise, row.before, row.now, Text(f"{row.label}: {row.words}", style=_STYLES[row.change])
-            )
+            style = "bold red" if row.no_longer_judged else _STYLES[row.change]
+            table.add_row(row.promise, row.before, row.now, Text(f"{row.label}: {row.words}", style=style))
         out.print(table)
     shown = [one for one in found.figures if everything or one.change in (Change.WORSE, Change.BETTER)]
     if shown:

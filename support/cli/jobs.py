@@ -6,6 +6,7 @@ process that the user started prints the progress and the report. If a job dies,
 
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path, PurePath
 from support.cli.behave_process import dies_with_us, sigterm_interrupts
 from support.cli.cluster_under_test import Clusters, require, run_to_the_end
 from support.cli.clusters import KeptCluster, accept_argv
-from support.cli.console import say
+from support.cli.console import complain, say
 from support.cli.job_plan import Spread, shuffled
 from support.cli.run_options import RunOptions
 from support.engine.saturation import watched_for_all
@@ -27,14 +28,16 @@ from support.reporting.following import Follower
 from support.reporting.journal import INTERRUPTED, Journal, read
 from support.reporting.scenario import Scenario, Verdict, from_features
 from support.run import Run
-from support.target.topology import Topology
+from support.target.topology import Address, Login, Topology
 from support.vocabulary import counted
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, describe, eventually
 from support.work import SharedWork, Unit
 
 STOP_TIMEOUT = 3.5  # seconds that a job has after Ctrl-C, for its behave and its cluster; the whole program has 5
 _MISSING = "missing"
 """A file in the folder of the whole run, in which a job notes required capabilities that its cluster lacks."""
+_PASSWORD = re.compile(r'(?<=")[\w-]{40,}(?=")')
+"""In a topology: as `secrets.token_urlsafe` makes them."""
 ROUNDS = 3
 """How often at most jobs are started, to do what others that died have left."""
 
@@ -96,8 +99,8 @@ class Jobs:
         return _Round(run, _fewest(units, self._spread), self._arguments).carry_out()
 
     def topologies(self, run: Run) -> Sequence[Topology]:
-        """The topologies of the run's clusters."""
-        return [Topology.load(path) for path in sorted(run.directory.glob("topology-*.json"))]
+        """The topologies of the run's clusters; of one that cannot be read, what is needed to mask its passwords."""
+        return [_loaded(path) for path in sorted(run.directory.glob("topology-*.json"))]
 
 
 def topology_of(share: Run, number: int | str) -> str:
@@ -106,6 +109,29 @@ def topology_of(share: Run, number: int | str) -> str:
     The report needs it to mask the passwords, also if the job was killed.
     """
     return f"topology-{share.directory.name}-{number}.json"
+
+
+def keep(topology: Topology, file: Path) -> None:
+    """Write a topology for the report, in one step: on a full disk there is no file rather than half of one."""
+    fresh = file.with_suffix(".new")
+    topology.save(fresh)
+    fresh.rename(file)
+
+
+def _loaded(file: Path) -> Topology:
+    """The topology in a file. If it cannot be read, the report is made all the same.
+
+    What looks like a password is then masked: those of a cluster that a job has booted are long and random.
+    """
+    try:
+        return Topology.load(file)
+    except (OSError, ValueError) as error:
+        why = describe(error) if isinstance(error, OSError) else "it is damaged"  # a ValueError quotes the file
+        complain(f"a cluster's topology cannot be read ({why}); its passwords are masked as far as they are known")
+    found: list[str] = []
+    with suppress(OSError):
+        found = _PASSWORD.findall(file.read_text(encoding="utf-8", errors="replace"))
+    return Topology("", Login("", ""), Address("", 0), further_secrets=tuple(found))
 
 
 def _missing(run: Run) -> str:
@@ -294,13 +320,13 @@ def run_share(options: RunOptions, file: Path) -> int:
         raise UsageError(f"{file} is not a share of a run")
     whole, work, options = run.whole, SharedWork(run.work), options.with_workers(run.workers)
 
-    def keep(number: int, topology: Topology) -> None:
-        topology.save(whole / topology_of(run, number))
+    def booted(number: int, topology: Topology) -> None:
+        keep(topology, whole / topology_of(run, number))
 
     with ExitStack() as cleanup, sigterm_interrupts():
         cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)
         attendance = cleanup.enter_context(work.attendance())
-        tested = Clusters(options, KeptCluster(run.directory), booted=keep, progress=_silent)
+        tested = Clusters(options, KeptCluster(run.directory), booted=booted, progress=_silent)
         cleanup.callback(tested.end)
         try:
             require(options, tested.current.topology)

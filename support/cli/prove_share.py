@@ -131,8 +131,10 @@ class Share:
             run = replace(run, repeated=one.repeated)
             _note_healthy(run)
             return run
-        before = {proof.sabotage for proof in so_far.proofs}
-        proof = replace(self._prover.prove(one, so_far.failing), repeated=one.name in before)
+        first = next((proof for proof in so_far.proofs if proof.sabotage == one.name), None)
+        proof = self._prover.prove(one, so_far.failing, only=first.unclear if first else None)
+        if first:
+            proof = first.with_second(proof)
         note(TRUST, "proof", proof)
         for heard in proof.heard:
             said = f"    {heard.id} {heard.scenario}: {heard.label}: {heard.message}"

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,15 +49,16 @@ class Prover:
     all_fast: bool = False
     """Run every fast scenario for each sabotage, to see which others notice."""
 
-    def prove(self, sabotage: Sabotage, failing: Mapping[str, str]) -> Proof:
+    def prove(self, sabotage: Sabotage, failing: Mapping[str, str], only: Container[str] | None = None) -> Proof:
         """Sabotage, run the scenarios that must notice, undo, and check that the cluster is healthy again.
 
-        Nothing is broken for scenarios that are `failing` on the healthy cluster: title -> what happened.
+        Nothing is broken for scenarios that are `failing` on the healthy cluster: title -> what happened. `only`: the
+        titles of those to be run, of all that must notice; the others then have no verdict.
         """
         begun = time.monotonic()
         record, failed, unhealthy = RunRecord(), list[str](), list[str]()
         concerned = self._concerned(sabotage)
-        sound = [one for one in concerned if one.name not in failing]
+        sound = [one for one in concerned if one.name not in failing and (only is None or one.name in only)]
         for batch in _batches(sound) if sound or not concerned else ():
             try:
                 found = self._sabotaged(sabotage, batch)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from support.reporting import chance
+from support.reporting import chance, tally
 from support.reporting.chance import SIGNIFICANCE, Change, change
 from support.reporting.pages.costs import Cost, costs, humane
 from support.reporting.past import Figure, PastRun
@@ -17,9 +17,12 @@ _DIFFERS = "differs"
 """Of a verdict, which is no matter of chance itself."""
 NOT_COMPARABLE = "not comparable"
 """Of a verdict that only one side has."""
+NOT_JUDGED = "not judged"
+"""Of a promise that was judged before, and now ended otherwise each time, though the target has what it needs."""
 _FACT = "each verdict is a fact of its run; to tell whether a change between them is the cause"
 _OF_THE_RUN = ("Seed",)
 """Facts that are about the run, and not about what was tested."""
+_NO_VERDICT = {str(one) for _, those in tally.NOT_JUDGED for one in those} - {str(Verdict.SKIPPED)}
 _ORDER = {Change.WORSE: 0, Change.UNCLEAR: 1, Change.BETTER: 2, Change.NONE: 3}
 
 
@@ -64,7 +67,14 @@ class VerdictRow:
         return self.other_label or _LABELS.get(self.change, self.change)
 
     @property
+    def no_longer_judged(self) -> bool:
+        """Whether it was judged before, and could not be judged now."""
+        return self.other_label == NOT_JUDGED
+
+    @property
     def style(self) -> str:
+        if self.no_longer_judged:
+            return "error"
         return {Change.WORSE: "broken", Change.BETTER: "kept"}.get(self.change, "none")
 
 
@@ -120,6 +130,11 @@ class Comparison:
         return Change.WORSE in self._changes
 
     @property
+    def failed(self) -> bool:
+        """Whether something got worse, or could not be judged any more."""
+        return self.worse or any(one.no_longer_judged for one in self.verdicts)
+
+    @property
     def _changes(self) -> list[Change]:
         return [*(one.change for one in self.verdicts), *(one.change for one in self.figures)]
 
@@ -135,7 +150,10 @@ class Comparison:
         verdicts, figures = (
             [one.change for one in rows].count(Change.UNCLEAR) for rows in (self.verdicts, self.figures)
         )
-        told = [", ".join(parts)] if parts else [] if verdicts else ["nothing differs beyond chance"]
+        unjudged = sum(one.no_longer_judged for one in self.verdicts)
+        told = [", ".join(parts)] if parts else [] if verdicts or unjudged else ["nothing differs beyond chance"]
+        if unjudged:
+            told.append(f"{_counted(unjudged, 'promise')} could not be judged any more")
         if verdicts:
             differ = "verdict differs" if verdicts == 1 else "verdicts differ"
             told.append(f"{verdicts} {differ}, and only more runs can tell whether a change is the cause")
@@ -153,7 +171,7 @@ def compare(before: Side, now: Side) -> Comparison:
     return Comparison(
         before,
         now,
-        tuple(sorted(rows, key=lambda one: (_ORDER[one.change], one.promise))),
+        tuple(sorted(rows, key=_place)),
         tuple(figures),
         tuple(_costs(before.runs, now.runs)),
         tuple(
@@ -173,6 +191,8 @@ def _verdicts(id: str, before: Side, now: Side) -> VerdictRow | None:
     told = _told(then, len(before.runs)), _told(later, len(now.runs))
     failed, failed_before = later[_BROKEN], then[_BROKEN]
     judged, judged_before = failed + later[_PASSED], failed_before + then[_PASSED]
+    if judged_before and not judged and _NO_VERDICT.intersection(later):
+        return VerdictRow(id, *told, Change.NONE, "it was before; the report says why not now", NOT_JUDGED)
     if not judged or not judged_before:
         return VerdictRow(id, *told, Change.NONE, "only one side judged it", NOT_COMPARABLE)
     if failed * judged_before == failed_before * judged:
@@ -180,16 +200,23 @@ def _verdicts(id: str, before: Side, now: Side) -> VerdictRow | None:
     got_worse = failed * judged_before > failed_before * judged
     worse = (failed, judged, failed_before, judged_before)
     p = chance.chance_of(*(worse if got_worse else (failed_before, judged_before, failed, judged)))
-    wrong = any(id in run.wrong for run in (now if got_worse else before).runs)
-    if got_worse and wrong:
+    wrong, wrong_before = (any(id in run.wrong for run in one.runs) for one in (now, before))
+    if got_worse and wrong and not wrong_before:
         return VerdictRow(id, *told, Change.WORSE, "a wrong result was seen, which is never noise")
     if p > SIGNIFICANCE:
         few = min(judged, judged_before) < chance.ENOUGH
         words = f"{_FACT} takes {f'{chance.ENOUGH} runs on each side' if few else 'more runs'}"
-        if wrong:
+        if wrong_before and got_worse:
+            words = f"a wrong result was seen before as well; {words}"
+        elif wrong_before:
             words = f"a wrong result was seen before, and its absence now proves little; {words}"
         return VerdictRow(id, *told, Change.UNCLEAR, words, _DIFFERS)
     return VerdictRow(id, *told, Change.WORSE if got_worse else Change.BETTER, f"p = {p:.3f}")
+
+
+def _place(row: VerdictRow) -> tuple[int, str]:
+    """What needs attention comes first."""
+    return _ORDER[Change.UNCLEAR if row.no_longer_judged else row.change], row.promise
 
 
 def _told(counts: Counter[str], runs: int) -> str:

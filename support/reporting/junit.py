@@ -22,7 +22,10 @@ _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 
 
 def junit(record: RunRecord) -> bytes:
-    """The whole file. A required capability that is missing, and a scenario without a result, are errors."""
+    """The whole file. A required capability that is missing, and a scenario without a result, are errors.
+
+    A flaky scenario that fails the run has the outcome of its first verdict.
+    """
     root = xml.Element("testsuites", name="promises")
     suites: dict[str, xml.Element] = {}
     for scenario in in_order(record.selected):
@@ -63,8 +66,12 @@ def _add_scenario(suite: xml.Element, scenario: Scenario, ended: ScenarioResult 
         _add_outcome(case, "error", "required but missing", ended.reason)
     elif ended.verdict in OUTCOMES:
         _add_outcome(case, OUTCOMES[ended.verdict], ended.verdict, ended.reason, ended.trace)
+    first = record.earlier.get(scenario.key)
+    if first and record.fail_on_flaky and ended in record.flaky:
+        why = f"passed only on the rerun; {first.verdict} at first: {first.reason}"
+        _add_outcome(case, OUTCOMES.get(first.verdict, "error"), "flaky", why, first.trace)
     notes = [f"measured {one}" for one in ended.measures] if ended else []
-    if first := record.earlier.get(scenario.key):
+    if first:
         notes.append(f"rerun; {first.verdict} at first: {first.reason}")
     if notes:
         xml.SubElement(case, "system-out").text = _clean("\n".join(notes))

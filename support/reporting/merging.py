@@ -2,6 +2,7 @@
 
 If a scenario ran more than once, the worst verdict counts (a wrong result is worse than an exceeded limit), with
 the steps, attachments and figures of that run; where the runs disagree, its reason names the verdicts of the others.
+Whatever further promises any of them saw broken are broken, and its reason names the run that saw it.
 So a scenario passes when it passed in every run that could judge it, and no repeated job, and no job with another
 target, can hide what one of them found. A run whose target lacks what a scenario needs does not count for it, unless
 the capability was required there.
@@ -130,7 +131,10 @@ def _read(journal: Path) -> RunRecord:
 
 
 def _chosen(parts: Sequence[Part]) -> Mapping[str, Part]:
-    """The part that counts for each scenario, by key: the one with the worst verdict, of equals the last."""
+    """The part that counts for each scenario, by key: the one with the worst verdict, of equals the last.
+
+    One that saw further promises broken comes before one that did not, so that their evidence is in the report.
+    """
     of: dict[str, list[Part]] = defaultdict(list)
     for part in parts:
         for scenario in part.record.selected:
@@ -138,22 +142,33 @@ def _chosen(parts: Sequence[Part]) -> Mapping[str, Part]:
     return {key: min(reversed(those), key=lambda one: _gravity(one, key)) for key, those in of.items()}
 
 
-def _gravity(part: Part, key: str) -> tuple[bool, int, bool, bool]:
+def _gravity(part: Part, key: str) -> tuple[bool, int, bool, bool, bool]:
     """Smaller is graver. Passing at once is better than passing on the rerun."""
     verdict = part.record.verdict_on(key)
     lacking = verdict is Verdict.SKIPPED and part.record.by_key[key] not in part.record.required_and_missing
     result = part.record.by_key.get(key)
-    return lacking, WORST_FIRST.index(verdict), not (result and result.final), key not in part.record.earlier
+    final, further = (result.final, bool(result.also_broken)) if result else (False, False)
+    return lacking, WORST_FIRST.index(verdict), not final, not further, key not in part.record.earlier
 
 
 def _result(key: str, part: Part, parts: Iterable[Part]) -> ScenarioResult:
-    """The result that counts; its reason names the parts with another verdict."""
+    """The result that counts, with all that other parts saw meanwhile.
+
+    Its reason names the parts with another verdict, and those that saw further promises broken.
+    """
     result = part.record.by_key[key]
     others = {other.name: other.record.verdict_on(key) for other in parts if _selected(other, key)}
-    differing = [f"{word} in {name}" for name, word in others.items() if word != result.verdict]
-    if not differing:
-        return result
-    return replace(result, reason=f"{result.reason} (in {part.name}; {', '.join(differing)})")
+    told = [f"{word} in {name}" for name, word in others.items() if word != result.verdict]
+    broken, limits = result.also_broken, result.known_limits
+    for other in parts:
+        if (seen := other.record.by_key.get(key)) is None:
+            continue
+        if further := [id for id in seen.also_broken if id not in broken]:
+            told.append(f"{', '.join(further)} also broken in {other.name}")
+        broken = tuple(dict.fromkeys((*broken, *seen.also_broken)))
+        limits = tuple(dict.fromkeys((*limits, *seen.known_limits)))
+    reason = f"{result.reason} (in {part.name}; {', '.join(told)})" if told else result.reason
+    return replace(result, reason=reason, also_broken=broken, known_limits=limits)
 
 
 def _selected(part: Part, key: str) -> bool:

@@ -8,7 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,11 @@ class Heard:
         return self.verdict.upper() if self.verdict in (Verdict.INCONCLUSIVE, NOT_TRIED) else "NOT NOTICED"
 
     @property
+    def unclear(self) -> bool:
+        """Whether it ended inconclusive."""
+        return not self.noticed and self.verdict == Verdict.INCONCLUSIVE
+
+    @property
     def mark(self) -> str:
         """In a character, for the matrix."""
         return {"noticed": "✓", "NOT NOTICED": "✗", "INCONCLUSIVE": "?"}.get(self.label, "–")
@@ -66,7 +71,7 @@ class Proof:
     recovered: bool = True
     """Whether the cluster was healthy again afterwards."""
     repeated: bool = False
-    """It is the second attempt: the first was inconclusive."""
+    """Some of those who must notice were inconclusive, and were tried a second time."""
 
     @property
     def noticed(self) -> bool:
@@ -81,7 +86,23 @@ class Proof:
     @property
     def inconclusive(self) -> bool:
         """Whether a scenario that must notice ended inconclusive, such as on a machine that was busy."""
-        return not self.failed and any(not one.noticed and one.verdict == Verdict.INCONCLUSIVE for one in self.heard)
+        return not self.failed and bool(self.unclear)
+
+    @property
+    def unclear(self) -> frozenset[str]:
+        """The titles of the scenarios that must notice and ended inconclusive."""
+        return frozenset(one.scenario for one in self.heard if one.unclear)
+
+    def with_second(self, attempt: "Proof") -> "Proof":
+        """This first attempt with a second one, which counts only for what was inconclusive: a miss remains one."""
+        later: dict[tuple[str, str], list[Heard]] = {}
+        for one in attempt.heard:
+            later.setdefault((one.id, one.scenario), []).append(one)
+        heard = [
+            those.pop(0) if one.unclear and (those := later.get((one.id, one.scenario))) else one for one in self.heard
+        ]
+        others = tuple(sorted({*self.others, *attempt.others}))
+        return replace(attempt, heard=tuple(heard), others=others, repeated=True)
 
 
 @dataclass(frozen=True)

@@ -134,10 +134,12 @@ class Told:
             results.append(ScenarioResult(scenario, *self.ends.get(id, end)))
         return RunRecord(tuple(one.scenario for one in results), tuple(results))
 
-    def work(self, work: Sequence[Work], scenarios: Sequence[Planned], fast: Sequence[Planned]) -> Trust:
+    def work(
+        self, work: Sequence[Work], scenarios: Sequence[Planned], fast: Sequence[Planned], claims: str = "claims"
+    ) -> Trust:
         topology = Topology("d", Login("jo", "x"), Address("127.0.0.1", 1))
         prover = Prover(topology, scenarios, self._folder / "log")
-        Share(WorkQueue(self._folder / "claims"), 20, prover, work, fast).work()
+        Share(WorkQueue(self._folder / claims), 20, prover, work, fast).work()
         return read(self.trust)
 
     def sabotage(self, name: str, *ids: str) -> Sabotage:
@@ -178,6 +180,32 @@ def test_the_others_that_must_notice_are_tried_all_the_same(told: Told) -> None:
     assert told.broken == ["fsync-off"]
     assert told.runs == [["AA-01", "AA-02"], ["AA-02"], ["AA-02"]]
     assert {one.id: one.label for one in trust.heard} == {"AA-01": "NOT TRIED", "AA-02": "noticed"}
+
+
+def test_only_what_was_inconclusive_is_repeated_and_a_miss_remains_one(told: Told) -> None:
+    scenarios = [SCENARIOS[0], planned("AA-02", "a"), planned("AA-03", "a")]
+    work = [told.sabotage("fsync-off", "AA-01", "AA-02", "AA-03")]
+    told.ends = {"AA-01": (Verdict.PASSED, ""), "AA-02": (Verdict.INCONCLUSIVE, "the machine was busy")}
+    first = told.work(work, scenarios, ())
+    assert repeated(first, work, scenarios, sharded=False) == work
+    told.ends = {"AA-03": (Verdict.PASSED, "")}
+    trust = told.work(work, scenarios, (), claims="alone")
+    assert told.runs == [["AA-01", "AA-02", "AA-03"], ["AA-02"]]
+    assert {one.id: one.label for one in trust.heard} == {
+        "AA-01": "NOT NOTICED",
+        "AA-02": "noticed",
+        "AA-03": "noticed",
+    }
+    (proof,) = trust.proofs
+    assert (proof.repeated, proof.inconclusive, trust.passed) == (True, False, False)
+
+
+def test_each_notice_of_a_scenario_has_its_own_second_answer() -> None:
+    """Two of one promise may stand for the same scenario, each with words of its own."""
+    unclear = Heard("AA-01", False, "inconclusive", "s")
+    answers = (Heard("AA-01", False, "broken", "s", "other words"), Heard("AA-01", True, "broken", "s", "broken"))
+    both = Proof("one", "p", "w", (unclear, unclear), others=("X",)).with_second(Proof("one", "p", "w", answers))
+    assert (both.heard, both.others, both.repeated) == (answers, ("X",), True)
 
 
 def test_a_destructive_one_that_fails_on_the_healthy_cluster_is_run_once(told: Told) -> None:

@@ -50,6 +50,21 @@ def test_a_wrong_result_is_no_chance() -> None:
     assert back.verdicts[0].words.startswith("a wrong result was seen before, and its absence now proves little")
 
 
+def test_a_wrong_result_that_was_there_before_is_no_certain_change() -> None:
+    """One of 5 runs saw it, and now 2: that may be chance."""
+    wrong = ("FO-02",)
+    good = [run(one) for one in range(5)]
+    bad = [run(9 + one, "broken", wrong=wrong) for one in range(5)]
+    found = of([*good[:4], bad[0]], [*good[:3], *bad[:2]])
+    (row,) = found.verdicts
+    assert (row.change, row.label, found.failed) == (Change.UNCLEAR, "differs", False)
+    assert row.words.startswith("a wrong result was seen before as well; each verdict is a fact")
+    late = run(19, "broken")
+    assert of([*good[:4], late], [*good[:3], *bad[:2]]).worse, "a limit was exceeded before, and nothing was wrong"
+    more, twice = [run(29 + one) for one in range(9)], [run(39 + one, "broken", wrong=wrong) for one in range(10)]
+    assert of([*more, bad[0]], twice).worse, "far more often than before"
+
+
 def test_what_must_never_be_is_no_chance_as_a_figure_either() -> None:
     def lost(number: int, value: float) -> PastRun:
         return replace(run(number), figures=(Figure("FO-02", "Crash", Measure("lost writes", value, "", 0.0)),))
@@ -89,9 +104,36 @@ def test_five_runs_on_each_side_can_tell() -> None:
 
 
 def test_what_only_one_side_judged_cannot_be_compared() -> None:
-    found = of([run(1)], [run(2, "inconclusive")])
+    for now in ([run(2, "skipped")], [run(2, "skipped"), replace(run(3), promises={})]):
+        found = of([run(1)], now)
+        (row,) = found.verdicts
+        assert (row.change, row.label, row.words) == (Change.NONE, "not comparable", "only one side judged it")
+        assert (found.failed, found.sentence) == (False, "Nothing differs beyond chance.")
+    assert not of([run(1, "error")], [run(2)]).failed
+
+
+@pytest.mark.parametrize("verdict", ["error", "inconclusive", "interrupted", "not reached"])
+def test_what_could_not_be_judged_any_more_is_not_the_same(
+    verdict: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, now = [run(one) for one in range(5)], [run(9 + one, verdict) for one in range(4)]
+    now.append(run(13, "skipped"))
+    found = of(before, now)
     (row,) = found.verdicts
-    assert (row.change, row.label, row.words) == (Change.NONE, "not comparable", "only one side judged it")
+    assert (row.label, row.style, found.worse) == ("not judged", "error", False)
+    assert (found.failed, found.sentence) == (True, "1 promise could not be judged any more.")
+    monkeypatch.setattr("support.cli.paths.STARTED_IN", tmp_path)
+    monkeypatch.setattr(command, "REPORT", tmp_path / "report")
+    for name, runs in (("before", before), ("now", now)):
+        (tmp_path / name).mkdir()
+        past.write(tmp_path / name / past.RUN, runs)
+    assert command.show("before", "now") == 1
+    told = capsys.readouterr().out
+    assert f"{verdict} in 4 of 5" in told
+    assert "1 promise could not be judged any more." in told
+    page = (tmp_path / "report" / command.PAGE).read_text()
+    assert 'class="answer broken">1 promise could not be judged any more.' in page
+    assert f"{verdict} in 4 of 5" in page
 
 
 def test_facts_of_a_run_itself_are_no_difference_and_no_factor_is_told_across_zero() -> None:

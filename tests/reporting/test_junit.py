@@ -1,5 +1,6 @@
 """JUnit XML of a run, as another program reads it, and the same run in Markdown."""
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -8,7 +9,7 @@ from journals import READS, WRITES
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase
 
 from support.reporting import junit
-from support.reporting.journal import Journal, RunRecord, read
+from support.reporting.journal import Journal, RunRecord, exit_status, read
 from support.reporting.scenario import Measure, Scenario, ScenarioResult, Verdict
 from support.reporting.summary import append_markdown
 
@@ -73,6 +74,29 @@ def test_suites_are_in_the_order_of_the_report(tmp_path: Path) -> None:
 def test_what_is_required_and_missing_is_an_error(tmp_path: Path) -> None:
     found = cases(tmp_path, record_of(tmp_path, required=("citus",)))
     assert outcome(found["SH-01 Rows are spread"]) == (Error, "citus is not installed")
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_is_flaky_is_what_it_was_at_first_if_it_fails_the_run(tmp_path: Path, fails: bool) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([WRITES, READS, VECTORS], fail_on_flaky=fails)
+    journal.record(replace(PASSED, scenario=VECTORS))
+    for first in (BROKEN, replace(PASSED, verdict=Verdict.INCONCLUSIVE, reason="nobody read")):
+        journal.record(first)
+        journal.rerun([first])
+        journal.record(ScenarioResult(first.scenario, Verdict.PASSED))
+    journal.end()
+    record = read(journal.path)
+    found = cases(tmp_path, record)
+    writes, reads = found["FO-02 Writes \\ go on\n"], found['PF-01 Reads are "fast"']
+    assert found["DA-03 Vectors | are <found>"].is_passed
+    assert "rerun; inconclusive at first: nobody read" in reads.system_out
+    assert exit_status(record) == int(fails)
+    assert (writes.is_passed, reads.is_passed) == (not fails, not fails)
+    if fails:
+        assert outcome(reads) == (Error, "passed only on the rerun; inconclusive at first: nobody read")
+        assert outcome(writes)[0] is Failure
+        assert (writes.result[0].type, writes.result[0].text) == ("flaky", "Trace\ufffd")
 
 
 def test_trouble_of_the_run_is_an_error_of_its_own(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from program import Program, copy
 
 from support.reporting import merging
 from support.reporting.journal import INTERRUPTED, Journal, RunRecord, exit_status, read
+from support.reporting.past import run_of
 from support.reporting.scenario import ScenarioResult, Verdict
+from support.reporting.tally import tally
 
 PASSED = ScenarioResult(WRITES, Verdict.PASSED, seconds=2, measures=(LAG,))
 BROKEN = ScenarioResult(WRITES, Verdict.BROKEN, "3 writes lost", seconds=3)
@@ -84,6 +86,27 @@ def test_the_worst_end_counts_and_the_others_are_told(tmp_path: Path, turned: bo
     (result,) = record.results
     assert (result.verdict, result.reason) == (Verdict.BROKEN, "3 writes lost (in two; passed in one)")
     assert exit_status(record) == 1
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_any_run_saw_broken_as_well_is_broken(tmp_path: Path, turned: bool) -> None:
+    """Each saw the same scenario broken, and one of them two writers meanwhile."""
+    split = ScenarioResult(replace(WRITES, name="Split", tags=("id.SB-01",)), Verdict.PASSED)
+    stale = ScenarioResult(replace(WRITES, name="Stale", tags=("id.RC-01",)), Verdict.PASSED)
+    found = replace(BROKEN, final=True)
+    both = replace(found, reason="SB-01: two writers", also_broken=("SB-01",), known_limits=("lost if two fail",))
+    third = replace(found, reason="stale", also_broken=("RC-01",))
+    folders = [leave(tmp_path / "one", both, split, stale), leave(tmp_path / "two", found, split, stale)]
+    record = merge(*(reversed(folders) if turned else folders))
+    (result,) = record.failing
+    assert (result.reason, result.also_broken) == ("SB-01: two writers", ("SB-01",)), "that run has the evidence"
+    (suite,) = tally(record)
+    assert suite.promises == {"FO-02": Verdict.BROKEN, "SB-01": Verdict.BROKEN, "RC-01": Verdict.PASSED}
+    record = merge(*folders, leave(tmp_path / "three", third, split, stale))
+    (result,) = record.failing
+    assert result.reason == "stale (in three; SB-01 also broken in one)"
+    assert (set(result.also_broken), result.known_limits) == ({"RC-01", "SB-01"}, ("lost if two fail",))
+    assert set(run_of(record).wrong) == {"FO-02", "SB-01", "RC-01"}
 
 
 @pytest.mark.parametrize(("required", "verdict"), [((), Verdict.PASSED), (("id.FO-02",), Verdict.SKIPPED)])

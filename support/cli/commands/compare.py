@@ -15,7 +15,7 @@ def command(
     """Compare verdicts and figures of two runs, versions or clusters, and separate changes from noise.
 
     A folder may hold several runs: it takes 5 on each side to be sure. Exits with 1 if something got significantly
-    worse."""
+    worse, or could not be judged any more."""
     from support.cli.compare import show
 
     raise typer.Exit(show(before, now, everything))

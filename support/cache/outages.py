@@ -15,7 +15,7 @@ import redis
 
 from support import sql
 from support.cache.checks import Handoff, reads_of
-from support.cache.clients import LONG, Recorder, recorders_of, together
+from support.cache.clients import LONG, Recorder, ending, recorders_of, together
 from support.cache.handover import CacheHandover
 from support.cache.workloads import KEY
 from support.engine.history import History, Outcome
@@ -204,15 +204,7 @@ def work_through_outage(world: World, what: str) -> None:
     over = threading.Event()
     writing = [partial(_write, over, recorder, own_keys(number)) for number, recorder in enumerate(recorders)]
     reading = [partial(_read, over, recorder, keys) for recorder in recorders]
-    together([partial(_disturb, over, fail_and_heal), *writing, *reading])
-
-
-def _disturb(over: threading.Event, disturbance: Callable[[], None]) -> None:
-    """Set `over` when the disturbance has ended, even if by an error."""
-    try:
-        disturbance()
-    finally:
-        over.set()
+    together([ending(over, fail_and_heal), *writing, *reading])
 
 
 def _read(over: threading.Event, recorder: Recorder, keys: Sequence[str]) -> None:
@@ -279,7 +271,7 @@ def work_through_lost_write(world: World) -> None:
             _await_served(history, KEPT, len(clients), since=handover.new_leader_since, within=within)
 
     reading = [partial(_read, over, recorder, [KEY]) for recorder in recorders_of(clients, history, world.namespace)]
-    together([partial(_disturb, over, failover), *reading])
+    together([ending(over, failover), *reading])
     if world.entries.find(world.namespace, KEY)[0].value != KEPT:
         raise Inconclusive("the new leader has the write that only the old leader committed: nothing was lost")
 

@@ -44,10 +44,14 @@ def step_redis_fails(context: Context, fails: str) -> None:
 def step_outage_unnoticed(context: Context, seconds: float) -> None:
     """An error is a failure, and so is a value older than the client's own last write."""
     world, limit = context.world, context.world.limit(seconds, "operation")
-    clients, since = len(world.handover(CacheHandover).clients), world.experiment.injected_fault.in_effect_since
+    handover, since = world.handover(CacheHandover), world.experiment.injected_fault.in_effect_since
+    clients = len(handover.clients)
     world.measure("the slowest operation took", slowest(world.history), "s", limit)
     until = world.experiment.healing_since
-    judged(world, lambda: no_caller_noticed(limit, world.history, clients, since, until)).require()
+    silent_until = handover.silent_until
+    judged(
+        world, lambda: no_caller_noticed(limit, world.history, clients, since, until, silent_until=silent_until)
+    ).require()
     own_writes_seen(world.history, own_keys, clients).require()
 
 

@@ -44,6 +44,9 @@ def step_wrong_logins(context: Context, wrong: str, where: str) -> None:
     Through an endpoint not at template1; behind a pooler, whose sessions would stay in the others as well, only at the
     application's database and at postgres. At members, each database is tried.
 
+    A wrong proof is given once to each server as each role, for each kind of proof that it demands, and the right login
+    follows at once; everywhere else a login that demands a proof is not given one: nobody is to be locked out.
+
     Without a password also as every other role that can log in. If there are more than 20 of these, superusers and
     those that may replicate come first, and the report names the roles that were not tried.
     """

@@ -233,10 +233,13 @@ def storm_was_heavy(history: History) -> Finding:
 # Outages of Redis
 
 
-def no_caller_noticed(limit: float, history: History, clients: int, since: float, until: float) -> Finding:
+def no_caller_noticed(
+    limit: float, history: History, clients: int, since: float, until: float, *, silent_until: float = 0.0
+) -> Finding:
     """No operation ended in an error, and none took `limit` seconds or longer.
 
-    Unknown unless every client began reads and writes during the outage, from `since` to `until`.
+    Unknown unless every client began reads and writes during the outage, from `since` to `until`; and if a read was a
+    hit before `silent_until`, until when Redis could answer nobody: then the outage did not reach the cache.
     """
     everything = list(history)
     if failed := [one for one in everything if one.outcome is not Outcome.OK]:
@@ -252,6 +255,8 @@ def no_caller_noticed(limit: float, history: History, clients: int, since: float
     tried = {(one.client, one.action == "write") for one in everything if since <= one.begun <= until}
     if len(tried) < 2 * clients:
         return Finding.unknown("not every client read and wrote during the outage")
+    if hits := [one for one in everything if one.action == "hit" and since <= one.begun and one.ended < silent_until]:
+        return Finding.unknown(f"{len(hits)} reads were hits although Redis was silent: the outage missed the cache")
     return Finding.true(f"{len(everything)} operations, the slowest took {slowest(history):.2f} s")
 
 

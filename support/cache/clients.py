@@ -214,7 +214,10 @@ class RolledBack(Exception):
 
 
 def together(jobs: Sequence[Callable[[], object]]) -> list[object]:
-    """Do all jobs at once, each in a thread; returns the results when all have ended. Raises the first error."""
+    """Do all jobs at once, each in a thread; returns the results when all have ended. Raises the first error.
+
+    A job that the others wait for has to tell them of its end, even if it fails: see `ending`.
+    """
     gate = threading.Barrier(len(jobs))
 
     def begin(job: Callable[[], object]) -> object:
@@ -222,4 +225,21 @@ def together(jobs: Sequence[Callable[[], object]]) -> list[object]:
         return job()
 
     with ThreadPoolExecutor(len(jobs)) as pool:
-        return [ended.result() for ended in [pool.submit(begin, job) for job in jobs]]
+        try:
+            begun = [pool.submit(begin, job) for job in jobs]
+        except BaseException:  # such as a limit on threads: those that were started would wait for the others for ever
+            gate.abort()
+            raise
+        return [ended.result() for ended in begun]
+
+
+def ending(over: threading.Event, job: Callable[[], object]) -> Callable[[], None]:
+    """That job; it sets `over` when it has ended, even by an error, so that those who work until then end as well."""
+
+    def do() -> None:
+        try:
+            job()
+        finally:
+            over.set()
+
+    return do

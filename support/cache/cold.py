@@ -13,7 +13,7 @@ from random import Random
 from time import monotonic
 
 from support.cache.checks import REFILL_READS, hits_again_after
-from support.cache.clients import CacheClient, Recorder, together
+from support.cache.clients import CacheClient, Recorder, ending, together
 from support.cache.handover import CacheHandover, ColdStart
 from support.engine.history import History
 from support.engine.world import World
@@ -54,20 +54,17 @@ def empty_while_read(world: World, readers: int, within: float) -> None:
     names = sorted(entry.key for entry in world.entries.all(world.namespace))
 
     def empty() -> None:
-        try:
-            pause(_WARM)
-            before = _loads_of_each(clients)
-            removed = world.cluster.forget_cached(world.namespace)
-            at = monotonic()
-            if removed < len(names) / 2:
-                raise Inconclusive(f"only {removed} keys of {len(names)} entries were in Redis, so nothing was emptied")
-            while hits_again_after(history, at) is None and monotonic() - at < within:
-                pause(_LOOK)
-            loads = _loads_of_each(clients)
-            loads.subtract(before)
-            handover.cold_start = ColdStart(at, removed, +loads)
-        finally:
-            over.set()
+        pause(_WARM)
+        before = _loads_of_each(clients)
+        removed = world.cluster.forget_cached(world.namespace)
+        at = monotonic()
+        if removed < len(names) / 2:
+            raise Inconclusive(f"only {removed} keys of {len(names)} entries were in Redis, so nothing was emptied")
+        while hits_again_after(history, at) is None and monotonic() - at < within:
+            pause(_LOOK)
+        loads = _loads_of_each(clients)
+        loads.subtract(before)
+        handover.cold_start = ColdStart(at, removed, +loads)
 
     def read(number: int) -> None:
         chance = Random(f"{world.run.seed}/{number}")
@@ -75,7 +72,7 @@ def empty_while_read(world: World, readers: int, within: float) -> None:
         while not over.is_set():
             recorder.read(names[int(len(names) * chance.random() ** 3)])  # as in use: some entries are read by many
 
-    together([empty, *(partial(read, number) for number in range(readers))])
+    together([ending(over, empty), *(partial(read, number) for number in range(readers))])
     world.history = history
     if len(history) < REFILL_READS:
         raise Inconclusive(f"the readers read only {len(history)} times")

@@ -61,6 +61,11 @@ class CacheHandover(Handover):
 
     cold_start: Annotated[ColdStart, "When the cache is emptied while 40 readers read the entries"]
 
+    silent_until: Annotated[
+        float, "When Redis is killed for a while, and every client of the cache keeps reading and writing"
+    ]
+    """Until then (time.monotonic) no Redis could answer for the clients' keys; 0 if one could during the outage."""
+
     new_leader_since: Annotated[
         float, "When a failover loses a write to an entry that every client of the cache keeps reading"
     ]

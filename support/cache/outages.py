@@ -15,7 +15,7 @@ import redis
 
 from support import sql
 from support.cache.checks import Handoff, reads_of
-from support.cache.clients import LONG, Recorder, recorders_of, together
+from support.cache.clients import LONG, Recorder, ending, recorders_of, together
 from support.cache.handover import CacheHandover
 from support.cache.workloads import KEY
 from support.engine.history import History, Outcome
@@ -31,19 +31,22 @@ from support.faults.served import RedisFrozen, RedisKilled
 from support.hosts.interface import SiteProgram
 from support.target.cluster import Cluster
 from support.target.component_hosts import cache_host
-from support.target.redis import ERRORS, client_of, primaries_of, primary_of, replicas_of, sentinel_of
+from support.target.redis import ERRORS, client_of, primaries_of, replicas_of, sentinel_of
 from support.target.temporary_redis_settings import TemporarySettings
-from support.timeouts import NOTICE, VISIBLE
+from support.target.topology import RedisAddress
+from support.timeouts import NOTICE, SCAN, VISIBLE
 from support.waiting import NotYet, describe, eventually, pause
 
 _PROBE = "accept-probe"  # a key in Redis
+_SLOTS = 16384
 
 
 class RestartedEmpty(Fault):
     """Redis is killed and restarted at once, and has lost all its data."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster, self._restart = cluster, Restart(_server(cluster))
+    def __init__(self, cluster: Cluster, server: RedisAddress) -> None:
+        self._server, self._restart = server, Restart(_server(cluster, server))
+        self._probe = _PROBE
 
     def __str__(self) -> str:
         return f"{self._restart}, empty"
@@ -53,22 +56,32 @@ class RestartedEmpty(Fault):
         self._restart.inject()
 
     def inject(self) -> None:
-        with self._cluster.redis() as client:
-            client.set(_PROBE, "", ex=60)
+        with client_of(self._server) as client:
+            self._probe = _probe_of(client)
         self.on_hosts()
 
     def require_in_effect(self) -> None:
         self._restart.require_in_effect()
-        with self._cluster.redis() as client:
-            try:
-                kept = client.exists(_PROBE)
-            except redis.ConnectionError as error:
-                raise NotYet(f"Redis does not answer: {error}") from error
+        try:
+            with client_of(self._server) as client:
+                kept = client.exists(self._probe)
+        except ERRORS as error:
+            raise NotYet(f"Redis does not answer: {describe(error)}") from error
         if kept:
             raise Inconclusive("Redis still has its data after the restart")
 
     def heal(self) -> None:
         self._restart.heal()
+
+
+def _probe_of(client: redis.Redis) -> str:
+    """Sets a probe on this very server. Each node of a Redis Cluster has some of the slots, and takes other names."""
+    for number in range(_SLOTS):
+        name = f"{_PROBE}-{number}"
+        with suppress(redis.exceptions.MovedError):
+            client.set(name, "", ex=60)
+            return name
+    raise Inconclusive("the Redis that is to be restarted has no slot of its Redis Cluster")
 
 
 class Full(Fault):
@@ -145,23 +158,68 @@ class FailedOver(Fault):
 
 
 _Outage = RedisKilled | RedisFrozen | RestartedEmpty | Full | FailedOver
-OUTAGES: Mapping[str, Callable[[Cluster], _Outage]] = {
-    "is killed": lambda cluster: RedisKilled(_server(cluster), server=primary_of(cluster.redis_address)),
-    "freezes": lambda cluster: RedisFrozen(cache_host(cluster), server=primary_of(cluster.redis_address)),
+_OF_ONE: Mapping[str, Callable[[Cluster, RedisAddress], RedisKilled | RedisFrozen | RestartedEmpty]] = {
+    "is killed": lambda cluster, server: RedisKilled(_server(cluster, server), server=server),
+    "freezes": lambda cluster, server: RedisFrozen(cache_host(cluster, server), server=server),
     "is restarted empty": RestartedEmpty,
-    "is full": Full,
-    "fails over": FailedOver,
 }
-"""What happens to Redis, in the words of the scenarios -> the fault."""
+_OF_ALL: Mapping[str, Callable[[Cluster], Full | FailedOver]] = {"is full": Full, "fails over": FailedOver}
+OUTAGES = (*_OF_ONE, *_OF_ALL)
+"""What happens to Redis, in the words of the scenarios."""
 
 
-def outage(cluster: Cluster, fails: str) -> _Outage:
-    """The fault of that name in OUTAGES."""
-    return OUTAGES[fails](cluster)
+def outage(cluster: Cluster, fails: str, prefix: str = "") -> _Outage:
+    """The fault of that name in OUTAGES. Of several primaries, it hits the one with the keys that have that prefix.
+
+    Raises Inconclusive if none has such a key.
+    """
+    if of_all := _OF_ALL.get(fails):
+        return of_all(cluster)
+    return _OF_ONE[fails](cluster, holder(cluster.redis_address, prefix))
 
 
-def _server(cluster: Cluster) -> SiteProgram:
-    return cache_host(cluster).processes["redis"]
+def holder(server: RedisAddress, prefix: str) -> RedisAddress:
+    """The primary with most of the keys that begin with the prefix: a scenario's may all be on one node of many.
+
+    Raises Inconclusive if there are several primaries, and none has such a key.
+    """
+    primaries = primaries_of(server)
+    if len(primaries) == 1 or not prefix:
+        return primaries[0]
+    found = {one: _count(one, prefix) for one in primaries}
+    most = max(primaries, key=lambda one: found[one])
+    if not found[most]:
+        raise Inconclusive(f"no key that begins with {prefix} was found in Redis: who would notice its outage?")
+    return most
+
+
+def _count(server: RedisAddress, prefix: str) -> int:
+    """How many of its keys begin with the prefix; among very many, those that are found in time."""
+    count, cursor, begun = 0, 0, monotonic()
+    with client_of(server) as client:
+        while monotonic() - begun < SCAN:
+            cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
+            count += len(found)
+            if cursor == 0:
+                break
+    return count
+
+
+def _server(cluster: Cluster, server: RedisAddress) -> SiteProgram:
+    return cache_host(cluster, server).processes["redis"]
+
+
+def _has_all(server: RedisAddress, among: RedisAddress, prefix: str) -> bool:
+    """Whether no other primary has a key with that prefix."""
+    return not any(_count(one, prefix) for one in primaries_of(among) if one.address != server.address)
+
+
+def _leads_still(server: RedisAddress, among: RedisAddress) -> bool:
+    """Whether no replica has taken over from that primary. False if nobody tells."""
+    try:
+        return server.address in {one.address for one in primaries_of(among)}
+    except ERRORS:
+        return among.mode == "standalone"
 
 
 # An outage of Redis
@@ -181,7 +239,9 @@ def own_keys(client: int) -> list[str]:
 
 def work_through_outage(world: World, what: str) -> None:
     """Each client writes its own entries and reads those of all, before, during and after an outage (see OUTAGES)."""
-    cluster, clients = world.cluster, world.handover(CacheHandover).clients
+    cluster, handover = world.cluster, world.handover(CacheHandover)
+    clients, server = handover.clients, cluster.redis_address
+    handover.silent_until = 0.0
     history = world.history = History()
     recorders = recorders_of(clients, history, world.namespace)
     for number, recorder in enumerate(recorders):
@@ -193,8 +253,14 @@ def work_through_outage(world: World, what: str) -> None:
             _await_hits(history, len(clients), monotonic(), within=VISIBLE)
         except NotInTime as error:
             raise Inconclusive(f"the cache did not cache before the outage: {error}") from error
-        world.experiment.inject(outage(cluster, what), CACHE)
+        fault = outage(cluster, what, world.namespace)
+        hit = fault.server if isinstance(fault, RedisKilled | RedisFrozen) else None
+        alone = hit is not None and _has_all(hit, server, world.namespace)
+        world.experiment.inject(fault, CACHE)
         pause(OUTAGE)
+        until = monotonic()
+        if hit is not None and alone and _leads_still(hit, server):
+            handover.silent_until = until
         world.experiment.heal()
         with suppress(NotInTime):  # judged afterwards
             _await_hits(history, len(clients), world.experiment.over_since, world.time_for("caching", NOTICE))
@@ -204,15 +270,7 @@ def work_through_outage(world: World, what: str) -> None:
     over = threading.Event()
     writing = [partial(_write, over, recorder, own_keys(number)) for number, recorder in enumerate(recorders)]
     reading = [partial(_read, over, recorder, keys) for recorder in recorders]
-    together([partial(_disturb, over, fail_and_heal), *writing, *reading])
-
-
-def _disturb(over: threading.Event, disturbance: Callable[[], None]) -> None:
-    """Set `over` when the disturbance has ended, even if by an error."""
-    try:
-        disturbance()
-    finally:
-        over.set()
+    together([ending(over, fail_and_heal), *writing, *reading])
 
 
 def _read(over: threading.Event, recorder: Recorder, keys: Sequence[str]) -> None:
@@ -279,7 +337,7 @@ def work_through_lost_write(world: World) -> None:
             _await_served(history, KEPT, len(clients), since=handover.new_leader_since, within=within)
 
     reading = [partial(_read, over, recorder, [KEY]) for recorder in recorders_of(clients, history, world.namespace)]
-    together([partial(_disturb, over, failover), *reading])
+    together([ending(over, failover), *reading])
     if world.entries.find(world.namespace, KEY)[0].value != KEPT:
         raise Inconclusive("the new leader has the write that only the old leader committed: nothing was lost")
 

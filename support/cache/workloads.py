@@ -14,7 +14,7 @@ from operator import itemgetter
 from random import Random
 
 from support import sql
-from support.cache.clients import CacheClient, Recorder, RolledBack, recorders_of, together
+from support.cache.clients import CacheClient, Recorder, RolledBack, ending, recorders_of, together
 from support.engine.history import History
 from support.errors import Inconclusive
 from support.example_app.cache import Source
@@ -153,10 +153,9 @@ def replaced_while_read(
                     writer.perform("write", KEY, value, partial(store.update, namespace, KEY, value))
                 pause(pace)
         pause(afterwards)
-        over.set()
 
     readers = [partial(_read_until, over, one, [KEY]) for one in recorders_of(clients, history, namespace)]
-    together([change, *readers])
+    together([ending(over, change), *readers])
     return history
 
 
@@ -187,10 +186,9 @@ def rolled_back_while_read(clients: Sequence[CacheClient], namespace: str, round
         for number in range(rounds):
             roll_back(f"draft {number}")
             pause(0.05)
-        over.set()
 
     readers = [partial(_read_until, over, one, ROLLED_BACK) for one in recorders_of(clients, history, namespace)]
-    together([write, *readers])
+    together([ending(over, write), *readers])
     return history
 
 

@@ -8,6 +8,7 @@ from secrets import token_hex
 
 from support import libpq, sql
 from support.errors import ConnectFailed, Inconclusive
+from support.security.wrong_proofs import WrongProofs
 from support.target.cluster import Cluster
 from support.target.login import TICKETS, Answer, NoTls, certificate_error, log_in, own_certificate
 from support.target.members import NoAnswer, ask_in_parallel, heard_and_silent
@@ -75,9 +76,8 @@ def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str
     survey, elsewhere = _survey(cluster, where), dict[str, Answer | NoAnswer]()
     for database, ways in survey.databases.items():
         if database != cluster.topology.database:
-            # The demand does not depend on the password, and with a wrong one no session is opened there.
-            wrong = [one.as_user(one.user, f"{token_hex(8)}-wrong") for one in ways]
-            elsewhere |= _proved(wrong, _try_each(wrong), {cluster.topology.application.user})
+            # Nothing is proved: the demand does not depend on the password, and no session is opened there.
+            elsewhere |= _proved(ways, _try_each(ways, prove=False), {cluster.topology.application.user})
     others = [*({*_known(cluster)} - {cluster.topology.application.user}), *survey.roles]
     for ways, replication in survey.rounds:
         elsewhere |= _unproved(ways, others, replication)
@@ -104,22 +104,26 @@ def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
     and for replication. pg_hba.conf has rules for each of these, and who gets in anywhere has got into the server. The
     known roles are those that are declared, and postgres.
 
-    Without a password it is tried as every other role as well (at most MOST_ROLES: see `left_out`). Nothing is proved
-    then, lest somebody be locked out for too many wrong passwords.
+    Everywhere it is seen which proof is demanded, and nothing is proved: nobody is to be locked out for too many wrong
+    passwords. One wrong proof only is given to each server as each role, for each kind of proof that it demands, and
+    the right login of that role follows at once, if it is declared: most locks count failures in a row.
+
+    Without a password it is tried as every other role as well (at most MOST_ROLES: see `left_out`), and none is given.
 
     Each is tried with TLS and without, whatever the application uses: pg_hba.conf may have a rule for one of these.
 
     Where the client certificate of a declared login is its whole proof, a wrong login is one without it.
     """
-    topology, known, survey = cluster.topology, _known(cluster), _survey(cluster, where)
-    owners = {login.user for login in (topology.administrator, topology.application) if login}
-    attempts = dict(survey.unlisted)
+    known, survey = _known(cluster), _survey(cluster, where)
+    declared = _declared(cluster)
+    proofs, attempts = WrongProofs(ways_in(cluster, where), known, declared), dict(survey.unlisted)
     for ways, replication in survey.rounds:
         logins = [(one, WRONG[wrong](login)) for one in ways for login in known.values()]
         attempted = [one.as_user(login.user, login.password) for one, login in logins]
 
         def attempt(one: sql.Endpoint, replication: bool = replication) -> Answer:
-            return _without_proof(one, owners, replication)
+            tried, unproved = _without_proof(one, declared, replication)
+            return proofs.given_once(tried, unproved, replication)
 
         tried = _in_each_way(attempted, replication, attempt)
         attempts |= {name: _outcome(answer) for name, answer in tried.items()}
@@ -135,8 +139,12 @@ def left_out(cluster: Cluster, where: str) -> Sequence[str]:
 
 
 def _known(cluster: Cluster) -> dict[str, Login]:
+    return {_USUAL_SUPERUSER.user: _USUAL_SUPERUSER, **_declared(cluster)}
+
+
+def _declared(cluster: Cluster) -> dict[str, Login]:
     topology = cluster.topology
-    return {login.user: login for login in (_USUAL_SUPERUSER, topology.administrator, topology.application) if login}
+    return {login.user: login for login in (topology.administrator, topology.application) if login}
 
 
 @dataclass(frozen=True)
@@ -212,10 +220,10 @@ class _NotOffered(NoAnswer):
     """A server cannot be spoken to in that way: it offers no TLS, or closes the connection if there is none."""
 
 
-def _try_each(tried: Iterable[sql.Endpoint]) -> dict[str, Answer | NoAnswer]:
+def _try_each(tried: Iterable[sql.Endpoint], *, prove: bool = True) -> dict[str, Answer | NoAnswer]:
     """Each endpoint -> the answer to its login. All are tried at the same time, so let them be few for each server."""
     by_name = {str(one): one for one in tried}
-    return ask_in_parallel(by_name, lambda name: log_in(by_name[name]))
+    return ask_in_parallel(by_name, lambda name: log_in(by_name[name], prove=prove))
 
 
 def _in_each_way(
@@ -266,7 +274,7 @@ def _unproved(
     found = dict[str, Answer | NoAnswer]()
     for first in range(0, len(roles), _AT_ONCE):
         tried = [_bare(way.as_user(role, "")) for way in ways for role in roles[first : first + _AT_ONCE]]
-        found |= _in_each_way(tried, replication, lambda one: _log_in_bare(one, replication, prove=False), how)
+        found |= _in_each_way(tried, replication, lambda one: _log_in_bare(one, replication), how)
     return found
 
 
@@ -275,23 +283,26 @@ def _bare(one: sql.Endpoint) -> sql.Endpoint:
     return replace(one, options={**one.options, "sslcertmode": "disable"})
 
 
-def _log_in_bare(one: sql.Endpoint, replication: bool = False, *, prove: bool = True) -> Answer:
+def _log_in_bare(one: sql.Endpoint, replication: bool = False) -> Answer:
+    """Without proof."""
     try:
-        return log_in(one, replication=replication, prove=prove)
+        return log_in(one, replication=replication, prove=False)
     except ssl.SSLError as error:
         if "ALERT" not in (error.reason or ""):
             raise
         return Answer("nothing", False, _REFUSED, str(error))  # the server itself may end a handshake without one
 
 
-def _without_proof(one: sql.Endpoint, owners: Collection[str], replication: bool) -> Answer:
-    """The answer; where the client certificate may have proved the login, the answer to the same login without it.
+def _without_proof(one: sql.Endpoint, owners: Collection[str], replication: bool) -> tuple[sql.Endpoint, Answer]:
+    """The login that was tried, and the answer. Nothing is proved, nor by a client certificate where that is enough.
 
     That is so where a server accepts the certificate's owner and asks for nothing else (`cert` in pg_hba.conf). Where
     it trusts anybody, the login without the certificate is accepted, too.
     """
-    answer = log_in(one, replication=replication)
-    return _log_in_bare(_bare(one), replication) if _by_certificate(one, answer, owners) else answer
+    answer = log_in(one, replication=replication, prove=False)
+    if not _by_certificate(one, answer, owners):
+        return one, answer
+    return _bare(one), _log_in_bare(_bare(one), replication)
 
 
 def _by_certificate(one: sql.Endpoint, answer: Answer | NoAnswer, owners: Collection[str]) -> bool:
@@ -309,7 +320,7 @@ def _proved(
     for name, bare in ask_in_parallel(certified, lambda name: _log_in_bare(_bare(certified[name]))).items():
         answer = answers[name]
         assert isinstance(answer, Answer)
-        refused = isinstance(bare, Answer) and bare.refusal.startswith(_REFUSED[:2]) and not bare.authenticated
+        refused = isinstance(bare, Answer) and bare.refusal.startswith(_REFUSED[:2]) and bare.asked_for == "nothing"
         found[name] = replace(answer, asked_for=CERTIFICATE) if refused else bare
     return found
 

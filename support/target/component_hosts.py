@@ -11,7 +11,8 @@ from support.target import dcs, etcd
 from support.target.cluster import Cluster
 from support.target.discovery.addresses import names_of
 from support.target.members import NO_ANSWER
-from support.target.redis import ERRORS, primary_of
+from support.target.redis import ERRORS, primaries_of, primary_of
+from support.target.topology import RedisAddress
 
 
 def dcs_hosts(cluster: Cluster) -> list[str]:
@@ -35,16 +36,21 @@ def proxy_host(cluster: Cluster) -> SiteHost:
     return _at(hosts, given, *seen, alone=not _known(others, *seen))
 
 
-def cache_host(cluster: Cluster) -> SiteHost:
-    """The host of the Redis that takes writes now."""
-    server = cluster.redis_address
-    return _at(_running_program(cluster, "redis"), primary_of(server).address.host, alone=server.mode == "standalone")
+def cache_host(cluster: Cluster, primary: RedisAddress | None = None) -> SiteHost:
+    """The host of that Redis; by default of one that takes writes now."""
+    server, hosts = cluster.redis_address, _running_program(cluster, "redis")
+    return _at(hosts, (primary or primary_of(server)).address.host, alone=server.mode == "standalone")
 
 
-_OF: Mapping[str, Callable[[Cluster], SiteHost]] = {
+def _each_cache_host(cluster: Cluster) -> Sequence[SiteHost]:
+    """That of every server that takes writes: a fault hits the one that has the keys of its scenario."""
+    return [cache_host(cluster, one) for one in primaries_of(cluster.redis_address)]
+
+
+_OF: Mapping[str, Callable[[Cluster], object]] = {
     "dcs_hosts": leader_of_dcs,
     "proxy_host": proxy_host,
-    "cache_host": cache_host,
+    "cache_host": _each_cache_host,
 }
 """Capability -> how its host is found."""
 _WITH = {"dcs_hosts": ("dcs_links",), "proxy_host": ("proxy_reload",)}

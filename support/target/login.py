@@ -262,6 +262,8 @@ class _Request(enum.IntEnum):
 
 _SCRAM = "SCRAM-SHA-256"
 _METHODS = {_Request.CLEARTEXT: "the password in the clear", _Request.MD5: "an MD5 hash", _Request.SASL: "SCRAM"}
+PASSWORDS = frozenset(_METHODS.values())
+"""Proofs that are given here."""
 _NOT_GIVEN_HERE = {2: "Kerberos V5", 7: "GSSAPI", 9: "SSPI"}
 TICKETS = frozenset(_NOT_GIVEN_HERE.values())
 """Proofs by a ticket of another server: no password crosses the network."""

@@ -209,6 +209,15 @@ def test_an_outage_reaches_no_caller(operations: list[Operation], holds: bool | 
     assert words in found.words
 
 
+def test_hits_while_redis_is_silent_show_that_the_outage_missed_the_cache() -> None:
+    def judged(*further: Operation) -> bool | None:
+        return no_caller_noticed(2, History([*BUSY, *further]), 2, since=10, until=13, silent_until=12.9).holds
+
+    assert judged(done(0, "hit", "v", 11)) is None
+    assert judged(done(0, "hit", "v", 9.9), done(1, "hit", "v", 12.85, took=0.1)) is True  # before it, and after it
+    assert judged(done(0, "hit", "v", 11), done(0, "miss", None, 11, outcome=Outcome.UNKNOWN)) is False
+
+
 def test_a_client_is_served_what_it_wrote_itself() -> None:
     writes = [done(0, "write", "old", 1), done(0, "write", "new", 2)]
     assert own_writes_seen(History([*writes, done(0, "miss", "new", 3)]), own_keys, 1).holds is True

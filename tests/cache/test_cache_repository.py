@@ -1,6 +1,8 @@
 """The repository against a real Redis and a real PostgreSQL, and each broken one against what is to notice it."""
 
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 
 import psycopg2
@@ -11,11 +13,13 @@ from redis_servers import RedisServer, running
 
 from support import sql
 from support.cache import workloads
+from support.cache.clients import ending, together
 from support.engine.finding import Finding
-from support.errors import Inconclusive, UsageError
+from support.errors import ConnectFailed, Inconclusive, UsageError
 from support.example_app import schema
 from support.example_app.cache import CacheRepository, Question, Read, Source, open_repository
 from support.example_app.cache.interface import opener
+from support.example_app.known_profiles import EXAMPLE
 from support.example_app.vectors import PGVECTOR
 from support.sabotage import broken_caches
 from support.target.cluster import Cluster
@@ -175,6 +179,60 @@ def test_a_cache_without_its_prefix_proves_nothing(scene: Scene) -> None:
 def test_a_cache_that_loads_past_its_sessions_proves_nothing(scene: Scene) -> None:
     with pytest.raises(Inconclusive, match="through the sessions that it was given"):
         workloads.loads(scene.clients())
+
+
+# Threads that others wait for
+
+
+def test_readers_stop_when_the_database_refuses_the_writer(scene: Scene) -> None:
+    nobody = replace(scene.database, port=free_port())
+    with pytest.raises(ConnectFailed):
+        workloads.replaced_while_read(
+            scene.clients(), nobody, EXAMPLE, scene.namespace, changes=2, pace=0.01, afterwards=0.01
+        )
+
+
+def test_readers_stop_when_a_transaction_fails(scene: Scene) -> None:
+    refusal = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no drafts'; END $$"
+    drafts = f"FOR EACH ROW WHEN (NEW.value LIKE 'draft%' AND NEW.namespace = '{scene.namespace}')"
+    table = EXAMPLE.entries.table
+    sql.execute(scene.database, refusal)
+    scene.cleanup.callback(sql.execute, scene.database, "DROP FUNCTION refuse CASCADE")
+    sql.execute(
+        scene.database,
+        f"CREATE TRIGGER no_drafts BEFORE INSERT OR UPDATE ON {table} {drafts} EXECUTE FUNCTION refuse()",
+    )
+    with pytest.raises(sql.Error, match="no drafts"):
+        workloads.rolled_back_while_read(scene.clients(), scene.namespace, rounds=1)
+
+
+def test_those_who_work_until_a_job_ends_stop_when_it_fails() -> None:
+    over = threading.Event()
+
+    def fail() -> None:
+        raise ConnectFailed("no more sessions")
+
+    with pytest.raises(ConnectFailed, match="no more sessions"):
+        together([ending(over, fail), lambda: over.wait(20)])
+    assert over.is_set()
+
+
+class _WithoutThreads(list[Callable[[], object]]):
+    """Jobs; when the first has its thread, the system has no memory for the next one."""
+
+    def __iter__(self) -> Iterator[Callable[[], object]]:
+        for job in super().__iter__():
+            yield job
+            threading.stack_size(1 << 46)
+
+
+def test_no_job_waits_for_one_that_has_no_thread() -> None:
+    usual = threading.stack_size()
+    try:
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            together(_WithoutThreads([lambda: 1, lambda: 2]))
+    finally:
+        threading.stack_size(usual)
 
 
 def test_every_broken_cache_is_noticed_by_something() -> None:

@@ -39,14 +39,15 @@ from steps.cache import redis_steps
 from support import libpq, sql
 from support.cache.checks import served_within
 from support.cache.clients import Recorder
-from support.cache.outages import FailedOver, Full
+from support.cache.outages import FailedOver, Full, _probe_of, holder
 from support.cache.redis_server import each_replica, refusal_of_a_write
 from support.embedded.certificates import KEY, Authority
 from support.engine.finding import Finding
 from support.engine.history import History, Outcome
 from support.engine.world import Context, World
-from support.errors import NotAvailable, RequirementMissing, UsageError
+from support.errors import Inconclusive, NotAvailable, RequirementMissing, UsageError
 from support.example_app import schema
+from support.example_app.cache.repository import Keys
 from support.example_app.vectors import PGVECTOR
 from support.reporting.evidence import Evidence
 from support.reporting.scenario import Verdict, verdict_of
@@ -179,6 +180,32 @@ def test_a_redis_that_fails_over_serves_nothing_stale(scene: Scene) -> None:
     served_within(2.0, history).require()
     assert {one.outcome for one in history.of(action="write")} == {Outcome.OK}
     assert max(one.ended - one.begun for one in history.of(action="write")) < 3
+
+
+def test_an_outage_hits_the_server_that_has_the_keys(scene: Scene) -> None:
+    """All of a scenario's may be on one node of a Redis Cluster."""
+    (client,), server = scene.clients(1), scene.cluster.redis_address
+    if server.mode == "cluster":
+        with pytest.raises(Inconclusive, match=f"no key that begins with {scene.namespace}"):
+            holder(server, scene.namespace)
+    client.repository.write(scene.namespace, "k", "v")
+    with client_of(holder(server, scene.namespace)) as hit:
+        assert [*hit.scan_iter(match=f"{scene.namespace}*")]
+    for number in range(9):  # so that it is not by chance that the right one is hit
+        prefix = f"{scene.namespace}{number}"
+        key = Keys(prefix).entry(prefix, "k")
+        with scene.cluster.redis() as wherever:
+            wherever.set(key, "x", ex=60)
+        with client_of(holder(server, prefix)) as hit:
+            assert hit.get(key) == b"x"
+
+
+def test_a_probe_is_on_the_very_server_that_is_restarted(server: RedisAddress) -> None:
+    for one in primaries_of(server):
+        with client_of(one) as client:
+            name = _probe_of(client)
+            assert client.exists(name)
+            assert client.delete(name)
 
 
 def test_a_full_redis_is_emptied_again(scene: Scene) -> None:

@@ -1,6 +1,7 @@
 """What a role may do, who gets in, and where a password could be read; against a real PostgreSQL."""
 
 import json
+import re
 from base64 import b64encode
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -162,6 +163,12 @@ def _require_logged(log: Path, word: str) -> None:
         raise NotYet("it is not logged")
 
 
+def _require_told(postgres: sql.Endpoint, log: Path, name: str) -> None:
+    """A login under that name is logged as soon as it begins."""
+    log_in(postgres.as_user(name, "x"))
+    _require_logged(log, f"connection received: host={postgres.host}")
+
+
 def _require_refused(endpoint: sql.Endpoint) -> None:
     if not log_in(endpoint).refusal:
         raise NotYet("it is accepted")
@@ -314,6 +321,53 @@ class TestLogins:
         said = log.read_bytes()[before:].decode()
         assert 'password authentication failed for user "application"' in said
         assert "grafana" not in said
+
+    @pytest.mark.parametrize("wrong", logins.WRONG)
+    @pytest.mark.usefixtures("monitoring")
+    def test_the_declared_roles_are_not_locked_out(
+        self, postgres: sql.Endpoint, cluster: Cluster, log: Path, wrong: str
+    ) -> None:
+        """One wrong password is given as each, to each server, and the right one follows at once."""
+        sql.execute(postgres, "ALTER SYSTEM SET log_connections = on")
+        sql.value(postgres, "SELECT pg_reload_conf()")
+        try:
+            eventually(lambda: _require_told(postgres, log, "accept_first"), within=5, subject="logins are logged")
+            before = log.stat().st_size
+            attempts = logins.wrong_logins(cluster, "member", wrong)
+            logins.authentication_asked_for(cluster, "member")
+            log_in(postgres.as_user("accept_last", "x"))
+            eventually(lambda: _require_logged(log, 'user "accept_last"'), within=5, subject="it is logged")
+        finally:
+            sql.execute(postgres, "ALTER SYSTEM RESET log_connections")
+            sql.value(postgres, "SELECT pg_reload_conf()")
+        assert set(attempts.values()) == {"28000", "28P01"}
+        said = log.read_bytes()[before:].decode()
+        of_last = said.index('user "accept_last"')
+        failed = re.findall(r'password authentication failed for user "([^"]+)"', said[:of_last])
+        if wrong == "an unknown role":
+            assert len(failed) == 1
+            return
+        assert sorted(failed) == sorted([postgres.user, "application"])
+        for role in failed:
+            after = said[said.index(f'failed for user "{role}"') :]
+            assert f"connection authorized: user={role} " in after.split("accept_last")[0]
+
+    def test_a_wrong_password_is_given_for_each_kind_of_proof(
+        self, postgres: sql.Endpoint, application: sql.Endpoint, cluster: Cluster, log: Path
+    ) -> None:
+        """What checks a password in the clear may be LDAP, which may accept what the database would not."""
+        with ruled(
+            postgres,
+            "host template1 application all password",
+            replace(application, database="template1"),
+            proof="the password in the clear",
+        ):
+            before = log.stat().st_size
+            assert all_refused(logins.wrong_logins(cluster, "member", "a wrong password")).holds is True
+            log_in(postgres.as_user("accept_end", "x"))
+            eventually(lambda: _require_logged(log, "accept_end"), within=5, subject="it is logged")
+        said = log.read_bytes()[before:].decode()
+        assert said.count('password authentication failed for user "application"') == 2
 
     def test_of_very_many_roles_the_mightiest_are_tried(self, postgres: sql.Endpoint, cluster: Cluster) -> None:
         names = [f"a{number:02}" for number in range(logins.MOST_ROLES)]

@@ -13,7 +13,7 @@ from support.hosts.remote import HostAccess, HostUnreached, ProgramAccess, Remot
 from support.hosts.remote.containers import Container
 from support.hosts.remote.rehearsal import Unkept
 from support.target.cluster import Cluster
-from support.target.component_hosts import _at, proxy_host, unknown
+from support.target.component_hosts import _at, cache_host, proxy_host, unknown
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, Topology
 
 
@@ -107,6 +107,15 @@ def test_a_capability_that_is_lacking_anyway_keeps_its_reason() -> None:
     one = cast(Any, cluster([*PROXIES, *CACHES], "10.0.2.3", "10.0.3.3"))
     topology = replace(one.topology, lacks={**one.topology.lacks, "proxy_host": "it runs on the members' own machines"})
     assert unknown(replace(one, topology=topology)).keys() == {"cache_host"}
+
+
+def test_a_fault_of_redis_hits_the_host_of_the_server_that_is_meant() -> None:
+    """Not of any server that takes writes, of which a Redis Cluster has several."""
+    both = cluster([*PROXIES, *CACHES], "10.0.2.2", "10.0.3.1")
+    assert [cache_host(both, one).name for one in (None, RedisAddress(Address("10.0.3.2", 6379)))] == [
+        "cache1",
+        "cache2",
+    ]
 
 
 @pytest.fixture

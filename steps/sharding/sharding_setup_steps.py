@@ -55,21 +55,20 @@ def step_all_reachable(context: Context) -> None:
 
 @then("on every node the distributed tables of the application's schema are distributed as declared")
 def step_distributed_as_declared(context: Context) -> None:
-    """By the schema profile: the distribution column, and the tables that a table is co-located with."""
-    setup.require_kept_on_each_node(context.world, setup.declared_distribution(context.world.profile))
+    """By the schema profile: the distribution column, and the table that a table should be co-located with, if any."""
+    setup.require_kept_on_each_node(context.world, setup.declared_distribution(context.world.cluster))
 
 
 @then("on every node the reference tables of the application's schema are reference tables")
 def step_references_as_declared(context: Context) -> None:
     """By the schema profile."""
-    wanted = {table: {"kind": "reference"} for table in context.world.profile.references()}
-    setup.require_kept_on_each_node(context.world, wanted)
+    setup.require_kept_on_each_node(context.world, setup.declared_references(context.world.cluster))
 
 
 @then("each node has a copy of every reference table, read there")
 def step_copy_on_each_node(context: Context) -> None:
     """Among the own tables of the leader of each group, the coordinator's too."""
-    cluster, tables = context.world.cluster, context.world.profile.references()
+    cluster, tables = context.world.cluster, shards.meant_to_be_references(context.world.cluster)
     copies = sorted({one.name for one in shards.placements(cluster.write, tables)})
     found = shards.held_on_nodes(cluster, tables)
     Finding(len(copies) == len(tables), f"{len(copies)} of {len(tables)} tables are known to Citus").require()

@@ -92,19 +92,27 @@ _LOCAL, _MISSING = Sharding("local"), Sharding("missing")
 
 
 def sharding_of(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[str, Sharding]:
-    """How each of the tables is kept, as that server knows it."""
+    """How each of the tables is kept, as that server knows it, in the order in which they are named."""
     found = {}
     for table, there, method, model, colocation, column in sql.rows(where, _TABLES, _named(tables)):
         kind = "distributed" if method == "h" else "reference" if (method, model) == ("n", "t") else "local"
         found[table] = Sharding(kind, column or "", colocation) if kind != "local" else _LOCAL if there else _MISSING
-    return found
+    return {table: found[table] for table in tables}
 
 
 def meant_to_be_distributed(cluster: Cluster) -> tuple[str, ...]:
     """The tables that the schema says are distributed, without optional ones that do not exist."""
-    profile = cluster.profile
-    known = sharding_of(cluster.write, profile.distributed())
-    return tuple(name for name, one in known.items() if one != _MISSING or not profile.tables[name].optional)
+    return _meant(cluster, cluster.profile.distributed())
+
+
+def meant_to_be_references(cluster: Cluster) -> tuple[str, ...]:
+    """The tables that the schema says are on every node, without optional ones that do not exist."""
+    return _meant(cluster, cluster.profile.references())
+
+
+def _meant(cluster: Cluster, tables: Sequence[str]) -> tuple[str, ...]:
+    known, expected = sharding_of(cluster.write, tables), cluster.profile.tables
+    return tuple(name for name in tables if known[name] != _MISSING or not expected[name].optional)
 
 
 def placements(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> list[Placement]:

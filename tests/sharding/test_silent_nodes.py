@@ -29,6 +29,10 @@ _TABLES = """
     SELECT create_reference_table('heard.topics');
     CREATE TABLE heard.events (tenant text, key text, value text);
     SELECT create_distributed_table('heard.events', 'tenant', shard_count => 4);
+    CREATE TABLE heard.others (tenant text);
+    SELECT create_distributed_table('heard.others', 'tenant', colocate_with => 'heard.events');
+    CREATE TABLE heard.apart (tenant text);
+    SELECT create_distributed_table('heard.apart', 'tenant', colocate_with => 'none', shard_count => 1);
 """
 PROFILE = Profile(
     "heard",
@@ -97,6 +101,41 @@ def test_another_setup_is_told_whoever_is_silent(cluster: Cluster, tmp_path: Pat
     steps = importlib.import_module("steps.sharding.sharding_setup_steps")
     with pytest.raises(AssertionError, match=r"as the coordinator knows them: heard\.events, "):
         getattr(steps, step)(context_of(Cluster(replace(cluster.topology, profile=profile)), tmp_path))
+
+
+STEPS = ("step_distributed_as_declared", "step_references_as_declared", "step_copy_on_each_node")
+
+
+class TestWhatIsDeclared:
+    """Co-location is judged where it is declared, and a table where it must exist."""
+
+    def run(self, cluster: Cluster, folder: Path, tables: dict[str, Expected], *names: str) -> None:
+        declared = replace(PROFILE, tables={**PROFILE.tables, **tables})
+        steps = importlib.import_module("steps.sharding.sharding_setup_steps")
+        for name in names:
+            getattr(steps, name)(context_of(Cluster(replace(cluster.topology, profile=declared)), folder))
+
+    def test_tables_that_citus_co_locates_by_itself(self, whole: Cluster, tmp_path: Path) -> None:
+        alone, together = (Expected(distributed_by="tenant", colocated_with=one) for one in (None, "heard.events"))
+        self.run(whole, tmp_path, {"heard.others": alone, "heard.apart": alone}, "step_distributed_as_declared")
+        self.run(whole, tmp_path, {"heard.others": together}, "step_distributed_as_declared")
+        with pytest.raises(
+            AssertionError, match=r"heard\.apart, co-located with: expected heard\.events, observed none"
+        ):
+            self.run(whole, tmp_path, {"heard.apart": together}, "step_distributed_as_declared")
+
+    def test_an_optional_table_that_does_not_exist(self, whole: Cluster, tmp_path: Path) -> None:
+        optional = {
+            "heard.tags": Expected(reference=True, optional=True),
+            "heard.parts": Expected(distributed_by="tenant", optional=True),
+        }
+        self.run(whole, tmp_path, optional, *STEPS)
+
+    def test_a_table_that_must_exist(self, whole: Cluster, tmp_path: Path) -> None:
+        with pytest.raises(AssertionError, match=r"heard\.tags: there is no such table"):
+            self.run(whole, tmp_path, {"heard.tags": Expected(reference=True)}, "step_references_as_declared")
+        with pytest.raises(AssertionError, match="1 of 2 tables are known to Citus"):
+            self.run(whole, tmp_path, {"heard.tags": Expected(reference=True)}, "step_copy_on_each_node")
 
 
 def the_coordinator(cluster: Cluster) -> NewWorker:

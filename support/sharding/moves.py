@@ -22,8 +22,8 @@ from support.hosts.interface import SiteHost
 from support.sharding import placement_checks as checks
 from support.sharding import shards
 from support.sharding.placement_checks import Placement, of_hash
-from support.sharding.shards import nodes_for_shards, workers_of
-from support.target.citus import COORDINATOR, known_to, node_leaders, node_name
+from support.sharding.shards import taking_shards, workers_of
+from support.target.citus import COORDINATOR, Node, known_to, node_leaders, node_name
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.timeouts import REJOIN, STATEMENT
@@ -241,7 +241,7 @@ def make_tables(world: World, count: int) -> OwnTables:
     known = shards.placements(copies.write, tables)
     hashed = shards.hashes(copies.write, [f"namespace {number}" for number in range(50 * count)])
     at = {place.shard: value for value, code in hashed.items() for place in of_hash(known, tables[0], code)}
-    checks.evenly_spread(known, count, nodes_for_shards(world.cluster)).require()
+    checks.evenly_spread(known, count, taking_shards(world.cluster)).require()
     return OwnTables(copies, tables, [at[shard] for shard in sorted(at)])
 
 
@@ -258,16 +258,27 @@ class PlannedMove:
 
     @classmethod
     def of_first_shard(cls, own: OwnTables) -> "PlannedMove":
-        """A move of the first shard on a worker group to the first other worker group."""
-        known, groups = own.placements, {node_name(node.group): node.group for node in known_to(own.cluster.write)}
+        """A move of the first shard on a worker group to the first other worker group that takes shards.
+
+        Raises Inconclusive if no other one does: Citus would refuse the move.
+        """
+        known, nodes = own.placements, known_to(own.cluster.write)
+        groups = {node_name(node.group): node.group for node in nodes}
         shard = sorted({one.shard for one in known if one.table == own.tables[0]})[own.first_on_a_worker]
         source = next(groups[one.node] for one in known if one.shard == shard)
-        target = next(group for group in groups.values() if group not in (0, source))
-        return cls(shard, source, target, known, own.rows)
+        return cls(shard, source, target_of(nodes, source), known, own.rows)
 
     def start(self, where: sql.Endpoint) -> ShardJob:
         """The move as a job; the shards that this one is co-located with move along."""
         return ShardJob(where, _MOVE, [self.shard, self.source, self.target])
+
+
+def target_of(nodes: Sequence[Node], source: int) -> int:
+    """The first worker group that takes shards beside `source`. Raises Inconclusive if there is none."""
+    found = [node.group for node in nodes if node.takes_shards and node.group not in (0, source)]
+    if not found:
+        raise Inconclusive(f"no worker group but {node_name(source)} takes shards (shouldhaveshards)")
+    return found[0]
 
 
 class SessionKilled(Fault):

@@ -287,8 +287,13 @@ def nodes_for_shards(cluster: Cluster) -> list[str]:
 
     Raises NotAvailable if there is no worker group, as nothing can be spread then.
     """
-    workers, taking = workers_of(cluster), [node.group for node in citus.known_to(cluster.write) if node.takes_shards]
-    return list(dict.fromkeys([*map(node_name, sorted(taking)), *workers]))
+    workers = workers_of(cluster)
+    return list(dict.fromkeys([*taking_shards(cluster), *workers]))
+
+
+def taking_shards(cluster: Cluster) -> list[str]:
+    """The nodes on which Citus puts the shards of a new table: a worker group may be kept in reserve."""
+    return [node_name(node.group) for node in citus.known_to(cluster.write) if node.takes_shards]
 
 
 def workers_of(cluster: Cluster) -> list[str]:

@@ -78,6 +78,8 @@ NEEDS = {
     Place("namespaces_over_workers"): "sharded_entries",
     Place("namespace_on"): "sharded_entries",
     Place("home", "citus"): "sharded_entries",
+    Place("shard_count", "shards"): "sharded_entries",
+    Place("co_located_pair"): "sharded_entries",
 }
 """What code names -> the capability without which that fails, or is judged to be broken."""
 IMPLIED = {

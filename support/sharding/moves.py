@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from support import sql
 from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
+from support.example_app.profile import Entries, Related, quoted
 from support.example_app.sessions import backend
 from support.faults.nemesis import Fault
 from support.faults.process import HostCrash, PostgresKilled
@@ -231,13 +232,42 @@ class OwnTables:
 _COUNT = "SELECT {entries.namespace}, count(*), count(DISTINCT {entries.key}) FROM {entries} GROUP BY 1"
 
 
+_LIKE = "CREATE TABLE {} (LIKE {} INCLUDING ALL)"
+_BESIDE = "SELECT create_distributed_table(%s, %s, colocate_with => %s)"
+
+
+def co_located_pair(world: World, count: int) -> tuple[Cluster, tuple[str, str]]:
+    """The cluster with empty copies of two tables, `count` shards each, and the names of both, that of the entries
+    first. They are dropped when the scenario ends.
+
+    The second one is the related table if the application co-locates it with the entries, by their namespace. Elsewhere
+    it is another copy of the entries: Citus may refuse to shard the related table in the same way.
+    """
+    entries, related = world.profile.entries, world.profile.related
+    if related and _together(world.cluster, entries, related):
+        copies = shards.own_copies(world, [entries, related], count)
+        assert copies.profile.related
+        return copies, (copies.profile.entries.table, copies.profile.related.table)
+    copies = shards.own_copies(world, [entries], count)
+    first = copies.profile.entries.table
+    second = f"{first.rpartition('.')[0]}.beside"
+    with sql.session(copies.write) as session:
+        sql.execute(session, _LIKE.format(quoted(second), quoted(first)))
+        sql.rows(session, _BESIDE, [quoted(second), entries.namespace, quoted(first)])
+    return copies, (first, second)
+
+
+def _together(cluster: Cluster, entries: Entries, related: Related) -> bool:
+    known = shards.sharding_of(cluster.write, (entries.table, related.table))
+    by_namespace = [known[part.table].column == part.namespace for part in (entries, related)]
+    return all(by_namespace) and len({one.colocation for one in known.values()}) == 1
+
+
 def make_tables(world: World, count: int) -> OwnTables:
     """Two co-located tables of `count` shards each, spread over all nodes that take shards."""
     if len(workers_of(world.cluster)) < 2:
         raise NotAvailable("there is one worker group: shards cannot be moved anywhere")
-    parts = [part for part in (world.profile.entries, world.profile.related) if part]
-    copies = shards.own_copies(world, parts, count)
-    tables = tuple(part.table for part in (copies.profile.entries, copies.profile.related) if part)
+    copies, tables = co_located_pair(world, count)
     known = shards.placements(copies.write, tables)
     hashed = shards.hashes(copies.write, [f"namespace {number}" for number in range(50 * count)])
     at = {place.shard: value for value, code in hashed.items() for place in of_hash(known, tables[0], code)}

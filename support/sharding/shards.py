@@ -16,6 +16,7 @@ from itertools import count as numbers
 from typing import Any
 
 from support import sql
+from support.engine.finding import Finding
 from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
 from support.example_app.profile import Entries, Reference, Related, columns_of, quoted
@@ -327,6 +328,14 @@ def last_taking_shards(cluster: Cluster) -> int:
         taking = f"only {node_name(found[0])} takes" if found else "no worker group takes"
         raise Inconclusive(f"{taking} shards (shouldhaveshards): those of one cannot be moved to another")
     return found[-1]
+
+
+def shard_count(cluster: Cluster) -> int:
+    """The number of shards of the entries. Raises AssertionError if they are not distributed."""
+    table = cluster.profile.entries.table
+    kind = sharding_of(cluster.write, [table])[table].kind
+    Finding(kind == "distributed", f"{table} is not distributed: it is {kind}").require()
+    return len({one.shard for one in placements(cluster.write, [table])})
 
 
 def own_copies(world: World, parts: Sequence[Entries | Related], count: int) -> Cluster:

@@ -66,6 +66,7 @@ Feature: Shards are moved and rebalanced while clients write
     Then within 60 seconds every row is on one worker, and nothing of the rebalance is left
     And the same worker group is drained on the second attempt
 
+    @backends
     Examples:
       | how                        |
       | the rebalance is cancelled |

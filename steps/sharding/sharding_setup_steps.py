@@ -30,19 +30,29 @@ def step_same_version(context: Context) -> None:
 
 @then("every worker group is active, takes shards, and has the metadata")
 def step_workers_ready(context: Context) -> None:
-    """Every group that should be there, by the coordinator's list of nodes."""
+    """Every group that should be there, by the coordinator's list of nodes.
+
+    After a failover of any group all metadata are synchronized anew, which is given a moment.
+    """
     world, cluster = context.world, context.world.cluster
-    nodes = [node for node in known_to(cluster.write) if node.group]
-    states = {node_name(node.group): (node.active, node.takes_shards, node.knows_metadata) for node in nodes}
-    found = {
-        worker: {column: "yes" if true else "no" for column, true in zip(_READY, state, strict=True)}
-        for worker, state in states.items()
-    }
-    world.evidence.attach_json("worker groups", found)
+    workers = [node_name(node.group) for node in known_to(cluster.write) if node.group]
     if (declared := cluster.topology.expectations.workers) is not None:
-        told = f"worker groups were declared ([expect] workers = {declared}), and Citus knows {len(found)}"
-        Finding(len(found) == declared, f"{told}: {', '.join(found) or 'none'}").require()
-    as_tabled(alike(workers_of(cluster), _READY), found).require()
+        told = f"worker groups were declared ([expect] workers = {declared}), and Citus knows {len(workers)}"
+        Finding(len(workers) == declared, f"{told}: {', '.join(workers) or 'none'}").require()
+    found: dict[str, dict[str, str]] = {}
+
+    def ready() -> None:
+        nodes = [node for node in known_to(cluster.write) if node.group]
+        states = {node_name(node.group): (node.active, node.takes_shards, node.knows_metadata) for node in nodes}
+        found.clear()
+        for worker, state in states.items():
+            found[worker] = {column: "yes" if true else "no" for column, true in zip(_READY, state, strict=True)}
+        as_tabled(alike(workers_of(cluster), _READY), found).require()
+
+    try:
+        eventually(ready, within=world.timing.notice, subject="every worker takes part", retry_on=NO_ANSWER)
+    finally:
+        world.evidence.attach_json("worker groups", found)
 
 
 @then("every node reaches every other")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import psycopg2.errors
 
 from support import sql
-from support.engine.finding import Finding
+from support.engine.finding import Finding, listed
 from support.engine.tables import Table, alike, as_tabled
 from support.engine.world import World
 from support.errors import Inconclusive, NotAvailable
@@ -19,6 +19,7 @@ from support.target.citus import node_leaders, node_name
 from support.target.cluster import Cluster
 from support.target.members import NoAnswer, ask_in_parallel, heard_and_silent
 from support.target.topology import Address
+from support.timeouts import STATEMENT
 
 _VERSION = """
     SELECT extversion, substring(citus_version() FROM '^Citus ([^ ]+)') FROM pg_extension WHERE extname = 'citus'
@@ -27,6 +28,8 @@ _REACHES = """
     SELECT from_nodename, from_nodeport, to_nodename, to_nodeport, coalesce(result, false)
       FROM citus_check_cluster_node_health()
 """
+_PATIENCE = "SELECT setting::numeric / 1000 FROM pg_settings WHERE name = 'citus.node_connection_timeout'"
+_LONGEST = 300.0  # seconds that all connections between nodes may take to be tried
 _WITHOUT_CITUS = (psycopg2.errors.UndefinedFunction, psycopg2.errors.UndefinedTable)
 """The errors of a server that has no Citus when it is asked about it, which is an answer, too."""
 
@@ -46,10 +49,23 @@ def versions(cluster: Cluster) -> dict[str, str | NoAnswer]:
 
 
 def reaching(cluster: Cluster) -> dict[str, dict[str, str]]:
-    """Node -> other node -> "reached" or "not reached", as the nodes themselves tried it just now."""
+    """Node -> other node -> "reached" or "not reached", as the nodes themselves tried it just now.
+
+    Citus tries one connection after another. Each for which nothing answers, as behind a firewall that drops packets,
+    takes the whole of citus.node_connection_timeout: 30 seconds by default. Raises AssertionError if they were not all
+    tried in five minutes.
+    """
     names = {node.address: node_name(node.group) for node in citus.known_to(cluster.write)}
+    each = float(sql.value(cluster.write, _PATIENCE))
+    longest = min(STATEMENT + each * len(names) ** 2, _LONGEST)
     found: dict[str, dict[str, str]] = {}
-    for from_host, from_port, to_host, to_port, reached in sql.rows(cluster.write, _REACHES):
+    try:
+        with sql.session(cluster.write, statement_timeout=longest) as session:
+            tried = sql.rows(session, _REACHES)
+    except psycopg2.errors.QueryCanceled as error:
+        untold = f"not all connections among {listed(sorted(names.values()))} could be tried in {longest:g} s"
+        raise AssertionError(f"{untold}: at least one gets no answer") from error
+    for from_host, from_port, to_host, to_port, reached in tried:
         one, other = (names[Address(*place)] for place in ((from_host, from_port), (to_host, to_port)))
         found.setdefault(one, {})[other] = "reached" if reached else "not reached"
     return found

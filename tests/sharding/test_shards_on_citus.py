@@ -16,7 +16,7 @@ from support.example_app.profile import Entries, Expected, Profile
 from support.isolation.judging import over_all_workers
 from support.reporting.evidence import Evidence
 from support.run import Run
-from support.sharding import shards, transactions
+from support.sharding import moves, shards, transactions
 from support.sharding.checks import each_shard_by_index
 from support.sharding.handover import MoveHandover, QueryHandover
 from support.sharding.membership import NewWorker, require_equal_to_others
@@ -324,7 +324,7 @@ class TestACoordinatorThatTakesShards:
         self, reserve: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The table with this spread is taken for the new one: these workers cannot be given one."""
-        monkeypatch.setattr(shards, "own_copies", lambda world, parts, count: world.cluster)
+        monkeypatch.setattr(moves, "co_located_pair", lambda world, count: (world.cluster, ("named.events",)))
         assert len(make_tables(reserve, 4).namespaces) == 4
         sql.execute(reserve.cluster.write, "UPDATE pg_dist_node SET shouldhaveshards = true")
         with pytest.raises(AssertionError, match="0 on worker group 5"):

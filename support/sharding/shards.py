@@ -253,9 +253,10 @@ _HOMES = """
 """
 
 
-def namespaces_over_workers(world: World, count: int) -> list[str]:
+def namespaces_over_workers(world: World, count: int, *, workers_only: bool = False) -> list[str]:
     """So many new namespaces of the scenario: the workers take turns, and on each worker its shards take turns.
 
+    A coordinator that holds shards has its turn like a worker, the first one, unless `workers_only` leaves it out.
     The coordinator says where the rows of a namespace will be; whether they really are is read on the workers.
     """
     candidates = [str(number) for number in range(_CHOICE * max(count, 5))]
@@ -263,6 +264,8 @@ def namespaces_over_workers(world: World, count: int) -> list[str]:
     on_worker: dict[int, list[tuple[int, str]]] = defaultdict(list)
     homes = [candidates, quoted(world.profile.entries.table), f"{world.namespace}-"]
     for name, shard, worker in sql.rows(world.cluster.write, _HOMES, homes):
+        if workers_only and not worker:
+            continue
         on_worker[worker].append((on_shard[shard], name))
         on_shard[shard] += 1
     in_turn = sorted(

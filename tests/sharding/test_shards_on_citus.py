@@ -320,6 +320,15 @@ class TestACoordinatorThatTakesShards:
         sql.execute(spread.cluster.write, "DELETE FROM pg_dist_node WHERE groupid = 5")
         sql.execute(spread.cluster.write, "UPDATE pg_dist_node SET shouldhaveshards = true")
 
+    def test_a_transaction_over_two_workers_is_on_workers(self, reserve: World) -> None:
+        """The coordinator's part has no session that Citus opened, and is no worker's that could die."""
+
+        def homes(names: list[str]) -> set[int]:
+            return {citus_target.home(reserve.cluster.write, "named.events", name) for name in names}
+
+        assert homes(shards.namespaces_over_workers(reserve, 2, workers_only=True)) == {1, 4}
+        assert homes(shards.namespaces_over_workers(reserve, 3)) == {0, 1, 4}
+
     def test_a_worker_in_reserve_gets_no_shard_of_a_new_table(
         self, reserve: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:

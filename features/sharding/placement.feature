@@ -26,7 +26,7 @@ Feature: Every shard and every row is where it should be
   Scenario: Every shard has exactly one active placement, on a live node
     Then each shard is on the node that the coordinator lists for it, and on no other
 
-  @id.RB-02 @application_schema @declared_sharding @own_tables @normal
+  @id.RB-02 @application_schema @declared_sharding @sharded_entries @own_tables @normal
   Scenario: The size of every shard is known, and none is much larger than the others
     Given 5000 entries over 1000 namespaces, in a separate table sharded like the application's
     Then the size of every shard of the application's tables is known

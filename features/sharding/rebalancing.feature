@@ -1,4 +1,4 @@
-@citus @several_workers @nodes @schema @own_tables @destructive @slow
+@citus @sharded_entries @several_workers @nodes @schema @own_tables @destructive @slow
 Feature: Shards are moved and rebalanced while clients write
   A cluster grows when a new worker takes its share of the shards. This must be possible while users work: a team that
   has to stop the service for it puts it off until it is too late.
@@ -66,6 +66,7 @@ Feature: Shards are moved and rebalanced while clients write
     Then within 60 seconds every row is on one worker, and nothing of the rebalance is left
     And the same worker group is drained on the second attempt
 
+    @backends
     Examples:
       | how                        |
       | the rebalance is cancelled |

@@ -133,8 +133,11 @@ def step_as_survivor(context: Context) -> None:
 
 @given("a transaction that has written to two workers")
 def step_open_on_two_workers(context: Context) -> None:
-    """Through the write endpoint; it is seen to be open on both, and is not committed."""
-    world, names = context.world, namespaces_over_workers(context.world, 2)
+    """Through the write endpoint; it is seen to be open on both, and is not committed.
+
+    Neither is a coordinator that holds shards: there is no other session for its part of a transaction.
+    """
+    world, names = context.world, namespaces_over_workers(context.world, 2, workers_only=True)
     groups = {one: citus.home(world.cluster.write, world.profile.entries.table, one) for one in names}
     session = sql.connect(world.cluster.write)
     world.sessions.append(session)

@@ -120,7 +120,7 @@ def _by_hash(world: World) -> dict[str, list[tuple[str, str]]]:
 def step_own_table(context: Context, entries: int, namespaces: int) -> None:
     """A copy of the table of entries, which is dropped at the end."""
     world, own = context.world, context.world.profile.entries
-    count = len({one.shard for one in shards.placements(world.cluster.write, (own.table,))})
+    count = shards.shard_count(world.cluster)
     copies = world.handover(QueryHandover).copies = shards.own_copies(world, [own], count)
     sql.execute(copies.write, copies.profile.sql(_FILL), [namespaces, entries])
 

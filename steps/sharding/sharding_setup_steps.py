@@ -30,19 +30,29 @@ def step_same_version(context: Context) -> None:
 
 @then("every worker group is active, takes shards, and has the metadata")
 def step_workers_ready(context: Context) -> None:
-    """Every group that should be there, by the coordinator's list of nodes."""
+    """Every group that should be there, by the coordinator's list of nodes.
+
+    After a failover of any group all metadata are synchronized anew, which is given a moment.
+    """
     world, cluster = context.world, context.world.cluster
-    nodes = [node for node in known_to(cluster.write) if node.group]
-    states = {node_name(node.group): (node.active, node.takes_shards, node.knows_metadata) for node in nodes}
-    found = {
-        worker: {column: "yes" if true else "no" for column, true in zip(_READY, state, strict=True)}
-        for worker, state in states.items()
-    }
-    world.evidence.attach_json("worker groups", found)
+    workers = [node_name(node.group) for node in known_to(cluster.write) if node.group]
     if (declared := cluster.topology.expectations.workers) is not None:
-        told = f"worker groups were declared ([expect] workers = {declared}), and Citus knows {len(found)}"
-        Finding(len(found) == declared, f"{told}: {', '.join(found) or 'none'}").require()
-    as_tabled(alike(workers_of(cluster), _READY), found).require()
+        told = f"worker groups were declared ([expect] workers = {declared}), and Citus knows {len(workers)}"
+        Finding(len(workers) == declared, f"{told}: {', '.join(workers) or 'none'}").require()
+    found: dict[str, dict[str, str]] = {}
+
+    def ready() -> None:
+        nodes = [node for node in known_to(cluster.write) if node.group]
+        states = {node_name(node.group): (node.active, node.takes_shards, node.knows_metadata) for node in nodes}
+        found.clear()
+        for worker, state in states.items():
+            found[worker] = {column: "yes" if true else "no" for column, true in zip(_READY, state, strict=True)}
+        as_tabled(alike(workers_of(cluster), _READY), found).require()
+
+    try:
+        eventually(ready, within=world.timing.notice, subject="every worker takes part", retry_on=NO_ANSWER)
+    finally:
+        world.evidence.attach_json("worker groups", found)
 
 
 @then("every node reaches every other")
@@ -55,21 +65,20 @@ def step_all_reachable(context: Context) -> None:
 
 @then("on every node the distributed tables of the application's schema are distributed as declared")
 def step_distributed_as_declared(context: Context) -> None:
-    """By the schema profile: the distribution column, and the tables that a table is co-located with."""
-    setup.require_kept_on_each_node(context.world, setup.declared_distribution(context.world.profile))
+    """By the schema profile: the distribution column, and the table that a table should be co-located with, if any."""
+    setup.require_kept_on_each_node(context.world, setup.declared_distribution(context.world.cluster))
 
 
 @then("on every node the reference tables of the application's schema are reference tables")
 def step_references_as_declared(context: Context) -> None:
     """By the schema profile."""
-    wanted = {table: {"kind": "reference"} for table in context.world.profile.references()}
-    setup.require_kept_on_each_node(context.world, wanted)
+    setup.require_kept_on_each_node(context.world, setup.declared_references(context.world.cluster))
 
 
 @then("each node has a copy of every reference table, read there")
 def step_copy_on_each_node(context: Context) -> None:
     """Among the own tables of the leader of each group, the coordinator's too."""
-    cluster, tables = context.world.cluster, context.world.profile.references()
+    cluster, tables = context.world.cluster, shards.meant_to_be_references(context.world.cluster)
     copies = sorted({one.name for one in shards.placements(cluster.write, tables)})
     found = shards.held_on_nodes(cluster, tables)
     Finding(len(copies) == len(tables), f"{len(copies)} of {len(tables)} tables are known to Citus").require()

@@ -78,6 +78,8 @@ NEEDS = {
     Place("namespaces_over_workers"): "sharded_entries",
     Place("namespace_on"): "sharded_entries",
     Place("home", "citus"): "sharded_entries",
+    Place("shard_count", "shards"): "sharded_entries",
+    Place("co_located_pair"): "sharded_entries",
 }
 """What code names -> the capability without which that fails, or is judged to be broken."""
 IMPLIED = {
@@ -115,6 +117,7 @@ WORDS = {
     "several_workers": r"worker group 2|different worker|two workers|several workers|more than one worker|both workers"
     r"|another worker group|over the workers",
     "worker_replicas": r"leader of worker group \d+ is asked to hand over",
+    "backends": r"halfway the rebalance is cancelled|the session that moves it is killed",
     "partitions": r"is cut off|answers are lost|no other host can receive|loses its stream",
     "redis": r"\bRedis\b|\bthe cache\b",
     "volatile_cache": r"Redis is restarted empty",

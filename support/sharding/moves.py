@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from support import sql
 from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
+from support.example_app.profile import Entries, Related, quoted
 from support.example_app.sessions import backend
 from support.faults.nemesis import Fault
 from support.faults.process import HostCrash, PostgresKilled
@@ -22,8 +23,8 @@ from support.hosts.interface import SiteHost
 from support.sharding import placement_checks as checks
 from support.sharding import shards
 from support.sharding.placement_checks import Placement, of_hash
-from support.sharding.shards import nodes_for_shards, workers_of
-from support.target.citus import COORDINATOR, known_to, node_leaders, node_name
+from support.sharding.shards import taking_shards, workers_of
+from support.target.citus import COORDINATOR, Node, known_to, node_leaders, node_name
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.timeouts import REJOIN, STATEMENT
@@ -231,17 +232,46 @@ class OwnTables:
 _COUNT = "SELECT {entries.namespace}, count(*), count(DISTINCT {entries.key}) FROM {entries} GROUP BY 1"
 
 
+_LIKE = "CREATE TABLE {} (LIKE {} INCLUDING ALL)"
+_BESIDE = "SELECT create_distributed_table(%s, %s, colocate_with => %s)"
+
+
+def co_located_pair(world: World, count: int) -> tuple[Cluster, tuple[str, str]]:
+    """The cluster with empty copies of two tables, `count` shards each, and the names of both, that of the entries
+    first. They are dropped when the scenario ends.
+
+    The second one is the related table if the application co-locates it with the entries, by their namespace. Elsewhere
+    it is another copy of the entries: Citus may refuse to shard the related table in the same way.
+    """
+    entries, related = world.profile.entries, world.profile.related
+    if related and _together(world.cluster, entries, related):
+        copies = shards.own_copies(world, [entries, related], count)
+        assert copies.profile.related
+        return copies, (copies.profile.entries.table, copies.profile.related.table)
+    copies = shards.own_copies(world, [entries], count)
+    first = copies.profile.entries.table
+    second = f"{first.rpartition('.')[0]}.beside"
+    with sql.session(copies.write) as session:
+        sql.execute(session, _LIKE.format(quoted(second), quoted(first)))
+        sql.rows(session, _BESIDE, [quoted(second), entries.namespace, quoted(first)])
+    return copies, (first, second)
+
+
+def _together(cluster: Cluster, entries: Entries, related: Related) -> bool:
+    known = shards.sharding_of(cluster.write, (entries.table, related.table))
+    by_namespace = [known[part.table].column == part.namespace for part in (entries, related)]
+    return all(by_namespace) and len({one.colocation for one in known.values()}) == 1
+
+
 def make_tables(world: World, count: int) -> OwnTables:
     """Two co-located tables of `count` shards each, spread over all nodes that take shards."""
     if len(workers_of(world.cluster)) < 2:
         raise NotAvailable("there is one worker group: shards cannot be moved anywhere")
-    parts = [part for part in (world.profile.entries, world.profile.related) if part]
-    copies = shards.own_copies(world, parts, count)
-    tables = tuple(part.table for part in (copies.profile.entries, copies.profile.related) if part)
+    copies, tables = co_located_pair(world, count)
     known = shards.placements(copies.write, tables)
     hashed = shards.hashes(copies.write, [f"namespace {number}" for number in range(50 * count)])
     at = {place.shard: value for value, code in hashed.items() for place in of_hash(known, tables[0], code)}
-    checks.evenly_spread(known, count, nodes_for_shards(world.cluster)).require()
+    checks.evenly_spread(known, count, taking_shards(world.cluster)).require()
     return OwnTables(copies, tables, [at[shard] for shard in sorted(at)])
 
 
@@ -258,16 +288,27 @@ class PlannedMove:
 
     @classmethod
     def of_first_shard(cls, own: OwnTables) -> "PlannedMove":
-        """A move of the first shard on a worker group to the first other worker group."""
-        known, groups = own.placements, {node_name(node.group): node.group for node in known_to(own.cluster.write)}
+        """A move of the first shard on a worker group to the first other worker group that takes shards.
+
+        Raises Inconclusive if no other one does: Citus would refuse the move.
+        """
+        known, nodes = own.placements, known_to(own.cluster.write)
+        groups = {node_name(node.group): node.group for node in nodes}
         shard = sorted({one.shard for one in known if one.table == own.tables[0]})[own.first_on_a_worker]
         source = next(groups[one.node] for one in known if one.shard == shard)
-        target = next(group for group in groups.values() if group not in (0, source))
-        return cls(shard, source, target, known, own.rows)
+        return cls(shard, source, target_of(nodes, source), known, own.rows)
 
     def start(self, where: sql.Endpoint) -> ShardJob:
         """The move as a job; the shards that this one is co-located with move along."""
         return ShardJob(where, _MOVE, [self.shard, self.source, self.target])
+
+
+def target_of(nodes: Sequence[Node], source: int) -> int:
+    """The first worker group that takes shards beside `source`. Raises Inconclusive if there is none."""
+    found = [node.group for node in nodes if node.takes_shards and node.group not in (0, source)]
+    if not found:
+        raise Inconclusive(f"no worker group but {node_name(source)} takes shards (shouldhaveshards)")
+    return found[0]
 
 
 class SessionKilled(Fault):

@@ -3,20 +3,23 @@
 Source: https://docs.citusdata.com/en/v13.0/develop/api_udf.html#citus-check-cluster-node-health
 """
 
+from collections.abc import Mapping
+
 import psycopg2.errors
 
 from support import sql
-from support.engine.finding import Finding
+from support.engine.finding import Finding, listed
 from support.engine.tables import Table, alike, as_tabled
 from support.engine.world import World
 from support.errors import Inconclusive, NotAvailable
-from support.example_app.profile import Profile
+from support.sharding import shards
 from support.sharding.shards import Sharding, sharding_of
 from support.target import citus
 from support.target.citus import node_leaders, node_name
 from support.target.cluster import Cluster
 from support.target.members import NoAnswer, ask_in_parallel, heard_and_silent
 from support.target.topology import Address
+from support.timeouts import STATEMENT
 
 _VERSION = """
     SELECT extversion, substring(citus_version() FROM '^Citus ([^ ]+)') FROM pg_extension WHERE extname = 'citus'
@@ -25,6 +28,8 @@ _REACHES = """
     SELECT from_nodename, from_nodeport, to_nodename, to_nodeport, coalesce(result, false)
       FROM citus_check_cluster_node_health()
 """
+_PATIENCE = "SELECT setting::numeric / 1000 FROM pg_settings WHERE name = 'citus.node_connection_timeout'"
+_LONGEST = 300.0  # seconds that all connections between nodes may take to be tried
 _WITHOUT_CITUS = (psycopg2.errors.UndefinedFunction, psycopg2.errors.UndefinedTable)
 """The errors of a server that has no Citus when it is asked about it, which is an answer, too."""
 
@@ -44,31 +49,46 @@ def versions(cluster: Cluster) -> dict[str, str | NoAnswer]:
 
 
 def reaching(cluster: Cluster) -> dict[str, dict[str, str]]:
-    """Node -> other node -> "reached" or "not reached", as the nodes themselves tried it just now."""
+    """Node -> other node -> "reached" or "not reached", as the nodes themselves tried it just now.
+
+    Citus tries one connection after another. Each for which nothing answers, as behind a firewall that drops packets,
+    takes the whole of citus.node_connection_timeout: 30 seconds by default. Raises AssertionError if they were not all
+    tried in five minutes.
+    """
     names = {node.address: node_name(node.group) for node in citus.known_to(cluster.write)}
+    each = float(sql.value(cluster.write, _PATIENCE))
+    longest = min(STATEMENT + each * len(names) ** 2, _LONGEST)
     found: dict[str, dict[str, str]] = {}
-    for from_host, from_port, to_host, to_port, reached in sql.rows(cluster.write, _REACHES):
+    try:
+        with sql.session(cluster.write, statement_timeout=longest) as session:
+            tried = sql.rows(session, _REACHES)
+    except psycopg2.errors.QueryCanceled as error:
+        untold = f"not all connections among {listed(sorted(names.values()))} could be tried in {longest:g} s"
+        raise AssertionError(f"{untold}: at least one gets no answer") from error
+    for from_host, from_port, to_host, to_port, reached in tried:
         one, other = (names[Address(*place)] for place in ((from_host, from_port), (to_host, to_port)))
         found.setdefault(one, {})[other] = "reached" if reached else "not reached"
     return found
 
 
-def declared_distribution(profile: Profile) -> Table:
-    """How the profile wants each distributed table to be kept.
+def declared_distribution(cluster: Cluster) -> Table:
+    """How the profile wants each distributed table to be kept; optional tables that do not exist are left out.
 
-    "co-located with" names the first of the tables whose shards are on the same nodes as this table's.
+    "co-located with" is wanted only where the profile names a table: by default Citus co-locates all tables with
+    distribution columns of the same type, whether or not they are ever joined.
     """
-    first: dict[str, str] = {}
     wanted = {}
-    for table in profile.distributed():
-        expected = profile.tables[table]
-        together = expected.colocated_with or table
-        wanted[table] = {
-            "kind": "distributed",
-            "distributed by": str(expected.distributed_by),
-            "co-located with": first.setdefault(together, table),
-        }
+    for table in shards.meant_to_be_distributed(cluster):
+        expected = cluster.profile.tables[table]
+        wanted[table] = {"kind": "distributed", "distributed by": str(expected.distributed_by)}
+        if expected.colocated_with:
+            wanted[table]["co-located with"] = expected.colocated_with
     return wanted
+
+
+def declared_references(cluster: Cluster) -> Table:
+    """The tables that the profile wants on every node; optional ones that do not exist are left out."""
+    return alike(shards.meant_to_be_references(cluster), {"kind": "reference"})
 
 
 def require_kept_on_each_node(world: World, wanted: Table) -> None:
@@ -77,13 +97,13 @@ def require_kept_on_each_node(world: World, wanted: Table) -> None:
     Raises Inconclusive if a node gives no answer, and no other knows them otherwise.
     """
     if not wanted:
-        raise NotAvailable(f"schema profile {world.profile.name} has no such table")
+        raise NotAvailable(f"there is no such table of schema profile {world.profile.name}")
     world.evidence.attach_json("how each table should be kept", wanted)
-    leaders = node_leaders(world.cluster)
+    leaders, asked = node_leaders(world.cluster), list(dict.fromkeys([*wanted, *_partners(wanted)]))
 
     def kept(node: str) -> Table:
         try:
-            return described(sharding_of(leaders[node], list(wanted)), wanted)
+            return described(sharding_of(leaders[node], asked), wanted)
         except _WITHOUT_CITUS:
             return alike(wanted, {"answer": "there is no Citus"})
 
@@ -97,16 +117,33 @@ def require_kept_on_each_node(world: World, wanted: Table) -> None:
     world.evidence.attach("asked on", ", ".join(found))
 
 
-def described(found: dict[str, Sharding], wanted: Table) -> Table:
-    """How the tables are kept, in the columns that are wanted of each; a table that is missing is said to be."""
-    first = {one.colocation: table for table, one in reversed(found.items())}
-    rows = {
-        table: {"kind": one.kind, "distributed by": one.column, "co-located with": first[one.colocation]}
-        for table, one in found.items()
-    }
-    return {
-        table: {column: rows[table][column] for column in wanted[table]}
-        if found[table].kind != "missing"
-        else {"answer": "there is no such table"}
-        for table in wanted
-    }
+def _partners(wanted: Table) -> list[str]:
+    """The tables with which others should be co-located."""
+    return [row["co-located with"] for row in wanted.values() if "co-located with" in row]
+
+
+def described(found: Mapping[str, Sharding], wanted: Table) -> Table:
+    """How the tables are kept, in the columns that are wanted of each; a table that is missing is said to be.
+
+    `found` includes the tables with which others should be co-located.
+    """
+
+    def row(table: str) -> dict[str, str]:
+        one = found[table]
+        if one.kind == "missing":
+            return {"answer": "there is no such table"}
+        cells = {"kind": one.kind, "distributed by": one.column}
+        if partner := wanted[table].get("co-located with"):
+            cells["co-located with"] = _co_located(found, table, partner)
+        return {column: cells[column] for column in wanted[table]}
+
+    return {table: row(table) for table in wanted}
+
+
+def _co_located(found: Mapping[str, Sharding], table: str, wanted: str) -> str:
+    """The table that is wanted if this one is co-located with it, else another one that is, in the order of `found`."""
+    group = found[table].colocation
+    others = [name for name, one in found.items() if group and one.colocation == group and name != table]
+    if wanted in others or (wanted == table and group):
+        return wanted
+    return next(iter(others), "none of these tables")

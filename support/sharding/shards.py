@@ -16,6 +16,7 @@ from itertools import count as numbers
 from typing import Any
 
 from support import sql
+from support.engine.finding import Finding
 from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
 from support.example_app.profile import Entries, Reference, Related, columns_of, quoted
@@ -92,19 +93,27 @@ _LOCAL, _MISSING = Sharding("local"), Sharding("missing")
 
 
 def sharding_of(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[str, Sharding]:
-    """How each of the tables is kept, as that server knows it."""
+    """How each of the tables is kept, as that server knows it, in the order in which they are named."""
     found = {}
     for table, there, method, model, colocation, column in sql.rows(where, _TABLES, _named(tables)):
         kind = "distributed" if method == "h" else "reference" if (method, model) == ("n", "t") else "local"
         found[table] = Sharding(kind, column or "", colocation) if kind != "local" else _LOCAL if there else _MISSING
-    return found
+    return {table: found[table] for table in tables}
 
 
 def meant_to_be_distributed(cluster: Cluster) -> tuple[str, ...]:
     """The tables that the schema says are distributed, without optional ones that do not exist."""
-    profile = cluster.profile
-    known = sharding_of(cluster.write, profile.distributed())
-    return tuple(name for name, one in known.items() if one != _MISSING or not profile.tables[name].optional)
+    return _meant(cluster, cluster.profile.distributed())
+
+
+def meant_to_be_references(cluster: Cluster) -> tuple[str, ...]:
+    """The tables that the schema says are on every node, without optional ones that do not exist."""
+    return _meant(cluster, cluster.profile.references())
+
+
+def _meant(cluster: Cluster, tables: Sequence[str]) -> tuple[str, ...]:
+    known, expected = sharding_of(cluster.write, tables), cluster.profile.tables
+    return tuple(name for name in tables if known[name] != _MISSING or not expected[name].optional)
 
 
 def placements(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> list[Placement]:
@@ -244,9 +253,10 @@ _HOMES = """
 """
 
 
-def namespaces_over_workers(world: World, count: int) -> list[str]:
+def namespaces_over_workers(world: World, count: int, *, workers_only: bool = False) -> list[str]:
     """So many new namespaces of the scenario: the workers take turns, and on each worker its shards take turns.
 
+    A coordinator that holds shards has its turn like a worker, the first one, unless `workers_only` leaves it out.
     The coordinator says where the rows of a namespace will be; whether they really are is read on the workers.
     """
     candidates = [str(number) for number in range(_CHOICE * max(count, 5))]
@@ -254,6 +264,8 @@ def namespaces_over_workers(world: World, count: int) -> list[str]:
     on_worker: dict[int, list[tuple[int, str]]] = defaultdict(list)
     homes = [candidates, quoted(world.profile.entries.table), f"{world.namespace}-"]
     for name, shard, worker in sql.rows(world.cluster.write, _HOMES, homes):
+        if workers_only and not worker:
+            continue
         on_worker[worker].append((on_shard[shard], name))
         on_shard[shard] += 1
     in_turn = sorted(
@@ -279,8 +291,13 @@ def nodes_for_shards(cluster: Cluster) -> list[str]:
 
     Raises NotAvailable if there is no worker group, as nothing can be spread then.
     """
-    workers, taking = workers_of(cluster), [node.group for node in citus.known_to(cluster.write) if node.takes_shards]
-    return list(dict.fromkeys([*map(node_name, sorted(taking)), *workers]))
+    workers = workers_of(cluster)
+    return list(dict.fromkeys([*taking_shards(cluster), *workers]))
+
+
+def taking_shards(cluster: Cluster) -> list[str]:
+    """The nodes on which Citus puts the shards of a new table: a worker group may be kept in reserve."""
+    return [node_name(node.group) for node in citus.known_to(cluster.write) if node.takes_shards]
 
 
 def workers_of(cluster: Cluster) -> list[str]:
@@ -314,6 +331,14 @@ def last_taking_shards(cluster: Cluster) -> int:
         taking = f"only {node_name(found[0])} takes" if found else "no worker group takes"
         raise Inconclusive(f"{taking} shards (shouldhaveshards): those of one cannot be moved to another")
     return found[-1]
+
+
+def shard_count(cluster: Cluster) -> int:
+    """The number of shards of the entries. Raises AssertionError if they are not distributed."""
+    table = cluster.profile.entries.table
+    kind = sharding_of(cluster.write, [table])[table].kind
+    Finding(kind == "distributed", f"{table} is not distributed: it is {kind}").require()
+    return len({one.shard for one in placements(cluster.write, [table])})
 
 
 def own_copies(world: World, parts: Sequence[Entries | Related], count: int) -> Cluster:

@@ -23,12 +23,14 @@ from support.engine.world import Context, World
 from support.errors import NotAvailable
 from support.example_app import entries, samples, search
 from support.example_app.entries import Count, EntryStore, all_see_all, counts, vector_indexes
-from support.example_app.profile import Entries, Expected, Profile, quoted
+from support.example_app.profile import Entries, Expected, Profile, Related, quoted, relation
 from support.reporting.evidence import Evidence
 from support.run import Run, begin_run
 from support.settings import Settings
 from support.sharding import shards
 from support.sharding.checks import each_search_by_index
+from support.sharding.moves import co_located_pair
+from support.sharding.placement_checks import co_located_together
 from support.sharding.queries import search_every_shard
 from support.suite import Suite
 from support.target.cluster import Cluster
@@ -181,6 +183,38 @@ def test_the_copy_of_a_table_that_is_too_full_is_sharded_if_the_table_is(
     with world.cleanup:
         copy = roomy(world).profile.entries.table
         assert sql.value(databases[SHARDED], IS_SHARDED, [copy]) == sharded
+
+
+@pytest.mark.parametrize(
+    ("related", "second"),
+    [(None, "beside"), (Related("parted", name="key", number="value"), "parted"), (Related("local"), "beside")],
+)
+def test_two_tables_whose_shards_are_moved_are_co_located(
+    databases: dict[str, sql.Endpoint], tmp_path: Path, related: Related | None, second: str
+) -> None:
+    """Whether or not the application has another table that is sharded like its entries."""
+    where = databases[SHARDED]
+    sql.execute(where, "CREATE TABLE IF NOT EXISTS local (namespace varchar, name text, PRIMARY KEY (name))")
+    world = world_of(cluster_of(where, replace(PLAIN, related=related)), tmp_path)
+    with world.cleanup:
+        copies, tables = co_located_pair(world, 3)
+        assert [relation(table) for table in tables] == ["plain", second]
+        assert tables[0] == copies.profile.entries.table
+        finding = co_located_together(shards.placements(where, tables))
+        assert finding.holds, finding.words
+        assert "3 sets" in finding.words
+    assert {one.kind for one in shards.sharding_of(where, tables).values()} == {"missing"}
+
+
+def test_no_copy_is_made_of_a_table_that_is_not_distributed(databases: dict[str, sql.Endpoint]) -> None:
+    assert shards.shard_count(cluster_of(databases[SHARDED], PLAIN)) == 2
+    for kind, table in (("reference", "everywhere"), ("local", "elsewhere")):
+        sql.execute(databases[SHARDED], f"CREATE TABLE {table} (namespace text)")
+        if kind == "reference":
+            sql.rows(databases[SHARDED], "SELECT create_reference_table(%s)", [table])
+        whole = replace(PLAIN, entries=Entries(table))
+        with pytest.raises(AssertionError, match=f"{table} is not distributed: it is {kind}"):
+            shards.shard_count(cluster_of(databases[SHARDED], whole))
 
 
 def test_nothing_shards_the_copy_of_a_local_table(databases: dict[str, sql.Endpoint]) -> None:

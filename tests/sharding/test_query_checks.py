@@ -134,3 +134,24 @@ def test_a_table_that_is_missing_is_told_as_that() -> None:
     }
     told = as_tabled(wanted, setup.described(found, wanted)).words
     assert told.startswith("gone: there is no such table; left_local, kind: expected distributed, observed local; ")
+
+
+def test_only_co_location_that_is_wanted_is_judged() -> None:
+    """Citus co-locates by default what has a distribution column of the same type; the order of its answer is its own.
+
+    A chain is co-located as well: notes with pages, which are co-located with orders.
+    """
+    row = {"kind": "distributed", "distributed by": "tenant"}
+    wanted = {
+        "pages": {**row, "co-located with": "orders"},
+        "notes": {**row, "co-located with": "pages"},
+        "orders": row,
+    }
+    for order in (["notes", "orders", "pages"], ["pages", "notes", "orders"]):
+        found = {table: Sharding("distributed", "tenant", 4) for table in order}
+        assert as_tabled(wanted, setup.described(found, wanted)).holds
+    apart = {**found, "notes": Sharding("distributed", "tenant", 5)}
+    told = as_tabled(wanted, setup.described(apart, wanted)).words
+    assert told == "notes, co-located with: expected pages, observed none of these tables"
+    apart["others"] = Sharding("distributed", "tenant", 5)
+    assert "expected pages, observed others" in as_tabled(wanted, setup.described(apart, wanted)).words

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from steps.sharding import placement_steps
+from steps.sharding import distributed_query_steps, placement_steps, rebalancing_steps
 from support import sql
 from support.engine.world import Context, World
 from support.errors import Inconclusive
@@ -16,13 +16,16 @@ from support.example_app.profile import Entries, Expected, Profile
 from support.isolation.judging import over_all_workers
 from support.reporting.evidence import Evidence
 from support.run import Run
-from support.sharding import shards, transactions
+from support.sharding import moves, shards, transactions
 from support.sharding.checks import each_shard_by_index
+from support.sharding.handover import MoveHandover, QueryHandover
 from support.sharding.membership import NewWorker, require_equal_to_others
-from support.sharding.moves import OwnTables, left_behind
+from support.sharding.moves import OwnTables, left_behind, make_tables, target_of
 from support.sharding.placement_checks import each_on_one_live_node, evenly_spread
+from support.sharding.plans import Task, TaskPlan
 from support.sharding.workloads import start_transfers
 from support.target import citus as citus_target
+from support.target.citus import node_name
 from support.target.cluster import Cluster
 from support.target.timing import Timing
 from support.target.topology import Address, Login, Topology
@@ -305,6 +308,60 @@ class TestACoordinatorThatTakesShards:
         finally:
             sql.execute(where, "DELETE FROM pg_dist_node WHERE groupid = 5")
             sql.execute(where, "UPDATE pg_dist_node SET shouldhaveshards = true")
+
+    @pytest.fixture
+    def reserve(self, spread: OwnTables, tmp_path: Path) -> Iterator[World]:
+        """There is another worker group, which takes no shards and has none."""
+        sql.execute(spread.cluster.write, _NODE, [5, "in-reserve"])
+        sql.execute(spread.cluster.write, "UPDATE pg_dist_node SET shouldhaveshards = groupid < 5")
+        profile = Profile("named", Entries("named.events", namespace="tenant"))
+        found = Cluster(replace(spread.cluster.topology, profile=profile))
+        yield World(Run("run", tmp_path, tmp_path, 1), found, Evidence())
+        sql.execute(spread.cluster.write, "DELETE FROM pg_dist_node WHERE groupid = 5")
+        sql.execute(spread.cluster.write, "UPDATE pg_dist_node SET shouldhaveshards = true")
+
+    def test_a_transaction_over_two_workers_is_on_workers(self, reserve: World) -> None:
+        """The coordinator's part has no session that Citus opened, and is no worker's that could die."""
+
+        def homes(names: list[str]) -> set[int]:
+            return {citus_target.home(reserve.cluster.write, "named.events", name) for name in names}
+
+        assert homes(shards.namespaces_over_workers(reserve, 2, workers_only=True)) == {1, 4}
+        assert homes(shards.namespaces_over_workers(reserve, 3)) == {0, 1, 4}
+
+    def test_a_worker_in_reserve_gets_no_shard_of_a_new_table(
+        self, reserve: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The table with this spread is taken for the new one: these workers cannot be given one."""
+        monkeypatch.setattr(moves, "co_located_pair", lambda world, count: (world.cluster, ("named.events",)))
+        assert len(make_tables(reserve, 4).namespaces) == 4
+        sql.execute(reserve.cluster.write, "UPDATE pg_dist_node SET shouldhaveshards = true")
+        with pytest.raises(AssertionError, match="0 on worker group 5"):
+            make_tables(reserve, 4)
+
+    def test_a_worker_in_reserve_gets_none_by_a_rebalance(self, reserve: World, spread: OwnTables) -> None:
+        handover = reserve.handover(MoveHandover)
+        handover.tables, handover.before = spread, [replace(one, node="elsewhere") for one in spread.placements]
+        with pytest.raises(Inconclusive, match="no two shards are co-located"):  # what is asked next
+            rebalancing_steps.step_balanced(cast(Context, SimpleNamespace(world=reserve)), 4)
+
+    def test_nothing_is_moved_to_a_worker_in_reserve(self, reserve: World) -> None:
+        nodes = citus_target.known_to(reserve.cluster.write)
+        assert (target_of(nodes, 1), target_of(nodes, 4)) == (4, 1)
+        with pytest.raises(Inconclusive, match="no worker group but worker group 1 takes shards"):
+            target_of([node for node in nodes if node.group != 4], 1)
+
+    def test_a_worker_in_reserve_takes_no_part_in_a_query(self, reserve: World) -> None:
+        """One that takes shards, and has none, should."""
+        nodes = {node_name(node.group): str(node.address) for node in citus_target.known_to(reserve.cluster.write)}
+        known = shards.placements(reserve.cluster.write, ["named.events"])
+        tasks = tuple(Task(nodes[one.node], frozenset({one.name}), frozenset()) for one in known)
+        reserve.handover(QueryHandover).plan = TaskPlan(4, tasks, ())
+        context = cast(Context, SimpleNamespace(world=reserve))
+        distributed_query_steps.step_every_worker(context)
+        sql.execute(reserve.cluster.write, "UPDATE pg_dist_node SET shouldhaveshards = true")
+        with pytest.raises(AssertionError, match="'worker group 5': 0"):
+            distributed_query_steps.step_every_worker(context)
 
     def test_what_is_moved_from_worker_to_worker_is_on_a_worker(self, spread: OwnTables) -> None:
         assert spread.first_on_a_worker == 1

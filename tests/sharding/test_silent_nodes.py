@@ -1,6 +1,8 @@
 """What is said of a sharded cluster of which one node gives no answer; on a real Citus."""
 
 import importlib
+import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +18,13 @@ from support.errors import Inconclusive, NotInTime
 from support.example_app.profile import Entries, Expected, Profile
 from support.reporting.evidence import Evidence
 from support.run import Run
+from support.sharding import setup
 from support.sharding.handover import MoveHandover
 from support.sharding.membership import NewWorker, require_equal_to_others
 from support.sharding.moves import OwnTables
 from support.target.citus import known_to
 from support.target.cluster import Cluster
+from support.target.timing import Timing
 from support.target.topology import Address, Login, Topology
 
 _TABLES = """
@@ -29,6 +33,10 @@ _TABLES = """
     SELECT create_reference_table('heard.topics');
     CREATE TABLE heard.events (tenant text, key text, value text);
     SELECT create_distributed_table('heard.events', 'tenant', shard_count => 4);
+    CREATE TABLE heard.others (tenant text);
+    SELECT create_distributed_table('heard.others', 'tenant', colocate_with => 'heard.events');
+    CREATE TABLE heard.apart (tenant text);
+    SELECT create_distributed_table('heard.apart', 'tenant', colocate_with => 'none', shard_count => 1);
 """
 PROFILE = Profile(
     "heard",
@@ -97,6 +105,97 @@ def test_another_setup_is_told_whoever_is_silent(cluster: Cluster, tmp_path: Pat
     steps = importlib.import_module("steps.sharding.sharding_setup_steps")
     with pytest.raises(AssertionError, match=r"as the coordinator knows them: heard\.events, "):
         getattr(steps, step)(context_of(Cluster(replace(cluster.topology, profile=profile)), tmp_path))
+
+
+STEPS = ("step_distributed_as_declared", "step_references_as_declared", "step_copy_on_each_node")
+
+
+class TestWhatIsDeclared:
+    """Co-location is judged where it is declared, and a table where it must exist."""
+
+    def run(self, cluster: Cluster, folder: Path, tables: dict[str, Expected], *names: str) -> None:
+        declared = replace(PROFILE, tables={**PROFILE.tables, **tables})
+        steps = importlib.import_module("steps.sharding.sharding_setup_steps")
+        for name in names:
+            getattr(steps, name)(context_of(Cluster(replace(cluster.topology, profile=declared)), folder))
+
+    def test_tables_that_citus_co_locates_by_itself(self, whole: Cluster, tmp_path: Path) -> None:
+        alone, together = (Expected(distributed_by="tenant", colocated_with=one) for one in (None, "heard.events"))
+        self.run(whole, tmp_path, {"heard.others": alone, "heard.apart": alone}, "step_distributed_as_declared")
+        self.run(whole, tmp_path, {"heard.others": together}, "step_distributed_as_declared")
+        with pytest.raises(
+            AssertionError, match=r"heard\.apart, co-located with: expected heard\.events, observed none"
+        ):
+            self.run(whole, tmp_path, {"heard.apart": together}, "step_distributed_as_declared")
+
+    def test_an_optional_table_that_does_not_exist(self, whole: Cluster, tmp_path: Path) -> None:
+        optional = {
+            "heard.tags": Expected(reference=True, optional=True),
+            "heard.parts": Expected(distributed_by="tenant", optional=True),
+        }
+        self.run(whole, tmp_path, optional, *STEPS)
+
+    def test_a_table_that_must_exist(self, whole: Cluster, tmp_path: Path) -> None:
+        with pytest.raises(AssertionError, match=r"heard\.tags: there is no such table"):
+            self.run(whole, tmp_path, {"heard.tags": Expected(reference=True)}, "step_references_as_declared")
+        with pytest.raises(AssertionError, match="1 of 2 tables are known to Citus"):
+            self.run(whole, tmp_path, {"heard.tags": Expected(reference=True)}, "step_copy_on_each_node")
+
+
+class TestWorkersThatTakePart:
+    """CS-02, of a worker whose state is read from the metadata; nobody is at its address."""
+
+    @pytest.fixture
+    def context(self, cluster: Cluster, tmp_path: Path) -> Context:
+        sql.execute(cluster.write, "UPDATE pg_dist_node SET hasmetadata = true, metadatasynced = true")
+        found = Cluster(replace(cluster.topology, timing=Timing(multiplier=0.2)))  # 3 seconds
+        return context_of(found, tmp_path)
+
+    def test_metadata_that_are_being_synchronized_are_waited_for(self, context: Context) -> None:
+        """Citus does so on all workers after each change of a node's address."""
+        where, synced = context.world.cluster.write, "UPDATE pg_dist_node SET metadatasynced = %s WHERE groupid = 7"
+        steps = importlib.import_module("steps.sharding.sharding_setup_steps")
+        sql.execute(where, synced, [False])
+        daemon = threading.Timer(1, lambda: sql.execute(where, synced, [True]))
+        daemon.start()
+        try:
+            steps.step_workers_ready(context)
+        finally:
+            daemon.join()
+
+    def test_metadata_that_are_not_are_told(self, context: Context) -> None:
+        sql.execute(context.world.cluster.write, "UPDATE pg_dist_node SET metadatasynced = false WHERE groupid = 7")
+        steps = importlib.import_module("steps.sharding.sharding_setup_steps")
+        with pytest.raises(AssertionError, match="worker group 7, has the metadata: expected yes, observed no"):
+            steps.step_workers_ready(context)
+
+
+class TestNodesThatDoNotReachOneAnother:
+    """A listener that takes no connection stands for a firewall that drops packets: neither is ever answered."""
+
+    @pytest.fixture
+    def unanswered(self, whole: Cluster) -> Iterator[Cluster]:
+        with socket.create_server(("127.0.0.1", 0), backlog=16) as silent:
+            node = "INSERT INTO pg_dist_node (groupid, nodename, nodeport) VALUES (7, '127.0.0.1', %s)"
+            sql.execute(whole.write, node, [silent.getsockname()[1]])
+            yield whole
+            sql.execute(whole.write, "DELETE FROM pg_dist_node WHERE groupid = 7")
+
+    def waiting(self, cluster: Cluster, milliseconds: int) -> Cluster:
+        """Its nodes wait that long for a connection."""
+        options = {"options": f"-c citus.node_connection_timeout={milliseconds}"}
+        return Cluster(replace(cluster.topology, options=options))
+
+    def test_it_is_given_time_to_try_all(self, unanswered: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Longer than one statement usually gets."""
+        monkeypatch.setattr(setup, "STATEMENT", 0.5)
+        found = setup.reaching(self.waiting(unanswered, 800))
+        assert found["worker group 7"]["worker group 7"] == "not reached"
+
+    def test_too_little_time_is_no_error(self, unanswered: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(setup, "_LONGEST", 0.5)
+        with pytest.raises(AssertionError, match=r"the coordinator, worker group 7 could be tried .*gets no answer"):
+            setup.reaching(self.waiting(unanswered, 20_000))
 
 
 def the_coordinator(cluster: Cluster) -> NewWorker:

@@ -25,6 +25,7 @@ from support.hosts.remote.processes import (
 from support.hosts.remote.reach import _sockets
 from support.settings import Settings
 from support.target.discovery.host_capabilities import Looked, lacking, members_of_dcs
+from support.target.discovery.host_programs import not_the_clusters
 from support.target.discovery.user_hosts import (
     _found_access,
     _is_here,
@@ -34,9 +35,10 @@ from support.target.discovery.user_hosts import (
     find,
     look,
 )
-from support.target.topology import Address, Login, MemberAddress, Topology
+from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 
 STARTED = ProgramAccess("systemctl start it", how="systemd unit it.service")
+WITH_UNKNOWN_ETCD = {"patroni": STARTED, "etcd": ProgramAccess()}
 
 
 def access(address: str, *programs: str, **more: Any) -> HostAccess:
@@ -190,6 +192,16 @@ def test_every_host_of_etcd_has_to_be_known_to_be_there() -> None:
             {"crashes"},
             "[hosts.pg3] programs",
         ),
+        (
+            {
+                **MEMBERS,
+                **OTHERS,
+                "pg3": replace(MEMBERS["pg3"], programs={"patroni": STARTED, "etcd": ProgramAccess()}),
+            },
+            {},
+            {"crashes"},
+            'how etcd is started on pg3 is not known: [hosts.pg3] programs = { etcd = "systemd:UNIT" }',
+        ),
         ({**MEMBERS, "etcd1": OTHERS["etcd1"]}, {}, {"dcs_hosts", "partitions"}, "1 of their hosts"),
     ],
 )
@@ -245,6 +257,42 @@ def test_a_proxy_without_a_master_process_cannot_be_reloaded() -> None:
     assert lacking(looked, TOPOLOGY, 3)["proxy_reload"] == "lb: HAProxy runs without a master process"
     del looked["lb"]
     assert "[hosts]" in lacking(looked, TOPOLOGY, 3)["proxy_reload"]
+
+
+def test_what_a_container_runs_starts_with_it() -> None:
+    programs = {"patroni": STARTED, "haproxy": ProgramAccess()}
+    hosts = {name: replace(one, reach=f"docker://{name}", programs=programs) for name, one in MEMBERS.items()}
+    assert "crashes" not in lacks({**hosts, **OTHERS})
+
+
+@pytest.mark.parametrize(
+    ("topology", "left_alone"),
+    [
+        (TOPOLOGY, {"zookeeper", "consul", "redis"}),
+        (replace(TOPOLOGY, redis=RedisAddress(Address("10.0.3.1", 6379))), {"zookeeper", "consul"}),
+        (
+            replace(TOPOLOGY, dcs=(), dcs_access={"zookeeper": {"hosts": ["10.0.1.1:2181"]}}),
+            {"etcd", "consul", "redis"},
+        ),
+        (
+            replace(TOPOLOGY, write=Address("10.0.0.1", 5432), further_write=(Address("10.0.0.2", 5432),)),
+            {"zookeeper", "consul", "redis", "haproxy"},
+        ),
+        (replace(TOPOLOGY, write=Address("10.0.0.1", 5000)), {"zookeeper", "consul", "redis"}),
+        (
+            replace(TOPOLOGY, write=Address("10.0.0.1", 5432), statistics=StatisticsPage("http://10.0.0.1:7000")),
+            {"zookeeper", "consul", "redis"},
+        ),
+    ],
+)
+def test_programs_that_the_cluster_does_not_use_are_left_alone(topology: Topology, left_alone: set[str]) -> None:
+    programs = ("patroni", "etcd", "zookeeper", "consul", "haproxy", "redis")
+    assert set(not_the_clusters(programs, HostAccess("local:"), topology, {})) == left_alone
+
+
+def test_what_the_user_says_of_a_program_decides() -> None:
+    declared = declared_access("pg1", {"reach": "local:", "programs": {"etcd": "", "redis": "systemd:cache"}})
+    assert set(not_the_clusters(("patroni", "etcd", "redis"), declared, TOPOLOGY, {"redis": "elsewhere"})) == {"etcd"}
 
 
 def test_without_hosts_the_reason_names_the_table() -> None:
@@ -339,6 +387,7 @@ TABLE = """\
 60\t95\tS\t1\tjava\tzookeeper.service\tjava -cp zookeeper.jar org.apache.zookeeper.server.quorum.QuorumPeerMain zoo.cfg
 61\t95\tS\t1\tjava\tkafka.service\tjava -cp kafka.jar kafka.Kafka server.properties
 62\t95\tS\t1\tconsul\tconsul.service\tconsul agent -server
+63\t96\tS\t1\tconsul\tpatroni-proxy.service\tconsul connect proxy -sidecar-for app
 """
 
 

@@ -17,12 +17,13 @@ _NO_UNITS = re.compile(
 """Units that start other programs: starting one does not start a program that it has started."""
 _ZOOKEEPER = re.compile(r"org\.apache\.zookeeper\.server\.")
 _SENTINEL = re.compile(r"\[sentinel\]|\s--sentinel\b")
+_AGENT = re.compile(r"\sagent(\s|$)")
 _NAME = re.compile(r"\s--cluster_name=(\S+)")
 _FIRST: Mapping[str, Callable[[Running], bool]] = {
     "patroni": lambda one: one.name.startswith(("patroni", "python")) and _PATRONI.search(one.title) is not None,
     "etcd": lambda one: one.name == "etcd",
     "zookeeper": lambda one: one.name == "java" and _ZOOKEEPER.search(one.title) is not None,
-    "consul": lambda one: one.name == "consul",
+    "consul": lambda one: one.name == "consul" and _AGENT.search(one.title) is not None,
     "haproxy": lambda one: one.name == "haproxy",
     "redis": lambda one: (
         one.name in ("redis-server", "valkey-server", "keydb-server") and not _SENTINEL.search(one.title)

@@ -82,6 +82,12 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
             f"how Patroni is started on {', '.join(without)} is not known: "
             f'[hosts.{bare(without[0])}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
         )
+    elif unstarted := _started_by_nobody(own):
+        name, program = unstarted
+        lacks["crashes"] = (
+            f"how {program} is started on {name} is not known: [hosts.{bare(name)}] programs = "
+            f'{{ {program} = "systemd:UNIT" }}, or the command; {program} = "" if it is not the cluster\'s'
+        )
     for capability in ("member_files", "member_data", "rebuildable"):
         whys = {name: looked[name].fixed.get(capability, "") for name in members}
         if fixed := [f"{name}: {why}" for name, why in whys.items() if why]:
@@ -112,6 +118,15 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
         why = (*unable[0].obstacles, "dropping packets needs nft, which cannot be used there")[0]
         lacks["poor_links"] = f"{unable[0].name}: {why}"
     return lacks
+
+
+def _started_by_nobody(own: Mapping[str, HostAccess]) -> tuple[str, str] | None:
+    """A member's host and a program there that nobody could start after a crash. All in a container start with it."""
+    for name, one in own.items():
+        for program, known in one.programs.items():
+            if not known.start and not _contained(one):
+                return name, program
+    return None
 
 
 def _lacks_program(program: str, what: str, looked: Mapping[str, Looked], own: Mapping[str, HostAccess]) -> str:
@@ -196,8 +211,11 @@ def _on_one_machine(own: Mapping[str, HostAccess]) -> tuple[str, ...]:
 
 
 def _one_machine(one: HostAccess, another: HostAccess) -> bool:
-    contained = all(access.reach.startswith(("docker://", "podman://")) for access in (one, another))
-    return one.reach == another.reach or (not contained and _shares(one, [another]))
+    return one.reach == another.reach or (not (_contained(one) and _contained(another)) and _shares(one, [another]))
+
+
+def _contained(access: HostAccess) -> bool:
+    return access.reach.startswith(("docker://", "podman://"))
 
 
 def _shares(access: HostAccess, others: Iterable[HostAccess]) -> bool:

@@ -28,6 +28,7 @@ from support.hosts.remote.processes import (
 from support.hosts.remote.ways import way_in
 from support.target import dcs
 from support.target.discovery.host_capabilities import OF_HOSTS, Looked, lacking, members_of_dcs
+from support.target.discovery.host_programs import not_the_clusters, only_a_client, redis_elsewhere
 from support.target.discovery.user_files import find_files
 from support.target.discovery.user_logs import unread_logs
 from support.target.topology import Topology
@@ -82,6 +83,9 @@ def find(given: Mapping[str, Any], topology: Topology) -> Found:
         looked = dict(
             zip(declared, each.map(lambda one: look(one[0], one[1], topology), declared.items()), strict=True)
         )
+    for name, why in redis_elsewhere({name: one.access for name, one in looked.items()}, topology).items():
+        if "redis" not in declared[name].programs:
+            looked[name] = look(name, declared[name], topology, {"redis": why})
     hosts = {name: one.access for name, one in looked.items() if not one.obstacles}
     return Found(hosts, lacking(looked, topology, members_of_dcs(topology)), looked)
 
@@ -106,9 +110,18 @@ def declared_access(name: str, said: Any) -> HostAccess:
         raise UsageError(f'{where}: configuration should be the path of a file such as "/etc/patroni/config.yml"')
     if not isinstance(network := table.get("network", ""), str):
         raise UsageError(f'{where}: network should be a text such as "nsenter --net=/run/netns/pg1"')
-    started = {program: _by_words(str(how)) for program, how in programs.items()}
+    started = {program: _by_words(how) for program, how in programs.items() if how}
+    left_out = tuple(program for program, how in programs.items() if not how)
     line = str(table.get("line", reach.line))
-    return HostAccess(reach.words, addresses, started, line=line, network=network, configuration=configuration)
+    return HostAccess(
+        reach.words,
+        addresses,
+        started,
+        line=line,
+        network=network,
+        configuration=configuration,
+        left_out=left_out,
+    )
 
 
 def _ip_addresses(said: Any, where: str) -> tuple[str, ...]:
@@ -122,8 +135,11 @@ def _ip_addresses(said: Any, where: str) -> tuple[str, ...]:
         ) from None
 
 
-def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
-    """Ask one host. Never raises for what is wrong there: that is an obstacle."""
+def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping[str, str] | None = None) -> Looked:
+    """Ask one host. Never raises for what is wrong there: that is an obstacle.
+
+    `elsewhere`: program -> why that on this host is known not to be the cluster's.
+    """
     scope = topology.scope
     try:
         way = way_in(declared)
@@ -138,6 +154,9 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     known = {"patroni": unit_of_servers(table, scope)}
     known |= {name: one for name, one in units.items() if runs_in(one, name, table)}
     trees = program_trees(table, scope, known)
+    known_otherwise = {"consul": only_a_client(reach, trees.get("consul", ())), **(elsewhere or {})}
+    others = not_the_clusters(trees, declared, topology, known_otherwise)
+    trees = {program: tree for program, tree in trees.items() if program not in others}
     member = next((one for one in topology.members if one.name == name), None)
     addresses = declared.addresses or tuple(facts.get("address", ())) or ((member.postgres.host,) if member else ())
     unit_of_systemd = "systemd" in facts
@@ -172,6 +191,7 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     remarks = [
         f"{program}: {one.how or 'running; how it is started is not known'}" for program, one in programs.items()
     ]
+    remarks += [f"{program}: left alone, as {why}" for program, why in others.items()]
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
     remarks += unread_logs(reach, trees, programs, scope, way.container is not None)
     remarks += [way.guarded] if way.guarded else []
@@ -211,10 +231,11 @@ def _obstacles(
             shown = " and ".join(repr(_shortened(one.title)) for one in several)
             found.append(
                 f"{program} runs there more than once, as {shown}; say which one is the cluster's, by its unit as "
-                f'`systemctl status PID` names it: programs = {{ {program} = "systemd:UNIT" }}'
+                f'`systemctl status PID` names it: programs = {{ {program} = "systemd:UNIT" }}; '
+                f'or that none is: programs = {{ {program} = "" }}'
             )
     if not trees:
-        found.append(f"none of {', '.join(PROGRAMS)} runs there")
+        found.append(f"none of the cluster's programs ({', '.join(PROGRAMS)}) runs there")
     in_container = reach.line == NEVER_DIRECT
     mine = [str(one.pid) for tree in trees.values() for one in tree[:1]]
     if mine and (facts.get("uid", ["0"])[0] != "0" or in_container):

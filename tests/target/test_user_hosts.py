@@ -235,6 +235,56 @@ def test_components_on_one_machine_do_not_fail_separately(
     assert all(why.startswith(told) for why in found.values())
 
 
+@pytest.mark.parametrize(
+    ("on_members", "elsewhere", "in_dcs", "told"),
+    [
+        (3, 0, 3, "no quorum when all of them but pg1 are down (2 of 3 gone)"),
+        (2, 1, 3, "(2 of 3 gone)"),
+        (1, 2, 3, ""),
+        (2, 3, 5, ""),
+        (3, 2, 5, ""),
+        (3, 1, 4, "(2 of 4 gone)"),
+        (3, 0, None, "(2 of 3 gone)"),
+        (0, 3, None, ""),
+    ],
+)
+def test_crashes_of_members_must_leave_the_dcs_its_quorum(
+    on_members: int, elsewhere: int, in_dcs: int | None, told: str
+) -> None:
+    """Else nobody could lead whatever Patroni does, and the leader that is left has to stop."""
+    hosts = {f"etcd{number}": access(f"10.0.1.{number}", "etcd") for number in range(1, elsewhere + 1)}
+    for number, (name, one) in enumerate(MEMBERS.items()):
+        hosts[name] = replace(one, programs={**one.programs, "etcd": STARTED}) if number < on_members else one
+    looked = {name: Looked(name, one, remarks=("-",)) for name, one in hosts.items()}
+    found = lacking(looked, TOPOLOGY, in_dcs)
+    assert "crashes" not in found
+    assert told in found.get("dcs_apart", "")
+    assert bool(told) == ("dcs_apart" in found)
+
+
+def test_the_dcs_on_the_machine_of_a_member_may_be_a_host_of_its_own() -> None:
+    """Such as a second line for the same machine; containers on one machine crash one by one."""
+    beside = {f"etcd{number}": access(f"10.0.0.{number}", "etcd") for number in (1, 2, 3)}
+    assert "(2 of 3 gone)" in lacks({**MEMBERS, **beside})["dcs_apart"]
+    pods = {name: replace(one, reach=f"docker://{name}") for name, one in {**MEMBERS, **beside}.items()}
+    assert "dcs_apart" not in lacks(pods)
+
+
+def test_of_each_group_all_members_but_one_may_crash() -> None:
+    """Members of other groups, with their part of the DCS, are up meanwhile."""
+    members = (*TOPOLOGY.members[:2], replace(TOPOLOGY.members[2], group=1))
+    each = {name: replace(one, programs={**one.programs, "etcd": STARTED}) for name, one in MEMBERS.items()}
+    assert "dcs_apart" in lacks(each)
+    assert "dcs_apart" not in lacks(each, topology=replace(TOPOLOGY, members=members))
+
+
+def test_raft_has_no_quorum_of_its_own() -> None:
+    raft = replace(TOPOLOGY, dcs=(), dcs_access={"raft": {"self_addr": "10.0.0.1:2222"}})
+    assert "Raft has no quorum" in lacks({**MEMBERS, **OTHERS}, topology=raft)["dcs_apart"]
+    kubernetes = replace(TOPOLOGY, dcs=(), dcs_access={"kubernetes": {}})
+    assert "dcs_apart" not in lacks({**MEMBERS, **OTHERS}, topology=kubernetes)
+
+
 def test_containers_of_two_components_on_one_machine_fail_separately() -> None:
     other = {name: replace(one, reach=f"docker://{name}", addresses=("10.0.0.9",)) for name, one in OTHERS.items()}
     assert lacks({**MEMBERS, **other}) == {}

@@ -22,6 +22,7 @@ OF_HOSTS = (
     "member_data",
     "rebuildable",
     "dcs_hosts",
+    "dcs_apart",
     "proxy_host",
     "proxy_apart",
     "proxy_reload",
@@ -106,6 +107,8 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
         lacks["proxy_apart"] = why
     if why := lacks.get("dcs_hosts") or _lacks_hosts_of_dcs(looked, topology, in_dcs):
         lacks["dcs_hosts"] = why
+    if why := _lacks_dcs_apart(looked, topology, in_dcs):
+        lacks["dcs_apart"] = why
     unable_to = {name: one.fixed.get("proxy_reload", "") for name, one in looked.items()}
     proxies = [f"{name}: {reason}" for name, reason in unable_to.items() if reason]
     if why := lacks.get("proxy_host") or "; ".join(proxies):
@@ -163,6 +166,29 @@ def _lacks_hosts_of_dcs(looked: Mapping[str, Looked], topology: Topology, in_dcs
         return f"{program} does not tell how many members it has: set ETCD_HOSTS or [dcs]"
     if having < in_dcs:
         return f"{program} has {in_dcs} members, and [hosts] has {having} of their hosts"
+    return ""
+
+
+def _lacks_dcs_apart(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None) -> str:
+    """Why crashes of members may take the quorum of the DCS away; empty if they leave it. Without it, nobody leads.
+
+    If it is not known how many members the DCS has, those that were found are taken for all of them.
+    """
+    if "raft" in dcs.sections(topology):
+        return "Patroni's own Raft has no quorum when all members but one are down"
+    program = dcs.program(topology)
+    having = {name: one.access for name, one in looked.items() if program in one.access.programs}
+    every = max(in_dcs or 0, len(having))
+    for group in topology.groups:
+        own = {one.name: looked[one.name].access for one in topology.members if one.group == group}
+        for left in own:
+            down = [one for name, one in own.items() if name != left]
+            lost = [name for name, one in having.items() if any(one is its or _one_machine(one, its) for its in down)]
+            if lost and every - len(lost) <= every // 2:
+                return (
+                    f"{program} runs on the members' own machines, and has no quorum when all of them but {left} are "
+                    f"down ({len(lost)} of {every} gone)"
+                )
     return ""
 
 

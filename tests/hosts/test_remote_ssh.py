@@ -81,6 +81,7 @@ def test_a_look_tells_what_the_host_is(machines: Mapping[str, Machine]) -> None:
 def test_a_look_tells_where_our_commands_come_from(machines: Mapping[str, Machine]) -> None:
     found = look("a", declared_access("a", machines["a"].url), TOPOLOGY)
     assert (found.comes_from, found.access.addresses) == (_us(machines["a"]), (machines["a"].address,))
+    assert found.marks == (SCOPE,)
     assert Reach.of(machines["a"].url).run("addresses").split() == [machines["a"].address]
 
 

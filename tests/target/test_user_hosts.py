@@ -24,7 +24,7 @@ from support.hosts.remote.processes import (
 )
 from support.hosts.remote.reach import _sockets
 from support.settings import Settings
-from support.target.discovery.host_capabilities import Looked, lacking, members_of_dcs
+from support.target.discovery.host_capabilities import Looked, lacking, members_of_dcs, others_in_dcs
 from support.target.discovery.host_programs import not_the_clusters
 from support.target.discovery.user_hosts import (
     _found_access,
@@ -276,6 +276,38 @@ def test_of_each_group_all_members_but_one_may_crash() -> None:
     each = {name: replace(one, programs={**one.programs, "etcd": STARTED}) for name, one in MEMBERS.items()}
     assert "dcs_apart" in lacks(each)
     assert "dcs_apart" not in lacks(each, topology=replace(TOPOLOGY, members=members))
+
+
+@pytest.mark.parametrize(
+    ("others", "marks", "told"),
+    [
+        ([], ["staging"], ""),
+        (["/service/billing"], ["staging"], "is also the DCS of /service/billing, where nobody could write"),
+        (["/service/billing"], ["staging", "billing"], ""),
+        (["/service/billing/0", "/service/billing/1"], ["staging", "billing"], ""),
+        (["/service/16"], ["staging", "16"], ""),
+        (["/service/billing", "/service/shop"], ["staging", "billing"], "on every host of etcd: shop"),
+        (["/other/staging"], ["staging"], "on every host of etcd: /other/staging"),
+        (["/other/staging"], ["staging", "/other/staging"], ""),
+    ],
+)
+def test_a_dcs_that_others_need_is_left_alone_unless_their_names_are_on_its_hosts(
+    others: list[str], marks: list[str], told: str
+) -> None:
+    looked = {
+        name: Looked(name, one, remarks=("-",), marks=tuple(marks)) for name, one in {**MEMBERS, **OTHERS}.items()
+    }
+    found = lacking(looked, TOPOLOGY, 3, others)
+    assert ("dcs_hosts" in found) == ("dcs_links" in found) == bool(told)
+    assert told in found.get("dcs_hosts", "")
+    assert "partitions" not in found
+    looked["etcd2"] = replace(looked["etcd2"], marks=("staging",))
+    assert ("dcs_hosts" in lacking(looked, TOPOLOGY, 3, others)) == bool(others), "each of them has to say so"
+
+
+def test_of_another_dcs_it_is_not_known_who_else_uses_it() -> None:
+    consul = replace(TOPOLOGY, dcs=(), dcs_access={"consul": {"host": "10.0.1.1:8500"}})
+    assert others_in_dcs(consul) == ([], "that can be told for etcd only, and the DCS is Consul")
 
 
 def test_raft_has_no_quorum_of_its_own() -> None:

@@ -1,7 +1,7 @@
 """What the hosts of a user's cluster allow: the capabilities that they lack, each with what would change that."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from support.hosts.remote import HostAccess
@@ -10,6 +10,8 @@ from support.target import dcs, etcd
 from support.target.topology import Topology
 from support.waiting import NotYet
 
+MARK = "/etc/accept-breakable"
+"""The file by which a host says that it may be broken."""
 OURS_ALONE = ("disks", "volatile_disks", "slow_links", "own_programs", "spare_worker")
 """Capabilities that only the embedded cluster's hosts have."""
 OF_HOSTS = (
@@ -43,6 +45,8 @@ class Looked:
     """What was found there."""
     fixed: Mapping[str, str] = field(default_factory=dict)
     """Capability -> why the programs there lack it, such as a member's files, or HAProxy."""
+    marks: tuple[str, ...] = ()
+    """What its mark says, line by line: the scopes of the clusters that may be broken there."""
     comes_from: str = ""
     """The address from which our commands come, as the host sees it; empty if they do not come over its network."""
 
@@ -60,8 +64,25 @@ def members_of_dcs(topology: Topology) -> int | None:
         return None
 
 
-def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None) -> dict[str, str]:
-    """Capability -> why a user's hosts do not have it. `in_dcs`: how many members the DCS has, if that is known."""
+def others_in_dcs(topology: Topology) -> tuple[list[str], str]:
+    """The paths of the other clusters that use the DCS, and why these are not known, if they are not."""
+    if dcs.program(topology) != "etcd":
+        return [], f"that can be told for etcd only, and the DCS is {dcs.kind(topology)}"
+    if not topology.dcs:
+        return [], "its addresses are not known"
+    try:
+        return etcd.other_clusters(topology), ""
+    except NotYet as error:
+        return [], str(error)
+
+
+def lacking(
+    looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None, others: Collection[str] = ()
+) -> dict[str, str]:
+    """Capability -> why a user's hosts do not have it.
+
+    `in_dcs`: how many members the DCS has, if that is known; `others`: the paths of other clusters that use it.
+    """
     lacks = dict.fromkeys(OURS_ALONE, "not on a cluster that the suite did not boot")
     members = [one.name for one in topology.members]
     bad = {name: looked[name].obstacles for name in members if name in looked and looked[name].obstacles}
@@ -105,7 +126,11 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
         lacks["cache_host"] = why
     if why := _on_machine_of("haproxy", "HAProxy", of_dcs, looked):
         lacks["proxy_apart"] = why
-    if why := lacks.get("dcs_hosts") or _lacks_hosts_of_dcs(looked, topology, in_dcs):
+    if why := (
+        lacks.get("dcs_hosts")
+        or _lacks_hosts_of_dcs(looked, topology, in_dcs)
+        or _lacks_marks_of_others(looked, topology, others)
+    ):
         lacks["dcs_hosts"] = why
     if why := _lacks_dcs_apart(looked, topology, in_dcs):
         lacks["dcs_apart"] = why
@@ -167,6 +192,29 @@ def _lacks_hosts_of_dcs(looked: Mapping[str, Looked], topology: Topology, in_dcs
     if having < in_dcs:
         return f"{program} has {in_dcs} members, and [hosts] has {having} of their hosts"
     return ""
+
+
+def _lacks_marks_of_others(looked: Mapping[str, Looked], topology: Topology, others: Collection[str]) -> str:
+    """Why the DCS may not be disturbed: others need it, and its hosts do not all say that these may be disturbed, too.
+
+    Another cluster with the very scope of this one has to be named by its path.
+    """
+    program = dcs.program(topology)
+    marks = [{*one.marks} for one in looked.values() if program in one.access.programs]
+    named = set[str].intersection(*marks) - {topology.scope} if marks else set[str]()
+    if not (unnamed := [path for path in others if not {path, _scope_of(path)} & named]):
+        return ""
+    words = sorted({_scope_of(path) if _scope_of(path) != topology.scope else path for path in unnamed})
+    return (
+        f"{program} is also the DCS of {', '.join(unnamed)}, where nobody could write without its quorum; if these "
+        f"may be disturbed, too, add a line for each to {MARK} on every host of {program}: {', '.join(words)}"
+    )
+
+
+def _scope_of(path: str) -> str:
+    """Of a path in the DCS, which may end with the number of a Citus group."""
+    *parents, last = path.split("/")
+    return parents[-1] if last.isdecimal() and len(parents) > 2 else last
 
 
 def _lacks_dcs_apart(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None) -> str:

@@ -27,7 +27,7 @@ from support.hosts.remote.processes import (
 )
 from support.hosts.remote.ways import way_in
 from support.target import dcs
-from support.target.discovery.host_capabilities import OF_HOSTS, Looked, lacking, members_of_dcs
+from support.target.discovery.host_capabilities import MARK, OF_HOSTS, Looked, lacking, members_of_dcs, others_in_dcs
 from support.target.discovery.host_programs import not_the_clusters, only_a_client, redis_elsewhere
 from support.target.discovery.user_files import find_files
 from support.target.discovery.user_logs import unread_logs
@@ -35,7 +35,6 @@ from support.target.topology import Topology
 from support.vocabulary import suggestion
 from support.waiting import describe
 
-MARK = "/etc/accept-breakable"
 PROGRAMS = ("patroni", *dcs.PROGRAMS, "haproxy", "redis")
 KEYS = ("reach", "address", "programs", "line", "network", "configuration")
 """What the table of a host can have."""
@@ -87,7 +86,13 @@ def find(given: Mapping[str, Any], topology: Topology) -> Found:
         if "redis" not in declared[name].programs:
             looked[name] = look(name, declared[name], topology, {"redis": why})
     hosts = {name: one.access for name, one in looked.items() if not one.obstacles}
-    return Found(hosts, lacking(looked, topology, members_of_dcs(topology)), looked)
+    others, unknown = others_in_dcs(topology)
+    if unknown:
+        note, program = f"whether other clusters use this DCS is not known: {unknown}", dcs.program(topology)
+        for name, one in looked.items():
+            if program in one.access.programs:
+                looked[name] = replace(one, remarks=(note, *one.remarks))
+    return Found(hosts, lacking(looked, topology, members_of_dcs(topology), others), looked)
 
 
 def declared_access(name: str, said: Any) -> HostAccess:
@@ -202,7 +207,7 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
     fixed["proxy_reload"] = why_no_reload(trees.get("haproxy", ()))
     obstacles = _obstacles(name, reach, facts, left, trees, topology)
     comes_from = "" if NEVER_DIRECT in (reach.line, line) else declared.line or _comes_from(facts)
-    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed, comes_from)
+    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed, tuple(facts.get("mark", ())), comes_from)
 
 
 def _obstacles(

@@ -113,6 +113,52 @@ def test_a_program_that_the_cluster_does_not_use_is_left_alone(machines: Mapping
             machine.call("pkill", "-x", "redis-server")
 
 
+PROXIED = """
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 30m
+    timeout server 30m
+listen one
+    bind 127.0.0.1:5999
+    server one 127.0.0.1:5998
+"""
+
+
+def test_an_haproxy_that_was_reloaded_is_one_while_the_old_one_finishes(
+    machines: Mapping[str, Machine], tmp_path: Path
+) -> None:
+    """As by confd in Patroni's docker-compose, at each change of leaders."""
+    if shutil.which("haproxy") is None:
+        pytest.skip("haproxy is not installed here")
+    one, pidfile = machines["a"], tmp_path / "haproxy.pid"
+    (tmp_path / "haproxy.cfg").write_text(PROXIED)
+    start = ("haproxy", "-f", str(tmp_path / "haproxy.cfg"), "-p", str(pidfile), "-D")
+    server = "import socket, time; s = socket.create_server(('127.0.0.1', 5998)); c = s.accept(); time.sleep(600)"
+    session = "import socket, time; c = socket.create_connection(('127.0.0.1', 5999)); time.sleep(600)"
+    clients = [one.spawn(sys.executable, "-S", "-c", server)]
+    try:
+        one.call(*start)
+        clients.append(one.spawn(sys.executable, "-S", "-c", session))
+        eventually(lambda: _require("ESTAB" in one.call("ss", "-Htn")), within=10, subject="a session is open")
+        one.call(*start, "-sf", pidfile.read_text().strip())
+        there = [process for process in parsed_table(Reach.of(one.url).run("table")) if process.name == "haproxy"]
+        assert len(there) == 2
+        looked = look("a", declared_access("a", one.url), TOPOLOGY)
+        assert "haproxy" in looked.access.programs
+        assert not [told for told in looked.obstacles if "more than once" in told]
+        haproxy = RemoteSite({"a": looked.access}).machines["a"].processes["haproxy"]
+        assert str(haproxy.pid) == pidfile.read_text().strip(), "the present one"
+        one.call(*start)
+        (told,) = look("a", declared_access("a", one.url), TOPOLOGY).obstacles
+        assert "haproxy runs there more than once" in told
+    finally:
+        one.call("pkill", "-KILL", "-x", "haproxy")
+        for client in clients:
+            client.kill()
+            client.wait()
+
+
 def _await_program(machine: Machine, name: str) -> None:
     def look() -> None:
         if name not in {one.name for one in parsed_table(Reach.of(machine.url).run("table"))}:

@@ -29,6 +29,7 @@ from support.target.discovery.host_programs import not_the_clusters
 from support.target.discovery.user_hosts import (
     _found_access,
     _is_here,
+    _obstacles,
     _ports,
     _watched,
     declared_access,
@@ -527,6 +528,54 @@ def test_a_program_that_runs_more_than_once_is_not_guessed() -> None:
     assert unit_of_servers(parsed_table(one_scope), "staging") == "", (
         "two members of a cluster, such as of two Citus groups"
     )
+
+
+COMPOSE = "haproxy -f /etc/haproxy/haproxy.cfg -p /var/run/haproxy.pid -D"
+
+
+@pytest.mark.parametrize(
+    ("commands", "expected"),
+    [
+        ({8: COMPOSE, 9: f"{COMPOSE} -sf 8"}, [9]),
+        ({8: COMPOSE, 9: f"{COMPOSE} -sf 8", 10: f"{COMPOSE} -sf 9"}, [10]),
+        ({8: COMPOSE, 10: f"{COMPOSE} -sf 9"}, [10]),  # 9 had no sessions left
+        ({8: COMPOSE, 9: f"{COMPOSE} -x /run/haproxy.sock -st 7 8"}, [9]),
+        ({8: "haproxy -f /etc/other.cfg -D", 9: f"{COMPOSE} -sf 7"}, [8, 9]),
+        ({8: COMPOSE, 9: COMPOSE}, [8, 9]),
+        ({8: f"{COMPOSE} -sf 9", 9: "haproxy -f /etc/other.cfg -D"}, [8, 9]),  # the id was given out again
+    ],
+)
+def test_an_haproxy_that_finishes_after_a_reload_is_no_other(commands: dict[int, str], expected: list[int]) -> None:
+    """Patroni's docker-compose reloads it at each change of leaders, and clients may stay for half an hour."""
+    tree = [Running(pid, 10 * pid, "S", "haproxy", command, 1) for pid, command in commands.items()]
+    assert [one.pid for one in instances("haproxy", tree)] == expected
+    first = first_process("haproxy", tree)
+    assert first is not None
+    assert first.pid == expected[0]
+
+
+def test_a_master_process_of_haproxy_and_its_workers_are_one() -> None:
+    """In a container, where no unit tells that they belong together; the master runs itself anew at each reload."""
+    master = Running(1, 10, "S", "haproxy", "haproxy -W -db -f haproxy.cfg -sf 8 -x sockpair@5", 0)
+    former = Running(8, 80, "S", "haproxy", "haproxy -W -db -f haproxy.cfg", 1)
+    workers = [former, replace(master, pid=12, started=120, parent=1)]
+    assert [one.pid for one in instances("haproxy", [master, *workers])] == [1]
+    assert first_process("haproxy", [master, *workers]) == master
+    elsewhere = Running(30, 300, "S", "haproxy", f"{COMPOSE} -sf 1", 0, "container:/docker/0a")
+    assert [one.pid for one in instances("haproxy", [master, *workers, elsewhere])] == [1, 30], "ids of its own"
+
+
+@pytest.mark.parametrize(("line", "unit"), [("none", False), ("", True)])
+def test_in_a_container_there_are_no_units_to_tell_programs_apart(line: str, unit: bool) -> None:
+    two = [Running(pid, pid, "S", "redis-server", "redis-server *:6379", 0) for pid in (7, 8)]
+    reach = replace(Reach.of("true {}"), line=line)
+    (told,) = [
+        one
+        for one in _obstacles("pg1", reach, {"mark": ["staging"]}, (), {"redis": two}, TOPOLOGY)
+        if "more than once" in one
+    ]
+    assert ("systemctl" in told) == unit
+    assert told.endswith("""programs = { redis = "" }""")
 
 
 @pytest.mark.parametrize(

@@ -231,17 +231,18 @@ def _obstacles(
         found.append(f"an earlier run left {', '.join(left)} there: ./accept heal")
     if holders := facts.get("watchdog"):
         found.append(_watched(holders))
+    in_container = reach.line == NEVER_DIRECT
     for program, tree in trees.items():
         if len(several := instances(program, tree)) > 1:
             shown = " and ".join(repr(_shortened(one.title)) for one in several)
-            found.append(
-                f"{program} runs there more than once, as {shown}; say which one is the cluster's, by its unit as "
-                f'`systemctl status PID` names it: programs = {{ {program} = "systemd:UNIT" }}; '
-                f'or that none is: programs = {{ {program} = "" }}'
+            by_unit = (
+                "say which one is the cluster's, by its unit as `systemctl status PID` names it: "
+                f'programs = {{ {program} = "systemd:UNIT" }}; or that none is'
             )
+            advice = "give each a container of its own, or say that none is the cluster's" if in_container else by_unit
+            found.append(f'{program} runs there more than once, as {shown}; {advice}: programs = {{ {program} = "" }}')
     if not trees:
         found.append(f"none of the cluster's programs ({', '.join(PROGRAMS)}) runs there")
-    in_container = reach.line == NEVER_DIRECT
     mine = [str(one.pid) for tree in trees.values() for one in tree[:1]]
     if mine and (facts.get("uid", ["0"])[0] != "0" or in_container):
         try:

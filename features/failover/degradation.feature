@@ -3,7 +3,7 @@ Feature: A degraded cluster keeps serving
   A cluster that has lost a part of itself may be slower and has less to fall back on, but its clients need not know.
   They see a pause of limited length, and whatever they retry after it is applied exactly once.
 
-  @id.GD-01 @crashes @replicas @writes_without_standby @prompt_reads @critical
+  @id.GD-01 @crashes @dcs_apart @replicas @writes_without_standby @prompt_reads @critical
   Scenario: With every replica down, writes continue and reads are answered
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
@@ -13,7 +13,7 @@ Feature: A degraded cluster keeps serving
     And each reader is answered again within 10 seconds
     And the ledger lost no acknowledged write
 
-  @id.GD-01 @crashes @replicas @synchronous @prompt_reads @critical
+  @id.GD-01 @crashes @dcs_apart @replicas @synchronous @prompt_reads @critical
   Scenario: In strict synchronous mode, no write is acknowledged while every replica is down, and reads are answered
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint

@@ -1,4 +1,4 @@
-@patroni @haproxy @members @schema @hosts @crashes @synchronous @spare_replica @destructive @slow
+@patroni @haproxy @members @schema @hosts @crashes @dcs_apart @synchronous @spare_replica @destructive @slow
 Feature: The cluster survives losing its leader and its synchronous standby together
   After the loss of a leader its synchronous standby has every acknowledged write. When both are lost together, the only
   replica left may lack some of them. If it took over, they would be lost without anybody noticing. So the cluster has

@@ -55,6 +55,8 @@ NEEDS = {
     Place("try_logins"): "member_files",
     Place("SilentConsumer"): "own_programs",
     Place("HostCrash"): "crashes",
+    Place("crash_of_replicas"): "dcs_apart",
+    Place("joint_crash"): "dcs_apart",
     Place("give_disk", "."): "disks",
     Place("set_volatile", "."): "volatile_disks",
     Place("own_copies"): "own_tables",

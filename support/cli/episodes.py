@@ -23,7 +23,7 @@ class Move:
     """Nothing is left to be healed afterwards."""
 
 
-_PARTITIONS, _DCS = frozenset({"hosts", "partitions"}), frozenset({"hosts", "dcs", "spare_dcs"})
+_PARTITIONS, _DCS = frozenset({"hosts", "partitions"}), frozenset({"hosts", "dcs", "spare_dcs", "dcs_hosts"})
 _HOSTS, _LINKS = frozenset({"hosts"}), frozenset({"hosts", "partitions"})
 MOVES = (
     Move("the host of the leader crashes", _HOSTS),

@@ -92,6 +92,7 @@ CAPABILITIES = {
     "rebuildable": "data directories of the members that Patroni can build anew where they are",
     "own_programs": "hosts on which the suite can run its own programs",
     "dcs_hosts": "hosts of the DCS that the suite can break, separate from the members'",
+    "dcs_apart": "a DCS that keeps its quorum when all members of a group but one are down",
     "dcs_links": "a network between the hosts of the DCS that the suite can partition",
     "proxy_host": "the proxy's host, too",
     "proxy_apart": "a proxy on none of the DCS' machines, so that either can fail alone",

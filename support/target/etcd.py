@@ -24,6 +24,8 @@ MOST_KEYS = 200_000
 """How many keys of etcd are searched for those of Patroni; a cluster has about ten."""
 
 _URLS = ("clientURLs", "peerURLs")
+_IN_USE = re.compile(r"(/.*)/(?:leader|members/[^/]+)")
+"""Keys that Patroni has to renew."""
 _PEER = re.compile(r'^etcd_network_active_peers\{(?=.*Remote="([0-9a-f]+)").*\} (\d+)', re.MULTILINE)
 
 
@@ -127,6 +129,23 @@ def namespaces(topology: Topology) -> dict[str, str]:
     found = {match[1]: key for name, key in keys.items() if (match := pattern.fullmatch(name))}
     answers = {namespace: _first_answer(topology, {"key": key}).get("kvs") for namespace, key in found.items()}
     return {namespace: _decoded(kept[0].get("value", "")) for namespace, kept in answers.items() if kept}
+
+
+def other_clusters(topology: Topology) -> list[str]:
+    """The paths (namespace, scope and Citus group) of the other clusters whose Patronis use this etcd now.
+
+    Raises NotYet if that cannot be told: no member answers, or this login does not see the keys of others.
+    """
+    everything = {"key": _encoded("/"), "range_end": _encoded("0"), "keys_only": True, "limit": MOST_KEYS}
+    answer = _first_answer(topology, everything)
+    if answer.get("more"):
+        raise NotYet(f"etcd has more than {MOST_KEYS} keys")
+    keys = {_decoded(one["key"]) for one in answer.get("kvs", [])}
+    used = {match[1] for name in keys if (match := _IN_USE.fullmatch(name)) and f"{match[1]}/initialize" in keys}
+    own = re.compile(rf"{re.escape(f'{topology.dcs_namespace}/{topology.scope}')}(/\d+)?")
+    if not any(own.fullmatch(path) for path in used):
+        raise NotYet(f"etcd's v3 API does not show the keys of Patroni's cluster {topology.scope}")
+    return sorted(path for path in used if not own.fullmatch(path))
 
 
 def _first_answer(topology: Topology, question: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from support.hosts.processes import LogFile
 from support.hosts.remote import HostAccess, HostRefused, HostUnreached, ProgramAccess, Reach, RemoteHost, RemoteSite
 from support.hosts.remote.clients import HostFailed
 from support.hosts.remote.guards import Guards
-from support.hosts.remote.logs import CollectedLogs, RemoteLog, clock_of
+from support.hosts.remote.logs import CollectedLogs, RemoteLog, clock_of, log_filename, own_names
 from support.hosts.remote.machines import identities
 from support.hosts.remote.processes import parsed_table
 from support.target.cluster import Cluster
@@ -405,7 +405,7 @@ def test_what_a_server_logged_before_it_started_again_is_read(here: Reach, tmp_p
     """PostgreSQL's own log_filename: each start begins a file, and the one with the PANIC is not the last."""
     folder = tmp_path / "log"
     folder.mkdir()
-    old, first = folder / "postgresql-1.log", folder / "postgresql 2.log"
+    old, first = folder / "postgresql 1.log", folder / "postgresql 2.log"
     old.write_text("PANIC: of last week\n")
     first.write_text("before the fault\n")
     log = CollectedLogs(here, str(folder), [str(first)])
@@ -413,9 +413,9 @@ def test_what_a_server_logged_before_it_started_again_is_read(here: Reach, tmp_p
     assert log.since(mark) == ""
     with first.open("a") as more:
         more.write("shut down\n")
-    (folder / "postgresql-3.log").write_text("PANIC: could not locate a valid checkpoint record\n")
-    (folder / "postgresql-4.log").write_text("ready to accept connections\n")
-    for seconds, file in enumerate((old, first, folder / "postgresql-3.log", folder / "postgresql-4.log")):
+    (folder / "postgresql 3.log").write_text("PANIC: could not locate a valid checkpoint record\n")
+    (folder / "postgresql 4.log").write_text("ready to accept connections\n")
+    for seconds, file in enumerate((old, first, folder / "postgresql 3.log", folder / "postgresql 4.log")):
         os.utime(file, (seconds, seconds))
     assert log.since(mark).splitlines() == [
         "shut down",
@@ -537,6 +537,87 @@ def test_a_rotation_makes_no_old_line_new_and_loses_none(
     lost = restarted and how in ("moved", "packed")
     expected = {*(() if lost else ("before", "after")), *(("anew",) if restarted else ())}
     assert set(_since(host, marks)) == expected
+
+
+def test_what_others_log_to_the_folder_of_a_collector_is_not_read(here: Reach, tmp_path: Path) -> None:
+    """As in Debian's /var/log/postgresql: a PANIC of another server is none of ours."""
+    own = tmp_path / "postgresql-16-main-Mon.log"
+    own.write_text("before the fault\n")
+    for configured in ("postgresql-16-main-%a.log", ""):
+        log = CollectedLogs(here, str(tmp_path), [str(own)], configured)
+        mark = log.end()
+        for other in ("postgresql-16-main.log", "pgbouncer.log", "postgresql-16-main-Mon.log.gz"):
+            with (tmp_path / other).open("a") as file:
+                file.write("PANIC:  of another server\n")
+        assert log.since(mark) == ""
+        assert log.last(100) == "before the fault\n"
+        for number, later in enumerate(("postgresql-16-main-Tue.log", "postgresql-16-main-Tue.json")):
+            (tmp_path / later).write_text(f"{later}\n")
+            os.utime(tmp_path / later, (number, number))
+        assert log.since(mark).splitlines() == ["postgresql-16-main-Tue.log", "postgresql-16-main-Tue.json"]
+        for file_of_later in tmp_path.glob("*Tue*"):
+            file_of_later.unlink()
+
+
+@pytest.mark.parametrize(
+    ("configured", "written", "own", "others"),
+    [
+        (
+            "postgresql-%Y-%m-%d_%H%M%S.log",
+            "postgresql-2026-11-30_235959.log",
+            ["postgresql-2026-12-01_000000.log", "postgresql-2026-12-01_000000.csv"],
+            ["postgresql-15-main.log", "postgresql-2026-12-01_000000.log.gz"],
+        ),
+        ("", "postgresql-2026-11-30_235959.csv", ["postgresql-2026-12-01_000000.log"], ["postgresql-Mon.log"]),
+        ("pg16-%a.log", "pg16-Mon.log", ["pg16-Tue.log", "pg16-Mon.log.1"], ["pg15-Tue.log"]),
+        (
+            "postgresql.log",
+            "postgresql.log",
+            ["postgresql.log-20261130", "postgresql.json"],
+            ["postgresql-15-main.log"],
+        ),
+        ("server", "server.csv", ["server", "server.json"], ["server.log"]),
+        ("100%%.log", "100%.log", ["100%.csv"], ["100.log"]),
+        ("", "postgresql-November.log", ["postgresql-May.log"], ["postgresql-main.log"]),
+        ("of-another-time-%a.log", "postgresql-Mon.log", ["postgresql-Tue.log"], ["of-another-time-Mon.log"]),
+    ],
+)
+def test_a_collectors_own_files_are_known_by_their_names(
+    configured: str, written: str, own: list[str], others: list[str]
+) -> None:
+    known = own_names([f"/var/log/postgresql/{written}"], configured)
+    assert [name for name in (written, *own, *others) if known.fullmatch(name)] == [written, *own]
+
+
+def test_how_a_collector_calls_its_files_is_read_from_its_configuration(here: Reach, tmp_path: Path) -> None:
+    """The last word is ALTER SYSTEM's; Debian has the other files elsewhere, and the command line says where."""
+    data, etc = tmp_path / "data", tmp_path / "etc"
+    data.mkdir()
+    etc.mkdir()
+    (data / "current_logfiles").write_text("stderr ../logs/pg16-Mon.log\n")
+    (etc / "postgresql.base.conf").write_text("log_filename = 'of the base.log'\n")
+    command = f"postgres -D {data} --config-file={etc}/postgresql.conf --port=5432"
+    assert log_filename(here, str(data), command) == "of the base.log"
+    (etc / "postgresql.conf").write_text(
+        "include 'postgresql.base.conf'\n#log_filename = 'x'\nlog_filename 'it''s.log'\n"
+    )
+    assert log_filename(here, str(data), command) == "it's.log"
+    (data / "postgresql.auto.conf").write_text("log_filename = 'pg16-%a.log'\n")
+    assert log_filename(here, str(data), command) == "pg16-%a.log"
+    assert log_filename(here, str(tmp_path / "none"), "postgres") == ""
+    collector = subprocess.Popen(["sleep", "600"], cwd=data)
+    try:
+        host = RemoteSite({"one": HostAccess("local:")}).machines["one"]
+        host.reach = here
+        tree = [
+            Running(1, 1, "S", "postgres", command),
+            Running(collector.pid, 1, "S", "postgres", "postgres: a: logger", 1),
+        ]
+        assert host._collected(tree) == [f"{data}/../logs/pg16-Mon.log"]
+        assert host._log_names == {f"{data}/../logs": "pg16-%a.log"}
+    finally:
+        collector.kill()
+        collector.wait()
 
 
 def test_a_collected_log_that_was_rotated_as_well_is_the_same(here: Reach, tmp_path: Path) -> None:

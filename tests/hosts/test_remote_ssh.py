@@ -20,8 +20,8 @@ from support.faults.network import PoorLinks
 from support.hosts.interface import Running
 from support.hosts.remote import Guards, HostRefused, HostUnreached, Reach, RemoteSite
 from support.hosts.remote.processes import parsed_table
-from support.target.discovery.user_hosts import declared_access, look
-from support.target.topology import Address, Login, Topology
+from support.target.discovery.user_hosts import declared_access, find, look
+from support.target.topology import Address, Login, RedisAddress, Topology
 from support.waiting import NotYet, eventually, pause, throughout
 
 TOPOLOGY = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
@@ -81,7 +81,119 @@ def test_a_look_tells_what_the_host_is(machines: Mapping[str, Machine]) -> None:
 def test_a_look_tells_where_our_commands_come_from(machines: Mapping[str, Machine]) -> None:
     found = look("a", declared_access("a", machines["a"].url), TOPOLOGY)
     assert (found.comes_from, found.access.addresses) == (_us(machines["a"]), (machines["a"].address,))
+    assert found.marks == (SCOPE,)
     assert Reach.of(machines["a"].url).run("addresses").split() == [machines["a"].address]
+
+
+def test_a_program_that_the_cluster_does_not_use_is_left_alone(machines: Mapping[str, Machine], tmp_path: Path) -> None:
+    """A Redis is the cluster's where a setting names it, at that address or at one that is no other host's."""
+    sleep, one = str(shutil.which("sleep")), machines["a"]
+    shutil.copy(sleep, tmp_path / "redis-server")
+    for machine in machines.values():
+        machine.spawn(str(tmp_path / "redis-server"), "656")
+    urls = {name: machine.url for name, machine in machines.items()}
+    _await_program(one, "redis-server")
+    _await_program(machines["b"], "redis-server")
+    try:
+        unnamed = find(urls, TOPOLOGY).looked["a"]
+        assert "redis" not in unnamed.access.programs
+        assert "redis: left alone, as no setting names it" in unnamed.remarks
+        of_a = replace(TOPOLOGY, redis=RedisAddress(Address(one.address, 6379)))
+        looked = find(urls, of_a).looked
+        assert ["redis" in looked[name].access.programs for name in ("a", "b")] == [True, False]
+        assert "redis: left alone, as the cluster's is on a" in looked["b"].remarks
+        virtual = find(urls, replace(TOPOLOGY, redis=RedisAddress(Address("10.99.99.99", 6379)))).looked
+        assert all("redis" in found.access.programs for found in virtual.values())
+        without = look("a", declared_access("a", {"reach": one.url, "programs": {"redis": ""}}), of_a)
+        assert "redis" not in without.access.programs
+        of_user = look("a", declared_access("a", {"reach": one.url, "programs": {"redis": "systemd:r"}}), TOPOLOGY)
+        assert of_user.access.programs["redis"].how == "systemd unit r.service"
+    finally:
+        for machine in machines.values():
+            machine.call("pkill", "-x", "redis-server")
+
+
+PROXIED = """
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 30m
+    timeout server 30m
+listen one
+    bind 127.0.0.1:5999
+    server one 127.0.0.1:5998
+"""
+
+
+def test_an_haproxy_that_was_reloaded_is_one_while_the_old_one_finishes(
+    machines: Mapping[str, Machine], tmp_path: Path
+) -> None:
+    """As by confd in Patroni's docker-compose, at each change of leaders."""
+    if shutil.which("haproxy") is None:
+        pytest.skip("haproxy is not installed here")
+    one, pidfile = machines["a"], tmp_path / "haproxy.pid"
+    (tmp_path / "haproxy.cfg").write_text(PROXIED)
+    start = ("haproxy", "-f", str(tmp_path / "haproxy.cfg"), "-p", str(pidfile), "-D")
+    server = "import socket, time; s = socket.create_server(('127.0.0.1', 5998)); c = s.accept(); time.sleep(600)"
+    session = "import socket, time; c = socket.create_connection(('127.0.0.1', 5999)); time.sleep(600)"
+    clients = [one.spawn(sys.executable, "-S", "-c", server)]
+    try:
+        one.call(*start)
+        clients.append(one.spawn(sys.executable, "-S", "-c", session))
+        eventually(lambda: _require("ESTAB" in one.call("ss", "-Htn")), within=10, subject="a session is open")
+        one.call(*start, "-sf", pidfile.read_text().strip())
+        there = [process for process in parsed_table(Reach.of(one.url).run("table")) if process.name == "haproxy"]
+        assert len(there) == 2
+        looked = look("a", declared_access("a", one.url), TOPOLOGY)
+        assert "haproxy" in looked.access.programs
+        assert not [told for told in looked.obstacles if "more than once" in told]
+        haproxy = RemoteSite({"a": looked.access}).machines["a"].processes["haproxy"]
+        assert str(haproxy.pid) == pidfile.read_text().strip(), "the present one"
+        one.call(*start)
+        (told,) = look("a", declared_access("a", one.url), TOPOLOGY).obstacles
+        assert "haproxy runs there more than once" in told
+    finally:
+        one.call("pkill", "-KILL", "-x", "haproxy")
+        for client in clients:
+            client.kill()
+            client.wait()
+
+
+def _await_program(machine: Machine, name: str) -> None:
+    def look() -> None:
+        if name not in {one.name for one in parsed_table(Reach.of(machine.url).run("table"))}:
+            raise NotYet("it does not run yet")
+
+    eventually(look, within=5, subject=f"{name} runs")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "configuration", "serves"),
+    [
+        (["agent", "-server", "-config-dir=FOLDER"], "", True),
+        (["agent", "-config-dir=FOLDER"], "# server = true\nretry_join = []\n", False),
+        (["agent", "-config-dir", "FOLDER"], "datacenter = 'one'\nserver = true\n", True),
+        (["agent", "--config-file=FOLDER/consul.hcl"], '{"datacenter": "one", "server": true}', True),
+        (["agent", "-config-file=FOLDER/consul.hcl"], '{"server": false, "verify_server_hostname": true}', False),
+        (["agent", "-config-file=FOLDER/absent.hcl"], "", True),
+    ],
+)
+def test_of_consul_only_servers_are_the_dcs(
+    machines: Mapping[str, Machine], tmp_path: Path, arguments: list[str], configuration: str, serves: bool
+) -> None:
+    """Each member has a client agent as well. Where its configuration cannot be read, it may be a server."""
+    topology = replace(TOPOLOGY, dcs_access={"consul": {"host": "127.0.0.1:8500"}})
+    (tmp_path / "consul.hcl").write_text(configuration)
+    program = tmp_path / "consul"
+    program.write_text("#!/bin/sh\nsleep 657\n")
+    program.chmod(0o755)
+    started = machines["a"].spawn(str(program), *(one.replace("FOLDER", str(tmp_path)) for one in arguments))
+    try:
+        _await_program(machines["a"], "consul")
+        assert ("consul" in look("a", declared_access("a", machines["a"].url), topology).access.programs) == serves
+    finally:
+        machines["a"].call("pkill", "-x", "consul")
+        started.wait()
 
 
 _LOOKS = """

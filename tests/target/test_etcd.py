@@ -16,6 +16,7 @@ from http_servers import Handler, serving_with
 
 from support.target import etcd
 from support.target.cluster import Cluster
+from support.target.discovery.host_capabilities import others_in_dcs
 from support.target.health import require_quorum
 from support.target.topology import Address, Topology
 from support.waiting import NotYet, eventually
@@ -121,6 +122,25 @@ def test_the_namespaces_are_found(topology: Topology) -> None:
     assert etcd.namespaces(replace(topology, scope="sharded_shop")) == {"/citus": "4713"}
 
 
+def test_other_clusters_in_the_same_etcd_are_found(topology: Topology) -> None:
+    """Those whose Patronis renew their keys; what a cluster has left behind that is gone harms nobody."""
+    own = replace(topology, scope="among", dcs_namespace="/neighbours")
+    with pytest.raises(NotYet, match="does not show the keys of Patroni's cluster among"):
+        etcd.other_clusters(own)
+    before = {"/neighbours/among/0", "/neighbours/among/1", "/neighbours/billing", "/neighbours/deep/among"}
+    for path in (*before, "/neighbours/gone"):
+        put(topology, f"{path}/initialize", "4711")
+    put(topology, "/neighbours/among/0/leader", "pg1")
+    put(topology, "/neighbours/among/1/members/pg2", "{}")
+    put(topology, "/neighbours/billing/leader", "pg1")
+    put(topology, "/neighbours/deep/among/members/pg1", "{}")
+    put(topology, "/neighbours/application/leader", "no Patroni")
+    assert [one for one in etcd.other_clusters(own) if one.startswith("/neighbours/")] == [
+        "/neighbours/billing",
+        "/neighbours/deep/among",
+    ]
+
+
 def test_other_keys_may_be_any_bytes(topology: Topology) -> None:
     """Other applications keep theirs in the same etcd, and not all write text."""
     mixed = replace(topology, scope="mixed")
@@ -142,6 +162,7 @@ def test_by_tls_and_with_a_login(tmp_path: Path) -> None:
         require_login(topology, "secret")
         with pytest.raises(NotYet, match="user name is empty"):
             etcd.namespaces(topology)
+        assert "user name is empty" in others_in_dcs(topology)[1]
         found.access = {**found.access, "username": "root", "password": "secret"}
         assert etcd.namespaces(found.topology(0)) == {}
         found.access = {**found.access, "password": "wrong"}

@@ -24,19 +24,22 @@ from support.hosts.remote.processes import (
 )
 from support.hosts.remote.reach import _sockets
 from support.settings import Settings
-from support.target.discovery.host_capabilities import Looked, lacking, members_of_dcs
+from support.target.discovery.host_capabilities import Looked, lacking, members_of_dcs, others_in_dcs
+from support.target.discovery.host_programs import not_the_clusters
 from support.target.discovery.user_hosts import (
     _found_access,
     _is_here,
+    _obstacles,
     _ports,
     _watched,
     declared_access,
     find,
     look,
 )
-from support.target.topology import Address, Login, MemberAddress, Topology
+from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 
 STARTED = ProgramAccess("systemctl start it", how="systemd unit it.service")
+WITH_UNKNOWN_ETCD = {"patroni": STARTED, "etcd": ProgramAccess()}
 
 
 def access(address: str, *programs: str, **more: Any) -> HostAccess:
@@ -190,6 +193,16 @@ def test_every_host_of_etcd_has_to_be_known_to_be_there() -> None:
             {"crashes"},
             "[hosts.pg3] programs",
         ),
+        (
+            {
+                **MEMBERS,
+                **OTHERS,
+                "pg3": replace(MEMBERS["pg3"], programs={"patroni": STARTED, "etcd": ProgramAccess()}),
+            },
+            {},
+            {"crashes"},
+            'how etcd is started on pg3 is not known: [hosts.pg3] programs = { etcd = "systemd:UNIT" }',
+        ),
         ({**MEMBERS, "etcd1": OTHERS["etcd1"]}, {}, {"dcs_hosts", "partitions"}, "1 of their hosts"),
     ],
 )
@@ -223,6 +236,88 @@ def test_components_on_one_machine_do_not_fail_separately(
     assert all(why.startswith(told) for why in found.values())
 
 
+@pytest.mark.parametrize(
+    ("on_members", "elsewhere", "in_dcs", "told"),
+    [
+        (3, 0, 3, "no quorum when all of them but pg1 are down (2 of 3 gone)"),
+        (2, 1, 3, "(2 of 3 gone)"),
+        (1, 2, 3, ""),
+        (2, 3, 5, ""),
+        (3, 2, 5, ""),
+        (3, 1, 4, "(2 of 4 gone)"),
+        (3, 0, None, "(2 of 3 gone)"),
+        (0, 3, None, ""),
+    ],
+)
+def test_crashes_of_members_must_leave_the_dcs_its_quorum(
+    on_members: int, elsewhere: int, in_dcs: int | None, told: str
+) -> None:
+    """Else nobody could lead whatever Patroni does, and the leader that is left has to stop."""
+    hosts = {f"etcd{number}": access(f"10.0.1.{number}", "etcd") for number in range(1, elsewhere + 1)}
+    for number, (name, one) in enumerate(MEMBERS.items()):
+        hosts[name] = replace(one, programs={**one.programs, "etcd": STARTED}) if number < on_members else one
+    looked = {name: Looked(name, one, remarks=("-",)) for name, one in hosts.items()}
+    found = lacking(looked, TOPOLOGY, in_dcs)
+    assert "crashes" not in found
+    assert told in found.get("dcs_apart", "")
+    assert bool(told) == ("dcs_apart" in found)
+
+
+def test_the_dcs_on_the_machine_of_a_member_may_be_a_host_of_its_own() -> None:
+    """Such as a second line for the same machine; containers on one machine crash one by one."""
+    beside = {f"etcd{number}": access(f"10.0.0.{number}", "etcd") for number in (1, 2, 3)}
+    assert "(2 of 3 gone)" in lacks({**MEMBERS, **beside})["dcs_apart"]
+    pods = {name: replace(one, reach=f"docker://{name}") for name, one in {**MEMBERS, **beside}.items()}
+    assert "dcs_apart" not in lacks(pods)
+
+
+def test_of_each_group_all_members_but_one_may_crash() -> None:
+    """Members of other groups, with their part of the DCS, are up meanwhile."""
+    members = (*TOPOLOGY.members[:2], replace(TOPOLOGY.members[2], group=1))
+    each = {name: replace(one, programs={**one.programs, "etcd": STARTED}) for name, one in MEMBERS.items()}
+    assert "dcs_apart" in lacks(each)
+    assert "dcs_apart" not in lacks(each, topology=replace(TOPOLOGY, members=members))
+
+
+@pytest.mark.parametrize(
+    ("others", "marks", "told"),
+    [
+        ([], ["staging"], ""),
+        (["/service/billing"], ["staging"], "is also the DCS of /service/billing, where nobody could write"),
+        (["/service/billing"], ["staging", "billing"], ""),
+        (["/service/billing/0", "/service/billing/1"], ["staging", "billing"], ""),
+        (["/service/16"], ["staging", "16"], ""),
+        (["/service/billing", "/service/shop"], ["staging", "billing"], "on every host of etcd: shop"),
+        (["/other/staging"], ["staging"], "on every host of etcd: /other/staging"),
+        (["/other/staging"], ["staging", "/other/staging"], ""),
+    ],
+)
+def test_a_dcs_that_others_need_is_left_alone_unless_their_names_are_on_its_hosts(
+    others: list[str], marks: list[str], told: str
+) -> None:
+    looked = {
+        name: Looked(name, one, remarks=("-",), marks=tuple(marks)) for name, one in {**MEMBERS, **OTHERS}.items()
+    }
+    found = lacking(looked, TOPOLOGY, 3, others)
+    assert ("dcs_hosts" in found) == ("dcs_links" in found) == bool(told)
+    assert told in found.get("dcs_hosts", "")
+    assert "partitions" not in found
+    looked["etcd2"] = replace(looked["etcd2"], marks=("staging",))
+    assert ("dcs_hosts" in lacking(looked, TOPOLOGY, 3, others)) == bool(others), "each of them has to say so"
+
+
+def test_of_another_dcs_it_is_not_known_who_else_uses_it() -> None:
+    consul = replace(TOPOLOGY, dcs=(), dcs_access={"consul": {"host": "10.0.1.1:8500"}})
+    assert others_in_dcs(consul) == ([], "that can be told for etcd only, and the DCS is Consul")
+
+
+def test_raft_has_no_quorum_of_its_own() -> None:
+    raft = replace(TOPOLOGY, dcs=(), dcs_access={"raft": {"self_addr": "10.0.0.1:2222"}})
+    assert "Raft has no quorum" in lacks({**MEMBERS, **OTHERS}, topology=raft)["dcs_apart"]
+    kubernetes = replace(TOPOLOGY, dcs=(), dcs_access={"kubernetes": {}})
+    assert "dcs_apart" not in lacks({**MEMBERS, **OTHERS}, topology=kubernetes)
+
+
 def test_containers_of_two_components_on_one_machine_fail_separately() -> None:
     other = {name: replace(one, reach=f"docker://{name}", addresses=("10.0.0.9",)) for name, one in OTHERS.items()}
     assert lacks({**MEMBERS, **other}) == {}
@@ -245,6 +340,42 @@ def test_a_proxy_without_a_master_process_cannot_be_reloaded() -> None:
     assert lacking(looked, TOPOLOGY, 3)["proxy_reload"] == "lb: HAProxy runs without a master process"
     del looked["lb"]
     assert "[hosts]" in lacking(looked, TOPOLOGY, 3)["proxy_reload"]
+
+
+def test_what_a_container_runs_starts_with_it() -> None:
+    programs = {"patroni": STARTED, "haproxy": ProgramAccess()}
+    hosts = {name: replace(one, reach=f"docker://{name}", programs=programs) for name, one in MEMBERS.items()}
+    assert "crashes" not in lacks({**hosts, **OTHERS})
+
+
+@pytest.mark.parametrize(
+    ("topology", "left_alone"),
+    [
+        (TOPOLOGY, {"zookeeper", "consul", "redis"}),
+        (replace(TOPOLOGY, redis=RedisAddress(Address("10.0.3.1", 6379))), {"zookeeper", "consul"}),
+        (
+            replace(TOPOLOGY, dcs=(), dcs_access={"zookeeper": {"hosts": ["10.0.1.1:2181"]}}),
+            {"etcd", "consul", "redis"},
+        ),
+        (
+            replace(TOPOLOGY, write=Address("10.0.0.1", 5432), further_write=(Address("10.0.0.2", 5432),)),
+            {"zookeeper", "consul", "redis", "haproxy"},
+        ),
+        (replace(TOPOLOGY, write=Address("10.0.0.1", 5000)), {"zookeeper", "consul", "redis"}),
+        (
+            replace(TOPOLOGY, write=Address("10.0.0.1", 5432), statistics=StatisticsPage("http://10.0.0.1:7000")),
+            {"zookeeper", "consul", "redis"},
+        ),
+    ],
+)
+def test_programs_that_the_cluster_does_not_use_are_left_alone(topology: Topology, left_alone: set[str]) -> None:
+    programs = ("patroni", "etcd", "zookeeper", "consul", "haproxy", "redis")
+    assert set(not_the_clusters(programs, HostAccess("local:"), topology, {})) == left_alone
+
+
+def test_what_the_user_says_of_a_program_decides() -> None:
+    declared = declared_access("pg1", {"reach": "local:", "programs": {"etcd": "", "redis": "systemd:cache"}})
+    assert set(not_the_clusters(("patroni", "etcd", "redis"), declared, TOPOLOGY, {"redis": "elsewhere"})) == {"etcd"}
 
 
 def test_without_hosts_the_reason_names_the_table() -> None:
@@ -339,6 +470,7 @@ TABLE = """\
 60\t95\tS\t1\tjava\tzookeeper.service\tjava -cp zookeeper.jar org.apache.zookeeper.server.quorum.QuorumPeerMain zoo.cfg
 61\t95\tS\t1\tjava\tkafka.service\tjava -cp kafka.jar kafka.Kafka server.properties
 62\t95\tS\t1\tconsul\tconsul.service\tconsul agent -server
+63\t96\tS\t1\tconsul\tpatroni-proxy.service\tconsul connect proxy -sidecar-for app
 """
 
 
@@ -396,6 +528,54 @@ def test_a_program_that_runs_more_than_once_is_not_guessed() -> None:
     assert unit_of_servers(parsed_table(one_scope), "staging") == "", (
         "two members of a cluster, such as of two Citus groups"
     )
+
+
+COMPOSE = "haproxy -f /etc/haproxy/haproxy.cfg -p /var/run/haproxy.pid -D"
+
+
+@pytest.mark.parametrize(
+    ("commands", "expected"),
+    [
+        ({8: COMPOSE, 9: f"{COMPOSE} -sf 8"}, [9]),
+        ({8: COMPOSE, 9: f"{COMPOSE} -sf 8", 10: f"{COMPOSE} -sf 9"}, [10]),
+        ({8: COMPOSE, 10: f"{COMPOSE} -sf 9"}, [10]),  # 9 had no sessions left
+        ({8: COMPOSE, 9: f"{COMPOSE} -x /run/haproxy.sock -st 7 8"}, [9]),
+        ({8: "haproxy -f /etc/other.cfg -D", 9: f"{COMPOSE} -sf 7"}, [8, 9]),
+        ({8: COMPOSE, 9: COMPOSE}, [8, 9]),
+        ({8: f"{COMPOSE} -sf 9", 9: "haproxy -f /etc/other.cfg -D"}, [8, 9]),  # the id was given out again
+    ],
+)
+def test_an_haproxy_that_finishes_after_a_reload_is_no_other(commands: dict[int, str], expected: list[int]) -> None:
+    """Patroni's docker-compose reloads it at each change of leaders, and clients may stay for half an hour."""
+    tree = [Running(pid, 10 * pid, "S", "haproxy", command, 1) for pid, command in commands.items()]
+    assert [one.pid for one in instances("haproxy", tree)] == expected
+    first = first_process("haproxy", tree)
+    assert first is not None
+    assert first.pid == expected[0]
+
+
+def test_a_master_process_of_haproxy_and_its_workers_are_one() -> None:
+    """In a container, where no unit tells that they belong together; the master runs itself anew at each reload."""
+    master = Running(1, 10, "S", "haproxy", "haproxy -W -db -f haproxy.cfg -sf 8 -x sockpair@5", 0)
+    former = Running(8, 80, "S", "haproxy", "haproxy -W -db -f haproxy.cfg", 1)
+    workers = [former, replace(master, pid=12, started=120, parent=1)]
+    assert [one.pid for one in instances("haproxy", [master, *workers])] == [1]
+    assert first_process("haproxy", [master, *workers]) == master
+    elsewhere = Running(30, 300, "S", "haproxy", f"{COMPOSE} -sf 1", 0, "container:/docker/0a")
+    assert [one.pid for one in instances("haproxy", [master, *workers, elsewhere])] == [1, 30], "ids of its own"
+
+
+@pytest.mark.parametrize(("line", "unit"), [("none", False), ("", True)])
+def test_in_a_container_there_are_no_units_to_tell_programs_apart(line: str, unit: bool) -> None:
+    two = [Running(pid, pid, "S", "redis-server", "redis-server *:6379", 0) for pid in (7, 8)]
+    reach = replace(Reach.of("true {}"), line=line)
+    (told,) = [
+        one
+        for one in _obstacles("pg1", reach, {"mark": ["staging"]}, (), {"redis": two}, TOPOLOGY)
+        if "more than once" in one
+    ]
+    assert ("systemctl" in told) == unit
+    assert told.endswith("""programs = { redis = "" }""")
 
 
 @pytest.mark.parametrize(

@@ -78,3 +78,5 @@ class HostAccess:
     """A container whose engine lets us in with every right that there is inside."""
     without_shell: bool = False
     """A container that has no sh: its processes are looked at from its engine's machine."""
+    left_out: tuple[str, ...] = ()
+    """The programs there that are not the cluster's, as the user says."""

@@ -4,17 +4,41 @@ import posixpath
 import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from support.errors import ProcessFailed
 from support.hosts.interface import Clock, Running
+from support.hosts.remote.clients import HostFailed
 from support.hosts.remote.reach import Reach
 
 READ_WITHIN = 60.0
 """Seconds: a log may be long. If it is read in portions, each of them has as many."""
 _ROTATED = re.compile(r"[.-]\d|\.old$")
 """What a rotation adds to the name of a log."""
+_ROTATION = r"[.-]\d[\d.-]*|\.old"
+_DAYS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day"
+_MONTHS = (
+    "Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sep(?:tember)?|Oct(?:ober)?"
+    "|Nov(?:ember)?|Dec(?:ember)?"
+)
+_VARIES = re.compile(rf"(\d+|\.(?:log|csv|json)$|(?<![A-Za-z])(?:{_DAYS}|{_MONTHS})(?![A-Za-z]))")
+"""The parts of a file's name that differ in others of the same collector."""
+_ESCAPED = re.compile(r"(%[EO]?.)")
+_ESCAPES: Mapping[str, str] = {
+    **dict.fromkeys("YG", r"\d{4}"),
+    **dict.fromkeys("CUVWdgmyHIMS", r"\d{2}"),
+    **dict.fromkeys("ekl", r"[ \d]\d"),
+    **dict.fromkeys("uw", r"\d"),
+    **dict.fromkeys("aAbBhpPZ", r"\w+"),
+    "j": r"\d{3}",
+    "s": r"\d+",
+    "%": "%",
+}
+"""What an escape of strftime in log_filename stands for."""
+_LOG_FILENAME = re.compile(r"^\s*log_filename\s*[=\s]\s*'((?:[^'\n]|'')*)'", re.IGNORECASE | re.MULTILINE)
+_CONFIG_FILE = re.compile(r"[\s-]config[-_]file[=\s]\s*(\S+)")
 _SAME_TIME = 2.0  # seconds; a smaller difference between two clocks may just be the time that it takes to ask
 
 
@@ -113,16 +137,67 @@ class RemoteLog(_Files):
 class CollectedLogs(_Files):
     """The files of PostgreSQL's logging collector. Each start of the server begins a new one, and so does rotation. So
     a server that fails to start, or starts again, leaves what it logged in files that are no longer written to.
+
+    Others may log to the same folder, such as PgBouncer or another server: theirs are told apart by their names.
     """
 
-    def __init__(self, reach: Reach, folder: str, files: Collection[str]) -> None:
-        """`files` are those in the folder that the collector was seen to write."""
-        self._folder = folder
+    def __init__(self, reach: Reach, folder: str, files: Collection[str], configured: str = "") -> None:
+        """`files` are those in the folder that the collector was seen to write; `configured` is its log_filename."""
+        self._folder, self._own = folder, own_names(files, configured)
         super().__init__(reach, files)
 
     def end(self) -> str:
         """See Log."""
-        return self._reach.run("sizes", self._folder)
+        lines = self._reach.run("sizes", self._folder).splitlines(keepends=True)
+        return "".join(line for line in lines if self._own.fullmatch(posixpath.basename(line.rstrip("\n"))))
+
+
+def own_names(files: Collection[str], configured: str = "") -> re.Pattern[str]:
+    """How a collector calls its files: by its log_filename or, where that is not known, like those that it has written.
+
+    A rotation may have added something to the name.
+    """
+    names = tuple(dict.fromkeys(posixpath.basename(file) for file in files))
+    by_setting = _in_each_format("".join(map(_of_escape, _ESCAPED.split(posixpath.basename(configured)))), configured)
+    known = [by_setting] if any(re.fullmatch(by_setting, name) for name in names) else []
+    others = [name for name in names if not (known and re.fullmatch(by_setting, name))]
+    alike = ["".join(map(_alike, _VARIES.split(name))) for name in others]
+    return re.compile(f"({'|'.join([*known, *alike])})({_ROTATION})?")
+
+
+def _in_each_format(pattern: str, name: str) -> str:
+    """PostgreSQL replaces .log for csvlog and jsonlog, and adds these to any other name."""
+    stem = pattern.removesuffix(re.escape(".log")) if name.endswith(".log") else pattern
+    return f"{pattern}|{stem}\\.(csv|json)"
+
+
+def _of_escape(part: str) -> str:
+    if not _ESCAPED.fullmatch(part):
+        return re.escape(part)
+    return _ESCAPES.get(part[1], ".+")
+
+
+def _alike(part: str) -> str:
+    """What a name of another day, or of another format, has in place of this part."""
+    if part.isdecimal():
+        return f"\\d{{{len(part)}}}"
+    if part in (".log", ".csv", ".json"):
+        return r"\.(log|csv|json)"
+    return "[A-Z][a-z]+" if _VARIES.fullmatch(part) else re.escape(part)
+
+
+def log_filename(reach: Reach, data: str, command: str) -> str:
+    """As the files of a server's configuration have it; empty if they say nothing, or cannot be read.
+
+    `data`: its data directory, `command`: its command line.
+    """
+    given = _CONFIG_FILE.search(command)
+    file, found = given[1] if given else f"{data}/postgresql.conf", ""
+    base = f"{posixpath.dirname(file)}/postgresql.base.conf"  # what Patroni's own file includes
+    for one in (base, file, f"{data}/postgresql.auto.conf"):
+        with suppress(HostFailed):
+            found = [found, *_LOG_FILENAME.findall(reach.run("cat", one))][-1]
+    return found.replace("''", "'")
 
 
 @dataclass(frozen=True)

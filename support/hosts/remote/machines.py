@@ -14,7 +14,7 @@ from support.hosts.remote.access import NEVER_DIRECT, HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostRefused, HostUnreached
 from support.hosts.remote.files import RemoteFiles
 from support.hosts.remote.guards import Guards, HostFault
-from support.hosts.remote.logs import CollectedLogs, Journal, RemoteLog, clock_of, opened
+from support.hosts.remote.logs import CollectedLogs, Journal, RemoteLog, clock_of, log_filename, opened
 from support.hosts.remote.processes import first_process, parsed_table, program_trees, writers
 from support.hosts.remote.reach import Reach, Sent
 from support.waiting import describe
@@ -77,6 +77,8 @@ class RemoteHost:
         self._frozen: list[HostFault] = []
         self._collecting: dict[str, dict[str, list[str]]] = {}
         """Program -> folder -> the files in which its logging collector was seen to write: it may be down by now."""
+        self._log_names: dict[str, str] = {}
+        """Folder -> log_filename of the server whose collector writes there."""
         self._logging: dict[tuple[str, str], str] = {}
         """Program and inode -> the path that a log had at first: a rotation may have renamed it since."""
         self._clock: Clock | None = None
@@ -182,7 +184,7 @@ class RemoteHost:
                 self._collecting.setdefault(name, {}).setdefault(posixpath.dirname(file), []).append(file)
         for name, folders in self._collecting.items():
             for folder, files in folders.items():
-                found[f"{name} ({folder})"] = CollectedLogs(self.reach, folder, files)
+                found[f"{name} ({folder})"] = CollectedLogs(self.reach, folder, files, self._log_names.get(folder, ""))
         return found
 
     @property
@@ -200,7 +202,11 @@ class RemoteHost:
         directory = self._where(collectors[0].pid).get("cwd", "")
         listed = self.reach.run("cat", f"{directory}/current_logfiles").splitlines() if directory else []
         names = [line.split(" ", 1)[1] for line in listed if " " in line]
-        return [posixpath.join(directory, name) for name in names]
+        files = [posixpath.join(directory, name) for name in names]
+        for folder in {posixpath.dirname(file) for file in files} - self._log_names.keys():
+            command = next((one.title for one in tree if one.pid == collectors[0].parent), "")
+            self._log_names[folder] = log_filename(self.reach, directory, command)
+        return files
 
     def _where(self, pid: int) -> Mapping[str, str]:
         return {

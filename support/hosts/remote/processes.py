@@ -17,12 +17,14 @@ _NO_UNITS = re.compile(
 """Units that start other programs: starting one does not start a program that it has started."""
 _ZOOKEEPER = re.compile(r"org\.apache\.zookeeper\.server\.")
 _SENTINEL = re.compile(r"\[sentinel\]|\s--sentinel\b")
+_AGENT = re.compile(r"\sagent(\s|$)")
+_FINISH = re.compile(r"\s-s[ft]((?:\s+\d+)*)(?=\s|$)")
 _NAME = re.compile(r"\s--cluster_name=(\S+)")
 _FIRST: Mapping[str, Callable[[Running], bool]] = {
     "patroni": lambda one: one.name.startswith(("patroni", "python")) and _PATRONI.search(one.title) is not None,
     "etcd": lambda one: one.name == "etcd",
     "zookeeper": lambda one: one.name == "java" and _ZOOKEEPER.search(one.title) is not None,
-    "consul": lambda one: one.name == "consul",
+    "consul": lambda one: one.name == "consul" and _AGENT.search(one.title) is not None,
     "haproxy": lambda one: one.name == "haproxy",
     "redis": lambda one: (
         one.name in ("redis-server", "valkey-server", "keydb-server") and not _SENTINEL.search(one.title)
@@ -36,7 +38,8 @@ def first_process(program: str, tree: Sequence[Running]) -> Running | None:
 
     None if there is none.
     """
-    return next((one for one in tree if _FIRST[program](one)), None)
+    own = [one for one in tree if _FIRST[program](one)]
+    return next((one for one in own if not _relieved(one, own)), None)
 
 
 def writers(program: str, tree: Sequence[Running], scope: str) -> list[Running]:
@@ -114,8 +117,31 @@ def instances(program: str, tree: Sequence[Running]) -> list[Running]:
             above = parents[above]
         return False
 
-    found = [one for one in first if not begun_by_another(one)]
+    found = [one for one in first if not begun_by_another(one) and not _relieved(one, first)]
     return list({one.service if of_own_unit(one) else one.pid: one for one in found}.values())
+
+
+def _relieved(one: Running, others: Sequence[Running]) -> bool:
+    """Whether it is an HAProxy from before a reload, which stays as long as its sessions do.
+
+    The newer one is given the ids of the last ones only (-sf), so of any older one the rest of the command tells it.
+    """
+    command, _ = _reload_of(one)
+    return any(
+        (one.started, one.pid) < (other.started, other.pid)
+        and one.name == other.name == "haproxy"
+        and one.service == other.service
+        and one.pid != other.parent  # that is its master process
+        and (one.pid in finishing or (finishing and command == newer))
+        for other in others
+        for newer, finishing in [_reload_of(other)]
+    )
+
+
+def _reload_of(haproxy: Running) -> tuple[str, set[int]]:
+    """The command of an HAProxy without the ids of those that it relieves, and these ids."""
+    ids = {int(pid) for given in _FINISH.findall(haproxy.title) for pid in given.split()}
+    return " ".join(_FINISH.sub(" ", haproxy.title).split()), ids
 
 
 def servers(table: Sequence[Running], scope: str) -> list[Running]:

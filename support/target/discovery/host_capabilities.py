@@ -1,7 +1,7 @@
 """What the hosts of a user's cluster allow: the capabilities that they lack, each with what would change that."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from support.hosts.remote import HostAccess
@@ -10,6 +10,8 @@ from support.target import dcs, etcd
 from support.target.topology import Topology
 from support.waiting import NotYet
 
+MARK = "/etc/accept-breakable"
+"""The file by which a host says that it may be broken."""
 OURS_ALONE = ("disks", "volatile_disks", "slow_links", "own_programs", "spare_worker")
 """Capabilities that only the embedded cluster's hosts have."""
 OF_HOSTS = (
@@ -22,6 +24,7 @@ OF_HOSTS = (
     "member_data",
     "rebuildable",
     "dcs_hosts",
+    "dcs_apart",
     "proxy_host",
     "proxy_apart",
     "proxy_reload",
@@ -42,6 +45,8 @@ class Looked:
     """What was found there."""
     fixed: Mapping[str, str] = field(default_factory=dict)
     """Capability -> why the programs there lack it, such as a member's files, or HAProxy."""
+    marks: tuple[str, ...] = ()
+    """What its mark says, line by line: the scopes of the clusters that may be broken there."""
     comes_from: str = ""
     """The address from which our commands come, as the host sees it; empty if they do not come over its network."""
 
@@ -59,8 +64,25 @@ def members_of_dcs(topology: Topology) -> int | None:
         return None
 
 
-def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None) -> dict[str, str]:
-    """Capability -> why a user's hosts do not have it. `in_dcs`: how many members the DCS has, if that is known."""
+def others_in_dcs(topology: Topology) -> tuple[list[str], str]:
+    """The paths of the other clusters that use the DCS, and why these are not known, if they are not."""
+    if dcs.program(topology) != "etcd":
+        return [], f"that can be told for etcd only, and the DCS is {dcs.kind(topology)}"
+    if not topology.dcs:
+        return [], "its addresses are not known"
+    try:
+        return etcd.other_clusters(topology), ""
+    except NotYet as error:
+        return [], str(error)
+
+
+def lacking(
+    looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None, others: Collection[str] = ()
+) -> dict[str, str]:
+    """Capability -> why a user's hosts do not have it.
+
+    `in_dcs`: how many members the DCS has, if that is known; `others`: the paths of other clusters that use it.
+    """
     lacks = dict.fromkeys(OURS_ALONE, "not on a cluster that the suite did not boot")
     members = [one.name for one in topology.members]
     bad = {name: looked[name].obstacles for name in members if name in looked and looked[name].obstacles}
@@ -82,6 +104,12 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
             f"how Patroni is started on {', '.join(without)} is not known: "
             f'[hosts.{bare(without[0])}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
         )
+    elif unstarted := _started_by_nobody(own):
+        name, program = unstarted
+        lacks["crashes"] = (
+            f"how {program} is started on {name} is not known: [hosts.{bare(name)}] programs = "
+            f'{{ {program} = "systemd:UNIT" }}, or the command; {program} = "" if it is not the cluster\'s'
+        )
     for capability in ("member_files", "member_data", "rebuildable"):
         whys = {name: looked[name].fixed.get(capability, "") for name in members}
         if fixed := [f"{name}: {why}" for name, why in whys.items() if why]:
@@ -98,8 +126,14 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
         lacks["cache_host"] = why
     if why := _on_machine_of("haproxy", "HAProxy", of_dcs, looked):
         lacks["proxy_apart"] = why
-    if why := lacks.get("dcs_hosts") or _lacks_hosts_of_dcs(looked, topology, in_dcs):
+    if why := (
+        lacks.get("dcs_hosts")
+        or _lacks_hosts_of_dcs(looked, topology, in_dcs)
+        or _lacks_marks_of_others(looked, topology, others)
+    ):
         lacks["dcs_hosts"] = why
+    if why := _lacks_dcs_apart(looked, topology, in_dcs):
+        lacks["dcs_apart"] = why
     unable_to = {name: one.fixed.get("proxy_reload", "") for name, one in looked.items()}
     proxies = [f"{name}: {reason}" for name, reason in unable_to.items() if reason]
     if why := lacks.get("proxy_host") or "; ".join(proxies):
@@ -112,6 +146,15 @@ def lacking(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None
         why = (*unable[0].obstacles, "dropping packets needs nft, which cannot be used there")[0]
         lacks["poor_links"] = f"{unable[0].name}: {why}"
     return lacks
+
+
+def _started_by_nobody(own: Mapping[str, HostAccess]) -> tuple[str, str] | None:
+    """A member's host and a program there that nobody could start after a crash. All in a container start with it."""
+    for name, one in own.items():
+        for program, known in one.programs.items():
+            if not known.start and not _contained(one):
+                return name, program
+    return None
 
 
 def _lacks_program(program: str, what: str, looked: Mapping[str, Looked], own: Mapping[str, HostAccess]) -> str:
@@ -148,6 +191,52 @@ def _lacks_hosts_of_dcs(looked: Mapping[str, Looked], topology: Topology, in_dcs
         return f"{program} does not tell how many members it has: set ETCD_HOSTS or [dcs]"
     if having < in_dcs:
         return f"{program} has {in_dcs} members, and [hosts] has {having} of their hosts"
+    return ""
+
+
+def _lacks_marks_of_others(looked: Mapping[str, Looked], topology: Topology, others: Collection[str]) -> str:
+    """Why the DCS may not be disturbed: others need it, and its hosts do not all say that these may be disturbed, too.
+
+    Another cluster with the very scope of this one has to be named by its path.
+    """
+    program = dcs.program(topology)
+    marks = [{*one.marks} for one in looked.values() if program in one.access.programs]
+    named = set[str].intersection(*marks) - {topology.scope} if marks else set[str]()
+    if not (unnamed := [path for path in others if not {path, _scope_of(path)} & named]):
+        return ""
+    words = sorted({_scope_of(path) if _scope_of(path) != topology.scope else path for path in unnamed})
+    return (
+        f"{program} is also the DCS of {', '.join(unnamed)}, where nobody could write without its quorum; if these "
+        f"may be disturbed, too, add a line for each to {MARK} on every host of {program}: {', '.join(words)}"
+    )
+
+
+def _scope_of(path: str) -> str:
+    """Of a path in the DCS, which may end with the number of a Citus group."""
+    *parents, last = path.split("/")
+    return parents[-1] if last.isdecimal() and len(parents) > 2 else last
+
+
+def _lacks_dcs_apart(looked: Mapping[str, Looked], topology: Topology, in_dcs: int | None) -> str:
+    """Why crashes of members may take the quorum of the DCS away; empty if they leave it. Without it, nobody leads.
+
+    If it is not known how many members the DCS has, those that were found are taken for all of them.
+    """
+    if "raft" in dcs.sections(topology):
+        return "Patroni's own Raft has no quorum when all members but one are down"
+    program = dcs.program(topology)
+    having = {name: one.access for name, one in looked.items() if program in one.access.programs}
+    every = max(in_dcs or 0, len(having))
+    for group in topology.groups:
+        own = {one.name: looked[one.name].access for one in topology.members if one.group == group}
+        for left in own:
+            down = [one for name, one in own.items() if name != left]
+            lost = [name for name, one in having.items() if any(one is its or _one_machine(one, its) for its in down)]
+            if lost and every - len(lost) <= every // 2:
+                return (
+                    f"{program} runs on the members' own machines, and has no quorum when all of them but {left} are "
+                    f"down ({len(lost)} of {every} gone)"
+                )
     return ""
 
 
@@ -196,8 +285,11 @@ def _on_one_machine(own: Mapping[str, HostAccess]) -> tuple[str, ...]:
 
 
 def _one_machine(one: HostAccess, another: HostAccess) -> bool:
-    contained = all(access.reach.startswith(("docker://", "podman://")) for access in (one, another))
-    return one.reach == another.reach or (not contained and _shares(one, [another]))
+    return one.reach == another.reach or (not (_contained(one) and _contained(another)) and _shares(one, [another]))
+
+
+def _contained(access: HostAccess) -> bool:
+    return access.reach.startswith(("docker://", "podman://"))
 
 
 def _shares(access: HostAccess, others: Iterable[HostAccess]) -> bool:

@@ -27,14 +27,14 @@ from support.hosts.remote.processes import (
 )
 from support.hosts.remote.ways import way_in
 from support.target import dcs
-from support.target.discovery.host_capabilities import OF_HOSTS, Looked, lacking, members_of_dcs
+from support.target.discovery.host_capabilities import MARK, OF_HOSTS, Looked, lacking, members_of_dcs, others_in_dcs
+from support.target.discovery.host_programs import not_the_clusters, only_a_client, redis_elsewhere
 from support.target.discovery.user_files import find_files
 from support.target.discovery.user_logs import unread_logs
 from support.target.topology import Topology
 from support.vocabulary import suggestion
 from support.waiting import describe
 
-MARK = "/etc/accept-breakable"
 PROGRAMS = ("patroni", *dcs.PROGRAMS, "haproxy", "redis")
 KEYS = ("reach", "address", "programs", "line", "network", "configuration")
 """What the table of a host can have."""
@@ -82,8 +82,17 @@ def find(given: Mapping[str, Any], topology: Topology) -> Found:
         looked = dict(
             zip(declared, each.map(lambda one: look(one[0], one[1], topology), declared.items()), strict=True)
         )
+    for name, why in redis_elsewhere({name: one.access for name, one in looked.items()}, topology).items():
+        if "redis" not in declared[name].programs:
+            looked[name] = look(name, declared[name], topology, {"redis": why})
     hosts = {name: one.access for name, one in looked.items() if not one.obstacles}
-    return Found(hosts, lacking(looked, topology, members_of_dcs(topology)), looked)
+    others, unknown = others_in_dcs(topology)
+    if unknown:
+        note, program = f"whether other clusters use this DCS is not known: {unknown}", dcs.program(topology)
+        for name, one in looked.items():
+            if program in one.access.programs:
+                looked[name] = replace(one, remarks=(note, *one.remarks))
+    return Found(hosts, lacking(looked, topology, members_of_dcs(topology), others), looked)
 
 
 def declared_access(name: str, said: Any) -> HostAccess:
@@ -106,9 +115,18 @@ def declared_access(name: str, said: Any) -> HostAccess:
         raise UsageError(f'{where}: configuration should be the path of a file such as "/etc/patroni/config.yml"')
     if not isinstance(network := table.get("network", ""), str):
         raise UsageError(f'{where}: network should be a text such as "nsenter --net=/run/netns/pg1"')
-    started = {program: _by_words(str(how)) for program, how in programs.items()}
+    started = {program: _by_words(how) for program, how in programs.items() if how}
+    left_out = tuple(program for program, how in programs.items() if not how)
     line = str(table.get("line", reach.line))
-    return HostAccess(reach.words, addresses, started, line=line, network=network, configuration=configuration)
+    return HostAccess(
+        reach.words,
+        addresses,
+        started,
+        line=line,
+        network=network,
+        configuration=configuration,
+        left_out=left_out,
+    )
 
 
 def _ip_addresses(said: Any, where: str) -> tuple[str, ...]:
@@ -122,8 +140,11 @@ def _ip_addresses(said: Any, where: str) -> tuple[str, ...]:
         ) from None
 
 
-def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
-    """Ask one host. Never raises for what is wrong there: that is an obstacle."""
+def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping[str, str] | None = None) -> Looked:
+    """Ask one host. Never raises for what is wrong there: that is an obstacle.
+
+    `elsewhere`: program -> why that on this host is known not to be the cluster's.
+    """
     scope = topology.scope
     try:
         way = way_in(declared)
@@ -138,6 +159,9 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     known = {"patroni": unit_of_servers(table, scope)}
     known |= {name: one for name, one in units.items() if runs_in(one, name, table)}
     trees = program_trees(table, scope, known)
+    known_otherwise = {"consul": only_a_client(reach, trees.get("consul", ())), **(elsewhere or {})}
+    others = not_the_clusters(trees, declared, topology, known_otherwise)
+    trees = {program: tree for program, tree in trees.items() if program not in others}
     member = next((one for one in topology.members if one.name == name), None)
     addresses = declared.addresses or tuple(facts.get("address", ())) or ((member.postgres.host,) if member else ())
     unit_of_systemd = "systemd" in facts
@@ -172,6 +196,7 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     remarks = [
         f"{program}: {one.how or 'running; how it is started is not known'}" for program, one in programs.items()
     ]
+    remarks += [f"{program}: left alone, as {why}" for program, why in others.items()]
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
     remarks += unread_logs(reach, trees, programs, scope, way.container is not None)
     remarks += [way.guarded] if way.guarded else []
@@ -182,7 +207,7 @@ def look(name: str, declared: HostAccess, topology: Topology) -> Looked:
     fixed["proxy_reload"] = why_no_reload(trees.get("haproxy", ()))
     obstacles = _obstacles(name, reach, facts, left, trees, topology)
     comes_from = "" if NEVER_DIRECT in (reach.line, line) else declared.line or _comes_from(facts)
-    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed, comes_from)
+    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed, tuple(facts.get("mark", ())), comes_from)
 
 
 def _obstacles(
@@ -206,16 +231,18 @@ def _obstacles(
         found.append(f"an earlier run left {', '.join(left)} there: ./accept heal")
     if holders := facts.get("watchdog"):
         found.append(_watched(holders))
+    in_container = reach.line == NEVER_DIRECT
     for program, tree in trees.items():
         if len(several := instances(program, tree)) > 1:
             shown = " and ".join(repr(_shortened(one.title)) for one in several)
-            found.append(
-                f"{program} runs there more than once, as {shown}; say which one is the cluster's, by its unit as "
-                f'`systemctl status PID` names it: programs = {{ {program} = "systemd:UNIT" }}'
+            by_unit = (
+                "say which one is the cluster's, by its unit as `systemctl status PID` names it: "
+                f'programs = {{ {program} = "systemd:UNIT" }}; or that none is'
             )
+            advice = "give each a container of its own, or say that none is the cluster's" if in_container else by_unit
+            found.append(f'{program} runs there more than once, as {shown}; {advice}: programs = {{ {program} = "" }}')
     if not trees:
-        found.append(f"none of {', '.join(PROGRAMS)} runs there")
-    in_container = reach.line == NEVER_DIRECT
+        found.append(f"none of the cluster's programs ({', '.join(PROGRAMS)}) runs there")
     mine = [str(one.pid) for tree in trees.values() for one in tree[:1]]
     if mine and (facts.get("uid", ["0"])[0] != "0" or in_container):
         try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from support.setting_values import bare, toml
 from support.settings import Settings
-from support.target.discovery.user_hosts import MARK
+from support.target.discovery.host_capabilities import MARK
 from support.target.survey.hosts import ADDRESS, NAME
 from support.target.survey.survey import DECLARED, Survey, page_host
 from support.target.timing import Span

@@ -98,6 +98,8 @@ def _likeness(profile: Profile, facts: Mapping[str, TableFacts]) -> int:
 def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
     """Compare a profile with the tables that are there."""
     lacks: dict[str, str] = {}
+    if there := facts.get(profile.entries.table):  # a column that no scenario can use is filled like any other
+        profile = replace(profile, entries=_without_unfit(profile.entries, there, lacks))
     kept: dict[str, Part | None] = {}
     parts = {part.table for _, part in profile.parts()}
     for name, part in profile.parts():
@@ -117,7 +119,8 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
             lacks.setdefault(capability, f"schema profile {profile.name} names no such table ([schema.{name}])")
     if entries.table in facts:
         columns = facts[entries.table].columns
-        entries = _without_unfit(entries, facts[entries.table], lacks)
+        if (embedding := entries.embedding) and "embedding" in entries.blank:
+            lacks["optional_embedding"] = f"{entries.table}.{embedding} needs a value"
         length = columns[entries.value].length if entries.value in columns else None
         if length is not None and length < LONG_VALUE:
             lacks["long_values"] = f"{entries.table}.{entries.value} holds {length} characters"
@@ -214,6 +217,8 @@ def _computed(part: Part, table: TableFacts) -> list[str]:
 
 
 def _filled(part: Part, table: TableFacts) -> Part:
+    if isinstance(part, Entries):
+        part = _blanked(part, table)
     given = {*columns_of(part).values(), *part.fill}
     further = {
         name: filling
@@ -222,6 +227,25 @@ def _filled(part: Part, table: TableFacts) -> Part:
     }
     filled: Part = replace(part, fill={**part.fill, **further})  # type: ignore[type-var]
     return filled
+
+
+def _blanked(entries: Entries, table: TableFacts) -> Entries:
+    """The entries, with what a statement has to give for an embedding and metadata even if it does not use them.
+
+    What the user gives in `fill` for such a column goes there: only those statements need it that do not name it.
+    """
+    known = {"embedding": _vector_of(entries.dimensions), "metadata": "'{}'"}
+    blank = {
+        what: entries.fill.get(name, value)
+        for what, value in known.items()
+        if (name := getattr(entries, what)) and (name in entries.fill or table.columns[name].required)
+    }
+    named = {getattr(entries, what) for what in blank}
+    return replace(entries, fill={name: one for name, one in entries.fill.items() if name not in named}, blank=blank)
+
+
+def _vector_of(dimensions: int) -> str:
+    return f"'[{','.join(['1'] * dimensions)}]'"
 
 
 def _filling(column: Column, table: TableFacts) -> str | None:
@@ -243,7 +267,7 @@ def _filling(column: Column, table: TableFacts) -> str | None:
     if column.dimensions and column.family == "sparsevec":
         return f"'{{1:1}}/{column.dimensions}'"
     if column.dimensions:
-        return f"'[{','.join(['1'] * column.dimensions)}]'"
+        return _vector_of(column.dimensions)
     return _FILLINGS.get(column.family)
 
 

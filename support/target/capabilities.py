@@ -14,6 +14,7 @@ CAPABILITIES = {
     "application_schema": "the application's own tables",
     "own_tables": "permission to create the suite's own tables, in a schema that is removed again",
     "json": "a JSON column beside each entry",
+    "optional_embedding": "entries that may be without an embedding",
     "long_values": "values of a megabyte",
     "related": "a table to be joined with the entries of its namespace",
     "graph": "tables of nodes and edges",

@@ -23,7 +23,9 @@ UNKNOWN = (
     f"none of the known schemas ({', '.join(KNOWN)}) is there: describe the application's tables in [schema] "
     "(docs/schema.md), or choose --own-schema"
 )
-NEEDS_TABLES = ("schema", "json", "related", "graph", "reference", "computed_reference", "long_values")
+NEEDS_TABLES = (
+    *("schema", "json", "optional_embedding", "related", "graph", "reference", "computed_reference", "long_values"),
+)
 """The capabilities that depend on the tables."""
 
 

@@ -48,6 +48,24 @@ def create(where: sql.Endpoint | sql.Session, dialect: VectorDialect) -> None:
     sql.execute(where, f"BEGIN; {statements(dialect)} COMMIT")
 
 
+_BY_SCHEMA_OFF = """
+    SELECT set_config(name, 'off', true) FROM pg_settings WHERE name = 'citus.enable_schema_based_sharding'
+"""
+
+
+def create_schema(where: sql.Endpoint, name: str, unless_there: bool = False) -> None:
+    """Create a schema, owned by the role that logs in there, whose tables are local until they are distributed.
+
+    Where Citus shards by schema, it would place all tables of a new schema on one worker, and distribute none of them.
+
+    Source: https://docs.citusdata.com/en/v13.0/develop/api_guc.html (citus.enable_schema_based_sharding)
+    """
+    with sql.session(where, autocommit=False) as session:
+        sql.rows(session, _BY_SCHEMA_OFF)
+        sql.execute(session, f"CREATE SCHEMA {'IF NOT EXISTS ' if unless_there else ''}{name}")
+        session.commit()
+
+
 def create_local(where: sql.Endpoint, dialect: VectorDialect) -> None:
     """Create empty copies of all tables that are not sharded."""
     with sql.session(where) as session:
@@ -221,7 +239,7 @@ def copies(
     NotAvailable where the application's role may not create a schema.
     """
     try:
-        sql.execute(where, f"CREATE SCHEMA {schema}")
+        create_schema(where, schema)
     except sql.Error as error:
         if error.pgcode != errorcodes.INSUFFICIENT_PRIVILEGE:
             raise

@@ -101,13 +101,39 @@ def local_tables(cluster: Cluster, run: str, cleanup: ExitStack) -> Cluster:
     unsharded = Cluster(_lacking(cluster.topology, {"sharded_entries": "the tables are not sharded"}))
     if cluster.topology.embedded:
         return unsharded.with_tables_of(schema.LOCAL)
-    ours = unsharded.with_tables_of(f"accept_{run}_local")
+    name = f"accept_{run}_local"
+    ours = unsharded.with_tables_of(name)
     try:
-        _create(ours, f"accept_{run}_local", cleanup)
+        _create(ours, name, cleanup)
+        elsewhere = on_worker(ours.write, name)
     except (sql.Error, ConnectFailed, NotAvailable) as error:
-        why = f"tables that are not sharded cannot be created: {describe(error)}"
-        return Cluster(replace(cluster.topology, lacks={**cluster.topology.lacks, "schema": why}))
+        return _without_local(cluster, describe(error))
+    if elsewhere:
+        return _without_local(cluster, f"Citus stores {elsewhere}, created as a local table, on a worker")
     return ours
+
+
+_ON_WORKER = """
+    SELECT logicalrelid::text
+      FROM pg_dist_partition JOIN pg_class ON pg_class.oid = logicalrelid
+      JOIN pg_dist_shard USING (logicalrelid) JOIN pg_dist_placement USING (shardid)
+     WHERE relnamespace = to_regnamespace(%s) AND groupid <> 0 ORDER BY 1 LIMIT 1
+"""
+
+
+def on_worker(where: sql.Endpoint | sql.Session, name: str) -> str:
+    """A table in the schema of that name that Citus stores on a worker, wholly or in part; empty if there is none."""
+    found = sql.rows(where, _ON_WORKER, [name])
+    return str(found[0][0]) if found else ""
+
+
+def _without_local(cluster: Cluster, why: str) -> Cluster:
+    return Cluster(
+        replace(
+            cluster.topology,
+            lacks={**cluster.topology.lacks, "schema": f"tables that are not sharded cannot be created: {why}"},
+        )
+    )
 
 
 _READ_ONLY = """
@@ -137,7 +163,7 @@ def _lacking(topology: Topology, lacks: Mapping[str, str]) -> Topology:
 
 
 def _create(ours: Cluster, name: str, cleanup: ExitStack) -> None:
-    sql.execute(ours.write, f"CREATE SCHEMA {name}")
+    schema.create_schema(ours.write, name)
     cleanup.callback(sql.execute, ours.write, f"DROP SCHEMA IF EXISTS {name} CASCADE")
     if (found := sql.value(ours.write, "SELECT current_schema()")) != name:
         raise NotAvailable(f"a pooler ignores the search_path of a login: new tables would be in schema {found}")

@@ -36,15 +36,21 @@ _DISTRIBUTE = "SELECT create_distributed_table(%s, %s, shard_count => %s, coloca
 _CO_LOCATE = "SELECT create_distributed_table(%s, %s, colocate_with => %s)"
 
 
-def statements(dialect: VectorDialect) -> str:
-    """The SQL that creates all tables and indexes, for one vector extension."""
-    return Template(STATEMENTS.read_text(encoding="utf-8")).substitute(
+def statements(dialect: VectorDialect | None) -> str:
+    """The SQL that creates all tables and indexes, for one vector extension; None leaves out what needs one."""
+    text = STATEMENTS.read_text(encoding="utf-8")
+    if dialect is None:  # a column or an index with vectors is one line
+        return "".join(line for line in text.splitlines(keepends=True) if "$" not in line)
+    return Template(text).substitute(
         vector=dialect.type, cosine=dialect.operator_class("cosine"), with_hnsw=dialect.hnsw_options
     )
 
 
-def create(where: sql.Endpoint | sql.Session, dialect: VectorDialect) -> None:
-    """Create all tables and indexes in one transaction, owned by the role that logs in there."""
+def create(where: sql.Endpoint | sql.Session, dialect: VectorDialect | None) -> None:
+    """Create all tables and indexes in one transaction, owned by the role that logs in there.
+
+    Without a dialect, no table has vectors.
+    """
     sql.execute(where, f"BEGIN; {statements(dialect)} COMMIT")
 
 

@@ -11,7 +11,7 @@ from support.example_app.catalog import look_at
 from support.example_app.known_profiles import EXAMPLE, KNOWN, declared_profile
 from support.example_app.profile import Expected, Profile, quoted
 from support.example_app.profile_fit import fit, misdeclared, recognised
-from support.example_app.vectors import dialect_of
+from support.example_app.vectors import installed_dialect
 from support.settings import Settings
 from support.target import citus
 from support.target.cluster import Cluster
@@ -77,9 +77,8 @@ def own_tables(topology: Topology, run: str, cleanup: ExitStack) -> Topology:
     Where they cannot be created, the topology lacks "schema".
     """
     name = f"accept_{run}"
-    ours = Cluster(topology).with_tables_of(name)
     try:
-        _create(ours, name, cleanup)
+        ours = _create(Cluster(topology), name, cleanup)
         if "citus" not in topology.lacks:
             schema.distribute(ours.write)
     except (sql.Error, ConnectFailed, NotAvailable) as error:
@@ -102,9 +101,8 @@ def local_tables(cluster: Cluster, run: str, cleanup: ExitStack) -> Cluster:
     if cluster.topology.embedded:
         return unsharded.with_tables_of(schema.LOCAL)
     name = f"accept_{run}_local"
-    ours = unsharded.with_tables_of(name)
     try:
-        _create(ours, name, cleanup)
+        ours = _create(unsharded, name, cleanup)
         elsewhere = on_worker(ours.write, name)
     except (sql.Error, ConnectFailed, NotAvailable) as error:
         return _without_local(cluster, describe(error))
@@ -162,9 +160,23 @@ def _lacking(topology: Topology, lacks: Mapping[str, str]) -> Topology:
     return replace(topology, lacks={**lacks, **topology.lacks})
 
 
-def _create(ours: Cluster, name: str, cleanup: ExitStack) -> None:
+_PATH = """
+    SELECT concat_ws(', ', nullif(current_setting('search_path'), ''),
+                     (SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+                       WHERE extname = %s))
+"""
+"""Where the login finds what it names, and the schema of the vector extension, which need not be among them."""
+
+
+def _create(cluster: Cluster, name: str, cleanup: ExitStack) -> Cluster:
+    """The cluster, whose logins find new tables of that schema; without vectors if there is no vector extension."""
+    dialect = installed_dialect(cluster.write)
+    ours = cluster.with_tables_of(name, sql.value(cluster.write, _PATH, [dialect.extension if dialect else ""]))
     schema.create_schema(ours.write, name)
     cleanup.callback(sql.execute, ours.write, f"DROP SCHEMA IF EXISTS {name} CASCADE")
     if (found := sql.value(ours.write, "SELECT current_schema()")) != name:
         raise NotAvailable(f"a pooler ignores the search_path of a login: new tables would be in schema {found}")
-    schema.create(ours.write, dialect_of(ours.write))
+    schema.create(ours.write, dialect)
+    entries = ours.profile.entries
+    fitting = replace(entries, vector=dialect.type) if dialect else replace(entries, embedding=None)
+    return Cluster(replace(ours.topology, profile=replace(ours.profile, entries=fitting)))

@@ -94,6 +94,26 @@ def test_searches_go_by_the_index_of_a_shard_or_a_partition(
     assert went_by_index(exact.indexes_used, exact.cosine_indexes).holds is False
 
 
+@pytest.mark.parametrize(
+    "kept", ["create_distributed_table('kept', NULL)", "create_reference_table('kept')"], ids=["one shard", "copies"]
+)
+def test_searches_on_a_worker_have_their_settings_however_many_shards_there_are(
+    databases: dict[str, sql.Endpoint], kept: str
+) -> None:
+    profile = replace(PLAIN, entries=replace(PLAIN.entries, table="kept"))
+    where = databases[SHARDED]
+    remote = replace(where, options={"options": "-c citus.enable_local_execution=off"})  # as if it were another node's
+    sql.execute(where, "CREATE TABLE kept (LIKE plain INCLUDING ALL)")
+    try:
+        sql.rows(where, f"SELECT {kept}")
+        EntryStore(where, profile).add_many(samples.entries(random.Random(1), "n", FILLED, profile))
+        found = search_repeatedly(remote, profile, "n", samples.vectors(random.Random(2), 3, 8), 5)
+    finally:
+        sql.execute(where, "DROP TABLE kept")
+    finding = went_by_index(found.indexes_used, found.cosine_indexes)
+    assert finding.holds, finding.words
+
+
 @pytest.mark.parametrize("profile", [PLAIN, PARTED])
 def test_every_shard_is_searched_by_its_index(databases: dict[str, sql.Endpoint], profile: Profile) -> None:
     found = search_every_shard(databases[SHARDED], profile, "n", samples.vectors(random.Random(2), 3, 8), 5)

@@ -14,6 +14,8 @@ from support.vocabulary import suggestion
 
 SHORTEST_NAME = 64
 """Characters that a column of namespaces, keys and names must hold at least."""
+SHORTEST_NOTE = 10
+"""Characters that a column of notes must hold at least."""
 SHORTEST_VALUE = 1000
 """Characters that a column of values must hold at least."""
 LONG_VALUE = 2**20
@@ -204,7 +206,7 @@ def _unfit(what: str, table: str, name: str, column: Column | None) -> str:
         return f"{table}.{name} is of type {column.type}, but a number is needed"
     if what not in _NUMBERS and not column.is_text:
         return f"{table}.{name} is of type {column.type}, but text is needed, to recognise our rows"
-    least = SHORTEST_VALUE if what == "value" else 0 if what == "note" else SHORTEST_NAME
+    least = {"value": SHORTEST_VALUE, "note": SHORTEST_NOTE}.get(what, SHORTEST_NAME)
     if column.length and column.length < least:
         return f"{table}.{name} holds {column.length} characters, but {least} are needed"
     return ""

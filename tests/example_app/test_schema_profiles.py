@@ -159,6 +159,14 @@ def test_keys_and_indexes_of_a_missing_table_are_not_as_expected(swarm: sql.Endp
     }
 
 
+@pytest.mark.parametrize(("length", "fits"), [(3, False), (10, True)])
+def test_a_note_must_have_room_for_what_is_stored(empty: sql.Endpoint, length: int, fits: bool) -> None:
+    sql.execute(empty, "CREATE TABLE notes (namespace text, key text, value text, UNIQUE (namespace, key))")
+    sql.execute(empty, f"CREATE TABLE small (key text PRIMARY KEY, number integer, note varchar({length}))")
+    lacks = fitting(empty, declared_profile({"entries": {"table": "notes"}, "reference": {"table": "small"}})).lacks
+    assert ("small.note holds 3 characters, but 10 are needed" in lacks.get("reference", "")) is not fits
+
+
 @pytest.mark.parametrize(
     ("column", "computed"),
     [

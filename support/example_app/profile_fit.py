@@ -380,7 +380,7 @@ _VISIBLE_TABLES = """
      WHERE relkind IN ('r', 'p') AND NOT relispartition AND nspname !~ '^(pg_|accept_)'
        AND nspname NOT IN ('information_schema', 'citus', 'columnar')
        AND position('.' IN relname) = 0 AND (position('.' IN nspname) = 0 OR pg_table_is_visible(pg_class.oid))
-       AND has_table_privilege(pg_class.oid, 'SELECT')
+       AND has_table_privilege(pg_class.oid, 'SELECT') AND has_schema_privilege(pg_namespace.oid, 'USAGE')
 """
 _NAMESPACES = ("namespace", "tenant", "tenant_id", "account", "customer", "collection", "scope", "owner")
 _KEYS = ("key", "slug", "name", "code", "external_id")

@@ -577,6 +577,20 @@ def test_a_profile_is_proposed_for_tables_that_nobody_described(empty: sql.Endpo
     assert "schema" not in fitting(empty, proposed).lacks
 
 
+def test_no_profile_is_proposed_for_a_table_in_a_closed_schema(empty: sql.Endpoint) -> None:
+    """The right to read the table is of no use without the right to name it."""
+    role = f"no_usage_{next(NUMBERS)}"
+    sql.execute(empty, f"CREATE ROLE {role} LOGIN PASSWORD 'x'; CREATE SCHEMA closed")
+    sql.execute(empty, "CREATE TABLE closed.pages (namespace text, key text, value text, UNIQUE (namespace, key))")
+    sql.execute(empty, f"GRANT ALL ON closed.pages TO {role}")
+    try:
+        assert proposal(empty.as_user(role, "x")) == ""
+        sql.execute(empty, f"GRANT USAGE ON SCHEMA closed TO {role}")
+        assert "closed.pages" in proposal(empty.as_user(role, "x"))
+    finally:
+        sql.execute(empty, f"DROP SCHEMA closed CASCADE; DROP ROLE {role}")
+
+
 @pytest.mark.parametrize("folder", ["MyApp", "my app", 'my"app', "order"])
 def test_a_schema_may_have_any_name(empty: sql.Endpoint, folder: str) -> None:
     table = f'{quoted(folder)}."Pages"'

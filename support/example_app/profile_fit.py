@@ -130,6 +130,7 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
         lacks["application_schema"] = _hardly_there(profile.name, facts)
     if not any(expected.unique for expected in profile.tables.values()):
         lacks["declared_keys"] = f"schema profile {profile.name} names no key that should be unique"
+    lacks |= _no_unique_key(profile)
     if not any(expected.vectors for expected in profile.tables.values()):
         lacks["declared_vectors"] = f"schema profile {profile.name} names no vector column that should be indexed"
     if not profile.references():
@@ -137,6 +138,18 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
     if not profile.distributed():
         lacks["declared_sharding"] = f"schema profile {profile.name} does not say how its tables are sharded"
     return Fit(replace(profile, entries=entries, **kept), lacks)  # type: ignore[arg-type]
+
+
+def _no_unique_key(profile: Profile) -> dict[str, str]:
+    """Why two entries may have the same key; a key that is unique with a further column keeps nothing unique here."""
+    entries = profile.entries
+    declared = profile.tables.get(entries.table, Expected()).unique
+    if any({*key} <= {entries.namespace, entries.key} for key in declared):
+        return {}
+    return {
+        "unique_key": f"schema profile {profile.name} does not say that no two rows of {entries.table} share "
+        f"{entries.namespace}, {entries.key}"
+    }
 
 
 def _hardly_there(name: str, facts: Mapping[str, TableFacts]) -> str:

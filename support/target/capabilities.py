@@ -21,6 +21,7 @@ CAPABILITIES = {
     "reference": "a small table that everything is joined with",
     "computed_reference": "a reference table some of whose values the database computes",
     "declared_keys": "a schema that says which keys should be unique",
+    "unique_key": "a schema that says that an entry's key is unique within its namespace",
     "declared_vectors": "a schema that says which vector columns should be indexed",
     "declared_sharding": "a schema that says how its tables should be sharded",
     "declared_references": "a schema that says which tables every node should have a copy of",

@@ -159,6 +159,24 @@ def test_keys_and_indexes_of_a_missing_table_are_not_as_expected(swarm: sql.Endp
     }
 
 
+@pytest.mark.parametrize(
+    ("unique", "kept"),
+    [
+        ([["namespace", "key"]], True),
+        ([["key"]], True),
+        ([["namespace", "key", "made"]], False),
+        ([["namespace", "value"]], False),
+        ([], False),
+    ],
+)
+def test_whether_a_second_entry_under_a_key_is_refused_is_declared(
+    empty: sql.Endpoint, unique: list[list[str]], kept: bool
+) -> None:
+    sql.execute(empty, "CREATE TABLE notes (namespace text, key text, value text, made timestamptz DEFAULT now())")
+    profile = declared_profile({"entries": {"table": "notes"}, "tables": {"notes": {"unique": unique}}})
+    assert ("unique_key" not in fitting(empty, profile).lacks) is kept
+
+
 @pytest.mark.parametrize(("length", "fits"), [(3, False), (10, True)])
 def test_a_note_must_have_room_for_what_is_stored(empty: sql.Endpoint, length: int, fits: bool) -> None:
     sql.execute(empty, "CREATE TABLE notes (namespace text, key text, value text, UNIQUE (namespace, key))")

@@ -16,6 +16,7 @@ CAPABILITIES = {
     "json": "a JSON column beside each entry",
     "optional_embedding": "entries that may be without an embedding",
     "long_values": "values of a megabyte",
+    "row_locks": "entries that a transaction can lock by namespace and key (SELECT ... FOR UPDATE)",
     "related": "a table to be joined with the entries of its namespace",
     "graph": "tables of nodes and edges",
     "reference": "a small table that everything is joined with",

@@ -55,7 +55,10 @@ def with_profile(topology: Topology, settings: Settings) -> Topology:
 
 
 def _unsharded(write: sql.Endpoint, profile: Profile, lacks: Mapping[str, str]) -> dict[str, str]:
-    """Why the entries are not sharded by their namespace, although they need not be. What is declared is expected."""
+    """What entries lack that are not sharded by their namespace, although they need not be.
+
+    What is declared is expected.
+    """
     if why := lacks.get("citus") or lacks.get("schema"):
         return {"sharded_entries": why}
     entries, expected = profile.entries, profile.tables.get(profile.entries.table, Expected())
@@ -68,7 +71,10 @@ def _unsharded(write: sql.Endpoint, profile: Profile, lacks: Mapping[str, str]) 
     if column == entries.namespace:
         return {}
     how = f"by {column}, not by {entries.namespace}" if column else "not at all"
-    return {"sharded_entries": f"{entries.table} is sharded {how}: an entry's shard is found by its namespace"}
+    lacks = {"sharded_entries": f"{entries.table} is sharded {how}: an entry's shard is found by its namespace"}
+    if column and column != entries.key:
+        lacks["row_locks"] = f"{entries.table} is sharded by {column}: Citus locks rows only where it knows their shard"
+    return lacks
 
 
 def own_tables(topology: Topology, run: str, cleanup: ExitStack) -> Topology:

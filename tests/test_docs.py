@@ -195,7 +195,7 @@ TABLES: Mapping[str, tuple[str, Iterable[str]]] = {
     "programs": ("embedded-cluster", programs.CHOICES),
     "expect": ("expectations", expectations.KEYS),
     "schema": ("schema", known_profiles.KEYS),
-    **{f"schema.{name}": ("schema", map(_NAME, fields(part))) for name, part in known_profiles.CLASSES.items()},
+    **{f"schema.{name}": ("schema", known_profiles.keys_of(part)) for name, part in known_profiles.CLASSES.items()},
     "schema.tables.NAME": ("schema", map(_NAME, fields(Expected))),
 }
 """Table of accept.toml -> the page about it, and the keys that the program knows."""

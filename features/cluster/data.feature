@@ -27,10 +27,14 @@ Feature: Stored entries are found unchanged
       | nested JSON                       |
       | JSON's null, numbers and booleans |
 
+    @vector @optional_embedding
+    Examples: no embedding
+      | content      |
+      | no embedding |
+
     @vector
     Examples: embeddings
       | content                               |
-      | no embedding                          |
       | an embedding of the right size        |
       | an embedding of numbers of every size |
 

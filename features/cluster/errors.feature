@@ -21,7 +21,7 @@ Feature: Bad input is refused, clearly and in time
     Then it is accepted
     And another session reads it back unchanged
 
-  @id.ER-02 @schema @application_schema
+  @id.ER-02 @schema @application_schema @unique_key
   Scenario: A second entry under the same key is refused, and the first one stays
     Given a stored entry
     When another entry is stored under the same key

@@ -38,7 +38,7 @@ Feature: A transaction is atomic, durable and isolated
     Then all 10 clients succeeded 20 times
     And each of their entries is there once
 
-  @id.TX-03
+  @id.TX-03 @row_locks
   Scenario: 10 writers to one counter lose no update
     Given a counter that stands at 0
     When 10 clients at a time add one to it 20 times each

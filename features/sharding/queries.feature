@@ -24,7 +24,7 @@ Feature: Queries over several workers answer as a single database would
     And the recall at 10 is at least 0.99
     And 95 in 100 searches took under 100 ms
 
-  @id.DQ-04 @json @related @graph @reference
+  @id.DQ-04 @json @related @graph @reference @own_tables
   Scenario: Random queries get the same answers from sharded tables as from unsharded ones
     Given the same rows in sharded tables, on more than one worker, and in unsharded tables
     When 100 random queries are run on both

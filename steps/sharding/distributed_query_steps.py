@@ -11,6 +11,7 @@ from support.engine.checks.answers import every_answer_is, unchanged
 from support.engine.finding import Finding
 from support.engine.quiet import measure
 from support.engine.world import Context, World
+from support.errors import NotAvailable
 from support.example_app import samples, schema
 from support.run import new_id
 from support.sharding import queries, shards
@@ -121,6 +122,8 @@ def step_rows_in_both(context: Context) -> None:
     """Entries, patterns, nodes, edges and a history, over several namespaces; the same in both."""
     world = context.world
     unsharded = tables.local_tables(world.cluster, f"{world.run.id}_{new_id()}", world.cleanup)
+    if why := unsharded.topology.lacks.get("schema"):  # its logins find the sharded tables
+        raise NotAvailable(why)
     names = namespaces_over_workers(world, _NAMESPACES)
     rows = samples.related_rows(world.random, world.namespace, names, _ROWS)
     world.cleanup.callback(schema.remove, unsharded.write, unsharded.profile, world.namespaces)

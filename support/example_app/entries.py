@@ -42,12 +42,15 @@ class Entry:
 class EntryStore:
     """The entries in the table that the profile names, by one open session, or by a new one for each operation.
 
-    The store neither commits nor rolls back: transactions are up to the session.
+    The store neither commits nor rolls back: transactions are up to the session. In a table that requires an
+    embedding, an entry without one is stored with all components 1, and read back without one.
     """
 
     def __init__(self, where: sql.Endpoint | sql.Session, profile: Profile) -> None:
         self._where, self._profile = where, profile
         self._columns = [name for name in _OPTIONAL if getattr(profile.entries, name)]
+        required = "embedding" in profile.entries.blank
+        self._no_embedding = (1.0,) * profile.entries.dimensions if required else None
         self._select = profile.sql(
             f"SELECT {', '.join(f'{{entries.{name}}}' for name in self._names)} "
             "FROM {entries} WHERE {entries.namespace} = %s"
@@ -55,7 +58,8 @@ class EntryStore:
 
     def add(self, entry: Entry) -> None:
         """Store a new entry. Raises sql.Error if its key exists or a value is refused."""
-        sql.execute(self._where, f"{self._insert} VALUES {self._template}", self._row(entry))
+        head, row = self._insertion
+        sql.execute(self._where, f"{head} {row}", self._row(entry))
 
     def add_many(self, entries: Sequence[Entry]) -> None:
         """Store new entries, all in one transaction."""
@@ -64,9 +68,9 @@ class EntryStore:
                 EntryStore(session, self._profile).add_many(entries)
                 session.commit()
             return
+        head, template = self._insertion
         with self._where.cursor() as cursor:
-            rows = map(self._row, entries)
-            execute_values(cursor, f"{self._insert} VALUES %s", rows, template=self._template, page_size=_PAGE)
+            execute_values(cursor, f"{head} %s", map(self._row, entries), template=template, page_size=_PAGE)
 
     def find(self, namespace: str, key: str) -> list[Entry]:
         """The entries under a key: one or none, unless the database fails to keep keys unique."""
@@ -103,28 +107,24 @@ class EntryStore:
         return ["namespace", "key", "value", *self._columns]
 
     @property
-    def _insert(self) -> str:
-        names = ", ".join(f"{{entries.{name}}}" for name in self._names)
-        return self._profile.sql(f"INSERT INTO {{entries}} ({names}{{entries.also}})")
-
-    @property
-    def _template(self) -> str:
-        places = ", ".join(["%s"] * len(self._names))
-        return self._profile.sql(f"({places}{{entries.filling}})")
+    def _insertion(self) -> tuple[str, str]:
+        return self._profile.insertion("entries", self._names)
 
     def _row(self, entry: Entry) -> list[Any]:
-        vector = None if entry.embedding is None else VectorDialect.literal(entry.embedding)
+        embedding = self._no_embedding if entry.embedding is None else entry.embedding
+        vector = None if embedding is None else VectorDialect.literal(embedding)
         optional = {"embedding": vector, "metadata": Json(entry.metadata)}
         return [entry.namespace, entry.key, entry.value, *(optional[name] for name in self._columns)]
 
     def _entry(self, row: sql.Row) -> Entry:
         found = dict(zip(self._names, row, strict=True))
         vector = found.get("embedding")
+        embedding = None if vector is None else VectorDialect.parsed(vector)
         return Entry(
             found["namespace"],
             found["key"],
             found["value"],
-            None if vector is None else VectorDialect.parsed(vector),
+            None if embedding == self._no_embedding else embedding,
             found.get("metadata") or {},
         )
 

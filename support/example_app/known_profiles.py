@@ -68,6 +68,11 @@ _KINDS = {str: "a name", int: "a number", dict: "a table"}
 _EXPECTED = TypeAdapter(Expected)
 
 
+def keys_of(part: Any) -> list[str]:
+    """What the table of one part in [schema] can have; `part` is its class. What is blank is read from the table."""
+    return [one.name for one in fields(part) if one.name != "blank"]
+
+
 def declared_profile(said: Mapping[str, Any]) -> Profile:
     """The profile that `[schema]` describes: a known one (`like`), parts of the user's own, or both.
 
@@ -92,8 +97,7 @@ def declared_profile(said: Mapping[str, Any]) -> Profile:
 def _part(name: str, said: Any, base: Any) -> Any:
     cls, place = CLASSES[name], f"schema.{name}"
     given = dict(_table(said, place))
-    known = [one.name for one in fields(cls)]
-    _only(given, known, place)
+    _only(given, keys_of(cls), place)
     if base is None and "table" not in given:
         raise UsageError(f"[{place}] names no table")
     if "fill" in given:

@@ -9,9 +9,10 @@ Statements name parts instead of tables; `Profile.sql` replaces the parts:
     profile.sql("SELECT {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = %s")
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
+from string import Formatter
 from typing import Any, Protocol
 
 METRICS = ("cosine", "euclidean", "inner product")
@@ -28,7 +29,7 @@ def relation(table: str) -> str:
 
 
 class Part(Protocol):
-    """A table that plays a part in scenarios. Each of its fields but `table` and `fill` names a column."""
+    """A table that plays a part in scenarios. Most of its fields name columns, see `columns_of`."""
 
     @property
     def table(self) -> str: ...
@@ -56,6 +57,9 @@ class Entries:
     """The type of the embeddings, without dimensions; read from the column."""
     fill: Mapping[str, str] = field(default_factory=dict)
     """Further required columns -> the SQL expression to fill them with."""
+    blank: Mapping[str, str] = field(default_factory=dict)
+    """Field -> what its column gets where a statement does not name it: of `embedding` and `metadata`, those that are
+    required. Read from the table; an SQL expression."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,15 @@ class Profile:
         """
         return _rendered(self, statement)
 
+    def insertion(self, part: str, given: Sequence[str]) -> tuple[str, str]:
+        """What inserts rows of which these fields are given, up to VALUES; and the template of one row."""
+        columns = ", ".join(f"{{{part}.{one}}}" for one in given)
+        places = ", ".join(["%s"] * len(given))
+        insert = f"INSERT INTO {{{part}}} ({columns}{{{part}.also}}) VALUES"
+        # Rendered as one statement, which names the columns that are given. SQL has no zero byte.
+        head, _, template = self.sql(f"{insert}\0({places}{{{part}.filling}})").partition("\0")
+        return head, template
+
     def parts(self) -> Iterator[tuple[str, Part]]:
         """Name and table of each part that it has."""
         for name in PARTS:
@@ -180,29 +193,35 @@ class Profile:
 
 PARTS = ("entries", "related", "nodes", "edges", "reference")
 """The parts that a table can play, as `[schema]` names them; rows are stored in this order."""
-_NOT_COLUMNS = frozenset({"table", "fill", "metric", "dimensions", "vector"})
+_NOT_COLUMNS = frozenset({"table", "fill", "blank", "metric", "dimensions", "vector"})
 
 
 def columns_of(part: Part) -> dict[str, str]:
-    """Field -> column, without the columns in `fill`."""
+    """Field -> column, without the further columns in `fill`."""
     named = ((one.name, getattr(part, one.name)) for one in fields(part))  # type: ignore[arg-type]
     return {name: column for name, column in named if column is not None and name not in _NOT_COLUMNS}
 
 
 class _Names:
-    """A part as `str.format` reads it: the table by itself, a column as an attribute."""
+    """A part as `str.format` reads it: the table by itself, a column as an attribute.
 
-    def __init__(self, name: str, part: Part) -> None:
+    `named` are the fields that the statement names.
+    """
+
+    def __init__(self, name: str, part: Part, named: Collection[str]) -> None:
         self._name, self._part, self._columns = name, part, columns_of(part)
+        blank = part.blank if isinstance(part, Entries) else {}
+        unnamed = {self._columns[one]: value for one, value in blank.items() if one not in named}
+        self._further = {**part.fill, **unnamed}
 
     def __str__(self) -> str:
         return quoted(self._part.table)
 
     def __getattr__(self, column: str) -> Any:
-        if column == "also":  # the columns in `fill`, to follow other columns
-            return "".join(f", {quoted(one)}" for one in self._part.fill)
+        if column == "also":  # the columns that need a value although the statement does not name them
+            return "".join(f", {quoted(one)}" for one in self._further)
         if column == "filling":  # and their values
-            return "".join(f", {expression}" for expression in self._part.fill.values()).replace("%", "%%")
+            return "".join(f", {expression}" for expression in self._further.values()).replace("%", "%%")
         if column not in self._columns:
             raise LookupError(f"the schema's {self._name} ({self._part.table}) have no column for the {column}")
         return quoted(self._columns[column])
@@ -210,7 +229,11 @@ class _Names:
 
 @cache
 def _rendered(profile: Profile, statement: str) -> str:
-    words = {name: _Names(name, part) for name, part in profile.parts()}
+    named = {field for _, field, _, _ in Formatter().parse(statement) if field}
+    words = {
+        name: _Names(name, part, {field.partition(".")[2] for field in named if field.startswith(f"{name}.")})
+        for name, part in profile.parts()
+    }
     try:
         return statement.format(**words)
     except KeyError as error:

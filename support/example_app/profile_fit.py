@@ -14,6 +14,8 @@ from support.vocabulary import suggestion
 
 SHORTEST_NAME = 64
 """Characters that a column of namespaces, keys and names must hold at least."""
+SHORTEST_NOTE = 10
+"""Characters that a column of notes must hold at least."""
 SHORTEST_VALUE = 1000
 """Characters that a column of values must hold at least."""
 LONG_VALUE = 2**20
@@ -98,6 +100,8 @@ def _likeness(profile: Profile, facts: Mapping[str, TableFacts]) -> int:
 def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
     """Compare a profile with the tables that are there."""
     lacks: dict[str, str] = {}
+    if there := facts.get(profile.entries.table):  # a column that no scenario can use is filled like any other
+        profile = replace(profile, entries=_without_unfit(profile.entries, there, lacks))
     kept: dict[str, Part | None] = {}
     parts = {part.table for _, part in profile.parts()}
     for name, part in profile.parts():
@@ -117,7 +121,8 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
             lacks.setdefault(capability, f"schema profile {profile.name} names no such table ([schema.{name}])")
     if entries.table in facts:
         columns = facts[entries.table].columns
-        entries = _without_unfit(entries, facts[entries.table], lacks)
+        if (embedding := entries.embedding) and "embedding" in entries.blank:
+            lacks["optional_embedding"] = f"{entries.table}.{embedding} needs a value"
         length = columns[entries.value].length if entries.value in columns else None
         if length is not None and length < LONG_VALUE:
             lacks["long_values"] = f"{entries.table}.{entries.value} holds {length} characters"
@@ -125,6 +130,7 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
         lacks["application_schema"] = _hardly_there(profile.name, facts)
     if not any(expected.unique for expected in profile.tables.values()):
         lacks["declared_keys"] = f"schema profile {profile.name} names no key that should be unique"
+    lacks |= _no_unique_key(profile)
     if not any(expected.vectors for expected in profile.tables.values()):
         lacks["declared_vectors"] = f"schema profile {profile.name} names no vector column that should be indexed"
     if not profile.references():
@@ -132,6 +138,18 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
     if not profile.distributed():
         lacks["declared_sharding"] = f"schema profile {profile.name} does not say how its tables are sharded"
     return Fit(replace(profile, entries=entries, **kept), lacks)  # type: ignore[arg-type]
+
+
+def _no_unique_key(profile: Profile) -> dict[str, str]:
+    """Why two entries may have the same key; a key that is unique with a further column keeps nothing unique here."""
+    entries = profile.entries
+    declared = profile.tables.get(entries.table, Expected()).unique
+    if any({*key} <= {entries.namespace, entries.key} for key in declared):
+        return {}
+    return {
+        "unique_key": f"schema profile {profile.name} does not say that no two rows of {entries.table} share "
+        f"{entries.namespace}, {entries.key}"
+    }
 
 
 def _hardly_there(name: str, facts: Mapping[str, TableFacts]) -> str:
@@ -201,7 +219,7 @@ def _unfit(what: str, table: str, name: str, column: Column | None) -> str:
         return f"{table}.{name} is of type {column.type}, but a number is needed"
     if what not in _NUMBERS and not column.is_text:
         return f"{table}.{name} is of type {column.type}, but text is needed, to recognise our rows"
-    least = SHORTEST_VALUE if what == "value" else 0 if what == "note" else SHORTEST_NAME
+    least = {"value": SHORTEST_VALUE, "note": SHORTEST_NOTE}.get(what, SHORTEST_NAME)
     if column.length and column.length < least:
         return f"{table}.{name} holds {column.length} characters, but {least} are needed"
     return ""
@@ -214,6 +232,8 @@ def _computed(part: Part, table: TableFacts) -> list[str]:
 
 
 def _filled(part: Part, table: TableFacts) -> Part:
+    if isinstance(part, Entries):
+        part = _blanked(part, table)
     given = {*columns_of(part).values(), *part.fill}
     further = {
         name: filling
@@ -222,6 +242,25 @@ def _filled(part: Part, table: TableFacts) -> Part:
     }
     filled: Part = replace(part, fill={**part.fill, **further})  # type: ignore[type-var]
     return filled
+
+
+def _blanked(entries: Entries, table: TableFacts) -> Entries:
+    """The entries, with what a statement has to give for an embedding and metadata even if it does not use them.
+
+    What the user gives in `fill` for such a column goes there: only those statements need it that do not name it.
+    """
+    known = {"embedding": _vector_of(entries.dimensions), "metadata": "'{}'"}
+    blank = {
+        what: entries.fill.get(name, value)
+        for what, value in known.items()
+        if (name := getattr(entries, what)) and (name in entries.fill or table.columns[name].required)
+    }
+    named = {getattr(entries, what) for what in blank}
+    return replace(entries, fill={name: one for name, one in entries.fill.items() if name not in named}, blank=blank)
+
+
+def _vector_of(dimensions: int) -> str:
+    return f"'[{','.join(['1'] * dimensions)}]'"
 
 
 def _filling(column: Column, table: TableFacts) -> str | None:
@@ -243,7 +282,7 @@ def _filling(column: Column, table: TableFacts) -> str | None:
     if column.dimensions and column.family == "sparsevec":
         return f"'{{1:1}}/{column.dimensions}'"
     if column.dimensions:
-        return f"'[{','.join(['1'] * column.dimensions)}]'"
+        return _vector_of(column.dimensions)
     return _FILLINGS.get(column.family)
 
 
@@ -354,7 +393,7 @@ _VISIBLE_TABLES = """
      WHERE relkind IN ('r', 'p') AND NOT relispartition AND nspname !~ '^(pg_|accept_)'
        AND nspname NOT IN ('information_schema', 'citus', 'columnar')
        AND position('.' IN relname) = 0 AND (position('.' IN nspname) = 0 OR pg_table_is_visible(pg_class.oid))
-       AND has_table_privilege(pg_class.oid, 'SELECT')
+       AND has_table_privilege(pg_class.oid, 'SELECT') AND has_schema_privilege(pg_namespace.oid, 'USAGE')
 """
 _NAMESPACES = ("namespace", "tenant", "tenant_id", "account", "customer", "collection", "scope", "owner")
 _KEYS = ("key", "slug", "name", "code", "external_id")

@@ -204,8 +204,6 @@ def store_rows(where: sql.Endpoint, profile: Profile, rows: Mapping[str, Rows]) 
         for name, of_part in rows.items():
             named = columns_of(parts[name])
             fields = [field for field in _PLACES[name] if field in named]
-            columns = ", ".join(f"{{{name}.{field}}}" for field in fields)
-            insert = profile.sql(f"INSERT INTO {{{name}}} ({columns}{{{name}.also}}) VALUES ")
-            template = profile.sql(f"({', '.join(['%s'] * len(fields))}{{{name}.filling}})")
+            head, template = profile.insertion(name, fields)
             values = [[row[field] for field in fields] for row in of_part]
-            execute_values(cursor, f"{insert}%s", values, template=template, page_size=len(values))
+            execute_values(cursor, f"{head} %s", values, template=template, page_size=len(values))

@@ -36,16 +36,40 @@ _DISTRIBUTE = "SELECT create_distributed_table(%s, %s, shard_count => %s, coloca
 _CO_LOCATE = "SELECT create_distributed_table(%s, %s, colocate_with => %s)"
 
 
-def statements(dialect: VectorDialect) -> str:
-    """The SQL that creates all tables and indexes, for one vector extension."""
-    return Template(STATEMENTS.read_text(encoding="utf-8")).substitute(
+def statements(dialect: VectorDialect | None) -> str:
+    """The SQL that creates all tables and indexes, for one vector extension; None leaves out what needs one."""
+    text = STATEMENTS.read_text(encoding="utf-8")
+    if dialect is None:  # a column or an index with vectors is one line
+        return "".join(line for line in text.splitlines(keepends=True) if "$" not in line)
+    return Template(text).substitute(
         vector=dialect.type, cosine=dialect.operator_class("cosine"), with_hnsw=dialect.hnsw_options
     )
 
 
-def create(where: sql.Endpoint | sql.Session, dialect: VectorDialect) -> None:
-    """Create all tables and indexes in one transaction, owned by the role that logs in there."""
+def create(where: sql.Endpoint | sql.Session, dialect: VectorDialect | None) -> None:
+    """Create all tables and indexes in one transaction, owned by the role that logs in there.
+
+    Without a dialect, no table has vectors.
+    """
     sql.execute(where, f"BEGIN; {statements(dialect)} COMMIT")
+
+
+_BY_SCHEMA_OFF = """
+    SELECT set_config(name, 'off', true) FROM pg_settings WHERE name = 'citus.enable_schema_based_sharding'
+"""
+
+
+def create_schema(where: sql.Endpoint, name: str, unless_there: bool = False) -> None:
+    """Create a schema, owned by the role that logs in there, whose tables are local until they are distributed.
+
+    Where Citus shards by schema, it would place all tables of a new schema on one worker, and distribute none of them.
+
+    Source: https://docs.citusdata.com/en/v13.0/develop/api_guc.html (citus.enable_schema_based_sharding)
+    """
+    with sql.session(where, autocommit=False) as session:
+        sql.rows(session, _BY_SCHEMA_OFF)
+        sql.execute(session, f"CREATE SCHEMA {'IF NOT EXISTS ' if unless_there else ''}{name}")
+        session.commit()
 
 
 def create_local(where: sql.Endpoint, dialect: VectorDialect) -> None:
@@ -221,7 +245,7 @@ def copies(
     NotAvailable where the application's role may not create a schema.
     """
     try:
-        sql.execute(where, f"CREATE SCHEMA {schema}")
+        create_schema(where, schema)
     except sql.Error as error:
         if error.pgcode != errorcodes.INSUFFICIENT_PRIVILEGE:
             raise

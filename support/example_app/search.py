@@ -26,7 +26,8 @@ _INDEXES = """
 """
 _SET = "SELECT set_config(name, %s, %s) FROM pg_settings WHERE name = %s"
 _WITH_SHARDS = ("citus.propagate_set_commands = 'local'", "citus.explain_all_tasks = on")
-_SHARDED = "SELECT partmethod = 'h' FROM pg_dist_partition WHERE logicalrelid = to_regclass(%s)"
+_KNOWN = "SELECT 1 FROM pg_dist_partition WHERE logicalrelid = to_regclass(%s)"
+"""Whether Citus plans the searches of a table: one with a single shard, or with copies, may be on a worker, too."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,7 @@ class Search:
             sql.execute(self._session, f"SET {'LOCAL ' if local else ''}enable_sort = off")
             self._in_force.append("enable_sort = off")
         known = sql.value(self._session, "SELECT to_regclass('pg_dist_partition') IS NOT NULL")
-        self._sharded = bool(
-            known and sql.rows(self._session, _SHARDED, [quoted(self._profile.entries.table)]) == [(True,)]
-        )
+        self._sharded = bool(known and sql.rows(self._session, _KNOWN, [quoted(self._profile.entries.table)]))
 
     @property
     def goes_on(self) -> bool:
@@ -148,7 +147,7 @@ class Search:
             raise
 
     def _begin(self) -> None:
-        """Begin the transaction of all searches, unless it has begun: of sharded tables, or behind a pooler.
+        """Begin the transaction of all searches, unless it has begun: of tables that Citus keeps, or behind a pooler.
 
         The settings reach Citus' workers only as SET LOCAL. As one transaction has all searches, no search has to pay
         for its beginning, the settings and the commit.

@@ -32,6 +32,7 @@ _TABLES = """
       FROM pg_dist_partition JOIN pg_dist_shard USING (logicalrelid)
       JOIN pg_class ON pg_class.oid = logicalrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
      WHERE partmethod = 'n' AND repmodel = 't' AND has_table_privilege(logicalrelid, 'SELECT')
+       AND has_schema_privilege(pg_namespace.oid, 'USAGE')
      ORDER BY 1
 """
 _IN_DOUBT = "SELECT count(*) FROM pg_prepared_xacts WHERE gid LIKE 'citus_%%'"

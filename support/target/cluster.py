@@ -71,9 +71,13 @@ class Cluster:
         """The group of a member; this group for any other name."""
         return next((one for one in self.groups if member in one.members), self)
 
-    def with_tables_of(self, schema: str) -> "Cluster":
-        """The same cluster, whose logins first find the tables of that schema, which are the example profile's."""
-        example, search = EXAMPLE.with_vectors(self.profile.entries.vector), f"-c search_path={schema},public"
+    def with_tables_of(self, schema: str, path: str = "public") -> "Cluster":
+        """The same cluster, whose logins first find the tables of that schema, which are the example profile's.
+
+        They then search the schemas of `path`, written as in `search_path`.
+        """
+        escaped = path.replace("\\", "\\\\").replace(" ", "\\ ")  # as libpq's options want it
+        example, search = EXAMPLE.with_vectors(self.profile.entries.vector), f"-c search_path={schema},{escaped}"
 
         def searching(parameters: Mapping[str, str]) -> Mapping[str, str]:
             return {**parameters, "options": f"{parameters.get('options', '')} {search}".strip()}

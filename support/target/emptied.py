@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from support import sql
 from support.errors import ConnectFailed
 from support.example_app.profile import quoted
+from support.example_app.schema import create_schema
 from support.target.citus import node_name
 from support.target.cluster import Cluster
 from support.timeouts import RECOVERY
@@ -47,7 +48,7 @@ def without_shards(cluster: Cluster, run: str, group: int) -> Iterator[None]:
         return
     note = f"accept_{run}_keeps_group_{group}_empty"
     try:
-        sql.execute(cluster.write, f"CREATE SCHEMA IF NOT EXISTS {note}")  # owned by the role that removes leftovers
+        create_schema(cluster.write, note, unless_there=True)  # as the role that removes leftovers
         let_take_shards(cluster.administration, group, False)
         yield
     finally:

@@ -11,7 +11,7 @@ from support.example_app.catalog import look_at
 from support.example_app.known_profiles import EXAMPLE, KNOWN, declared_profile
 from support.example_app.profile import Expected, Profile, quoted
 from support.example_app.profile_fit import fit, misdeclared, recognised
-from support.example_app.vectors import dialect_of
+from support.example_app.vectors import installed_dialect
 from support.settings import Settings
 from support.target import citus
 from support.target.cluster import Cluster
@@ -23,7 +23,9 @@ UNKNOWN = (
     f"none of the known schemas ({', '.join(KNOWN)}) is there: describe the application's tables in [schema] "
     "(docs/schema.md), or choose --own-schema"
 )
-NEEDS_TABLES = ("schema", "json", "related", "graph", "reference", "computed_reference", "long_values")
+NEEDS_TABLES = (
+    *("schema", "json", "optional_embedding", "related", "graph", "reference", "computed_reference", "long_values"),
+)
 """The capabilities that depend on the tables."""
 
 
@@ -53,7 +55,10 @@ def with_profile(topology: Topology, settings: Settings) -> Topology:
 
 
 def _unsharded(write: sql.Endpoint, profile: Profile, lacks: Mapping[str, str]) -> dict[str, str]:
-    """Why the entries are not sharded by their namespace, although they need not be. What is declared is expected."""
+    """What entries lack that are not sharded by their namespace, although they need not be.
+
+    What is declared is expected.
+    """
     if why := lacks.get("citus") or lacks.get("schema"):
         return {"sharded_entries": why}
     entries, expected = profile.entries, profile.tables.get(profile.entries.table, Expected())
@@ -66,7 +71,10 @@ def _unsharded(write: sql.Endpoint, profile: Profile, lacks: Mapping[str, str]) 
     if column == entries.namespace:
         return {}
     how = f"by {column}, not by {entries.namespace}" if column else "not at all"
-    return {"sharded_entries": f"{entries.table} is sharded {how}: an entry's shard is found by its namespace"}
+    lacks = {"sharded_entries": f"{entries.table} is sharded {how}: an entry's shard is found by its namespace"}
+    if column and column != entries.key:
+        lacks["row_locks"] = f"{entries.table} is sharded by {column}: Citus locks rows only where it knows their shard"
+    return lacks
 
 
 def own_tables(topology: Topology, run: str, cleanup: ExitStack) -> Topology:
@@ -75,9 +83,8 @@ def own_tables(topology: Topology, run: str, cleanup: ExitStack) -> Topology:
     Where they cannot be created, the topology lacks "schema".
     """
     name = f"accept_{run}"
-    ours = Cluster(topology).with_tables_of(name)
     try:
-        _create(ours, name, cleanup)
+        ours = _create(Cluster(topology), name, cleanup)
         if "citus" not in topology.lacks:
             schema.distribute(ours.write)
     except (sql.Error, ConnectFailed, NotAvailable) as error:
@@ -99,13 +106,38 @@ def local_tables(cluster: Cluster, run: str, cleanup: ExitStack) -> Cluster:
     unsharded = Cluster(_lacking(cluster.topology, {"sharded_entries": "the tables are not sharded"}))
     if cluster.topology.embedded:
         return unsharded.with_tables_of(schema.LOCAL)
-    ours = unsharded.with_tables_of(f"accept_{run}_local")
+    name = f"accept_{run}_local"
     try:
-        _create(ours, f"accept_{run}_local", cleanup)
+        ours = _create(unsharded, name, cleanup)
+        elsewhere = on_worker(ours.write, name)
     except (sql.Error, ConnectFailed, NotAvailable) as error:
-        why = f"tables that are not sharded cannot be created: {describe(error)}"
-        return Cluster(replace(cluster.topology, lacks={**cluster.topology.lacks, "schema": why}))
+        return _without_local(cluster, describe(error))
+    if elsewhere:
+        return _without_local(cluster, f"Citus stores {elsewhere}, created as a local table, on a worker")
     return ours
+
+
+_ON_WORKER = """
+    SELECT logicalrelid::text
+      FROM pg_dist_partition JOIN pg_class ON pg_class.oid = logicalrelid
+      JOIN pg_dist_shard USING (logicalrelid) JOIN pg_dist_placement USING (shardid)
+     WHERE relnamespace = to_regnamespace(%s) AND groupid <> 0 ORDER BY 1 LIMIT 1
+"""
+
+
+def on_worker(where: sql.Endpoint | sql.Session, name: str) -> str:
+    """A table in the schema of that name that Citus stores on a worker, wholly or in part; empty if there is none."""
+    found = sql.rows(where, _ON_WORKER, [name])
+    return str(found[0][0]) if found else ""
+
+
+def _without_local(cluster: Cluster, why: str) -> Cluster:
+    return Cluster(
+        replace(
+            cluster.topology,
+            lacks={**cluster.topology.lacks, "schema": f"tables that are not sharded cannot be created: {why}"},
+        )
+    )
 
 
 _READ_ONLY = """
@@ -134,9 +166,23 @@ def _lacking(topology: Topology, lacks: Mapping[str, str]) -> Topology:
     return replace(topology, lacks={**lacks, **topology.lacks})
 
 
-def _create(ours: Cluster, name: str, cleanup: ExitStack) -> None:
-    sql.execute(ours.write, f"CREATE SCHEMA {name}")
+_PATH = """
+    SELECT concat_ws(', ', nullif(current_setting('search_path'), ''),
+                     (SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+                       WHERE extname = %s))
+"""
+"""Where the login finds what it names, and the schema of the vector extension, which need not be among them."""
+
+
+def _create(cluster: Cluster, name: str, cleanup: ExitStack) -> Cluster:
+    """The cluster, whose logins find new tables of that schema; without vectors if there is no vector extension."""
+    dialect = installed_dialect(cluster.write)
+    ours = cluster.with_tables_of(name, sql.value(cluster.write, _PATH, [dialect.extension if dialect else ""]))
+    schema.create_schema(ours.write, name)
     cleanup.callback(sql.execute, ours.write, f"DROP SCHEMA IF EXISTS {name} CASCADE")
     if (found := sql.value(ours.write, "SELECT current_schema()")) != name:
         raise NotAvailable(f"a pooler ignores the search_path of a login: new tables would be in schema {found}")
-    schema.create(ours.write, dialect_of(ours.write))
+    schema.create(ours.write, dialect)
+    entries = ours.profile.entries
+    fitting = replace(entries, vector=dialect.type) if dialect else replace(entries, embedding=None)
+    return Cluster(replace(ours.topology, profile=replace(ours.profile, entries=fitting)))

@@ -20,7 +20,7 @@ from support.engine.world import World
 from support.errors import Inconclusive, UsageError
 from support.example_app import samples, schema
 from support.example_app.catalog import look_at
-from support.example_app.entries import Count, EntryStore, all_see_all, counts
+from support.example_app.entries import INSERT_ENTRY, Count, Entry, EntryStore, all_see_all, counts
 from support.example_app.known_profiles import EXAMPLE, KNOWN, SWARM, declared_profile
 from support.example_app.profile import Entries, Profile, quoted
 from support.example_app.profile_fit import (
@@ -157,6 +157,32 @@ def test_keys_and_indexes_of_a_missing_table_are_not_as_expected(swarm: sql.Endp
         "keys_unique": "inconclusive: the keys of graph_nodes cannot be judged: no such table",
         "vectors_indexed": "inconclusive: the vector indexes of graph_nodes cannot be judged: no such table",
     }
+
+
+@pytest.mark.parametrize(
+    ("unique", "kept"),
+    [
+        ([["namespace", "key"]], True),
+        ([["key"]], True),
+        ([["namespace", "key", "made"]], False),
+        ([["namespace", "value"]], False),
+        ([], False),
+    ],
+)
+def test_whether_a_second_entry_under_a_key_is_refused_is_declared(
+    empty: sql.Endpoint, unique: list[list[str]], kept: bool
+) -> None:
+    sql.execute(empty, "CREATE TABLE notes (namespace text, key text, value text, made timestamptz DEFAULT now())")
+    profile = declared_profile({"entries": {"table": "notes"}, "tables": {"notes": {"unique": unique}}})
+    assert ("unique_key" not in fitting(empty, profile).lacks) is kept
+
+
+@pytest.mark.parametrize(("length", "fits"), [(3, False), (10, True)])
+def test_a_note_must_have_room_for_what_is_stored(empty: sql.Endpoint, length: int, fits: bool) -> None:
+    sql.execute(empty, "CREATE TABLE notes (namespace text, key text, value text, UNIQUE (namespace, key))")
+    sql.execute(empty, f"CREATE TABLE small (key text PRIMARY KEY, number integer, note varchar({length}))")
+    lacks = fitting(empty, declared_profile({"entries": {"table": "notes"}, "reference": {"table": "small"}})).lacks
+    assert ("small.note holds 3 characters, but 10 are needed" in lacks.get("reference", "")) is not fits
 
 
 @pytest.mark.parametrize(
@@ -395,6 +421,69 @@ def test_a_further_column_of_any_usual_type_is_filled(empty: sql.Endpoint, type_
     assert store.find("run-1", entry.key) == [entry]
 
 
+DOCUMENTS = {
+    "entries": {
+        "table": "documents",
+        "namespace": "tenant",
+        "key": "slug",
+        "value": "body",
+        "embedding": "embedding",
+        "metadata": "meta",
+    }
+}
+
+
+def documents(there: sql.Endpoint, **entries: object) -> Fit:
+    """A table that requires an embedding and metadata; and how what is said of it fits."""
+    sql.execute(
+        there,
+        "CREATE TABLE documents (tenant text, slug text, body text, embedding vector(3) NOT NULL, "
+        "meta jsonb NOT NULL, PRIMARY KEY (tenant, slug))",
+    )
+    return fitting(there, declared_profile({"entries": {**DOCUMENTS["entries"], **entries}}))
+
+
+def test_a_table_may_require_an_embedding_and_metadata(empty: sql.Endpoint) -> None:
+    fitted = documents(empty)
+    assert "schema" not in fitted.lacks
+    profile, chance = fitted.profile, random.Random(7)
+    assert fitted.lacks["optional_embedding"] == "documents.embedding needs a value"
+    store, plain = EntryStore(empty, profile), Entry("run-e", "plain", "without an embedding")
+    stored = samples.entries(chance, "run-e", 3, profile)
+    assert all(one.embedding for one in stored)
+    store.add(plain)
+    store.add_many([*stored, dataclasses.replace(plain, key="another")])
+    assert store.all("run-e") == [dataclasses.replace(plain, key="another"), *stored, plain]
+    counter.create(empty, profile, "run-c")
+    with sql.session(empty) as session:
+        sql.execute(session, profile.sql(INSERT_ENTRY), ["run-i", "key", "value"])
+        task = retries.operations(profile, "run-c")(Turn(0, 0, random.Random(0)))
+        assert task is not None
+        task.perform(session)
+    assert counter.reading(empty, profile, "run-c") == 1
+    store_rows(empty, profile, {"entries": related_rows(chance, "run", ["run-1"], 20)["entries"]})
+    assert len(store.all("run-1")) == 20
+
+
+def test_what_the_user_fills_in_for_an_embedding_is_given_where_no_statement_names_it(empty: sql.Endpoint) -> None:
+    fitted = documents(empty, fill={"embedding": "'[0, 0, 1]'"})
+    profile = fitted.profile
+    assert "schema" not in fitted.lacks
+    stored = samples.entries(random.Random(7), "run", 1, profile)
+    EntryStore(empty, profile).add_many(stored)
+    assert EntryStore(empty, profile).all("run") == stored
+    sql.execute(empty, profile.sql(INSERT_ENTRY).replace("%s", "'run-i'"))
+    assert sql.value(empty, "SELECT embedding FROM documents WHERE tenant = 'run-i'") == "[0,0,1]"
+
+
+def test_a_required_embedding_that_no_scenario_can_use_is_filled(empty: sql.Endpoint) -> None:
+    fitted = documents(empty, metric="euclidean")
+    assert "vector" in fitted.lacks
+    assert "schema" not in fitted.lacks
+    EntryStore(empty, fitted.profile).add(Entry("run", "key", "value"))
+    assert EntryStore(empty, fitted.profile).all("run") == [Entry("run", "key", "value")]
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -504,6 +593,20 @@ def test_a_profile_is_proposed_for_tables_that_nobody_described(empty: sql.Endpo
     proposed = declared_profile(tomllib.loads(proposal(empty))["schema"])
     assert proposed.entries == Entries("docs.pages", "tenant", "slug", "body", "vec", "extra", "euclidean")
     assert "schema" not in fitting(empty, proposed).lacks
+
+
+def test_no_profile_is_proposed_for_a_table_in_a_closed_schema(empty: sql.Endpoint) -> None:
+    """The right to read the table is of no use without the right to name it."""
+    role = f"no_usage_{next(NUMBERS)}"
+    sql.execute(empty, f"CREATE ROLE {role} LOGIN PASSWORD 'x'; CREATE SCHEMA closed")
+    sql.execute(empty, "CREATE TABLE closed.pages (namespace text, key text, value text, UNIQUE (namespace, key))")
+    sql.execute(empty, f"GRANT ALL ON closed.pages TO {role}")
+    try:
+        assert proposal(empty.as_user(role, "x")) == ""
+        sql.execute(empty, f"GRANT USAGE ON SCHEMA closed TO {role}")
+        assert "closed.pages" in proposal(empty.as_user(role, "x"))
+    finally:
+        sql.execute(empty, f"DROP SCHEMA closed CASCADE; DROP ROLE {role}")
 
 
 @pytest.mark.parametrize("folder", ["MyApp", "my app", 'my"app', "order"])

@@ -1,6 +1,7 @@
 """Copies of reference tables that take long to be read; on a real Citus, whose other node is a plain PostgreSQL."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,28 @@ from support.target.topology import Address, Login, Topology
 from support.waiting import pause
 
 _FILLED = "SELECT number, repeat(md5(number::text), 10) AS note FROM generate_series(1, 100000) number"
+
+
+def test_a_table_in_a_closed_schema_is_not_read(citus: sql.Endpoint) -> None:
+    sql.execute(citus, "CREATE DATABASE closed_copies")
+    there = replace(citus, database="closed_copies")
+    try:
+        for statement in (
+            "CREATE EXTENSION citus",
+            "CREATE ROLE no_usage LOGIN PASSWORD 'x'",
+            "CREATE SCHEMA closed",
+            "CREATE TABLE closed.small (id int PRIMARY KEY)",
+            "SELECT create_reference_table('closed.small')",
+            "GRANT ALL ON closed.small TO no_usage",
+        ):
+            sql.execute(there, statement)
+        theirs = Cluster(Topology(there.database, Login("no_usage", "x"), Address(there.host, there.port)))
+        assert reference_copies.tables(theirs) == {}
+        sql.execute(there, "GRANT USAGE ON SCHEMA closed TO no_usage")
+        assert list(reference_copies.tables(theirs)) == ["closed.small"]
+    finally:
+        sql.execute(citus, "DROP DATABASE closed_copies WITH (FORCE)")
+        sql.execute(citus, "DROP ROLE IF EXISTS no_usage")
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from support.cluster.searching import roomy
 from support.cluster.workloads import search_repeatedly
 from support.engine.world import Context, World
 from support.errors import NotAvailable
-from support.example_app import entries, samples, search
+from support.example_app import entries, samples, schema, search
 from support.example_app.entries import Count, EntryStore, all_see_all, counts, vector_indexes
 from support.example_app.profile import Entries, Expected, Profile, Related, quoted, relation
 from support.reporting.evidence import Evidence
@@ -34,7 +34,7 @@ from support.sharding.placement_checks import co_located_together
 from support.sharding.queries import search_every_shard
 from support.suite import Suite
 from support.target.cluster import Cluster
-from support.target.tables import local_tables
+from support.target.tables import local_tables, on_worker, own_tables
 from support.target.timing import Timing
 from support.target.topology import Address, Login, MemberAddress, Topology
 
@@ -94,6 +94,26 @@ def test_searches_go_by_the_index_of_a_shard_or_a_partition(
     assert went_by_index(found.indexes_used, {"another_index_of_embeddings_whose_name_leaves_no_room"}).holds is False
     exact = search_repeatedly(databases[kept], profile, "n", sought, 5, exact=True)
     assert went_by_index(exact.indexes_used, exact.cosine_indexes).holds is False
+
+
+@pytest.mark.parametrize(
+    "kept", ["create_distributed_table('kept', NULL)", "create_reference_table('kept')"], ids=["one shard", "copies"]
+)
+def test_searches_on_a_worker_have_their_settings_however_many_shards_there_are(
+    databases: dict[str, sql.Endpoint], kept: str
+) -> None:
+    profile = replace(PLAIN, entries=replace(PLAIN.entries, table="kept"))
+    where = databases[SHARDED]
+    remote = replace(where, options={"options": "-c citus.enable_local_execution=off"})  # as if it were another node's
+    sql.execute(where, "CREATE TABLE kept (LIKE plain INCLUDING ALL)")
+    try:
+        sql.rows(where, f"SELECT {kept}")
+        EntryStore(where, profile).add_many(samples.entries(random.Random(1), "n", FILLED, profile))
+        found = search_repeatedly(remote, profile, "n", samples.vectors(random.Random(2), 3, 8), 5)
+    finally:
+        sql.execute(where, "DROP TABLE kept")
+    finding = went_by_index(found.indexes_used, found.cosine_indexes)
+    assert finding.holds, finding.words
 
 
 @pytest.mark.parametrize("profile", [PLAIN, PARTED])
@@ -221,6 +241,45 @@ def test_nothing_shards_the_copy_of_a_local_table(databases: dict[str, sql.Endpo
     with ExitStack() as cleanup:
         cluster = cluster_of(databases[SHARDED], PLAIN)
         assert "sharded_entries" in local_tables(cluster, "run", cleanup).topology.lacks
+
+
+@pytest.fixture
+def by_schema(databases: dict[str, sql.Endpoint]) -> Iterator[sql.Endpoint]:
+    """A database in which every new schema is a tenant's, whose tables are all on one node."""
+    where = databases[SHARDED]
+    sql.execute(where, f"ALTER DATABASE {where.database} SET citus.enable_schema_based_sharding = on")
+    yield where
+    sql.execute(where, f"ALTER DATABASE {where.database} RESET citus.enable_schema_based_sharding")
+
+
+IN_METADATA = """
+    SELECT logicalrelid::text, partmethod::text FROM pg_dist_partition JOIN pg_class ON pg_class.oid = logicalrelid
+     WHERE relnamespace = %s::regnamespace AND relname IN ('plain', 'memory_entries')
+"""
+
+
+def test_tables_of_ours_are_no_tenants(by_schema: sql.Endpoint) -> None:
+    """Sharding by schema would move local tables to a worker, and refuse to distribute the others."""
+    with ExitStack() as cleanup:
+        local = local_tables(cluster_of(by_schema, PLAIN), "run", cleanup)
+        assert "schema" not in local.topology.lacks
+        assert sql.rows(by_schema, IN_METADATA, ["accept_run_local"]) == []
+        cleanup.enter_context(schema.copies(by_schema, "accept_run_some", [PLAIN.entries], 8))
+        assert sql.rows(by_schema, IN_METADATA, ["accept_run_some"]) == [("accept_run_some.plain", "h")]
+        own = own_tables(cluster_of(by_schema, PLAIN).topology, "own", cleanup)
+        assert "schema" not in own.lacks
+        assert sql.rows(by_schema, IN_METADATA, ["accept_own"]) == [("accept_own.memory_entries", "h")]
+
+
+def test_a_table_on_a_worker_is_not_local(databases: dict[str, sql.Endpoint]) -> None:
+    with sql.session(databases[SHARDED], autocommit=False) as session:
+        sql.execute(session, "CREATE SCHEMA accept_x; CREATE TABLE accept_x.entries (namespace text)")
+        assert on_worker(session, "accept_x") == ""
+        sql.rows(session, "SELECT create_distributed_table('accept_x.entries', 'namespace', shard_count => 2)")
+        assert on_worker(session, "accept_x") == "", "the only node is the coordinator, which is no worker"
+        sql.execute(session, "UPDATE pg_dist_placement SET groupid = 1")
+        assert on_worker(session, "accept_x") == "accept_x.entries"
+        session.rollback()
 
 
 FEATURE = """

@@ -1,6 +1,7 @@
 """Whether scenarios find the shard of an entry on a table that its user describes; on a real Citus."""
 
 from collections.abc import Mapping
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -8,7 +9,9 @@ import pytest
 
 from steps.sharding import placement_steps
 from support import sql
+from support.engine import counter
 from support.engine.world import World
+from support.example_app import schema
 from support.example_app.entries import Entry
 from support.settings import Settings
 from support.target import citus as metadata
@@ -66,6 +69,21 @@ def test_entries_are_looked_for_where_they_hash_to_whatever_is_declared(endpoint
 )
 def test_what_needs_sharded_entries_is_skipped_where_they_are_not(endpoint: sql.Endpoint, table: str, how: str) -> None:
     assert described(endpoint, table).lacks["sharded_entries"].startswith(f"{table} is sharded {how}")
+
+
+@pytest.mark.parametrize(("table", "locked"), [("docs.numbered", False), ("docs.copied", True), ("docs.pages", True)])
+def test_an_entry_is_locked_where_citus_knows_its_shard(endpoint: sql.Endpoint, table: str, locked: bool) -> None:
+    topology = described(endpoint, table)
+    assert ("row_locks" not in topology.lacks) is locked
+    counter.create(endpoint, topology.profile, "n")
+    with sql.session(endpoint) as session:
+        lock = partial(counter.final_reading, session, topology.profile, "n")
+        if locked:
+            assert lock() == 0
+        else:
+            with pytest.raises(sql.Error, match="FOR UPDATE"):
+                lock()
+    schema.remove(endpoint, topology.profile, ["n"])
 
 
 def test_what_is_declared_is_expected(endpoint: sql.Endpoint) -> None:

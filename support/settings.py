@@ -10,7 +10,7 @@ import importlib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -68,6 +68,8 @@ _OUR_PREFIXES = ("ACCEPT_", "RUVECTOR_")
 """Variables with these prefixes are ours: any other than a setting is an error."""
 _SHARED_PREFIXES = ("REDIS_", "HAPROXY_", "PATRONI_", "ETCD_", "CITUS_", "ENABLE_")
 """Variables with these prefixes can belong to other programs: one is an error only if it is a misspelt setting."""
+_COMMON_PREFIXES = ("REDIS_", "HAPROXY_", "ETCD_")
+"""And of these, REDIS_URI and the like are usual: one is an error only if a target is, or was meant to be, named."""
 _NO_SETTINGS = frozenset({"ACCEPT_TARGET", own_folder.VARIABLE, "ACCEPT_EULA"})
 """Variables with our prefixes that are no settings: of options, and one that other makers' images require."""
 _SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://")
@@ -256,6 +258,8 @@ class Settings(BaseSettings):
             if complaints := [*_misspelt(given, file, os.environ), *_empty(given, file, os.environ)]:
                 raise UsageError("\n".join(complaints))
             settings = cls(**_with_url(_by_setting(given), "RUVECTOR_URL"))
+            if settings.external and settings.ignored_variables:
+                raise UsageError("\n".join(_not_a_setting(*one) for one in settings.ignored_variables.items()))
             Expectations.parse(settings.accept_expect)
             libpq.require_known(settings.ruvector_options, "RUVECTOR_OPTIONS")
             return settings
@@ -287,6 +291,11 @@ class Settings(BaseSettings):
         """Whether REDIS_URL comes only from the environment, where it may be meant for another program."""
         said = self.redis_url.get_secret_value() if self.redis_url else ""
         return bool(said) and setting_files.in_url(os.environ.get("REDIS_URL")) == said
+
+    @property
+    def ignored_variables(self) -> Mapping[str, Sequence[str]]:
+        """Variables that are one typo away from a setting that names no target -> these settings."""
+        return {variable: meant for variable, meant in _slips(os.environ).items() if _is_usual(variable, meant)}
 
     @property
     def external(self) -> bool:
@@ -371,15 +380,48 @@ def _misspelt(said: Mapping[str, Any], file: Mapping[str, Any], environment: Map
                 table = isinstance(names[name], Mapping)
                 shown = f"[{name}]" if table else name
                 yield f"{shown} {where} is not a setting{_meant(name, known, brackets=table)}"
-    variables = {name.upper() for name in Settings.model_fields} | _NO_SETTINGS
+    for variable in _unknown(environment):
+        if variable.upper().startswith(_OUR_PREFIXES):
+            yield f"{variable} in the environment is not a setting{_meant(variable.upper(), _variables())}"
+    yield from (
+        _not_a_setting(variable, meant)
+        for variable, meant in _slips(environment).items()
+        if not _is_usual(variable, meant)
+    )
+
+
+def _variables() -> set[str]:
+    return {name.upper() for name in Settings.model_fields} | _NO_SETTINGS
+
+
+def _unknown(environment: Mapping[str, str]) -> Iterator[str]:
+    """The variables that are neither settings nor of a Service, in their order."""
+    known = _variables()
     for variable in sorted(environment):
-        name = variable.upper()
-        if name in variables or _tells_of_a_service(name, environment):
-            continue
-        if name.startswith(_OUR_PREFIXES):
-            yield f"{variable} in the environment is not a setting{_meant(name, variables)}"
-        elif name.startswith(_SHARED_PREFIXES) and (meant := [one for one in variables if is_slip(name, one)]):
-            yield f"{variable} in the environment is not a setting{suggestion(name, meant)}"
+        if variable.upper() not in known and not _tells_of_a_service(variable.upper(), environment):
+            yield variable
+
+
+def _slips(environment: Mapping[str, str]) -> dict[str, list[str]]:
+    """Variable with a prefix that is not ours alone -> the settings from which it is one typo away."""
+    found = {
+        variable: [one for one in sorted(_variables()) if is_slip(variable.upper(), one)]
+        for variable in _unknown(environment)
+        if variable.upper().startswith(_SHARED_PREFIXES)
+    }
+    return {variable: meant for variable, meant in found.items() if meant}
+
+
+def _is_usual(variable: str, meant: Collection[str]) -> bool:
+    """Whether it is taken to be another program's as long as no target is named.
+
+    If it was meant to name one, an embedded cluster would be tested in place of that target.
+    """
+    return variable.upper().startswith(_COMMON_PREFIXES) and not TARGET_FIELDS & {one.lower() for one in meant}
+
+
+def _not_a_setting(variable: str, meant: Collection[str]) -> str:
+    return f"{variable} in the environment is not a setting{suggestion(variable.upper(), meant)}"
 
 
 def _tells_of_a_service(variable: str, environment: Mapping[str, str]) -> bool:

@@ -32,6 +32,8 @@ class Member:
     """What the others know of it, if that is not what the role says."""
     configuration: dict[str, Any] = field(default_factory=dict)
     """The dynamic configuration, as this member knows it."""
+    denied: str = ""
+    """What it says to commands, which it refuses; empty if it accepts them."""
 
     def listed(self) -> dict[str, Any]:
         """As /cluster has it."""
@@ -70,8 +72,13 @@ def patroni(member: Member, cluster: list[Member], secure: ssl.SSLContext | None
 
         def do_PATCH(self) -> None:
             changes = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            member.configuration = {**member.configuration, **changes}
-            self._say(200, member.configuration)
+            if member.denied:
+                self._say(403, member.denied)
+            elif not changes:
+                self._say(400, {})
+            else:
+                member.configuration = {**member.configuration, **changes}
+                self._say(200, member.configuration)
 
         def _say(self, status: int, answer: object) -> None:
             self.send_response(status)

@@ -6,6 +6,7 @@ import tomllib
 import pytest
 
 from support.cli.cluster_under_test import as_variables
+from support.cli.console import say_ignored
 from support.errors import UsageError
 from support.settings import TARGET_FIELDS, Settings, named_callable
 
@@ -183,7 +184,7 @@ def test_an_unknown_name_in_the_file_is_an_error_with_the_nearest_one(nowhere, w
         ("REDIS_HOTS", "REDIS_HOST"),
         ("PATRONI_HOST", "PATRONI_HOSTS"),
         ("HAPROXY_PRIMARY_PROT", "HAPROXY_PRIMARY_PORT"),
-        ("ETCD_HSOTS", "ETCD_HOSTS"),
+        ("REDIS_HOSTS", "REDIS_HOST"),
         ("CITUS_WORKER", "CITUS_WORKERS"),
         ("ENABLE_CITUSS", "ENABLE_CITUS"),
     ],
@@ -193,6 +194,40 @@ def test_a_misspelt_variable_is_an_error(monkeypatch, variable, meant):
     with pytest.raises(UsageError, match=f"^{variable} in the environment is not a setting; ") as caught:
         Settings.load()
     assert meant is None or f"did you mean {meant}?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("REDIS_URI", ["REDIS_URL"]),
+        ("REDIS_URLS", ["REDIS_URL"]),
+        ("REDIS_USERS", ["REDIS_USER"]),
+        ("ETCD_HOST", ["ETCD_HOSTS"]),
+        ("HAPROXY_STATS_URI", ["HAPROXY_STATS_URL"]),
+    ],
+)
+def test_a_usual_variable_is_an_error_only_where_a_target_is_named(monkeypatch, capsys, variable, meant):
+    monkeypatch.setenv(variable, "x")
+    settings = Settings.load()
+    assert not settings.external
+    assert settings.ignored_variables == {variable: meant}
+    say_ignored(settings)
+    assert (
+        capsys.readouterr().err
+        == f"ignored in the environment, as other programs use them: {variable} (did you mean {meant[0]}?)\n"
+    )
+    monkeypatch.setenv("RUVECTOR_HOST", "db")
+    with pytest.raises(UsageError, match=f"^{variable} in the environment is not a setting; did you mean {meant[0]}"):
+        Settings.load()
+    monkeypatch.delenv("RUVECTOR_HOST")
+    monkeypatch.setenv("PGHOST", "db")
+    with pytest.raises(UsageError, match=f"{variable} in the environment is not a setting"):
+        Settings.load()
+
+
+def test_nothing_is_said_where_nothing_is_ignored(capsys):
+    say_ignored(Settings.load())
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

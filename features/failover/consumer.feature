@@ -1,4 +1,4 @@
-@patroni @haproxy @members @replicas @schema @admin @logical @replication_slots @synchronous @destructive @slow
+@patroni @patroni_commands @haproxy @members @replicas @schema @admin @logical @replication_slots @synchronous @destructive @slow
 Feature: Change data capture continues after a failover
   Search indexes, caches and other services are fed by a logical slot of the leader. If the slot is recreated on the
   member that takes over, its consumer continues without an error and never receives what was committed in between.

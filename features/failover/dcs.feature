@@ -23,7 +23,7 @@ Feature: The cluster tolerates the loss of DCS members
     And clients are interrupted for less than 3 seconds
     And at no time did two members accept writes
 
-  @id.SB-03 @proxy_apart @critical
+  @id.SB-03 @patroni_commands @proxy_apart @critical
   Scenario: Without failsafe mode, nobody writes while the DCS has no quorum, and service returns with it
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint

@@ -13,7 +13,7 @@ Feature: A degraded cluster keeps serving
     And each reader is answered again within 10 seconds
     And the ledger lost no acknowledged write
 
-  @id.GD-01 @crashes @dcs_apart @replicas @synchronous @prompt_reads @critical
+  @id.GD-01 @patroni_commands @crashes @dcs_apart @replicas @synchronous @prompt_reads @critical
   Scenario: In strict synchronous mode, no write is acknowledged while every replica is down, and reads are answered
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint

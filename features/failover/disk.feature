@@ -1,4 +1,4 @@
-@patroni @haproxy @members @replicas @admin @schema @hosts @disks @member_files @destructive @slow
+@patroni @patroni_commands @haproxy @members @replicas @admin @schema @hosts @disks @member_files @destructive @slow
 Feature: A full disk costs no more than the writes that do not fit
   Disks fill up, mostly at night. The best that a server can do is to tell clients why it refuses their writes, keep
   what it has acknowledged, and continue by itself once there is space. It can do so only until its next checkpoint,

@@ -33,7 +33,7 @@ Feature: The endpoints send no client to a failed member
     When the host of the leader freezes
     Then each of these sessions is cut within 8 seconds
 
-  @id.HP-03 @backends @replicas
+  @id.HP-03 @patroni_commands @backends @replicas
   Scenario: Sessions on a leader that hands over are cut at once
     Given a healthy cluster
     And 20 idle sessions through the write endpoint
@@ -67,6 +67,7 @@ Feature: The endpoints send no client to a failed member
     Then no member was reported as the primary for longer than 5 seconds while it was read-only
     And the target member streams as a replica within 60 seconds
 
+    @patroni_commands
     Examples:
       | event                                            |
       | the leader is asked to hand over to any replica |

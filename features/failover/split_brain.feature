@@ -25,7 +25,7 @@ Feature: Two leaders never accept writes at once
     And the target member accepts no further write until the fault is healed
     And the ledger lost no acknowledged write
 
-  @id.SB-02 @blocker
+  @id.SB-02 @patroni_commands @blocker
   Scenario: A leader that is cut off from the DCS alone stops before its lock expires, and loses no acknowledged write
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint

@@ -4,7 +4,7 @@ Feature: The right member takes over, time after time
   it serves another purpose, on a smaller machine or at another site. And failures do not come only once a year: a
   cluster must be as good after a failover as it was before.
 
-  @id.FO-07 @partitions @crashes @several_candidates @asynchronous_commits @critical
+  @id.FO-07 @patroni_commands @partitions @crashes @several_candidates @asynchronous_commits @critical
   Scenario: The replica with the most WAL takes over
     Given a healthy cluster
     And commits wait for no standby
@@ -12,7 +12,7 @@ Feature: The right member takes over, time after time
     When the host of the leader crashes
     Then a replica that has received everything leads within 30 seconds
 
-  @id.FO-07 @partitions @crashes @member_files @several_candidates @asynchronous_commits @critical
+  @id.FO-07 @patroni_commands @partitions @crashes @member_files @several_candidates @asynchronous_commits @critical
   Scenario: A replica that is tagged nofailover does not take over, even as the best candidate
     Given a healthy cluster
     And commits wait for no standby

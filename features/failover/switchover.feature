@@ -1,4 +1,4 @@
-@patroni @haproxy @members @replicas @dcs_keys @schema @destructive @slow
+@patroni @patroni_commands @haproxy @members @replicas @dcs_keys @schema @destructive @slow
 Feature: The leader hands over when it is asked to
   Machines are maintained and databases are upgraded on working days. A planned switchover makes that harmless: clients
   wait for a moment and lose nothing. A switchover that cannot succeed must not begin, and the reason must be reported.

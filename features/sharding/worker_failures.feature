@@ -22,7 +22,7 @@ Feature: The other workers keep serving while one of them fails over
     And the failover interrupts the clients of worker group 1 for less than 40 seconds
     And no ledger lost an acknowledged write
 
-  @id.DT-05 @worker_replicas @critical
+  @id.DT-05 @patroni_commands @worker_replicas @critical
   Scenario: A switchover of a worker's leader loses nothing, and every node learns the new address
     Given a healthy cluster
     And 8 clients appending to a ledger on worker group 1

@@ -14,8 +14,10 @@ from support.cli.reach import Place, reached
 from support.target.capabilities import CAPABILITIES
 
 CLUSTER = r"(cluster|group|copies)$|(of|worker)_group\(.*\)$"
+COMMANDS = "patroni_commands"
 NEEDS = {
     **dict.fromkeys((Place(one, CLUSTER) for one in ("leader", "followers", "replicas", "view", "patroni")), "patroni"),
+    **dict.fromkeys(map(Place, ("configure", "switch_over", "reload_configuration", "HalfwaySwitchover")), COMMANDS),
     Place("read", CLUSTER): "haproxy",
     Place("redis", CLUSTER): "redis",
     Place("redis_address", CLUSTER): "redis",
@@ -103,6 +105,7 @@ IMPLIED = {
     "prompt_replicas": {"replicas"},
     "serving_replicas": {"prompt_replicas"},
     "synchronous": {"patroni"},
+    COMMANDS: {"patroni"},
 }
 """Capability -> those that no target with it lacks."""
 WORDS = {

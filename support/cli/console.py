@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -15,6 +15,9 @@ from support.errors import AcceptError, NoRoom
 from support.hosts.room import is_about_room
 from support.places import as_called
 from support.waiting import describe
+
+if TYPE_CHECKING:
+    from support.settings import Settings
 
 INTERRUPTED = 128 + signal.SIGINT
 UNEXPECTED = 3
@@ -40,6 +43,13 @@ def complain(text: str) -> None:
     """Print errors, one per line, each prefixed with the program's name."""
     for line in text.splitlines():
         err.print(f"accept: {line}", style="red", markup=False)
+
+
+def say_ignored(settings: "Settings") -> None:
+    """Name variables that may be misspelt settings; nothing where there are none."""
+    if ignored := settings.ignored_variables:
+        told = ", ".join(f"{variable} (did you mean {' or '.join(meant)}?)" for variable, meant in ignored.items())
+        say(f"ignored in the environment, as other programs use them: {told}")
 
 
 def hear_interrupts() -> None:

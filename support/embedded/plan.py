@@ -390,6 +390,7 @@ def lacks(
     found["redis_failover"] = "the embedded cluster has one Redis, without a replica"
     absent = {
         "patroni": shape.patroni,
+        "patroni_commands": shape.patroni,
         "dcs": shape.patroni,
         "patroni_login": shape.patroni and shape.rest_login,
         "haproxy": shape.proxy,

@@ -49,7 +49,7 @@ class Settling:
                 return True
             # A look is good enough to be compared with once the lock was renewed after service came back.
             usable = not look.wrong and look.renewed >= self._since
-            changed = earlier is not None and earlier.made != look.made
+            changed = earlier is not None and (earlier.made, earlier.term) != (look.made, look.term)
             if usable and (earlier is None or changed or earlier.wrong):
                 self._earlier[group.group] = look
             return False
@@ -76,7 +76,7 @@ class Settling:
             routed = routes(group)[WRITE_ROUTE]
             if routed != (lock.owner,):
                 wrong["the proxy"] = f"it routes writes to {' and '.join(routed) or 'nobody'}"
-        return GroupLook(time.monotonic(), lock.owner, lock.made, lock.renewed, wrong)
+        return GroupLook(time.monotonic(), lock.owner, lock.made, lock.renewed, wrong, lock.term)
 
 
 def _wanted(member: str, leader: str, from_archive: Collection[str]) -> tuple[str, str]:

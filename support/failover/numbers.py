@@ -11,6 +11,7 @@ from support import sql
 from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
 from support.errors import ConnectFailed
+from support.example_app.schema import create_schema
 from support.failover.number_checks import ACTIONS, IDENTITY, SEQUENCE, none_issued_twice
 from support.run import new_id
 from support.timeouts import CLIENT, STATEMENT
@@ -19,7 +20,6 @@ from support.waiting import eventually
 _CREATE = (
     "BEGIN",
     "SET LOCAL synchronous_commit = on",  # so that a failover loses numbers at most, and not the sequence itself
-    "CREATE SCHEMA {schema}",
     "CREATE SEQUENCE {schema}.numbers",
     "CREATE TABLE {schema}.numbered (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, client integer)",
     "COMMIT",
@@ -42,6 +42,7 @@ def start(world: World, clients: int) -> None:
         subject="the scenario's sequence and table are dropped",
         retry_on=(sql.Error, ConnectFailed),
     )
+    create_schema(where, schema)
     with sql.session(where) as session:
         for statement in _CREATE:
             sql.execute(session, statement.format(schema=schema))

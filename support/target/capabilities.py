@@ -32,6 +32,7 @@ CAPABILITIES = {
     "network_login": "endpoints that are reached over a network, not through a Unix socket",
     "patroni": "the REST API of Patroni on each member",
     "patroni_login": "a login that the REST API requires for commands",
+    "patroni_commands": "a REST API that accepts commands from here",
     "haproxy": "a write endpoint and a read endpoint",
     "statistics": "HAProxy's statistics page",
     "statistics_login": "a login that the statistics page requires",

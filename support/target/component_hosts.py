@@ -12,12 +12,19 @@ from support.target.cluster import Cluster
 from support.target.discovery.addresses import names_of
 from support.target.members import NO_ANSWER
 from support.target.redis import ERRORS, primaries_of, primary_of
-from support.target.topology import RedisAddress
+from support.target.topology import RedisAddress, Topology
 
 
 def dcs_hosts(cluster: Cluster) -> list[str]:
     """The names of the hosts that run the DCS."""
     return [host.name for host in _running_program(cluster, *dcs.PROGRAMS)]
+
+
+def etcd_beside_members(topology: Topology) -> bool:
+    """Whether the host of a member is known to run etcd, too, so that both may lose their leader at once."""
+    members = {one.name for one in (*topology.members, *topology.absent)}
+    hosts = [host for name, host in topology.hosts.items() if name in members]
+    return dcs.program(topology) == "etcd" and any("etcd" in one.programs for one in hosts)
 
 
 def leader_of_dcs(cluster: Cluster) -> SiteHost:

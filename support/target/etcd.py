@@ -1,7 +1,8 @@
 """What only etcd can say: the health of its members, and the leases of Patroni's keys. Read only, by its JSON gateway.
 
 What Patroni keeps in it is read in dcs.py. Its certificates and its login are those of Patroni's configuration.
-Sources: https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/ and patroni/dcs/__init__.py (the names of the keys)
+Sources: https://etcd.io/docs/v3.4/dev-guide/api_grpc_gateway/, patroni/dcs/__init__.py (the names of the keys) and
+lease/lessor.go of etcd (Promote: what becomes of leases when it has elected a leader)
 """
 
 import re
@@ -196,11 +197,21 @@ class Lock:
     made: int
     """The revision of etcd at which it was made; another one if the lock was lost meanwhile and taken again."""
     renewed: float
-    """When it was last renewed, or at most a second earlier, as etcd tells whole seconds; monotonic clock."""
+    """When it was last renewed, or at most a second earlier, as etcd tells whole seconds; monotonic clock.
+
+    Soon after etcd has elected a leader, later than that: see `term`.
+    """
+    term: int = 0
+    """The election of etcd after which this was told. A new leader of etcd extends every lease, by its election timeout
+    beyond what was granted, whether or not the owner can renew it. Between two answers of one term, only the owner has
+    done so."""
 
 
 def lock(topology: Topology, group: int = 0) -> Lock:
-    """The lock of a group now. Raises NotYet if there is none, or if no member of etcd answers."""
+    """The lock of a group now.
+
+    Raises NotYet if there is none, if no member of etcd answers, or while it is not known when its owner renewed it.
+    """
     refused = {}
     for address in topology.dcs:
         try:
@@ -217,8 +228,10 @@ def lock(topology: Topology, group: int = 0) -> Lock:
             granted, left = int(lease.get("grantedTTL", 0)), int(lease.get("TTL", 0))
             if not granted:
                 raise NotYet(f"the leader key of group {group} has expired")
-            owner = _decoded(keys[0]["value"])
-            return Lock(owner, int(keys[0]["create_revision"]), asked - (granted - left))
+            if left >= granted:  # of what was granted, a part of a second is always gone
+                raise NotYet(f"etcd itself extended the leader key of group {group}, as after an election")
+            owner, term = _decoded(keys[0]["value"]), int(lease.get("header", {}).get("raft_term", 0))
+            return Lock(owner, int(keys[0]["create_revision"]), asked - (granted - left), term)
         except requests.RequestException as error:
             refused[str(address)] = NoAnswer.because(error)
     raise NotYet(_nobody(refused))

@@ -53,6 +53,8 @@ class ServerRow:
     """host:port; shown to administrators, and with `stats show-legends`."""
     in_reserve: bool = False
     """It is a backup server that gets no sessions, because a regular server of the proxy is up."""
+    is_backup: bool = False
+    """It is a backup server, whether or not it is in use."""
 
     @property
     def position(self) -> str:
@@ -208,6 +210,7 @@ def _server_row(row: Mapping[str, str], in_reserve: bool) -> ServerRow:
         served=int(row.get("stot") or 0),
         address=row.get("addr") or "",
         in_reserve=in_reserve,
+        is_backup=_is_backup(row),
     )
 
 

@@ -19,6 +19,11 @@ from support.waiting import NotYet
 
 _ACCEPTED = frozenset({requests.codes.ok, requests.codes.accepted})
 _DENIED = frozenset({requests.codes.unauthorized, requests.codes.forbidden})
+_NOTHING: Mapping[str, Any] = {}
+"""A change of the configuration that every release of Patroni rejects (400), once it has checked who sends it."""
+_BY_ADDRESS, _BY_CERTIFICATE = "Access is denied", "client certificate required"
+"""What Patroni says with a status of 403. Source: RestApiServer.check_access in patroni/api.py, since 2.1"""
+_LOGIN = "PATRONI_RESTAPI_USERNAME and PATRONI_RESTAPI_PASSWORD"
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,46 @@ def reinitialize(cluster: Cluster, member: str) -> None:
     _require_done(member, _send(cluster, member, "POST", "/reinitialize", {"force": True}))
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """Why a member's Patroni refuses every command from here, and what to change."""
+
+    why: str
+    of_our_login: bool
+    """A login was sent, and was not accepted."""
+
+
+def refusal(patroni: PatroniApi, login: Login | None) -> Refusal | None:
+    """Whether a member's Patroni refuses commands from here. Changes nothing.
+
+    Without an answer it raises requests.RequestException.
+    """
+    answer = _sent(patroni, login, "PATCH", "/config", _NOTHING)
+    if answer.status_code not in _DENIED:
+        return None
+    of_our_login = login is not None and answer.status_code == requests.codes.unauthorized
+    return Refusal(_why_denied(patroni, login, Reply.of(answer)), of_our_login)
+
+
+def _why_denied(patroni: PatroniApi, login: Login | None, reply: Reply) -> str:
+    """What was refused, and what to change."""
+    if reply.status == requests.codes.forbidden:
+        if _BY_ADDRESS in reply.words:
+            return (
+                f"Patroni at {patroni.url} refuses commands from this machine's address: {reply}; add the address to "
+                "restapi.allowlist in Patroni's own configuration, or run the suite on a machine that is in it"
+            )
+        if _BY_CERTIFICATE in reply.words:
+            return (
+                f"Patroni at {patroni.url} refuses commands without a client's certificate: {reply}; set "
+                "PATRONI_CTL_CERTFILE and PATRONI_CTL_KEYFILE"
+            )
+        return f"Patroni at {patroni.url} refuses commands from here: {reply}"
+    if login is None:
+        return f"Patroni at {patroni.url} requires a login for commands: {reply}; set {_LOGIN}"
+    return f"Patroni at {patroni.url} refuses our login: {reply}; check {_LOGIN}"
+
+
 def _require_done(member: str, reply: Reply) -> None:
     if not reply.done:
         raise NotAvailable(f"Patroni of {member} refuses the command: {reply}")
@@ -99,17 +144,25 @@ def _send(cluster: Cluster, member: str, method: str, path: str, command: Mappin
 def _answer(
     patroni: PatroniApi, login: Login | None, method: str, path: str, command: Mapping[str, Any]
 ) -> requests.Response:
-    answer = http.send(
+    answer = _sent(patroni, login, method, path, command, RECOVERY)
+    if answer.status_code in _DENIED:
+        raise NotAvailable(_why_denied(patroni, login, Reply.of(answer)))
+    return answer
+
+
+def _sent(
+    patroni: PatroniApi,
+    login: Login | None,
+    method: str,
+    path: str,
+    command: Mapping[str, Any],
+    within: float = REST,
+) -> requests.Response:
+    return http.send(
         method,
         f"{patroni.url}{path}",
         json=command,
         auth=(login.user, login.password) if login else None,
-        timeout=(REST, RECOVERY),
+        timeout=(REST, within),
         **patroni.access.options,
     )
-    if answer.status_code in _DENIED:
-        raise NotAvailable(
-            f"Patroni at {patroni.url} refuses our login: {Reply.of(answer)}; check PATRONI_RESTAPI_USERNAME and "
-            "PATRONI_RESTAPI_PASSWORD"
-        )
-    return answer

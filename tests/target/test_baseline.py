@@ -13,11 +13,13 @@ from support import sql
 from support.errors import Inconclusive, RequirementMissing
 from support.expectations import Expectations
 from support.failover.missed_wal import LittleWalKept
+from support.hosts.remote import HostAccess, ProgramAccess
 from support.target.accepted_loss import accepted_losses
 from support.target.baseline import (
     OF_EMBEDDED,
     Baseline,
     _modes_not_promised,
+    _timing,
     apply_baseline,
     known_limits,
 )
@@ -29,7 +31,7 @@ from support.target.purposes import Purpose, purposes_of
 from support.target.redis import RedisFacts
 from support.target.replica_capabilities import OF_ANY, OF_SEVERAL
 from support.target.standby_names import StandbyNames
-from support.target.timing import Timing
+from support.target.timing import Span, Timing
 from support.target.topology import Address, Login, MemberAddress, Topology
 
 CAREFUL = PatroniConfiguration(ttl=20, loop_wait=1, maximum_lag_set=True, synchronous=True, failsafe=True)
@@ -317,6 +319,21 @@ NOWHERE = Topology(
     dcs=(Address("127.0.0.1", 1),),
     lacks={"replicas": "the only member is pg1", "citus": "not installed"},
 )
+
+
+def test_where_etcd_loses_its_leader_with_the_clusters_the_lock_lasts_longer() -> None:
+    """As in autobase, with an etcd beside each Patroni, and an election timeout of 5 s."""
+    read = Baseline({0: PatroniConfiguration(ttl=20, loop_wait=5)})
+    quick = Expectations(proxy_detection=6)
+    host = HostAccess("ssh://pg1", programs={"etcd": ProgramAccess("", "", "")})
+    apart = _timing(Cluster(NOWHERE), read, quick, 1)
+    beside = _timing(Cluster(replace(NOWHERE, hosts={"pg1": host})), read, quick, 1)
+    assert apart.total(Span.FAILOVER) == 20 + 5 + 5 + 6
+    assert beside.total(Span.FAILOVER) == apart.total(Span.FAILOVER) + 3 * 5
+    assert (apart.second_outage, beside.second_outage) == (5 + 2 * 10 + 5 + 6, 20 + 3 * 5 + 5 + 6)
+    assert "election of etcd (assumed) 15" in beside.limit(Span.FAILOVER, 30).why
+    assert "etcd" not in apart.limit(Span.FAILOVER, 30).why
+    assert beside.total(Span.SWITCHOVER) == apart.total(Span.SWITCHOVER)
 
 
 def test_a_cluster_that_does_not_answer_lacks_nothing_and_ends_nothing() -> None:

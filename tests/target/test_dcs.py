@@ -14,7 +14,7 @@ import pytest
 import requests
 from booting import boots
 from conftest import free_port
-from etcd_servers import Ensemble, ensemble, put, require_login, secured
+from etcd_servers import Ensemble, ask, encoded, ensemble, put, require_login, secured
 
 from support.errors import RequirementMissing, UsageError
 from support.settings import Settings
@@ -171,6 +171,29 @@ def test_wrong_access_is_told_in_one_line(encrypted: Ensemble, change: Mapping[s
     assert complaint in str(told.value)
     assert "\n" not in str(told.value)
     assert len(str(told.value)) < 400
+
+
+@ETCD
+def test_a_login_that_may_not_look_for_the_namespace(tmp_path: Path) -> None:
+    """As in Pigsty, whose logins may read the keys of one cluster only: it is the right one all the same."""
+    with ensemble(tmp_path, 1) as found:
+        keep(found.topology(0), "/pg/main/main")
+        may_read = {"permType": "READ", "key": encoded("/pg/main/"), "range_end": encoded("/pg/main0")}
+        ask(found.topology(0), "/v3/auth/user/add", {"name": "main", "password": "secret"})
+        ask(found.topology(0), "/v3/auth/role/add", {"name": "one"})
+        ask(found.topology(0), "/v3/auth/role/grant", {"name": "one", "perm": may_read})
+        ask(found.topology(0), "/v3/auth/user/grant", {"user": "main", "role": "one"})
+        require_login(found.topology(0), "other")
+        section = {**found.section(0), "username": "main", "password": "secret"}
+        topology, lacks = asked(section, namespace="/pg/main")
+        assert (dcs.state(topology).leader, lacks) == ("pg1", {})
+        with pytest.raises(RequirementMissing) as untold:
+            asked(section)
+        with pytest.raises(RequirementMissing) as wrong:
+            asked(section, namespace="/service")
+    assert "give the namespace of Patroni's own configuration ([dcs] namespace)" in str(untold.value)
+    assert "use the one in Patroni's own configuration" not in str(untold.value)
+    assert str(wrong.value).endswith("use the one in Patroni's own configuration")
 
 
 @ETCD

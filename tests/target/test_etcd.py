@@ -1,6 +1,7 @@
 """etcd's health, its leases and its namespaces, by real etcds."""
 
 import shutil
+import subprocess
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -100,6 +101,28 @@ def test_a_lock_that_has_expired_was_not_renewed_just_now(topology: Topology, mo
     with pytest.raises(NotYet, match="has expired"):
         etcd.lock(short)
     assert etcd.leases(short) == {}
+
+
+def test_what_etcd_extends_after_an_election_was_not_renewed_by_anybody(tmp_path: Path) -> None:
+    """An etcd that starts elects itself, and knows the lease from before."""
+    slow = {"heartbeat-interval": "150", "election-timeout": "1500"}
+    with ensemble(tmp_path, 1, **slow) as found:
+        topology = found.topology(0)
+        take_lock(topology, "pg1")
+        before = etcd.lock(topology)
+        found.servers[0].kill()
+        found.servers[0].wait()
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        found.servers[0] = subprocess.Popen(found.servers[0].args, **quiet)
+
+        def elected() -> None:
+            with pytest.raises(NotYet, match="etcd itself extended the leader key"):
+                etcd.lock(topology)
+
+        eventually(elected, within=10, subject="etcd elects a leader", retry_on=(AssertionError, pytest.fail.Exception))
+        after = eventually(lambda: etcd.lock(topology), within=10, subject="what was granted has begun to run out")
+    assert after.made == before.made
+    assert after.term > before.term > 0
 
 
 def take_lock(topology: Topology, owner: str, lost: str = "") -> str:

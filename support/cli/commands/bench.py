@@ -30,6 +30,7 @@ def command(
     """
     from support.cli import targets
     from support.cli.bench import BenchOptions, bench, show_rows
+    from support.cli.console import say_ignored
     from support.settings import Settings
 
     if listed:
@@ -37,6 +38,7 @@ def command(
         return
     target_settings, cluster = targets.choose(target)
     settings = Settings.load({**target_settings, **size})
+    say_ignored(settings)
     if settings.accept_workers is None:
         settings = settings.model_copy(update={"accept_workers": 0})
     save, against = (from_command_line(path) if path else None for path in (save, against))

@@ -20,12 +20,14 @@ def command(
     The sequence of faults is then shortened and printed as a scenario. Exits with 1 if an invariant was violated.
     """
     from support.cli import targets
+    from support.cli.console import say_ignored
     from support.cli.explore import ExploreOptions, explore
     from support.run import new_seed
     from support.settings import Settings
 
     given, cluster = targets.choose(target)
     settings = Settings.load({**given, **size})
+    say_ignored(settings)
     chosen = new_seed() if seed is None else seed
     options = ExploreOptions(settings, minutes, chosen, given, cluster)
     raise typer.Exit(explore(options, typed.arguments_of("explore")))

@@ -26,10 +26,12 @@ def command(
 ) -> None:
     """Write from many processes and machines at once, and check that no acknowledged write is lost or duplicated."""
     from support.cli import targets
+    from support.cli.console import say_ignored
     from support.cli.load import LoadOptions, load
     from support.settings import Settings
 
     target_settings, cluster = targets.choose(target)
     settings = Settings.load(target_settings)
+    say_ignored(settings)
     options = LoadOptions(settings, cluster, workers, clients, seconds, seed, awaited, join, port)
     raise typer.Exit(load(options, sys.argv[1:]))

@@ -91,6 +91,7 @@ def command(
     slow, destructive, performance). Options that accept does not recognise are passed to behave.
     """
     from support.cli import own, targets
+    from support.cli.console import say_ignored
     from support.settings import Settings
 
     folder = own.choose(features)
@@ -121,6 +122,8 @@ def command(
     if commands and not plan:
         raise UsageError("--commands shows what a run would do; it goes with --plan")
     arguments = typed.arguments_of("run")
+    if share_of is None:
+        say_ignored(settings)
     if share_of is not None:
         from support.cli.jobs import run_share
 

@@ -20,12 +20,15 @@ def command(
     that reach it, ready to be pasted into a shell; they are also in .accept/clusters/NAME/target.toml.
     """
     from support.cli import clusters
+    from support.cli.console import say_ignored
     from support.cli.status import show_connections
     from support.cli.up import up
     from support.settings import Settings
 
     cluster = clusters.named(name)
-    exit_status = up(cluster, Settings.load({**size, **shape_settings(like, ports)}))
+    settings = Settings.load({**size, **shape_settings(like, ports)})
+    say_ignored(settings)
+    exit_status = up(cluster, settings)
     if exit_status == 0:
         show_connections(cluster)
     raise typer.Exit(exit_status)

@@ -20,13 +20,16 @@ class GroupLook:
     """When the lock was last renewed, or a little earlier; monotonic clock."""
     wrong: Mapping[str, str]
     """Member -> why it neither leads nor follows as it should. A member that the fault keeps silent is left out."""
+    term: int
+    """Of the DCS: another one if it has elected a leader since, which extends the lock as if it had been renewed."""
 
 
 def settled(earlier: GroupLook, later: GroupLook, since: float, loop_wait: float) -> Finding:
     """The leader has renewed its lock twice since then, a loop apart, and every member that can follows it.
 
     A lock that its owner cannot renew would expire, or make its owner give up, long after clients were served again.
-    Whoever has renewed it has reached the DCS, and its own PostgreSQL. Unknown unless all of that was seen.
+    Whoever has renewed it has reached the DCS, and its own PostgreSQL. Unknown unless all of that was seen. The DCS
+    itself may have extended the lock before the first look, but not between two looks of one term.
     """
     for look in (earlier, later):
         if look.wrong:
@@ -34,6 +37,8 @@ def settled(earlier: GroupLook, later: GroupLook, since: float, loop_wait: float
             return Finding.unknown(f"not every member follows {look.owner}: {listed(wrong)}")
     if (earlier.owner, earlier.made) != (later.owner, later.made):
         return Finding.unknown(f"{earlier.owner} lost the lock, which {later.owner} then acquired")
+    if earlier.term != later.term:
+        return Finding.unknown(f"the DCS elected a leader meanwhile, which extended the lock of {later.owner}")
     if later.at - earlier.at < loop_wait:
         return Finding.unknown("the two looks are not a loop apart")
     if earlier.renewed < since or later.renewed < earlier.at:

@@ -20,6 +20,11 @@ from support.target.topology import Address, Topology
 from support.vocabulary import suggestion
 from support.waiting import NotYet
 
+_NOT_PERMITTED = r"permission denied|403|NoAuth"
+_NAMESPACE_ASSUMED = (
+    "this login may not read all keys of etcd, so that Patroni's were expected in /service, and it may not read those: "
+    "give the namespace of Patroni's own configuration ([dcs] namespace)"
+)
 # What Patroni's clients say -> what the user should check. The first match counts.
 _ADVICE = {
     r"certificate.verify.failed|hostname.*(mismatch|match)|not valid for": "its certificate was rejected: check "
@@ -31,9 +36,7 @@ _ADVICE = {
     r"authentication failed|invalid user|AuthFailed|unauthorized|401|InsufficientCredentials": "it refuses the login: "
     "check username and password",
     r"user name is empty|password not set": "it requires a login: set username and password",
-    r"permission "
-    r"denied|403|NoAuth": "this login is not permitted to read Patroni's keys: use the one in Patroni's own "
-    "configuration",
+    _NOT_PERMITTED: "this login is not permitted to read Patroni's keys: use the one in Patroni's own configuration",
     r"Name or service|resolve|getaddrinfo|nodename": "that name cannot be resolved here: check hosts",
     r"refused|timed? ?out|nothing within|No route|unreachable|Connection": "nothing answers there: check hosts",
 }
@@ -156,7 +159,7 @@ def discover(topology: Topology, said: Declared, system: str) -> tuple[Topology,
     try:
         found = dcs.state(topology)
     except Unreadable as error:
-        why = _unreadable(topology, error)
+        why = _unreadable(topology, error, assumed=namespace is None)
         if topology.dcs_access:
             raise RequirementMissing(why) from None
         return topology, {**lacks, "dcs_keys": why}
@@ -246,16 +249,18 @@ def _elsewhere(topology: Topology) -> str:
     return f" (it has such keys in {' and '.join(others)})" if others else ""
 
 
-def _unreadable(topology: Topology, error: Unreadable) -> str:
+def _unreadable(topology: Topology, error: Unreadable, assumed: bool) -> str:
+    """`assumed`: nobody said which namespace it is, and etcd did not show it."""
     if error.missing:
         return f"{error}, which Patroni's client needs: {dcs.TO_INSTALL}"
-    return _advised(topology, str(error))
+    return _advised(topology, str(error), _NAMESPACE_ASSUMED if assumed and topology.dcs_access else "")
 
 
-def _advised(topology: Topology, said: str) -> str:
+def _advised(topology: Topology, said: str, if_not_permitted: str = "") -> str:
     """One line: what the DCS said, shortened, and what to change."""
     section = next(iter(dcs.sections(topology)))
-    advice = next((words for pattern, words in _ADVICE.items() if re.search(pattern, said, re.IGNORECASE)), "")
+    fitting = next((pattern for pattern in _ADVICE if re.search(pattern, said, re.IGNORECASE)), "")
+    advice = (fitting == _NOT_PERMITTED and if_not_permitted) or _ADVICE.get(fitting, "")
     causes = (re.search(cause, said) for cause in _CAUSES)
     short = next((found[0] for found in causes if found), said)[:200]
     return f"[dcs.{section}] cannot be read: {short}" + (f": {advice}" if advice else "")

@@ -1,12 +1,15 @@
 """Logins to the cluster: who refuses one, and what it may do once it is accepted."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from support import sql
-from support.errors import ConnectFailed, NotInTime
+from support.errors import ConnectFailed, NotInTime, RequirementMissing
+from support.target import patroni_commands
+from support.target.cluster import Cluster
 from support.target.discovery import addresses
 from support.target.discovery.addresses import Reach
+from support.target.members import ask_in_parallel, heard_and_silent
 from support.target.topology import Address, Login, Topology
 from support.timeouts import NOTICE
 from support.waiting import NotYet, describe, eventually
@@ -42,6 +45,27 @@ def rights_lacking(topology: Topology) -> dict[str, str]:
         if login is topology.administrator and not sql.value(session, _SUPERUSER):
             lacks["admin"] = f"{login.user} is not a superuser (ACCEPT_ADMIN_USER)"
     return lacks
+
+
+def commands_lacking(topology: Topology, lacks: Mapping[str, str]) -> dict[str, str]:
+    """Capability -> why it is lacking: a Patroni that refuses commands from here. One that is silent does not.
+
+    Raises RequirementMissing where a login was given, and every Patroni that answers refuses it.
+    """
+    if why := lacks.get("patroni"):
+        return {"patroni_commands": why}
+    cluster = Cluster(topology)
+    asked = [one.name for one in topology.members if one.rest is not None]
+    login = topology.patroni_login
+    answers = ask_in_parallel(asked, lambda name: patroni_commands.refusal(cluster.patroni(name), login))
+    heard, _ = heard_and_silent(answers)
+    refusals = [one for one in heard.values() if one]
+    if not refusals:
+        return {}
+    why = "; ".join(dict.fromkeys(one.why for one in refusals))
+    if len(refusals) == len(heard) and all(one.of_our_login for one in refusals):
+        raise RequirementMissing(f"PATRONI_RESTAPI_USERNAME declares something that does not exist: {why}")
+    return {"patroni_commands": why}
 
 
 def refused_for_good(endpoint: sql.Endpoint) -> str:

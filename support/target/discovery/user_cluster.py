@@ -114,6 +114,7 @@ def discover(settings: Settings) -> Topology:
     _look_at_members(topology, settings, found_database.hosts, findings)
     topology = replace(findings.with_members(topology), redis=findings.redis)
     _look_at_logins(topology, findings)
+    findings.lacks |= logins.commands_lacking(topology, findings.lacks)
     topology, lacking = dcs.discover(topology, declared_dcs, findings.behind.system if findings.behind else "")
     findings.lacks |= lacking
     topology = _look_at_proxy(topology, settings, findings)

@@ -191,10 +191,15 @@ def _patroni(found: Survey, secrets: bool) -> Iterator[Line]:
     yield from _settings(found, ("patroni_restapi_username", "patroni_restapi_password"), secrets, {})
     for member in found.topology.absent:
         yield Line(comment=f"{member.name} does not answer now; the scenarios will say so.")
-    if "patroni" in found.topology.lacks:
-        yield Line(comment=found.topology.lacks["patroni"])
+    lacks = found.topology.lacks
+    if "patroni" in lacks:
+        yield Line(comment=lacks["patroni"])
+    refused = "" if "patroni" in lacks else lacks.get("patroni_commands", "")
     if "patroni_restapi_username" not in found.settings:
-        yield Line("patroni_restapi_username", "...", "if the REST API asks for a login", used=False)
+        comment = refused or "if the REST API asks for a login"
+        yield Line("patroni_restapi_username", "...", comment, used=False)
+    elif refused:
+        yield Line(comment=refused)
 
 
 def _etcd(found: Survey) -> Iterator[Line]:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from support.engine.finding import Finding, Moments
+from support.engine.finding import Finding
 from support.engine.history import WriterSample
 
 _LAST_WORD = 5.0  # seconds
@@ -51,21 +51,25 @@ class FalseClaim:
     seconds: float
 
 
-def longest_false_claim(claims: Iterable[Claim], samples: Iterable[WriterSample]) -> FalseClaim | None:
-    """The longest time for which a member was certainly called the primary, and certainly read-only; None if none was.
+def false_claims(claims: Iterable[Claim], samples: Iterable[WriterSample]) -> list[FalseClaim]:
+    """Each time for which a member was certainly called the primary, and certainly read-only.
 
     Certain is the time between two consecutive equal answers. A member that lets nobody in is not read-only.
     """
     said = [(one.member, one.begun, one.ended, one.primary is True) for one in claims]
     were = [(one.member, one.begun, one.ended, one.writable is False) for one in samples]
-    found = [
+    return [
         FalseClaim(member, max(one[0], other[0]), min(one[1], other[1]) - max(one[0], other[0]))
         for member in {answer[0] for answer in said}
         for one in _periods(member, said)
         for other in _periods(member, were)
         if min(one[1], other[1]) > max(one[0], other[0])
     ]
-    return max(found, key=lambda one: one.seconds, default=None)
+
+
+def longest_false_claim(claims: Iterable[Claim], samples: Iterable[WriterSample]) -> FalseClaim | None:
+    """The longest of these times; None if there was none."""
+    return max(false_claims(claims, samples), key=lambda one: one.seconds, default=None)
 
 
 def _periods(member: str, answers: Iterable[tuple[str, float, float, bool]]) -> list[tuple[float, float]]:
@@ -95,12 +99,13 @@ def called_primary_truly(
     later = [one for one in claims if one.begun > since]
     called = sorted({one.member for one in later if one.primary} | {_before(claims, since)} - {""})
     words = f"{len(later)} answers of {len(members)} members; reported as the primary: {', '.join(called) or 'nobody'}"
-    longest = longest_false_claim(later, [one for one in samples if one.begun > since])
+    false = false_claims(later, [one for one in samples if one.begun > since])
+    longest = max(false, key=lambda one: one.seconds, default=None)
     if longest is not None and longest.seconds > limit:
         return Finding.too_late(
             f"{longest.member} was reported as the primary by its health check for {longest.seconds:.1f} s, from "
             f"{longest.begun - since:.1f} s after the fault on, while it was read-only (limit: {limit:g} s)",
-            (longest.begun, longest.begun + longest.seconds),
+            *((one.begun, one.begun + one.seconds) for one in false if one.seconds > limit),
         )
     if len(called) < 2:
         return Finding.unknown(f"no role changed hands: {words}")
@@ -209,14 +214,16 @@ def lock_renewed_in_time(renewals: Sequence[Renewal], limit: float) -> Finding:
     if (blind := max(later.at - before.at for before, later in pairwise(renewals))) >= limit:
         return Finding.unknown(f"the DCS was not read for {blind:.1f} s")
     since = renewals[0]
-    same: list[Moments] = []
+    until: dict[float, float] = {}
+    """When a position was first found -> when it was found last."""
     for one in renewals:
         if one.position != since.position:
             since = one
-        same.append((since.at, one.at))
-    begun, ended = max(same, key=lambda one: one[1] - one[0])
-    words = f"the lock was not renewed for {ended - begun:.1f} s (limit: {limit:g} s)"
-    return Finding.within_limit(ended - begun < limit, words, (begun, ended))
+        until[since.at] = one.at
+    longest = max(ended - begun for begun, ended in until.items())
+    words = f"the lock was not renewed for {longest:.1f} s (limit: {limit:g} s)"
+    too_long = [(begun, ended) for begun, ended in until.items() if ended - begun >= limit]
+    return Finding.within_limit(not too_long, words, *too_long)
 
 
 def lock_ran_out(renewals: Sequence[Renewal], renewed: float, changed: float, left: float) -> Finding:

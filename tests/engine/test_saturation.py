@@ -116,6 +116,12 @@ class TestWhichTime:
         assert excused(error, (115, 125)) is None
         assert excused(error, (100, 110), (115, 118)) is not None
 
+    def test_a_second_outage_on_an_idle_machine_has_no_excuse(self) -> None:
+        count = [Operation(0, "count", "a", at, Outcome.OK, at, at) for at in (100.0, 140.0, 141.0, 176.0)]
+        error = late(interrupted_for_less_than(30, History(count), "count", 100))
+        assert excused(error, (100, 115)) is None
+        assert excused(error, (100, 115), (150, 160)) is not None
+
     def test_what_several_checks_say_together(self) -> None:
         one, other = Finding.too_late("one", (100, 110)), Finding.too_late("another", (115, 125))
         assert late(broken_together([one, other])).during == ((100, 110), (115, 125))

@@ -96,6 +96,15 @@ def test_a_member_that_is_called_the_primary_and_is_promoted_late() -> None:
     assert claimed(33, []).holds is True
 
 
+def test_each_time_for_which_a_claim_was_false_for_too_long_is_told() -> None:
+    thawed = [*claims("pg3", True, 15, 24), *claims("pg3", False, 24, END)]
+    told = [*claims("pg1", True, 0, LOST), *claims("pg2", False, 0, 30), *claims("pg2", True, 30, END), *thawed]
+    took = [*seen("pg2", False, 0, 38), *seen("pg2", True, 38), *seen("pg3", False, 0)]
+    finding = called_primary_truly(told, took, ["pg1", "pg2", "pg3"], LOST, 5)
+    assert sorted(round(begun) for begun, _ in finding.during) == [15, 30]
+    assert finding.words.startswith("pg3 was reported as the primary by its health check for 8.4 s")
+
+
 def test_a_member_that_lets_nobody_in_is_not_read_only() -> None:
     closed = [WriterSample("pg2", at, at + 0.1, None, closed=True) for at in range(30, 40)]
     assert called_primary_truly(claims("pg2", True, 0, END), closed, ["pg2"], LOST, 5).holds is None
@@ -190,8 +199,14 @@ def test_a_lock_that_is_renewed_in_time(renewals: list[Renewal], holds: bool | N
     finding = lock_renewed_in_time(renewals, 19)
     assert (finding.holds, finding.words) == (holds, words)
     assert [f"the lock was not renewed for {ended - begun:.1f} s" in words for begun, ended in finding.during] == (
-        [] if holds is None else [True]
+        [True] if holds is False else []
     )
+
+
+def test_each_time_for_which_a_lock_was_not_renewed_is_told() -> None:
+    finding = lock_renewed_in_time(read(1, *[2] * 25, 3, *[4] * 20, 5), 19)
+    assert finding.during == ((LOST + 1, LOST + 25), (LOST + 27, LOST + 46))
+    assert finding.words == "the lock was not renewed for 24.0 s (limit: 19 s)"
 
 
 @pytest.mark.parametrize(

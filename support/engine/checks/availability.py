@@ -17,7 +17,7 @@ INTERRUPTION = 1.0
 
 @dataclass(frozen=True)
 class Gap:
-    """The longest time without an acknowledged operation, in seconds of the history's clock."""
+    """A time without an acknowledged operation, in seconds of the history's clock."""
 
     begun: float
     ended: float
@@ -27,8 +27,8 @@ class Gap:
         return self.ended - self.begun
 
 
-def longest_gap(history: History, action: str | None, since: float, until: float | None = None) -> Gap | None:
-    """The longest gap in the acknowledgements of an action (None: of any) that ended after `since`; None without one.
+def gaps(history: History, action: str | None, since: float, until: float | None = None) -> list[Gap]:
+    """Every gap in the acknowledgements of an action (None: of any) that ended after `since`, in their order.
 
     `until` is the moment up to which clients were watched: the silence between the last acknowledgement and that moment
     is a gap as well, which is still open. Without it, only gaps that an acknowledgement ended are known.
@@ -38,9 +38,12 @@ def longest_gap(history: History, action: str | None, since: float, until: float
         ends = [one for one in ends if one < until] + [until]
     if ends and ends[0] > since:
         ends.insert(0, since)  # nothing was acknowledged before: the first gap begins with the fault
-    gaps = ((one, other) for one, other in pairwise(ends) if other > since)
-    longest = max(gaps, key=lambda gap: gap[1] - gap[0], default=None)
-    return Gap(*longest) if longest else None
+    return [Gap(one, other) for one, other in pairwise(ends) if other > since]
+
+
+def longest_gap(history: History, action: str | None, since: float, until: float | None = None) -> Gap | None:
+    """The longest of these gaps; None without one."""
+    return max(gaps(history, action, since, until), key=lambda gap: gap.seconds, default=None)
 
 
 def watched_to_the_end(gap: Gap | None, since: float, follow_up: float) -> float:
@@ -86,7 +89,8 @@ def interrupted_for_less_than(
         return Finding.too_late(words, (since, last))
     open_still = ", and still are" if gap.ended == until and gap.seconds >= limit else ""
     words = f"clients were interrupted for {gap.seconds:.2f} s{open_still} (limit: {limit:g} s)"
-    return Finding.within_limit(gap.seconds < limit, words, (gap.begun, gap.ended))
+    too_long = [(one.begun, one.ended) for one in gaps(history, action, since, until) if one.seconds >= limit]
+    return Finding.within_limit(gap.seconds < limit, words, *too_long)
 
 
 def each_client_interrupted_for_less_than(limit: float, history: History, action: str, since: float) -> Finding:

@@ -334,6 +334,12 @@ SABOTAGES = (
         patroni_build("postpones_its_promotion"),
     ),
     Sabotage(
+        "patroni-clings-to-its-role",
+        "a leader that has handed over is still reported as the primary for 10 seconds",
+        notices({"FO-19 asked to hand over": "was reported as the primary by its health check for"}),
+        patroni_build("clings_to_its_role"),
+    ),
+    Sabotage(
         "patroni-falters-after-taking-over",
         "a leader that has taken over serves for 8 seconds, and then fails for 42",
         notices({"FO-02": "interrupted for .*, and still are"}),

@@ -324,6 +324,22 @@ def out_of_reads(target: str, others: Collection[str], sessions: Mapping[str, in
     return Finding.true(words)
 
 
+def caught_up(member: str, replayed: int | None, needed: int | None, *, streams: bool) -> Finding:
+    """A replica that serves reads again has caught up: it has replayed the WAL up to `needed`, and it streams.
+
+    Both are positions in bytes, None where they are not known. A replica that catches up from the archive streams, too,
+    for this purpose: a proxy need not keep it out.
+    """
+    if needed is not None and replayed is not None and replayed < needed:
+        return Finding.false(
+            f"{member} serves reads again, although it still has to replay {needed - replayed:,} bytes of WAL to be no "
+            "further behind than is allowed"
+        )
+    if not streams:
+        return Finding.false(f"{member} serves reads again, although it does not stream")
+    return Finding.true(f"{member} has caught up")
+
+
 def refused_until(samples: Iterable[WriterSample], member: str, since: float, until: float) -> Finding:
     """From its first refusal after `since` (the fault) the member accepted no write until `until` (the healing).
 

@@ -32,6 +32,8 @@ class Member:
     """What the others know of it, if that is not what the role says."""
     configuration: dict[str, Any] = field(default_factory=dict)
     """The dynamic configuration, as this member knows it."""
+    paused: bool = False
+    """Whether it says that Patroni is in maintenance mode."""
 
     def listed(self) -> dict[str, Any]:
         """As /cluster has it."""
@@ -62,7 +64,8 @@ def patroni(member: Member, cluster: list[Member], secure: ssl.SSLContext | None
             if self.path == "/patroni":
                 self._say(200, member.status())
             elif self.path == "/cluster":
-                self._say(200, {"members": [one.listed() for one in cluster], "scope": member.scope})
+                pause = {"pause": True} if member.paused else {}
+                self._say(200, {"members": [one.listed() for one in cluster], "scope": member.scope, **pause})
             elif self.path == "/config":
                 self._say(200, member.configuration)
             else:

@@ -67,6 +67,17 @@ def could_lose(now: Quorum, members: int) -> Finding:
     return Finding.false(f"{words}: {max(0, now.spare)} could be lost, {members} must be")
 
 
+def members_known(known: Collection[str], expected: Collection[str]) -> Finding:
+    """The DCS knows these members and no other. One that is missing may only be late; no load makes up another one."""
+    missing, further = sorted({*expected} - {*known}), sorted({*known} - {*expected})
+    if further:
+        others = f"; it does not know {', '.join(missing)}" if missing else ""
+        return Finding.false(f"the DCS also knows {', '.join(further)}{others}")
+    if missing:
+        return Finding.too_late(f"the DCS does not know {', '.join(missing)}")
+    return Finding.true(f"the DCS knows {', '.join(sorted(known))}")
+
+
 def a_replica_may_take_over(obstacles: Mapping[str, Collection[str]]) -> Finding:
     """At least one replica may take over; `obstacles` is replica -> what keeps it from leading."""
     fit = [name for name, found in obstacles.items() if not found]

@@ -186,10 +186,12 @@ class Experiment:
                 self.redundant_at = time.monotonic()
         finally:
             self._watched_until = time.monotonic()
-            self._running.close()
-            self._require_one_writer()
-            found = self.alarms
-            Finding(not found, f"in the logs: {listed(found)}" if found else "no alarm in the logs").require()
+            try:
+                self._running.close()
+            finally:  # a watch that does not end hides nothing that it has seen
+                self._require_one_writer()
+                found = self.alarms
+                Finding(not found, f"in the logs: {listed(found)}" if found else "no alarm in the logs").require()
         self._require_one_writer(undecided=True)  # only now: what is unknown must not hide what is broken
 
     @property

@@ -14,7 +14,7 @@ from support.engine.experiment import Experiment
 from support.engine.history import WriterSample
 from support.engine.watch import Watch
 from support.engine.world import World
-from support.errors import Inconclusive, MissingStep, NotInTime, PromiseBroken
+from support.errors import AcceptError, Inconclusive, MissingStep, NotInTime, PromiseBroken
 from support.faults.nemesis import Fault, InjectedFault
 from support.reporting.evidence import Evidence
 from support.run import Run
@@ -116,6 +116,33 @@ def test_a_leader_that_freezes_gets_clients_of_its_own_whoever_injects_it(
     monkeypatch.setattr(Noted, "unaware", unaware)
     injected = experiment.inject(fault, target)
     assert (begun, judged) == ([target] * expected, [injected] * expected)
+
+
+def test_a_watch_that_does_not_end_hides_no_two_writers(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [WriterSample(name, at, at + 0.5, True) for at in range(10) for name in ("pg1", "pg2")]
+    vars(experiment)["watch"] = SimpleNamespace(samples=both)
+    vars(experiment.cluster)["groups"] = (SimpleNamespace(members=("pg1", "pg2")),)
+    monkeypatch.setattr(experiment_module, "await_all", lambda *_: 1.0)
+
+    def hangs() -> None:
+        raise AcceptError("1 clients of pg1: some did not stop")
+
+    experiment._running.callback(hangs)
+    with pytest.raises(PromiseBroken, match="two members accepted writes"):
+        experiment.conclude()
+
+
+def test_a_watch_that_does_not_end_is_an_error(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment_module, "await_all", lambda *_: 1.0)
+
+    def hangs() -> None:
+        raise AcceptError("1 clients of pg1: some did not stop")
+
+    experiment._running.callback(hangs)
+    with pytest.raises(AcceptError, match="did not stop"):
+        experiment.conclude()
 
 
 @pytest.mark.parametrize(("until", "split"), [(47.5, False), (49.0, True)])

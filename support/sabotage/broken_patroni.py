@@ -207,7 +207,7 @@ def postpones_its_promotion() -> None:
     Postgresql.promote = late
 
 
-CLINGS = 10.0
+CLINGS = 30.0
 """Seconds for which a leader that was replaced is still reported as the primary."""
 
 

@@ -32,6 +32,8 @@ class Member:
     """What the others know of it, if that is not what the role says."""
     configuration: dict[str, Any] = field(default_factory=dict)
     """The dynamic configuration, as this member knows it."""
+    replies: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Path of a command -> its answer to that."""
     paused: bool = False
     """Whether it says that Patroni is in maintenance mode."""
 
@@ -75,6 +77,13 @@ def patroni(member: Member, cluster: list[Member], secure: ssl.SSLContext | None
             changes = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             member.configuration = {**member.configuration, **changes}
             self._say(200, member.configuration)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, words = member.replies[self.path]
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(words.encode())
 
         def _say(self, status: int, answer: object) -> None:
             self.send_response(status)

@@ -283,7 +283,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-waits-for-the-end-of-postgresql",
         "a leader that hands over keeps its lock until its PostgreSQL is down",
-        notices({"FO-18": "hands over to .*: refused|interrupted for"}),
+        notices({"FO-18": "hands over to .*: refused|of which Patroni says: |interrupted for"}),
         patroni_build("waits_for_the_end_of_postgresql"),
     ),
     Sabotage(

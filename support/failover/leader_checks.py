@@ -5,10 +5,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from support.engine.checks.availability import longest_gap
 from support.engine.finding import Finding
-from support.engine.history import WriterSample
+from support.engine.history import History, WriterSample
 
 _LAST_WORD = 5.0  # seconds
+_PAUSE = 5.0
+"""Seconds without an acknowledgement from which on clients do not go on working; a busy machine makes shorter ones."""
 
 
 def nobody_took_over(samples: Iterable[WriterSample], members: Collection[str], since: float, until: float) -> Finding:
@@ -192,6 +195,19 @@ def kept_the_key(looks: Sequence[KeyLook], member: str, since: float, until: flo
     if not own or blind > longest:
         return Finding.unknown(f"for {blind:.1f} s it was not known who holds the leader key")
     return Finding.true(f"{member} held the leader key at each of {len(own)} looks")
+
+
+def open_sessions_went_on(history: History, action: str, since: float, until: float) -> Finding:
+    """From `since` (the fault) until `until`, operations were acknowledged all the time."""
+    gap = longest_gap(history, action, since, until)
+    if gap is None or gap.seconds < _PAUSE:
+        return Finding.true(f"operations were acknowledged on open sessions for {until - since:.1f} s")
+    if gap.begun <= since and gap.ended >= until:
+        return Finding.false("no write was acknowledged on open sessions")
+    begun, ended = max(0.0, gap.begun - since), gap.ended - since
+    return Finding.false(
+        f"no write was acknowledged on open sessions from {begun:.1f} s until {ended:.1f} s after the fault"
+    )
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Leaders: who must not take over (FO-14), refuses logins (FO-15), is no primary (FO-19), loses its lock (SB-05)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 
 from support.engine.finding import Finding
-from support.engine.history import WriterSample
+from support.engine.history import History, Operation, Outcome, WriterSample
 from support.failover.leader_checks import (
     Claim,
     KeyLook,
@@ -19,6 +19,7 @@ from support.failover.leader_checks import (
     lock_renewed_in_time,
     new_sessions_again,
     nobody_took_over,
+    open_sessions_went_on,
 )
 
 LOST, END = 10.0, 40.0
@@ -177,6 +178,24 @@ def key_looks(*leaders: str, every: float = 3.0) -> list[KeyLook]:
 def test_who_kept_the_leader_key(looks: list[KeyLook], holds: bool | None, words: str) -> None:
     finding = kept_the_key(looks, "pg1", SINCE, SINCE + LIMIT, 15.0)
     assert (finding.holds, finding.words) == (holds, words)
+
+
+@pytest.mark.parametrize(
+    ("acknowledged", "words"),
+    [
+        (range(100, 131), ""),
+        ([*range(90, 104), *range(107, 131)], ""),
+        (range(90, 104), "no write was acknowledged on open sessions from 3.0 s until 30.0 s after the fault"),
+        ([*range(90, 104), *range(112, 131)], "acknowledged on open sessions from 3.0 s until 12.0 s after the fault"),
+        (range(90, 100), "no write was acknowledged on open sessions"),
+    ],
+    ids=["all the time", "short pause", "cut soon", "interrupted", "cut at once"],
+)
+def test_open_sessions_that_go_on(acknowledged: Sequence[int], words: str) -> None:
+    history = History(Operation(0, "append", "a", at, Outcome.OK, at - 0.1, at) for at in acknowledged)
+    finding = open_sessions_went_on(history, "append", SINCE, SINCE + 30)
+    assert finding.holds is (not words)
+    assert finding.words.endswith(words)
 
 
 def read(*positions: int, every: float = 1.0) -> list[Renewal]:

@@ -207,7 +207,9 @@ class Experiment:
         excused += [
             SilentPeriod(name, one.begun, one.over + THAW_GRACE) for name, one in self.frozen if one.healing is not None
         ]
-        longest = self.cluster.topology.timing.wait(LONGEST_SILENCE)
+        timing = self.cluster.topology.timing
+        # A slow machine needs more time for a look, but in a whole ttl, and less, a member could have led meanwhile.
+        longest = min(timing.wait(LONGEST_SILENCE), max(LONGEST_SILENCE, timing.ttl / 2))
         until = self._watched_until or time.monotonic()
         return Coverage(min(one.begun for one in faults), until, longest, excused) if faults else None
 

@@ -1,7 +1,7 @@
 """The course of an experiment: preparations, faults that fail halfway, and what is healed when."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +19,7 @@ from support.faults.nemesis import Fault, InjectedFault
 from support.reporting.evidence import Evidence
 from support.run import Run
 from support.target.cluster import Cluster
+from support.target.timing import Timing
 from support.target.topology import Address, Login, Topology
 
 
@@ -116,6 +117,21 @@ def test_a_leader_that_freezes_gets_clients_of_its_own_whoever_injects_it(
     monkeypatch.setattr(Noted, "unaware", unaware)
     injected = experiment.inject(fault, target)
     assert (begun, judged) == ([target] * expected, [injected] * expected)
+
+
+@pytest.mark.parametrize(
+    ("ttl", "multiplier", "longest"),
+    [(20, 1, 5), (30, 1, 5), (30, 2, 10), (30, 10, 15), (6, 1, 5), (6, 10, 5)],
+    ids=str,
+)
+def test_no_slow_machine_lets_a_member_be_unseen_for_as_long_as_it_could_have_led(
+    experiment: Experiment, ttl: float, multiplier: float, longest: float
+) -> None:
+    timing = Timing(ttl=ttl, multiplier=multiplier)
+    vars(experiment.cluster)["topology"] = replace(experiment.cluster.topology, timing=timing)
+    experiment.inject(Noted("crash"), "pg1")
+    assert experiment.coverage is not None
+    assert experiment.coverage.longest == longest
 
 
 def test_a_watch_that_does_not_end_hides_no_two_writers(

@@ -109,6 +109,7 @@ def called_primary_truly(
             f"{longest.member} was reported as the primary by its health check for {longest.seconds:.1f} s, from "
             f"{longest.begun - since:.1f} s after the fault on, while it was read-only (limit: {limit:g} s)",
             *((one.begun, one.begun + one.seconds) for one in false if one.seconds > limit),
+            limit=limit,
         )
     if len(called) < 2:
         return Finding.unknown(f"no role changed hands: {words}")
@@ -162,13 +163,14 @@ def new_sessions_again(tried: Sequence[NewSession], since: float, limit: float, 
     if reached := [one.ended for one in after if not one.refusal]:
         took = reached[0] - since
         words = f"a new session reached a leader {took:.1f} s after {what} (limit: {limit:g} s)"
-        return Finding.within_limit(took <= limit, words, (since, reached[0]))
+        return Finding.within_limit(took <= limit, words, (since, reached[0]), limit=limit)
     if not after or after[-1].ended < since + limit:
         return Finding.unknown(f"no new session was tried until {limit:g} s after {what}")
     return Finding.too_late(
         f"no new session reached a leader for {after[-1].ended - since:.1f} s after {what} (limit: {limit:g} s); "
         f"the last of {len(after)} that were tried: {after[-1].refusal}",
         (since, after[-1].ended),
+        limit=limit,
     )
 
 
@@ -239,7 +241,7 @@ def lock_renewed_in_time(renewals: Sequence[Renewal], limit: float) -> Finding:
     longest = max(ended - begun for begun, ended in until.items())
     words = f"the lock was not renewed for {longest:.1f} s (limit: {limit:g} s)"
     too_long = [(begun, ended) for begun, ended in until.items() if ended - begun >= limit]
-    return Finding.within_limit(not too_long, words, *too_long)
+    return Finding.within_limit(not too_long, words, *too_long, limit=limit)
 
 
 def lock_ran_out(renewals: Sequence[Renewal], renewed: float, changed: float, left: float) -> Finding:

@@ -220,11 +220,11 @@ def all_streamed_again(found: Sequence[StreamedAgain], limit: float) -> Finding:
             f"{one.replica} for {one.ended - one.begun:.1f} s ({one.source} has {one.instead})" for one in catching_up
         ]
         words = f"let in again, and did not stream: {listed(told)} (limit: {limit:g} s)"
-        return Finding.too_late(words, *((one.begun, one.ended) for one in catching_up))
+        return Finding.too_late(words, *((one.begun, one.ended) for one in catching_up), limit=limit)
     took = {one.replica: one.seconds for one in found if one.seconds is not None}
     late = [(one.ended - one.seconds, one.ended) for one in found if one.seconds is not None and one.seconds > limit]
     words = ", ".join(f"{replica} after {seconds:.1f} s" for replica, seconds in took.items())
-    return Finding.within_limit(not late, f"streams again: {words} (limit: {limit:g} s)", *late)
+    return Finding.within_limit(not late, f"streams again: {words} (limit: {limit:g} s)", *late, limit=limit)
 
 
 class Login(Protocol):

@@ -86,11 +86,11 @@ def interrupted_for_less_than(
     if gap is None or not any(one.ended > since for one in acknowledged):
         last = max(one.ended for one in history) if until is None else until
         words = f"no operation was acknowledged in the {last - since:.1f} s after the fault (limit: {limit:g} s)"
-        return Finding.too_late(words, (since, last))
+        return Finding.too_late(words, (since, last), limit=limit)
     open_still = ", and still are" if gap.ended == until and gap.seconds >= limit else ""
     words = f"clients were interrupted for {gap.seconds:.2f} s{open_still} (limit: {limit:g} s)"
     too_long = [(one.begun, one.ended) for one in gaps(history, action, since, until) if one.seconds >= limit]
-    return Finding.within_limit(gap.seconds < limit, words, *too_long)
+    return Finding.within_limit(gap.seconds < limit, words, *too_long, limit=limit)
 
 
 def each_client_interrupted_for_less_than(limit: float, history: History, action: str, since: float) -> Finding:
@@ -105,7 +105,8 @@ def each_client_interrupted_for_less_than(limit: float, history: History, action
         if found := {client: one for client, one in findings.items() if one.holds is holds}:
             told = listed([f"client {client}: {one.words}" for client, one in found.items()])
             during = tuple(moments for one in found.values() for moments in one.during)
-            return Finding(holds, f"{len(found)} of {len(clients)} clients: {told}", only_limit=True, during=during)
+            words = f"{len(found)} of {len(clients)} clients: {told}"
+            return Finding(holds, words, only_limit=True, during=during, limit=limit)
     if not clients:
         return Finding.unknown(f"there was no operation ({action})")
     worst = longest_gap_of_any_client(history, action, since)

@@ -105,6 +105,8 @@ class LimitExceeded(AssertionError):
         self.during: tuple[tuple[float, float], ...] = ()
         """Each time in which a limit was exceeded, from its beginning to its end (monotonic clock); empty if it is not
         known."""
+        self.limit: float | None = None
+        """The limit in seconds on each of these times; None if it is not known, or a limit on something else."""
 
 
 class PromiseBroken(AssertionError):
@@ -122,6 +124,8 @@ class UnhealthyCluster(Inconclusive):
 
 class NotInTime(LimitExceeded):
     """A promised state was not reached within its time."""
+
+    limit: float
 
     def __init__(
         self,

@@ -34,6 +34,10 @@ class Member:
     """The dynamic configuration, as this member knows it."""
     denied: str = ""
     """What it says to commands, which it refuses; empty if it accepts them."""
+    replies: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Path of a command -> its answer to that."""
+    paused: bool = False
+    """Whether it says that Patroni is in maintenance mode."""
 
     def listed(self) -> dict[str, Any]:
         """As /cluster has it."""
@@ -64,7 +68,8 @@ def patroni(member: Member, cluster: list[Member], secure: ssl.SSLContext | None
             if self.path == "/patroni":
                 self._say(200, member.status())
             elif self.path == "/cluster":
-                self._say(200, {"members": [one.listed() for one in cluster], "scope": member.scope})
+                pause = {"pause": True} if member.paused else {}
+                self._say(200, {"members": [one.listed() for one in cluster], "scope": member.scope, **pause})
             elif self.path == "/config":
                 self._say(200, member.configuration)
             else:
@@ -79,6 +84,13 @@ def patroni(member: Member, cluster: list[Member], secure: ssl.SSLContext | None
             else:
                 member.configuration = {**member.configuration, **changes}
                 self._say(200, member.configuration)
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, words = member.replies[self.path]
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(words.encode())
 
         def _say(self, status: int, answer: object) -> None:
             self.send_response(status)

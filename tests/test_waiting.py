@@ -196,6 +196,7 @@ ASK_NOBODY = {
     "partition.watch_state": "who gives no answer is part of what is seen",
     "quiet.await_quiet": "processes of this machine",
     "recovery._await_refusal": "the watch has recorded it",
+    "role_claims._await_no_claim_of_the_former_leader": "the watch has recorded it",
     "role_claims.watch_claims": "the watch has recorded it",
     "routing._targets": "who gives no answer is part of what is seen",
     "sessions._follow": "a session that is lost cannot be asked again",

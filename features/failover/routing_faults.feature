@@ -64,8 +64,8 @@ Feature: The endpoints send no client to a failed member
     When <event>
     And another member leads
     And the fault is healed
-    Then no member was reported as the primary for longer than 5 seconds while it was read-only
-    And the target member streams as a replica within 60 seconds
+    Then the target member streams as a replica within 60 seconds
+    And no member was reported as the primary for longer than 5 seconds while it was read-only
 
     @patroni_commands
     Examples:

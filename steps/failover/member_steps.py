@@ -1,12 +1,12 @@
 """The members: their health, their roles, who leads and who could take over."""
 
 from behave import then
-from hamcrest import assert_that, empty, equal_to, is_
+from hamcrest import assert_that, empty, is_
 
 from support.engine.tables import alike, as_tabled, of_each, rows_of, transposed
 from support.engine.world import Context
 from support.failover import member_health
-from support.failover.checks import a_replica_may_take_over, could_lose, one_leader
+from support.failover.checks import a_replica_may_take_over, could_lose, members_known, one_leader
 from support.failover.leader_views import OBSERVERS, leader_views
 from support.target import etcd, failover_readiness, members
 from support.target.cluster import Cluster
@@ -58,13 +58,13 @@ def step_dcs_knows_members(context: Context) -> None:
 
     If [expect] declares members, their number or their names are as declared.
     """
-    of_the_whole(context.world.cluster, members.require_as_declared, "the members are those that were declared")
+    cluster = context.world.cluster
+    of_the_whole(cluster, members.require_as_declared, "the members are those that were declared", only_late=False)
     in_each_group(
-        context.world.cluster,
-        lambda group: assert_that(
-            {one.name for one in group.view().members}, equal_to(set(group.as_declared.members)), "members"
-        ),
+        cluster,
+        lambda group: members_known([one.name for one in group.view().members], group.as_declared.members).require(),
         "the DCS knows every member and no other",
+        only_late=False,
     )
 
 
@@ -101,6 +101,7 @@ def step_failover_is_on(context: Context) -> None:
         context.world.cluster,
         lambda group: assert_that(group.view().paused, is_(False), "Patroni is paused: no member would take over"),
         "automatic failover is on",
+        only_late=False,
     )
 
 

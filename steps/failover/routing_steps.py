@@ -196,8 +196,10 @@ def step_falls_behind(context: Context) -> None:
     sessions through the read endpoint landed on this replica.
     """
     world, replica = context.world, routing.replica_in_reads(context.world.cluster)
-    world.handover(FailoverHandover).read_lag = routing.allowed_read_lag(world.cluster)
-    world.experiment.inject(routing.stuck_replay(world.cluster, replica), replica)
+    cluster, handover = world.cluster, world.handover(FailoverHandover)
+    handover.read_lag = lag = routing.allowed_read_lag(cluster)
+    world.experiment.inject(routing.stuck_replay(cluster, replica), replica)
+    handover.least_replayed = routing.least_replayed(cluster, replica, lag)
 
 
 @when("a replica loses its stream")
@@ -213,7 +215,7 @@ def step_loses_stream(context: Context) -> None:
 
 @then("the target member leaves the read endpoint within {seconds:g} seconds")
 def step_leaves_reads(context: Context, seconds: float) -> None:
-    """New sessions there land on other members, in that time from when the fault is in effect."""
+    """New sessions there land on other members, in that time from when the fault is in effect, and go on to do so."""
     world = context.world
     lag, limit = world.handover(FailoverHandover).read_lag, world.limit(seconds, "leave", Span.READ_ROUTING)
     routing.require_out_of_reads(world, limit, lag)
@@ -221,9 +223,14 @@ def step_leaves_reads(context: Context, seconds: float) -> None:
 
 @then("once the fault is healed, it is back in the read endpoint within {seconds:g} seconds")
 def step_back_in_reads(context: Context, seconds: float) -> None:
-    """New sessions there land on it again, in that time from the healing on."""
-    context.world.experiment.heal()
-    routing.require_back_in_reads(context.world, context.world.limit(seconds, "return", Span.READ_ROUTING))
+    """New sessions there land on it again, in that time from the healing on, but not before it has caught up.
+
+    A replica that replayed nothing must be no further behind than is allowed; one that lost its stream must have one.
+    """
+    world, limit = context.world, context.world.limit(seconds, "return", Span.READ_ROUTING)
+    handover = world.handover(FailoverHandover)
+    world.experiment.heal()
+    routing.require_back_in_reads(world, limit, handover.least_replayed, streams=handover.read_lag is None)
 
 
 @then("each of these sessions is cut within {seconds:g} seconds")

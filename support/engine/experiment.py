@@ -186,10 +186,12 @@ class Experiment:
                 self.redundant_at = time.monotonic()
         finally:
             self._watched_until = time.monotonic()
-            self._running.close()
-            self._require_one_writer()
-            found = self.alarms
-            Finding(not found, f"in the logs: {listed(found)}" if found else "no alarm in the logs").require()
+            try:
+                self._running.close()
+            finally:  # a watch that does not end hides nothing that it has seen
+                self._require_one_writer()
+                found = self.alarms
+                Finding(not found, f"in the logs: {listed(found)}" if found else "no alarm in the logs").require()
         self._require_one_writer(undecided=True)  # only now: what is unknown must not hide what is broken
 
     @property
@@ -205,7 +207,9 @@ class Experiment:
         excused += [
             SilentPeriod(name, one.begun, one.over + THAW_GRACE) for name, one in self.frozen if one.healing is not None
         ]
-        longest = self.cluster.topology.timing.wait(LONGEST_SILENCE)
+        timing = self.cluster.topology.timing
+        # A slow machine needs more time for a look, but in a whole ttl, and less, a member could have led meanwhile.
+        longest = min(timing.wait(LONGEST_SILENCE), max(LONGEST_SILENCE, timing.ttl / 2))
         until = self._watched_until or time.monotonic()
         return Coverage(min(one.begun for one in faults), until, longest, excused) if faults else None
 

@@ -26,6 +26,8 @@ class Finding:
     """Where a limit was exceeded: nothing else used the machine while it was measured."""
     during: tuple[Moments, ...] = ()
     """Where a limit was exceeded: each time in which one was; empty where the check does not know it."""
+    limit: float | None = None
+    """The limit in seconds on each of these times, where the check tells it."""
 
     def require(self, promise: str = "") -> None:
         """Raises AssertionError if the promise does not hold, Inconclusive if the facts do not tell.
@@ -39,7 +41,7 @@ class Finding:
             return
         if self.only_limit:
             late = LimitExceeded(self.words, self.nothing_came)
-            late.undisturbed, late.during = self.undisturbed, self.during
+            late.undisturbed, late.during, late.limit = self.undisturbed, self.during, self.limit
             raise late
         raise PromiseBroken(promise, self.words) if promise else AssertionError(self.words)
 
@@ -52,9 +54,9 @@ class Finding:
         return cls(False, words)
 
     @classmethod
-    def too_late(cls, words: str, *during: Moments) -> "Finding":
+    def too_late(cls, words: str, *during: Moments, limit: float | None = None) -> "Finding":
         """A limit on time or speed was exceeded."""
-        return cls(False, words, only_limit=True, during=during)
+        return cls(False, words, only_limit=True, during=during, limit=limit)
 
     @classmethod
     def never_came(cls, words: str, *during: Moments) -> "Finding":
@@ -62,9 +64,9 @@ class Finding:
         return cls(False, words, only_limit=True, nothing_came=True, during=during)
 
     @classmethod
-    def within_limit(cls, holds: bool, words: str, *during: Moments) -> "Finding":
+    def within_limit(cls, holds: bool, words: str, *during: Moments, limit: float | None = None) -> "Finding":
         """A finding about a limit on time or speed."""
-        return cls(holds, words, only_limit=True, during=during)
+        return cls(holds, words, only_limit=True, during=during, limit=limit)
 
     @classmethod
     def unknown(cls, words: str) -> "Finding":

@@ -14,8 +14,11 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from time import monotonic
 from typing import Annotated, Any
+
+import psutil
 
 from support import libpq, sql
 from support.engine.finding import Finding
@@ -110,6 +113,29 @@ def _are_here(hosts: Collection[str]) -> bool:
         return True
     found = {address[0]: (family, address) for host in hosts for family, address in _resolved(host)}
     return any(_is_own(*one) for one in found.values()) or in_networks_of(PROGRAMS, found)
+
+
+def is_elsewhere(topology: Topology) -> bool:
+    """Whether the cluster is certainly on other machines: none of its addresses is in a network of this machine.
+
+    Containers and virtual machines here are in such a network, and their processes may be invisible.
+    """
+    places = [*topology.write_hosts, *topology.dcs, *(member.postgres for member in topology.members)]
+    places += [] if topology.redis is None else [topology.redis.address]
+    hosts = {place.host for place in places}
+    if topology.sandbox is not None or any(map(libpq.is_socket, hosts)):
+        return False
+    found = [[ip_address(address[0].partition("%")[0]) for _, address in _resolved(host)] for host in hosts]
+    networks = [*_own_networks()]
+    return all(found) and not any(one in network for some in found for one in some for network in networks)
+
+
+def _own_networks() -> Iterator[IPv4Network | IPv6Network]:
+    """The networks of which this machine has an address."""
+    for one in (address for addresses in psutil.net_if_addrs().values() for address in addresses):
+        if one.family in (socket.AF_INET, socket.AF_INET6) and one.netmask:
+            length = int(ip_address(one.netmask)).bit_count()
+            yield ip_network(f"{one.address.partition('%')[0]}/{length}", strict=False)
 
 
 def _resolved(host: str) -> Iterator[tuple[int, Any]]:

@@ -4,6 +4,9 @@ A failover takes as long as its processes wait for a processor. So the machine i
 a limit that was exceeded while others kept it saturated is not judged: the scenario is inconclusive. Nothing else is
 excused: a wrong result stays one, and so does a login that is refused.
 
+A cluster on other machines does not wait for the processors of this one. Only what the suite saw may be late by as much
+as it had to wait itself.
+
 What `quiet` measures is judged by its own finer watch, and measured again where that is possible.
 
 Where several clusters are tested at the same time, the jobs do not see each other's processes, and must not take them
@@ -22,7 +25,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from support import sql
-from support.engine.quiet import ours
+from support.engine.quiet import is_elsewhere, ours
 from support.errors import Inconclusive, LimitExceeded, NotInTime
 from support.hosts.processors import Reading, Selection, Usage, read, together, trees, usage
 from support.target.topology import Topology
@@ -58,6 +61,16 @@ class Period:
 _ADAPTER = TypeAdapter(Period)
 Periods = Callable[[], Sequence[Period]]
 """The periods so far."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """The periods of a machine on which no part of the cluster is."""
+
+    periods: Periods
+
+    def __call__(self) -> Sequence[Period]:
+        return self.periods()
 
 
 class SaturationWatch:
@@ -121,13 +134,21 @@ def excuse(error: BaseException | None, periods: Periods, since: float, until: f
     `since` is when the time of its limit began, unless the error itself says when that was, or how long it took. If it
     names several times, such as those of several clients, each must be excused. What `never` came is excused as well:
     on a saturated machine it may just be later than anybody waits.
+
+    If the cluster is `Elsewhere`, and it is known which limit was exceeded, it must have been met but for the seconds
+    in which the machine was saturated.
     """
     if not isinstance(error, LimitExceeded) or error.undisturbed or sql.tells_of_refusal(str(error)):
         return None
     if isinstance(error, NotInTime):
         since = until - error.elapsed
     seen = periods()
-    begun, ended = min(error.during or [(since, until)], key=lambda one: _share(seen, *one))
+    times = error.during or [(since, until)]
+    if isinstance(periods, Elsewhere) and error.limit is not None and (error.during or isinstance(error, NotInTime)):
+        limit = error.limit
+        if any(ended - begun - _saturated(seen, begun, ended) > limit for begun, ended in times):
+            return None
+    begun, ended = min(times, key=lambda one: _share(seen, *one))
     share = _share(seen, begun, ended)
     if share < _CONSIDERABLE:
         return None
@@ -139,15 +160,25 @@ def excuse(error: BaseException | None, periods: Periods, since: float, until: f
 
 def _share(periods: Sequence[Period], begun: float, ended: float) -> float:
     """The share of this time in which the machine was saturated."""
-    return sum(one.within(begun, ended) for one in periods) / max(ended - begun, 0.001)
+    return _saturated(periods, begun, ended) / max(ended - begun, 0.001)
+
+
+def _saturated(periods: Sequence[Period], begun: float, ended: float) -> float:
+    """The seconds of this time in which it was."""
+    return sum(one.within(begun, ended) for one in periods)
 
 
 def watch_of(topology: Topology) -> tuple[AbstractContextManager[object], Periods]:
     """What watches the machine for the scenarios of this process, and what it sees."""
+    elsewhere = is_elsewhere(topology)
+
+    def told(periods: Periods) -> Periods:
+        return Elsewhere(periods) if elsewhere else periods
+
     if path := os.environ.get(VARIABLE):
-        return nullcontext(), lambda: _read_from(Path(path))
+        return nullcontext(), told(lambda: _read_from(Path(path)))
     watch = SaturationWatch(ours(topology))
-    return watch, watch.periods
+    return watch, told(watch.periods)
 
 
 @contextmanager

@@ -20,13 +20,19 @@ LONGEST_SILENCE = 5.0
 on a busy machine, and no member can win an election, lead, and be a replica again in so short a time."""
 _CLOSED = re.compile(
     f"Connection refused|{NOT_READY.pattern}"
-    "|no login after .*: (server closed the connection unexpectedly|.*Connection reset by peer)"
+    "|(no login after .*|failed): (server closed the connection unexpectedly|.*Connection reset by peer)"
 )
 """The errors that a client gets where no server is listening, or where it is starting or stopping and accepts no
 logins.
 
 Where a container's port is published, its forwarder listens all the time, and hangs up if there is no server behind it.
 """
+_EACH_ADDRESS = re.compile(r'connection to server (?:at|on socket) "')
+"""Begins what libpq says of one address; it tries each address that a name has, until one lets it in."""
+_NO_SUCH_NETWORK = re.compile(
+    "Network is unreachable|Cannot assign requested address|Address family not supported by protocol"
+)
+"""What our own system says of an address of a kind that it does not use, such as IPv6: no server was asked there."""
 
 # Only a writable server assigns an xid. This waits for no standby: a leader that lost its standby is still a writer.
 _WOULD_WRITE = """
@@ -97,5 +103,12 @@ class Watch:
 
 def _sample(operation: Operation) -> WriterSample:
     writable = bool(operation.value) if operation.outcome is Outcome.OK else None
-    closed = writable is None and _CLOSED.search(operation.error) is not None
+    closed = writable is None and _tells_of_no_server(operation.error)
     return WriterSample(operation.key, operation.begun, operation.ended, writable, closed=closed)
+
+
+def _tells_of_no_server(error: str) -> bool:
+    """Whether nobody accepts logins at any address of the server: another one may be that of a server that hangs."""
+    before, *addresses = _EACH_ADDRESS.split(error)
+    asked = [one for one in addresses if not _NO_SUCH_NETWORK.search(one)] if addresses else [before]
+    return bool(asked) and all(_CLOSED.search(one) for one in asked)

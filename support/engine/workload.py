@@ -153,7 +153,12 @@ class Client:
             self._session = None
 
     def _login(self) -> sql.Session:
-        session = sql.connect(self._endpoint, connect_timeout=self._patience, statement_timeout=self._patience)
+        session = sql.connect(
+            self._endpoint,
+            connect_timeout=self._patience,
+            statement_timeout=self._patience,
+            usable_within=self._patience + _GRACE,
+        )
         with self._swapping:
             self._session, self._notices = session, notices_of(session)
         return session

@@ -67,6 +67,17 @@ def could_lose(now: Quorum, members: int) -> Finding:
     return Finding.false(f"{words}: {max(0, now.spare)} could be lost, {members} must be")
 
 
+def members_known(known: Collection[str], expected: Collection[str]) -> Finding:
+    """The DCS knows these members and no other. One that is missing may only be late; no load makes up another one."""
+    missing, further = sorted({*expected} - {*known}), sorted({*known} - {*expected})
+    if further:
+        others = f"; it does not know {', '.join(missing)}" if missing else ""
+        return Finding.false(f"the DCS also knows {', '.join(further)}{others}")
+    if missing:
+        return Finding.too_late(f"the DCS does not know {', '.join(missing)}")
+    return Finding.true(f"the DCS knows {', '.join(sorted(known))}")
+
+
 def a_replica_may_take_over(obstacles: Mapping[str, Collection[str]]) -> Finding:
     """At least one replica may take over; `obstacles` is replica -> what keeps it from leading."""
     fit = [name for name, found in obstacles.items() if not found]
@@ -322,6 +333,22 @@ def out_of_reads(target: str, others: Collection[str], sessions: Mapping[str, in
             f"{ROUNDS} times either, and no statistics page says more (HAPROXY_STATS_URL)"
         )
     return Finding.true(words)
+
+
+def caught_up(member: str, replayed: int | None, needed: int | None, *, streams: bool) -> Finding:
+    """A replica that serves reads again has caught up: it has replayed the WAL up to `needed`, and it streams.
+
+    Both are positions in bytes, None where they are not known. A replica that catches up from the archive streams, too,
+    for this purpose: a proxy need not keep it out.
+    """
+    if needed is not None and replayed is not None and replayed < needed:
+        return Finding.false(
+            f"{member} serves reads again, although it still has to replay {needed - replayed:,} bytes of WAL to be no "
+            "further behind than is allowed"
+        )
+    if not streams:
+        return Finding.false(f"{member} serves reads again, although it does not stream")
+    return Finding.true(f"{member} has caught up")
 
 
 def refused_until(samples: Iterable[WriterSample], member: str, since: float, until: float) -> Finding:

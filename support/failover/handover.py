@@ -38,6 +38,8 @@ class FailoverHandover(Handover):
     closings: Annotated[ClosingWatch, "Given 20 idle sessions through the write endpoint"]
     read_lag: ReadLag | None = None
     """How far a replica may lag and still serve reads, in scenarios that make it lag further."""
+    least_replayed: int | None = None
+    """The position in the WAL that a replica must have replayed to serve reads again, where that is known."""
     readers: Annotated[Workload, "Given 4 clients reading through the read endpoint"]
     direct_clients: Annotated[DirectClients, "Given 4 clients appending through direct sessions on the leader"]
     unequal_replicas: Annotated[UnequalReplicas, "Given one replica lacks WAL that the others have received"]

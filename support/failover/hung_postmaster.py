@@ -10,9 +10,10 @@ from contextlib import suppress
 
 from support import sql
 from support.engine.finding import Finding
+from support.engine.ledger import APPEND
 from support.engine.world import World
 from support.errors import ConnectFailed, NotInTime
-from support.failover.leader_checks import KeyLook, NewSession, kept_the_key, new_sessions_again
+from support.failover.leader_checks import KeyLook, NewSession, kept_the_key, new_sessions_again, open_sessions_went_on
 from support.target.members import NO_ANSWER
 from support.timeouts import REST
 from support.waiting import NotYet, describe, eventually
@@ -23,8 +24,8 @@ _PRIMARY = "SELECT NOT pg_is_in_recovery()"
 def require_new_sessions_again(world: World, limit: float) -> None:
     """From the fault on, a new session at the write endpoint reaches a leader within `limit` seconds.
 
-    If none does, that is a known limit where the former leader keeps the leader key and acknowledges writes, unless
-    [expect] login_failover declares that such a leader is replaced.
+    If none does, that is a known limit where the former leader keeps the leader key and acknowledges writes all the
+    time, unless [expect] login_failover declares that such a leader is replaced.
     """
     since, before = world.experiment.injected_fault.begun, world.clients.acknowledged
     target_member, looks = world.experiment.target_member, list[KeyLook]()
@@ -45,8 +46,9 @@ def require_new_sessions_again(world: World, limit: float) -> None:
     if world.cluster.topology.expectations.login_failover:
         finding.require()
     cause = kept_the_key(looks, target_member, since, since + limit, world.timing.notice)
-    if cause.holds and not meanwhile:
-        cause = Finding.false(f"{cause.words}, and no write was acknowledged on open sessions")
+    went_on = open_sessions_went_on(world.clients.history, APPEND, since, time.monotonic())
+    if cause.holds and not went_on.holds:
+        cause = Finding.false(f"{cause.words}, and {went_on.words}")
     world.evidence.attach("who led meanwhile", cause.words)
     world.require_or_known_limit(
         finding,

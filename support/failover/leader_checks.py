@@ -5,10 +5,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from support.engine.finding import Finding, Moments
-from support.engine.history import WriterSample
+from support.engine.checks.availability import longest_gap
+from support.engine.finding import Finding
+from support.engine.history import History, WriterSample
 
 _LAST_WORD = 5.0  # seconds
+_PAUSE = 5.0
+"""Seconds without an acknowledgement from which on clients do not go on working; a busy machine makes shorter ones."""
 
 
 def nobody_took_over(samples: Iterable[WriterSample], members: Collection[str], since: float, until: float) -> Finding:
@@ -51,21 +54,25 @@ class FalseClaim:
     seconds: float
 
 
-def longest_false_claim(claims: Iterable[Claim], samples: Iterable[WriterSample]) -> FalseClaim | None:
-    """The longest time for which a member was certainly called the primary, and certainly read-only; None if none was.
+def false_claims(claims: Iterable[Claim], samples: Iterable[WriterSample]) -> list[FalseClaim]:
+    """Each time for which a member was certainly called the primary, and certainly read-only.
 
     Certain is the time between two consecutive equal answers. A member that lets nobody in is not read-only.
     """
     said = [(one.member, one.begun, one.ended, one.primary is True) for one in claims]
     were = [(one.member, one.begun, one.ended, one.writable is False) for one in samples]
-    found = [
+    return [
         FalseClaim(member, max(one[0], other[0]), min(one[1], other[1]) - max(one[0], other[0]))
         for member in {answer[0] for answer in said}
         for one in _periods(member, said)
         for other in _periods(member, were)
         if min(one[1], other[1]) > max(one[0], other[0])
     ]
-    return max(found, key=lambda one: one.seconds, default=None)
+
+
+def longest_false_claim(claims: Iterable[Claim], samples: Iterable[WriterSample]) -> FalseClaim | None:
+    """The longest of these times; None if there was none."""
+    return max(false_claims(claims, samples), key=lambda one: one.seconds, default=None)
 
 
 def _periods(member: str, answers: Iterable[tuple[str, float, float, bool]]) -> list[tuple[float, float]]:
@@ -95,12 +102,14 @@ def called_primary_truly(
     later = [one for one in claims if one.begun > since]
     called = sorted({one.member for one in later if one.primary} | {_before(claims, since)} - {""})
     words = f"{len(later)} answers of {len(members)} members; reported as the primary: {', '.join(called) or 'nobody'}"
-    longest = longest_false_claim(later, [one for one in samples if one.begun > since])
+    false = false_claims(later, [one for one in samples if one.begun > since])
+    longest = max(false, key=lambda one: one.seconds, default=None)
     if longest is not None and longest.seconds > limit:
         return Finding.too_late(
             f"{longest.member} was reported as the primary by its health check for {longest.seconds:.1f} s, from "
             f"{longest.begun - since:.1f} s after the fault on, while it was read-only (limit: {limit:g} s)",
-            (longest.begun, longest.begun + longest.seconds),
+            *((one.begun, one.begun + one.seconds) for one in false if one.seconds > limit),
+            limit=limit,
         )
     if len(called) < 2:
         return Finding.unknown(f"no role changed hands: {words}")
@@ -154,13 +163,14 @@ def new_sessions_again(tried: Sequence[NewSession], since: float, limit: float, 
     if reached := [one.ended for one in after if not one.refusal]:
         took = reached[0] - since
         words = f"a new session reached a leader {took:.1f} s after {what} (limit: {limit:g} s)"
-        return Finding.within_limit(took <= limit, words, (since, reached[0]))
+        return Finding.within_limit(took <= limit, words, (since, reached[0]), limit=limit)
     if not after or after[-1].ended < since + limit:
         return Finding.unknown(f"no new session was tried until {limit:g} s after {what}")
     return Finding.too_late(
         f"no new session reached a leader for {after[-1].ended - since:.1f} s after {what} (limit: {limit:g} s); "
         f"the last of {len(after)} that were tried: {after[-1].refusal}",
         (since, after[-1].ended),
+        limit=limit,
     )
 
 
@@ -189,6 +199,19 @@ def kept_the_key(looks: Sequence[KeyLook], member: str, since: float, until: flo
     return Finding.true(f"{member} held the leader key at each of {len(own)} looks")
 
 
+def open_sessions_went_on(history: History, action: str, since: float, until: float) -> Finding:
+    """From `since` (the fault) until `until`, operations were acknowledged all the time."""
+    gap = longest_gap(history, action, since, until)
+    if gap is None or gap.seconds < _PAUSE:
+        return Finding.true(f"operations were acknowledged on open sessions for {until - since:.1f} s")
+    if gap.begun <= since and gap.ended >= until:
+        return Finding.false("no write was acknowledged on open sessions")
+    begun, ended = max(0.0, gap.begun - since), gap.ended - since
+    return Finding.false(
+        f"no write was acknowledged on open sessions from {begun:.1f} s until {ended:.1f} s after the fault"
+    )
+
+
 @dataclass(frozen=True)
 class Renewal:
     """The position that a leader had published in the DCS, with its lock, when the DCS was read."""
@@ -209,14 +232,16 @@ def lock_renewed_in_time(renewals: Sequence[Renewal], limit: float) -> Finding:
     if (blind := max(later.at - before.at for before, later in pairwise(renewals))) >= limit:
         return Finding.unknown(f"the DCS was not read for {blind:.1f} s")
     since = renewals[0]
-    same: list[Moments] = []
+    until: dict[float, float] = {}
+    """When a position was first found -> when it was found last."""
     for one in renewals:
         if one.position != since.position:
             since = one
-        same.append((since.at, one.at))
-    begun, ended = max(same, key=lambda one: one[1] - one[0])
-    words = f"the lock was not renewed for {ended - begun:.1f} s (limit: {limit:g} s)"
-    return Finding.within_limit(ended - begun < limit, words, (begun, ended))
+        until[since.at] = one.at
+    longest = max(ended - begun for begun, ended in until.items())
+    words = f"the lock was not renewed for {longest:.1f} s (limit: {limit:g} s)"
+    too_long = [(begun, ended) for begun, ended in until.items() if ended - begun >= limit]
+    return Finding.within_limit(not too_long, words, *too_long, limit=limit)
 
 
 def lock_ran_out(renewals: Sequence[Renewal], renewed: float, changed: float, left: float) -> Finding:

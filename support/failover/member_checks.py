@@ -199,21 +199,32 @@ class StreamedAgain:
     """When that was over; monotonic clock."""
     instead: str = ""
     """What the source had then."""
+    let_in: bool = False
+    """Whether it had logged in again by then: the source had a new session of it, which did not stream yet."""
+    begun: float = 0.0
+    """When its stream was ended; monotonic clock."""
 
 
 def all_streamed_again(found: Sequence[StreamedAgain], limit: float) -> Finding:
     """Each replica has logged in again and streams within `limit` seconds. Unknown if no stream was ended."""
     if not found:
         return Finding.unknown("no stream was ended")
-    if out := [f"{one.replica} ({one.source} has {one.instead})" for one in found if one.seconds is None]:
+    out = [f"{one.replica} ({one.source} has {one.instead})" for one in found if one.seconds is None and not one.let_in]
+    if out:
         return Finding.false(
             f"not let in again, so it no longer streams: {listed(out)}; the replica's log has the reason: look for "
             "another password of the replication role, a rule of pg_hba.conf, and a certificate that has expired"
         )
+    if catching_up := [one for one in found if one.seconds is None]:
+        told = [
+            f"{one.replica} for {one.ended - one.begun:.1f} s ({one.source} has {one.instead})" for one in catching_up
+        ]
+        words = f"let in again, and did not stream: {listed(told)} (limit: {limit:g} s)"
+        return Finding.too_late(words, *((one.begun, one.ended) for one in catching_up), limit=limit)
     took = {one.replica: one.seconds for one in found if one.seconds is not None}
     late = [(one.ended - one.seconds, one.ended) for one in found if one.seconds is not None and one.seconds > limit]
     words = ", ".join(f"{replica} after {seconds:.1f} s" for replica, seconds in took.items())
-    return Finding.within_limit(not late, f"streams again: {words} (limit: {limit:g} s)", *late)
+    return Finding.within_limit(not late, f"streams again: {words} (limit: {limit:g} s)", *late, limit=limit)
 
 
 class Login(Protocol):

@@ -45,18 +45,22 @@ def end_and_await(cluster: Cluster, replica: str, within: float) -> StreamedAgai
     before = [pid for pid, _ in sql.rows(where, _STREAMS, [replica])]
     if not before:
         raise Inconclusive(f"{replica} does not stream from {source}, so there is no stream to end")
-    begun = time.monotonic()
+    begun, let_in = time.monotonic(), False
     sql.rows(where, _END, [replica])
 
     def streams() -> None:
+        nonlocal let_in
+        let_in = False
         rows = sql.rows(where, _STREAMS, [replica])
-        if "streaming" not in [state for pid, state in rows if pid not in before]:
+        new = [state for pid, state in rows if pid not in before]
+        let_in = bool(new)
+        if "streaming" not in new:
             raise NotYet(", ".join(f"a session that is {state}" for _, state in rows) or "no session of it")
 
     try:
         eventually(streams, within=within, subject="it streams", retry_on=NO_ANSWER, pause=0.05)
     except NotInTime as late:
-        return StreamedAgain(replica, source, None, time.monotonic(), late.observed)
+        return StreamedAgain(replica, source, None, time.monotonic(), late.observed, let_in, begun)
     ended = time.monotonic()
     return StreamedAgain(replica, source, ended - begun, ended)
 

@@ -4,6 +4,7 @@ Source: https://github.com/patroni/patroni/issues/2972 (a member that held the l
 answered "primary" meanwhile)
 """
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +15,7 @@ from psycopg2 import errorcodes
 from support.engine.background import Background
 from support.engine.ledger import APPEND
 from support.engine.world import World
+from support.errors import NotInTime
 from support.failover.leader_checks import Claim, called_primary_truly, longest_false_claim
 from support.target.members import NO_ANSWER
 from support.waiting import NotYet, eventually
@@ -65,9 +67,13 @@ def watch_claims(world: World) -> ClaimWatch:
 def require_true_claims(world: World, watch: ClaimWatch, limit: float) -> None:
     """Since the fault, no member was reported as the primary for more than `limit` seconds while it was read-only.
 
+    It is judged once the former leader has said that it is no primary: before, its claim may not have lasted long
+    enough to be a false one. If it never says so, it is judged when any claim has lasted too long.
+
     How many writes were refused for that reason, because the proxy believed the health check, is in the report.
     """
     experiment, history = world.experiment, world.clients.history
+    _await_no_claim_of_the_former_leader(world, watch, limit + world.timing.notice)
     claims, samples, since = list(watch.claims), experiment.watch.samples, experiment.injected_fault.begun
     longest = longest_false_claim([one for one in claims if one.begun > since], samples)
     world.measure("a read-only member was reported as the primary for", longest.seconds if longest else 0.0, "s", limit)
@@ -76,3 +82,17 @@ def require_true_claims(world: World, watch: ClaimWatch, limit: float) -> None:
     finding = called_primary_truly(claims, samples, world.cluster.members, since, limit)
     world.evidence.attach("who was reported as the primary", finding.words)
     finding.require()
+
+
+def _await_no_claim_of_the_former_leader(world: World, watch: ClaimWatch, within: float) -> None:
+    """Wait until its last answer, from after the fault, was that it is no primary; no longer than `within` seconds."""
+    former, fault = world.experiment.target_member, world.experiment.injected_fault
+    since = fault.begun if math.isinf(fault.over) else fault.over
+
+    def gave_it_up() -> None:
+        told = [one for one in list(watch.claims) if one.member == former and one.begun > since]
+        if not told or told[-1].primary is not False:
+            raise NotYet(f"{former} has not said that it is no primary")
+
+    with suppress(NotInTime):  # the claims are judged as they are
+        eventually(gave_it_up, within=within, subject="the former leader says that it is no primary")

@@ -4,7 +4,8 @@ import select
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -18,17 +19,19 @@ from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, NotInTime
 from support.example_app.profile import Profile
 from support.failover import member_health
-from support.failover.checks import ROUNDS, out_of_reads, sessions_closed_in_time
+from support.failover.checks import ROUNDS, caught_up, out_of_reads, sessions_closed_in_time
 from support.failover.leader_views import NO_MEMBER
 from support.faults.replay import ReplayStuck
 from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.failover_readiness import terms
-from support.target.members import NO_ANSWER, NoAnswer, Server, member_statuses, server
+from support.target.members import NO_ANSWER, REPLICA, NoAnswer, Server, member_statuses, server, status_of
 from support.target.purposes import prompt_replicas
-from support.waiting import NotYet, describe, eventually
+from support.waiting import NotYet, describe, eventually, throughout
 
 _LOOK = 0.1  # seconds within which a watch of sessions notices that it should stop
+_RECEIVED = "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')"
+_REPLAYED = "SELECT pg_wal_lsn_diff(pg_last_wal_replay_lsn(), '0/0')"
 _MOST = 4
 """Sessions for each member that are opened at most to meet a certain one of them."""
 
@@ -147,43 +150,102 @@ def stuck_replay(cluster: Cluster, replica: str) -> ReplayStuck:
     return ReplayStuck(cluster, replica, 2 * allowed_read_lag(cluster).allowed)
 
 
+def least_replayed(cluster: Cluster, replica: str, lag: ReadLag) -> int | None:
+    """The position in the WAL that this replica must replay before it may serve reads again; None if it is not known.
+
+    What it has received by now counts: the proxy's health check may learn of later WAL only a loop of Patroni later.
+    """
+    received = _position(cluster, replica, _RECEIVED)
+    return None if lag.assumed or received is None else received - lag.allowed
+
+
+def _position(cluster: Cluster, member: str, query: str) -> int | None:
+    """None on a server that has received, or replayed, nothing since it started."""
+    found = sql.value(cluster.of_member(member), query)
+    return None if found is None else int(found)
+
+
 def require_out_of_reads(world: World, limit: float, lag: ReadLag | None = None) -> None:
     """New sessions on the read endpoint stop landing on the target member within `limit` seconds of the fault.
+
+    It stays out for as long as Patroni and the proxy take to come to another conclusion. If it does not, only the last
+    time that it left counts.
 
     Inconclusive if none landed there but nothing proves that any would have. Also inconclusive if the fault makes the
     replica lag and the allowed `lag` is only assumed: the real limit may be higher.
     """
-    experiment = world.experiment
-    since, last = experiment.injected_fault.counts_from, list[Finding]()
+    experiment, last = world.experiment, list[Finding]()
+    since, subject = experiment.injected_fault.counts_from, "the target member left the read endpoint"
 
     def left() -> None:
         last.append(_look_without_target(world))
         if last[-1].holds is not True:
             raise NotYet(last[-1].words)
 
+    stays = False
+    while not stays:
+        try:
+            eventually(left, within=limit, subject=subject, retry_on=NO_ANSWER, since=since)
+        except NotInTime:
+            if last and last[-1].holds is None:
+                last[-1].require()
+            if lag and lag.assumed:
+                raise Inconclusive(
+                    f"{experiment.target_member}, more than {lag.allowed:,} bytes behind, still serves reads, but how "
+                    "far it may lag is not known: declare it ([expect] read_lag, as in HAProxy's check "
+                    "/replica?lag=...)"
+                ) from None
+            raise
+        took = time.monotonic() - since
+        stays = took > limit or _stays_out(world)
+    require_within(world, f"{subject} after", took, limit)
+
+
+def _stays_out(world: World) -> bool:
+    """Whether no session lands on the target member while Patroni checks it twice, and the proxy once more."""
+
+    def look() -> None:
+        with suppress(*NO_ANSWER):
+            if (found := _look_without_target(world)).holds is False:
+                raise _Returned(found.words)
+
     try:
-        _await_within(world, left, "the target member left the read endpoint", since, limit)
-    except NotInTime:
-        if last and last[-1].holds is None:
-            last[-1].require()
-        if lag and lag.assumed:
-            raise Inconclusive(
-                f"{experiment.target_member}, more than {lag.allowed:,} bytes behind, still serves reads, but how far "
-                "it may lag is not known: declare it ([expect] read_lag, as in HAProxy's check /replica?lag=...)"
-            ) from None
-        raise
+        throughout(look, seconds=world.timing.proxy + 2 * world.timing.loop_wait)
+    except _Returned as returned:
+        world.evidence.attach("the target member served reads again", str(returned))
+        return False
+    return True
 
 
-def require_back_in_reads(world: World, limit: float) -> None:
-    """New sessions on the read endpoint land on the target member within `limit` seconds of the healing."""
-    experiment = world.experiment
+class _Returned(Exception):
+    """The target member serves reads again while its fault lasts; the message says where sessions landed."""
 
-    def back() -> None:
-        found = _look(world.cluster, [], unwanted=experiment.target_member)
-        if not found[experiment.target_member]:
+
+def require_back_in_reads(world: World, limit: float, replayed: int | None = None, *, streams: bool = False) -> None:
+    """New sessions on the read endpoint land on the target member within `limit` seconds of the healing, not before it
+    has caught up.
+
+    That means: it has replayed the WAL up to the position `replayed` (None: whatever it has), and it streams, if that
+    is asked for.
+    """
+    experiment, cluster = world.experiment, world.cluster
+    target = experiment.target_member
+
+    def back() -> Finding:
+        found = _look(cluster, [], unwanted=target)
+        if not found[target]:
             raise NotYet(_landed(found))
+        # Asked only now: what it lacks now, it lacked when the session landed there, too.
+        position = None if replayed is None else _position(cluster, target, _REPLAYED)
+        status = status_of(cluster.group_with(target), target) if streams else None
+        no_stream = status is not None and status.role == REPLICA and status.replication == "none"
+        return caught_up(target, position, replayed, streams=not no_stream)
 
-    _await_within(world, back, "the target member was back in the read endpoint", experiment.over_since, limit)
+    subject = "the target member was back in the read endpoint"
+    finding = eventually(back, within=limit, subject=subject, retry_on=NO_ANSWER, since=experiment.over_since)
+    took = time.monotonic() - experiment.over_since
+    finding.require()
+    require_within(world, f"{subject} after", took, limit)
 
 
 def _look_without_target(world: World) -> Finding:
@@ -220,11 +282,6 @@ def _look(cluster: Cluster, expected: Collection[str], unwanted: str = "") -> Co
 
 def _landed(found: Mapping[str, int]) -> str:
     return f"sessions landed on {' and '.join(sorted(found)) or 'no member'}"
-
-
-def _await_within(world: World, probe: Callable[[], None], subject: str, since: float, limit: float) -> None:
-    eventually(probe, within=limit, subject=subject, retry_on=NO_ANSWER, since=since)
-    require_within(world, f"{subject} after", time.monotonic() - since, limit)
 
 
 class ClosingWatch(Background):

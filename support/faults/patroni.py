@@ -3,6 +3,7 @@
 A switchover is planned, and yet a disturbance for clients.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -12,11 +13,12 @@ import requests
 from support.faults.nemesis import Fault
 from support.target.cluster import Cluster
 from support.target.member_files import files_of
+from support.target.members import NO_ANSWER
 from support.target.patroni_commands import Reply, reload_configuration, switch_over
 from support.target.patroni_configuration import await_shared_configuration, parameters_of
 from support.target.synchronous import standbys_waited_for
 from support.target.temporary_configuration import TemporaryConfiguration
-from support.waiting import NotYet
+from support.waiting import NotYet, eventually
 
 _STANDBY_NAMES = "synchronous_standby_names"
 
@@ -146,9 +148,14 @@ class Switchover(Fault):
         return f"{self.leader} hands over to {self.candidate or 'any other member'}"
 
     def inject(self) -> None:
-        """Raises AssertionError, with Patroni's reason, if it is refused."""
+        """Raises AssertionError, with Patroni's reason, if it is refused; NotInTime if it does not come to an end."""
+        begun = time.monotonic()
         self.reply = switch_over(self._cluster, self.leader, self.candidate)
-        if not self.reply.done:
+        if self.reply.undecided:
+            within = time.monotonic() - begun + self._cluster.topology.timing.effect
+            subject = f"{self}, of which Patroni says: {self.reply}"
+            eventually(self.require_in_effect, within=within, subject=subject, retry_on=NO_ANSWER, since=begun)
+        elif not self.reply.done:
             raise AssertionError(f"{self}: refused: {self.reply}")
 
     def require_in_effect(self) -> None:

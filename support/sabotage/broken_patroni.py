@@ -207,6 +207,26 @@ def postpones_its_promotion() -> None:
     Postgresql.promote = late
 
 
+CLINGS = 30.0
+"""Seconds for which a leader that was replaced is still reported as the primary."""
+
+
+def clings_to_its_role() -> None:
+    """The health check of a former leader goes on to call it the primary for seconds."""
+    with_body, code_only = RestApiHandler._write_status_response, RestApiHandler._write_status_code_only
+    last: list[float] = []
+
+    def told(self: RestApiHandler, status: int) -> int:
+        if "primary" not in self.path:
+            return status
+        if status == 200:
+            last[:] = [time.monotonic()]
+        return 200 if last and time.monotonic() - last[0] < CLINGS else status
+
+    RestApiHandler._write_status_response = lambda self, status, *given: with_body(self, told(self, status), *given)
+    RestApiHandler._write_status_code_only = lambda self, status: code_only(self, told(self, status))
+
+
 FALTERS = (8.0, 50.0)
 """Seconds after a promotion between which a leader has no PostgreSQL: longer than a failover may take."""
 
@@ -253,6 +273,7 @@ DEFECTS: Mapping[str, Callable[[], Any]] = {
         hands_over_when_its_clock_jumps_back,
         dawdles_after_a_freeze,
         postpones_its_promotion,
+        clings_to_its_role,
         falters_after_taking_over,
     )
 }

@@ -283,7 +283,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-waits-for-the-end-of-postgresql",
         "a leader that hands over keeps its lock until its PostgreSQL is down",
-        notices({"FO-18": "hands over to .*: refused|interrupted for"}),
+        notices({"FO-18": "hands over to .*: refused|of which Patroni says: |interrupted for"}),
         patroni_build("waits_for_the_end_of_postgresql"),
     ),
     Sabotage(
@@ -332,6 +332,12 @@ SABOTAGES = (
         "a member that has taken the leader key remains a replica for 8 seconds",
         notices({"FO-19": "was reported as the primary by its health check for"}),
         patroni_build("postpones_its_promotion"),
+    ),
+    Sabotage(
+        "patroni-clings-to-its-role",
+        "a leader that has handed over is still reported as the primary for 30 seconds",
+        notices({"FO-19 asked to hand over": "was reported as the primary by its health check for"}),
+        patroni_build("clings_to_its_role"),
     ),
     Sabotage(
         "patroni-falters-after-taking-over",

@@ -70,11 +70,13 @@ def connect(
     *,
     connect_timeout: float = CONNECT,
     statement_timeout: float = STATEMENT,
+    usable_within: float = math.inf,
     autocommit: bool = False,
 ) -> Session:
     """A new session; times in seconds. Raises ConnectFailed, which names the endpoint and says what happened.
 
-    libpq's connect timeout is in whole seconds, 2 at least.
+    libpq's connect timeout is in whole seconds, 2 at least. A pooler that answers the login may still have no server:
+    it is waited for until `usable_within` seconds are over in all, at most as long as for any other statement.
     """
     hosts, ports = endpoint.hosts_and_ports
     parameters: dict[str, Any] = {
@@ -105,7 +107,8 @@ def connect(
     try:
         session.autocommit = True
         with session.cursor(cursor_factory=psycopg2.extensions.cursor) as cursor:
-            with answer_within(session, session.answers_within):  # a pooler may wait a long time for a server
+            left = round(max(0.0, begun + usable_within - time.monotonic()), 1)
+            with answer_within(session, min(session.answers_within, left)):  # a pooler may wait long for a server
                 cursor.execute(limit, values)
             session.keeps_settings = cursor.fetchall() != [(None,)]
         session.own_backend = session.keeps_settings and not endpoint.session_pooling

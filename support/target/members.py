@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import requests
 
 from support import sql
-from support.errors import ConnectFailed, Inconclusive, NotInTime
+from support.errors import ConnectFailed, Inconclusive, LimitExceeded, NotInTime
 from support.target.cluster import Cluster
 from support.target.purposes import purposes
 from support.timeouts import REST
@@ -225,20 +225,26 @@ def roles(cluster: Cluster) -> dict[str, str]:
 
 
 def require_as_declared(cluster: Cluster) -> None:
-    """Raises AssertionError where the members of all groups, by Patroni, are not those that [expect] declares."""
+    """Raises AssertionError where the members of all groups, by Patroni, are not those that [expect] declares.
+
+    It is a LimitExceeded where some are only missing: one that gets no processor is forgotten until it does.
+    """
     declared = cluster.topology.expectations.members
     if declared is None:
         return
     known = sorted(name for group in cluster.groups for name in _known_members(group))
     if isinstance(declared, int):
+        too_many = len(known) > declared
         different = [] if len(known) == declared else [f"Patroni knows {len(known)}: {', '.join(known)}"]
     else:
         missing, further = sorted({*declared} - {*known}), sorted({*known} - {*declared})
+        too_many = bool(further)
         different = [f"Patroni does not know {', '.join(missing)}"] if missing else []
         different += [f"Patroni knows {', '.join(further)} as well"] if further else []
     if different:
         told = declared if isinstance(declared, int) else ", ".join(declared)
-        raise AssertionError(f"members were declared ([expect] members: {told}), and {'; '.join(different)}")
+        kind = AssertionError if too_many else LimitExceeded
+        raise kind(f"members were declared ([expect] members: {told}), and {'; '.join(different)}")
 
 
 def _known_members(group: Cluster) -> Collection[str]:
@@ -312,7 +318,8 @@ def of_the_whole(cluster: Cluster, claim: Callable[[Cluster], object], subject: 
     tries again (wal_retrieve_retry_interval), and a proxy needs several checks to take a member for healthy.
 
     A claim that does not hold in all that time raises NotInTime; or a plain AssertionError, which no rerun clears, if
-    it is not `only_late`. Raises Inconclusive if the facts still do not tell.
+    it is not `only_late`, unless the claim itself says so by a LimitExceeded. Raises Inconclusive if the facts still do
+    not tell.
     """
     within = cluster.topology.timing.notice
     try:
@@ -320,6 +327,6 @@ def of_the_whole(cluster: Cluster, claim: Callable[[Cluster], object], subject: 
     except NotInTime as error:
         if isinstance(error.__cause__, Inconclusive):
             raise error.__cause__ from None
-        if only_late:
+        if only_late or isinstance(error.__cause__, LimitExceeded):
             raise
         raise AssertionError(str(error)) from error

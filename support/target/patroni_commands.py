@@ -42,6 +42,14 @@ class Reply:
         """Whether the command was carried out."""
         return self.status in _ACCEPTED
 
+    @property
+    def undecided(self) -> bool:
+        """Whether Patroni only stopped waiting for a switchover: it goes on, and may come to an end later.
+
+        Source: patroni/api.py, `poll_failover_result`
+        """
+        return not self.done and "status unknown" in self.words
+
     def __str__(self) -> str:
         return f"{self.words or 'no reason given'} ({self.status})"
 

@@ -49,6 +49,13 @@ class TestInterruption:
         finding = interrupted_for_less_than(30, history, "append", since=2)
         assert (finding.holds, finding.during) == (False, ((2, 9.5),))
 
+    def test_each_gap_that_is_too_long_is_told(self) -> None:
+        """Whoever excuses one of them has not excused the others."""
+        history = History([append(one, at=one) for one in (1, 2, 42, 43, 78, 79, 99)])
+        finding = interrupted_for_less_than(30, history, "append", since=2.6, until=140)
+        assert finding.during == ((2.5, 42.5), (43.5, 78.5), (99.5, 140))
+        assert finding.words == "clients were interrupted for 40.50 s, and still are (limit: 30 s)"
+
     def test_no_evidence(self) -> None:
         assert interrupted_for_less_than(30, self.history, "append", since=0).holds is None
 
@@ -140,7 +147,7 @@ class TestEachClient:
     def test_each_one_waits_at_a_time_of_its_own(self) -> None:
         one, other = ([operation(OK, at, at, client) for at in times] for client, times in enumerate(WAITED))
         finding = each_client_interrupted_for_less_than(5, History([*one, *other]), "count", 10)
-        assert (finding.holds, finding.during) == (False, ((9, 16), (18, 24)))
+        assert (finding.holds, finding.during) == (False, ((9, 16), (13, 18), (18, 24)))
 
     def test_one_never_comes_back(self) -> None:
         others = [operation(OK, at, at, 0) for at in (9, 12, 15)]

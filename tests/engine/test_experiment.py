@@ -1,7 +1,7 @@
 """The course of an experiment: preparations, faults that fail halfway, and what is healed when."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,11 +14,12 @@ from support.engine.experiment import Experiment
 from support.engine.history import WriterSample
 from support.engine.watch import Watch
 from support.engine.world import World
-from support.errors import Inconclusive, MissingStep, NotInTime, PromiseBroken
+from support.errors import AcceptError, Inconclusive, MissingStep, NotInTime, PromiseBroken
 from support.faults.nemesis import Fault, InjectedFault
 from support.reporting.evidence import Evidence
 from support.run import Run
 from support.target.cluster import Cluster
+from support.target.timing import Timing
 from support.target.topology import Address, Login, Topology
 
 
@@ -116,6 +117,48 @@ def test_a_leader_that_freezes_gets_clients_of_its_own_whoever_injects_it(
     monkeypatch.setattr(Noted, "unaware", unaware)
     injected = experiment.inject(fault, target)
     assert (begun, judged) == ([target] * expected, [injected] * expected)
+
+
+@pytest.mark.parametrize(
+    ("ttl", "multiplier", "longest"),
+    [(20, 1, 5), (30, 1, 5), (30, 2, 10), (30, 10, 15), (6, 1, 5), (6, 10, 5)],
+    ids=str,
+)
+def test_no_slow_machine_lets_a_member_be_unseen_for_as_long_as_it_could_have_led(
+    experiment: Experiment, ttl: float, multiplier: float, longest: float
+) -> None:
+    timing = Timing(ttl=ttl, multiplier=multiplier)
+    vars(experiment.cluster)["topology"] = replace(experiment.cluster.topology, timing=timing)
+    experiment.inject(Noted("crash"), "pg1")
+    assert experiment.coverage is not None
+    assert experiment.coverage.longest == longest
+
+
+def test_a_watch_that_does_not_end_hides_no_two_writers(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = [WriterSample(name, at, at + 0.5, True) for at in range(10) for name in ("pg1", "pg2")]
+    vars(experiment)["watch"] = SimpleNamespace(samples=both)
+    vars(experiment.cluster)["groups"] = (SimpleNamespace(members=("pg1", "pg2")),)
+    monkeypatch.setattr(experiment_module, "await_all", lambda *_: 1.0)
+
+    def hangs() -> None:
+        raise AcceptError("1 clients of pg1: some did not stop")
+
+    experiment._running.callback(hangs)
+    with pytest.raises(PromiseBroken, match="two members accepted writes"):
+        experiment.conclude()
+
+
+def test_a_watch_that_does_not_end_is_an_error(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment_module, "await_all", lambda *_: 1.0)
+
+    def hangs() -> None:
+        raise AcceptError("1 clients of pg1: some did not stop")
+
+    experiment._running.callback(hangs)
+    with pytest.raises(AcceptError, match="did not stop"):
+        experiment.conclude()
 
 
 @pytest.mark.parametrize(("until", "split"), [(47.5, False), (49.0, True)])

@@ -1,12 +1,15 @@
 """Limits of time on a machine that others saturate: inconclusive; anything else that is broken stays broken."""
 
 import os
+import socket
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import psutil
 import pytest
 from other_programs import busy_machine
 
@@ -17,7 +20,7 @@ from support.engine.finding import Finding, broken_together
 from support.engine.history import History, Operation, Outcome, WriterSample
 from support.engine.ledger import APPEND
 from support.engine.recovery import require_within
-from support.engine.saturation import VARIABLE, Period, SaturationWatch, excuse, watch_of, watched_for_all
+from support.engine.saturation import VARIABLE, Elsewhere, Period, SaturationWatch, excuse, watch_of, watched_for_all
 from support.engine.world import World
 from support.errors import Inconclusive, LimitExceeded, NotInTime, PromiseBroken
 from support.failover.consumer_checks import CHANGE, Received
@@ -116,6 +119,12 @@ class TestWhichTime:
         assert excused(error, (115, 125)) is None
         assert excused(error, (100, 110), (115, 118)) is not None
 
+    def test_a_second_outage_on_an_idle_machine_has_no_excuse(self) -> None:
+        count = [Operation(0, "count", "a", at, Outcome.OK, at, at) for at in (100.0, 140.0, 141.0, 176.0)]
+        error = late(interrupted_for_less_than(30, History(count), "count", 100))
+        assert excused(error, (100, 115)) is None
+        assert excused(error, (100, 115), (150, 160)) is not None
+
     def test_what_several_checks_say_together(self) -> None:
         one, other = Finding.too_late("one", (100, 110)), Finding.too_late("another", (115, 125))
         assert late(broken_together([one, other])).during == ((100, 110), (115, 125))
@@ -173,6 +182,66 @@ class TestWhichTime:
             require_within(world, "it took", 7.5, 5)
         ((begun, ended),) = raised.value.during
         assert (ended - begun, time.monotonic() - ended) == (pytest.approx(7.5), pytest.approx(0, abs=5))
+
+
+class TestElsewhere:
+    """The cluster is on other machines; only this one is saturated."""
+
+    def excused(self, error: LimitExceeded, *busy: tuple[float, float]) -> bool:
+        periods = Elsewhere(lambda: [Period(begun, ended, BUSY) for begun, ended in busy])
+        return excuse(error, periods, FAULT, FAILED) is not None
+
+    def interrupted(self, *acknowledged: float) -> LimitExceeded:
+        count = [Operation(0, "count", "a", at, Outcome.OK, at, at) for at in (100.0, *acknowledged)]
+        return late(interrupted_for_less_than(30, History(count), "count", 100))
+
+    def test_an_outage_that_is_longer_than_the_suite_can_have_made_it_has_no_excuse(self) -> None:
+        error = self.interrupted(150)
+        assert not self.excused(error, (110, 123)), "the cluster failed for 37 s at least"
+        assert self.excused(error, (110, 131)), "it may have failed for 29 s"
+        assert excused(error, (110, 123)) is not None, "on this machine, it may have been slowed down"
+
+    def test_each_outage_counts(self) -> None:
+        error = self.interrupted(140, 190)
+        assert not self.excused(error, (110, 125), (150, 163))
+        assert self.excused(error, (110, 125), (150, 173))
+
+    def test_a_blip_is_no_excuse_either(self) -> None:
+        assert not self.excused(self.interrupted(131), (110, 112))
+
+    def test_what_had_not_come_when_the_wait_was_over(self) -> None:
+        error = NotInTime("another member leads", "pg1 leads", elapsed=30.0, limit=10.0)
+        assert not self.excused(error, (100, 115))
+        assert self.excused(error, (100, 121))
+
+    def test_where_the_limit_is_not_known_a_quarter_is_enough(self) -> None:
+        assert self.excused(LATE, (100, 115))
+
+    @pytest.fixture(autouse=True)
+    def networks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """This machine is in no network but its own."""
+        loopback = SimpleNamespace(family=socket.AF_INET, address="127.0.0.1", netmask="255.0.0.0")
+        six = SimpleNamespace(family=socket.AF_INET6, address="::1", netmask="ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+        monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"lo": [loopback, six]})
+        monkeypatch.delenv(VARIABLE, raising=False)
+
+    @pytest.mark.parametrize(
+        ("host", "elsewhere"),
+        [("192.0.2.1", True), ("127.0.0.1", False), ("/run/postgresql", False), ("no-such-host.invalid", False)],
+    )
+    def test_where_the_cluster_is(self, host: str, elsewhere: bool) -> None:
+        topology = replace(REMOTE, write=Address(host, 5432))
+        assert isinstance(watch_of(topology)[1], Elsewhere) is elsewhere
+
+    def test_a_part_of_it_here_is_enough(self) -> None:
+        assert isinstance(watch_of(REMOTE)[1], Elsewhere)
+        beside = replace(REMOTE, dcs=(Address("192.0.2.2", 2379), Address("localhost", 2379)))
+        assert not isinstance(watch_of(beside)[1], Elsewhere)
+
+    def test_a_neighbour_in_our_network_may_be_a_container_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        bridge = SimpleNamespace(family=socket.AF_INET, address="192.0.2.254", netmask="255.255.255.0")
+        monkeypatch.setattr(psutil, "net_if_addrs", lambda: {"docker0": [bridge]})
+        assert not isinstance(watch_of(REMOTE)[1], Elsewhere)
 
 
 OWN, OTHERS, NOBODY = (2.0, 0.0), (0.1, 1.9), (0.1, 0.1)

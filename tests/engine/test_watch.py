@@ -72,3 +72,36 @@ def test_a_server_that_is_starting_says_so_in_any_language(words: str) -> None:
     assert _sample(Operation(0, "look", "pg1", None, Outcome.FAIL, 1, 2, error)).closed
     other = error.replace(words, "Passwort-Authentifizierung fehlgeschlagen")
     assert not _sample(Operation(0, "look", "pg1", None, Outcome.FAIL, 1, 2, other)).closed
+
+
+def at(address: str, why: str) -> str:
+    return f'connection to server at "pg1" ({address}), port 5432 failed: {why}'
+
+
+REFUSED = "Connection refused Is the server running on that host and accepting TCP/IP connections?"
+HUNG_UP = "server closed the connection unexpectedly This probably means the server terminated abnormally"
+
+
+@pytest.mark.parametrize(
+    ("tried", "closed"),
+    [
+        ([at("::1", REFUSED), at("10.0.0.1", "timeout expired")], False),
+        ([at("10.0.0.1", "timeout expired"), at("::1", REFUSED)], False),
+        ([at("::1", HUNG_UP), at("10.0.0.1", "timeout expired")], False),
+        ([at("::1", REFUSED), at("10.0.0.1", HUNG_UP)], True),
+        ([at("::1", REFUSED), at("10.0.0.1", "FATAL: the database system is starting up")], True),
+        ([at("fd00::1", "Network is unreachable"), at("10.0.0.1", REFUSED)], True),
+        ([at("fd00::1", "Network is unreachable"), at("10.0.0.1", "timeout expired")], False),
+        ([at("10.0.0.1", "Network is unreachable")], False),
+        ([HUNG_UP], True),
+    ],
+)
+def test_a_server_is_closed_if_none_of_its_addresses_lets_anybody_in(tried: list[str], closed: bool) -> None:
+    error = f"pg1 (pg1:5432/app as app): no login after 2.0 s: {' '.join(tried)}"
+    assert _sample(Operation(0, "look", "pg1", None, Outcome.FAIL, 1, 2, error)).closed is closed
+
+
+def test_a_server_that_hangs_at_one_address_and_is_not_there_at_another(silent: int, postgres: sql.Endpoint) -> None:
+    """PostgreSQL listens at one of two addresses of a name, and gives no answer there."""
+    samples = watched({"leader": postgres, "frozen": replace(postgres, host="::1,127.0.0.1", port=silent)}, 2.5)
+    assert {one.closed for one in samples if one.member == "frozen"} == {False}

@@ -13,13 +13,14 @@ import pytest
 from bounds import takes_less_than
 from conftest import free_port
 from hamcrest import assert_that, is_
+from poolers import pgbouncer
 
 from support import sql
 from support.cluster import workloads
 from support.engine import counter, ledger
 from support.engine import counter as retries
 from support.engine.history import History, Outcome
-from support.engine.workload import EASED, Script, Task, Turn, Workload
+from support.engine.workload import EASED, Client, Script, Task, Turn, Workload
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.example_app.known_profiles import EXAMPLE
@@ -353,3 +354,20 @@ def test_clients_that_cannot_work_before_anything_is_tested_are_no_broken_promis
     workload = Workload(nobody, ledger.appends(EXAMPLE, "nobody"), clients=1)
     with workload, pytest.raises(Inconclusive, match="the clients did not start working"):
         workload.await_at_work(10, within=0.5)
+
+
+def test_a_client_does_not_wait_in_a_login_for_a_server_that_its_pooler_has_not(
+    postgres: sql.Endpoint, tmp_path: Path
+) -> None:
+    """The pooler answers the login, and its only server is busy with another client."""
+    patience = 2.0
+    with pgbouncer(tmp_path, free_port(), postgres) as through, sql.session(through, autocommit=False) as other:
+        sql.execute(other, "SELECT 1")
+        history = History()
+        client = Client(0, through, history, patience)
+        begun = time.monotonic()
+        client.perform(Task("look", "key", None, lambda session: sql.value(session, "SELECT 1")))
+        assert time.monotonic() - begun < patience + 3
+    (operation,) = history
+    assert operation.outcome is Outcome.FAIL
+    assert "the session ended right after the login: the server gave no answer within" in operation.error

@@ -1,13 +1,13 @@
 """Leaders: who must not take over (FO-14), refuses logins (FO-15), is no primary (FO-19), loses its lock (SB-05)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 
 from support.engine.finding import Finding
-from support.engine.history import WriterSample
+from support.engine.history import History, Operation, Outcome, WriterSample
 from support.failover.leader_checks import (
     Claim,
     KeyLook,
@@ -19,6 +19,7 @@ from support.failover.leader_checks import (
     lock_renewed_in_time,
     new_sessions_again,
     nobody_took_over,
+    open_sessions_went_on,
 )
 
 LOST, END = 10.0, 40.0
@@ -96,6 +97,15 @@ def test_a_member_that_is_called_the_primary_and_is_promoted_late() -> None:
     assert claimed(33, []).holds is True
 
 
+def test_each_time_for_which_a_claim_was_false_for_too_long_is_told() -> None:
+    thawed = [*claims("pg3", True, 15, 24), *claims("pg3", False, 24, END)]
+    told = [*claims("pg1", True, 0, LOST), *claims("pg2", False, 0, 30), *claims("pg2", True, 30, END), *thawed]
+    took = [*seen("pg2", False, 0, 38), *seen("pg2", True, 38), *seen("pg3", False, 0)]
+    finding = called_primary_truly(told, took, ["pg1", "pg2", "pg3"], LOST, 5)
+    assert sorted(round(begun) for begun, _ in finding.during) == [15, 30]
+    assert finding.words.startswith("pg3 was reported as the primary by its health check for 8.4 s")
+
+
 def test_a_member_that_lets_nobody_in_is_not_read_only() -> None:
     closed = [WriterSample("pg2", at, at + 0.1, None, closed=True) for at in range(30, 40)]
     assert called_primary_truly(claims("pg2", True, 0, END), closed, ["pg2"], LOST, 5).holds is None
@@ -170,6 +180,24 @@ def test_who_kept_the_leader_key(looks: list[KeyLook], holds: bool | None, words
     assert (finding.holds, finding.words) == (holds, words)
 
 
+@pytest.mark.parametrize(
+    ("acknowledged", "words"),
+    [
+        (range(100, 131), ""),
+        ([*range(90, 104), *range(107, 131)], ""),
+        (range(90, 104), "no write was acknowledged on open sessions from 3.0 s until 30.0 s after the fault"),
+        ([*range(90, 104), *range(112, 131)], "acknowledged on open sessions from 3.0 s until 12.0 s after the fault"),
+        (range(90, 100), "no write was acknowledged on open sessions"),
+    ],
+    ids=["all the time", "short pause", "cut soon", "interrupted", "cut at once"],
+)
+def test_open_sessions_that_go_on(acknowledged: Sequence[int], words: str) -> None:
+    history = History(Operation(0, "append", "a", at, Outcome.OK, at - 0.1, at) for at in acknowledged)
+    finding = open_sessions_went_on(history, "append", SINCE, SINCE + 30)
+    assert finding.holds is (not words)
+    assert finding.words.endswith(words)
+
+
 def read(*positions: int, every: float = 1.0) -> list[Renewal]:
     return [Renewal(LOST + every * number, position) for number, position in enumerate(positions)]
 
@@ -190,8 +218,14 @@ def test_a_lock_that_is_renewed_in_time(renewals: list[Renewal], holds: bool | N
     finding = lock_renewed_in_time(renewals, 19)
     assert (finding.holds, finding.words) == (holds, words)
     assert [f"the lock was not renewed for {ended - begun:.1f} s" in words for begun, ended in finding.during] == (
-        [] if holds is None else [True]
+        [True] if holds is False else []
     )
+
+
+def test_each_time_for_which_a_lock_was_not_renewed_is_told() -> None:
+    finding = lock_renewed_in_time(read(1, *[2] * 25, 3, *[4] * 20, 5), 19)
+    assert finding.during == ((LOST + 1, LOST + 25), (LOST + 27, LOST + 46))
+    assert finding.words == "the lock was not renewed for 24.0 s (limit: 19 s)"
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,13 @@ def test_replicas_whose_streams_were_ended() -> None:
     locked_out = all_streamed_again([back, out], 30)
     assert (locked_out.holds, locked_out.only_limit) == (False, False)
     assert "m3 (m1 has no session of it)" in locked_out.words
+    slow = StreamedAgain("m4", "m1", None, 170, "a session that is catchup", let_in=True, begun=110)
+    behind = all_streamed_again([back, slow], 30)
+    assert (behind.holds, behind.only_limit, behind.during) == (False, True, ((110, 170),))
+    assert behind.words == (
+        "let in again, and did not stream: m4 for 60.0 s (m1 has a session that is catchup) (limit: 30 s)"
+    )
+    assert not all_streamed_again([slow, out], 30).only_limit
 
 
 def test_logins_from_member_to_member() -> None:

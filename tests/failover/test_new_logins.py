@@ -1,13 +1,18 @@
 """How members' logins are tried: with any words in them, and without showing a secret."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+import psycopg2
 import pytest
 from patronis import Member, patroni
+from poolers import parameters
 from psycopg2.extensions import parse_dsn
+from psycopg2.extras import PhysicalReplicationConnection
 
+from support import sql
 from support.errors import Inconclusive
 from support.failover import new_logins
 from support.failover.new_logins import _conninfo, _refusal
@@ -100,3 +105,30 @@ def test_an_address_that_patroni_does_not_tell_is_not_guessed(two_members: tuple
     replica.own = ":5432"
     with pytest.raises(Inconclusive, match="reach the PostgreSQL of pg2"):
         new_logins.addresses_among_members(cluster)
+
+
+def logged_in(server: sql.Endpoint) -> PhysicalReplicationConnection:
+    """A standby that logs in to stream, and does not begin."""
+    session: PhysicalReplicationConnection = psycopg2.connect(
+        **parameters(server), application_name="pg2", connection_factory=PhysicalReplicationConnection
+    )
+    return session
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["let in", "locked out"])
+def test_whether_a_replica_that_does_not_stream_was_let_in(
+    postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    monkeypatch.setattr(new_logins, "purposes", lambda _: {"pg2": SimpleNamespace(source="pg1")})
+    cluster = cast(Cluster, SimpleNamespace(administration_of=lambda name: postgres))
+    opened = [logged_in(postgres)]
+    later = threading.Timer(0.3, lambda: opened.append(logged_in(postgres)))
+    if again:
+        later.start()
+    found = new_logins.end_and_await(cluster, "pg2", within=1.5)
+    later.cancel()
+    assert (found.seconds, found.let_in) == (None, again)
+    assert found.instead == ("a session that is startup" if again else "no session of it")
+    assert 1.4 < found.ended - found.begun < 10
+    for one in opened:
+        one.close()

@@ -45,6 +45,11 @@ def test_what_stays_wrong_is_final() -> None:
         claim(WRONG, only_late=True)
 
 
+def test_what_says_itself_that_it_is_late_is_not_final() -> None:
+    with pytest.raises(NotInTime, match="pg3 is missing"):
+        claim(Finding.too_late("pg3 is missing"))
+
+
 def test_what_stays_unknown_is_inconclusive() -> None:
     with pytest.raises(Inconclusive, match="pg2 is silent"):
         claim(UNTOLD)

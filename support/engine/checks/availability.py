@@ -17,7 +17,7 @@ INTERRUPTION = 1.0
 
 @dataclass(frozen=True)
 class Gap:
-    """The longest time without an acknowledged operation, in seconds of the history's clock."""
+    """A time without an acknowledged operation, in seconds of the history's clock."""
 
     begun: float
     ended: float
@@ -27,8 +27,8 @@ class Gap:
         return self.ended - self.begun
 
 
-def longest_gap(history: History, action: str | None, since: float, until: float | None = None) -> Gap | None:
-    """The longest gap in the acknowledgements of an action (None: of any) that ended after `since`; None without one.
+def gaps(history: History, action: str | None, since: float, until: float | None = None) -> list[Gap]:
+    """Every gap in the acknowledgements of an action (None: of any) that ended after `since`, in their order.
 
     `until` is the moment up to which clients were watched: the silence between the last acknowledgement and that moment
     is a gap as well, which is still open. Without it, only gaps that an acknowledgement ended are known.
@@ -38,9 +38,12 @@ def longest_gap(history: History, action: str | None, since: float, until: float
         ends = [one for one in ends if one < until] + [until]
     if ends and ends[0] > since:
         ends.insert(0, since)  # nothing was acknowledged before: the first gap begins with the fault
-    gaps = ((one, other) for one, other in pairwise(ends) if other > since)
-    longest = max(gaps, key=lambda gap: gap[1] - gap[0], default=None)
-    return Gap(*longest) if longest else None
+    return [Gap(one, other) for one, other in pairwise(ends) if other > since]
+
+
+def longest_gap(history: History, action: str | None, since: float, until: float | None = None) -> Gap | None:
+    """The longest of these gaps; None without one."""
+    return max(gaps(history, action, since, until), key=lambda gap: gap.seconds, default=None)
 
 
 def watched_to_the_end(gap: Gap | None, since: float, follow_up: float) -> float:
@@ -83,10 +86,11 @@ def interrupted_for_less_than(
     if gap is None or not any(one.ended > since for one in acknowledged):
         last = max(one.ended for one in history) if until is None else until
         words = f"no operation was acknowledged in the {last - since:.1f} s after the fault (limit: {limit:g} s)"
-        return Finding.too_late(words, (since, last))
+        return Finding.too_late(words, (since, last), limit=limit)
     open_still = ", and still are" if gap.ended == until and gap.seconds >= limit else ""
     words = f"clients were interrupted for {gap.seconds:.2f} s{open_still} (limit: {limit:g} s)"
-    return Finding.within_limit(gap.seconds < limit, words, (gap.begun, gap.ended))
+    too_long = [(one.begun, one.ended) for one in gaps(history, action, since, until) if one.seconds >= limit]
+    return Finding.within_limit(gap.seconds < limit, words, *too_long, limit=limit)
 
 
 def each_client_interrupted_for_less_than(limit: float, history: History, action: str, since: float) -> Finding:
@@ -101,7 +105,8 @@ def each_client_interrupted_for_less_than(limit: float, history: History, action
         if found := {client: one for client, one in findings.items() if one.holds is holds}:
             told = listed([f"client {client}: {one.words}" for client, one in found.items()])
             during = tuple(moments for one in found.values() for moments in one.during)
-            return Finding(holds, f"{len(found)} of {len(clients)} clients: {told}", only_limit=True, during=during)
+            words = f"{len(found)} of {len(clients)} clients: {told}"
+            return Finding(holds, words, only_limit=True, during=during, limit=limit)
     if not clients:
         return Finding.unknown(f"there was no operation ({action})")
     worst = longest_gap_of_any_client(history, action, since)

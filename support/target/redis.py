@@ -95,7 +95,8 @@ def kept_by(info: Mapping[str, Any]) -> str:
 def replica_facts(server: RedisAddress) -> dict[str, RedisFacts | str]:
     """Address -> the facts of each server that may have to take over from a primary, or why it does not tell them.
 
-    None without Sentinel or Redis Cluster. Raises AssertionError when nobody says which servers there are.
+    None without Sentinel or Redis Cluster; with Sentinel, none whose replica-priority is 0. Raises AssertionError when
+    nobody says which servers there are.
     """
     try:
         primaries = {one.address for one in primaries_of(server)}
@@ -106,7 +107,10 @@ def replica_facts(server: RedisAddress) -> dict[str, RedisFacts | str]:
     for one in others:
         try:
             with client_of(one) as client:
-                found[str(one.address)] = facts_in(client.info())
+                info = client.info()
+            if server.mode == "sentinel" and not int(info.get("slave_priority", 1)):
+                continue
+            found[str(one.address)] = facts_in(info)
         except ERRORS as error:
             found[str(one.address)] = describe(error)
     return found
@@ -214,20 +218,41 @@ def primary_of(server: RedisAddress) -> RedisAddress:
 
 
 def replicas_of(server: RedisAddress) -> dict[Address, RedisAddress]:
-    """Primary -> a replica that could take over from it; a primary without one is left out."""
+    """Primary -> a replica that could take over from it; a primary without one is left out.
+
+    At the addresses that Sentinels and nodes announce.
+    """
     alone = replace(server, mode="standalone", further=(), sentinel_login=None)
-    found: dict[Address, RedisAddress] = {}
     if server.mode == "sentinel":
-        known = sentinel_of(server).discover_slaves(server.service)
-        at = {primary_of(server).address: Address(*one) for one in known[:1]}
+        at = {primary_of(server).address: address for address in _that_take_over(server)[:1]}
         return {primary: replace(alone, address=address) for primary, address in at.items()}
+    found: dict[Address, RedisAddress] = {}
     if server.mode == "cluster":
-        for primary in primaries_of(server):
-            with client_of(primary) as client:
-                ((_, _, replicas),) = [client.execute_command("ROLE")]
-            for host, port, *_ in replicas[:1]:
-                found[primary.address] = replace(alone, address=Address(_text(host), int(port)))
+        with client_of(server) as client:
+            slots = cast(RedisCluster, client).nodes_manager.slots_cache
+        for primary, *replicas in slots.values():
+            for one in replicas[:1]:
+                follows = replace(alone, address=Address(str(one.host), int(one.port)))
+                found[Address(str(primary.host), int(primary.port))] = follows
     return found
+
+
+def _that_take_over(server: RedisAddress) -> list[Address]:
+    """The replicas from which Sentinels choose: they are up, and their replica-priority is not 0."""
+    for sentinel in sentinel_of(server).sentinels:
+        try:
+            states = sentinel.sentinel_slaves(server.service)
+        except (redis.ConnectionError, redis.TimeoutError):
+            continue
+        able = (one for one in states if not (one["is_sdown"] or one["is_odown"]) and int(one["slave-priority"]))
+        return [Address(str(one["ip"]), int(one["port"])) for one in able]
+    return []
+
+
+def role_of(client: redis.Redis) -> str:
+    """master or slave, as a server of data calls itself."""
+    role, *_ = client.execute_command("ROLE")
+    return role.decode() if isinstance(role, bytes) else str(role)
 
 
 def unlink(client: redis.Redis, keys: Sequence[bytes]) -> int:
@@ -236,10 +261,6 @@ def unlink(client: redis.Redis, keys: Sequence[bytes]) -> int:
     for key in keys:
         pipeline.unlink(key)
     return sum(map(int, pipeline.execute())) if keys else 0
-
-
-def _text(word: bytes | str) -> str:
-    return word.decode() if isinstance(word, bytes) else word
 
 
 def _tls(server: RedisAddress) -> dict[str, Any]:

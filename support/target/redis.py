@@ -34,7 +34,7 @@ class RedisFacts:
     memory_limit: int
     """In bytes; 0 means none."""
     memory_used: int
-    """In bytes."""
+    """In bytes, as far as it counts for the limit: without the buffers of replicas and of the append-only file."""
     evicted: int
     """How many keys it has evicted since it started."""
 
@@ -134,7 +134,7 @@ def facts_in(info: Mapping[str, Any]) -> RedisFacts:
         role=str(info.get("role", "unknown")),
         eviction=str(info.get("maxmemory_policy", "unknown")),
         memory_limit=int(info.get("maxmemory", 0)),
-        memory_used=int(info.get("used_memory", 0)),
+        memory_used=int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0)),
         evicted=int(info.get("evicted_keys", 0)),
     )
 

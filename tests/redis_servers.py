@@ -125,6 +125,8 @@ def clustered(directory: Path, primaries: int = 3) -> Iterator[tuple[int, ...]]:
                 with redis.Redis(port=port, socket_timeout=2, protocol=2) as one:
                     info = one.info("replication")
                     assert info.get("connected_slaves") == 1 or info.get("master_link_status") == "up", info
+                    slots = one.execute_command("CLUSTER SLOTS")
+                    assert [len(nodes) for _, _, *nodes in slots] == [2] * primaries, slots
 
         eventually(complete, within=30, subject="the Redis Cluster is complete", retry_on=(Exception,))
         yield tuple(ports)

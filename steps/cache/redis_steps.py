@@ -116,7 +116,9 @@ def step_evicted(context: Context) -> None:
 
 @then("Redis stayed within its memory limit")
 def step_within_limit(context: Context) -> None:
-    """After everything was stored. 10 % more is allowed, for the buffers of clients."""
+    """After everything was stored. What Redis itself does not count, such as the buffers of replicas, is left out. 10 %
+    more is allowed, for the buffers of clients.
+    """
     after = context.world.handover(CacheHandover).pressure.after
     assert_that(after.memory_used, less_than(after.memory_limit * 1.1), f"bytes in use by {after}")
 

@@ -270,7 +270,10 @@ def step_search_arguments(context: Context) -> None:
 
 @when("the files of the report are searched for every password")
 def step_search_report(context: Context) -> None:
-    """Results and attachments of this run so far, before anything is masked in them, its journal and histories."""
+    """Results and attachments of this run so far, its journal and its histories, which are unpacked.
+
+    Passwords in attachments are masked when these are made: what is found has got past that.
+    """
     context.world.handover(SecurityHandover).search.look_into(exposure.report(context.world.run))
 
 

@@ -6,7 +6,7 @@ from before the fault until after it is healed; the checks then judge their hist
 
 import itertools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -31,9 +31,9 @@ from support.faults.served import RedisFrozen, RedisKilled
 from support.hosts.interface import SiteProgram
 from support.target.cluster import Cluster
 from support.target.component_hosts import cache_host
-from support.target.redis import ERRORS, client_of, primaries_of, replicas_of, sentinel_of
+from support.target.redis import ERRORS, client_of, keys_at, primaries_of, replicas_of, role_of, sentinel_of
 from support.target.temporary_redis_settings import TemporarySettings
-from support.target.topology import RedisAddress
+from support.target.topology import Address, RedisAddress
 from support.timeouts import NOTICE, SCAN, VISIBLE
 from support.waiting import NotYet, describe, eventually, pause
 
@@ -42,14 +42,14 @@ _SLOTS = 16384
 
 
 class RestartedEmpty(Fault):
-    """Redis is killed and restarted at once, and has lost all its data."""
+    """Redis is killed and restarted at once, and has lost what it had since its last snapshot, if it makes any."""
 
     def __init__(self, cluster: Cluster, server: RedisAddress) -> None:
         self._server, self._restart = server, Restart(_server(cluster, server))
         self._probe = _PROBE
 
     def __str__(self) -> str:
-        return f"{self._restart}, empty"
+        return f"{self._restart}, without what it had since its last snapshot, if it made one"
 
     def on_hosts(self) -> None:
         """See OnHosts."""
@@ -68,7 +68,7 @@ class RestartedEmpty(Fault):
         except ERRORS as error:
             raise NotYet(f"Redis does not answer: {describe(error)}") from error
         if kept:
-            raise Inconclusive("Redis still has its data after the restart")
+            raise Inconclusive("Redis still has its latest data after the restart")
 
     def heal(self) -> None:
         self._restart.heal()
@@ -114,12 +114,29 @@ class Full(Fault):
         self._change.end()
 
 
+_CONVERTED = 40.0
+"""Seconds within which Sentinel makes a replica of a master that it has replaced.
+
+It leaves it alone for 8 s, lest others do not know yet (SENTINEL_PUBLISH_PERIOD * 4), and looks at it every 10 s. Until
+then that one takes writes, and clients keep their connections to it.
+
+Source: https://github.com/redis/redis/blob/7.2/src/sentinel.c (sentinelRefreshInstanceInfo)
+"""
+
+
+_ELECTED = 2.0
+"""Seconds within which a replica of a Redis Cluster has taken over if it was elected."""
+
+
 class FailedOver(Fault):
-    """Redis is told to fail over: a replica takes over from each server that takes writes."""
+    """Redis is told to fail over: a replica takes over from each server that takes writes, which then follows it."""
+
+    takes_effect_within = _CONVERTED
 
     def __init__(self, cluster: Cluster) -> None:
         self._server = cluster.redis_address
-        self._before = {server.address for server in primaries_of(self._server)}
+        self._before = {server.address: server for server in primaries_of(self._server)}
+        self._told = 0.0  # when a replica of a Redis Cluster was last told to take over
 
     def __str__(self) -> str:
         return "Redis fails over"
@@ -132,8 +149,19 @@ class FailedOver(Fault):
             self._by_sentinel(list(sentinel_of(self._server).sentinels))
             return
         for replica in replicas_of(self._server).values():
-            with client_of(replica) as client:
-                client.execute_command("CLUSTER", "FAILOVER")
+            self._promote(replica)
+
+    def _promote(self, replica: RedisAddress) -> None:
+        with client_of(replica) as client:
+            client.execute_command("CLUSTER", "FAILOVER")
+        self._told = monotonic()
+
+    def _promote_again(self, still: Collection[Address]) -> None:
+        """One of those that were not elected: if several replicas ask for votes at once, none may get enough."""
+        if self._server.mode == "cluster" and monotonic() - self._told > _ELECTED:
+            replicas = replicas_of(self._server)
+            if waiting := [replica for primary, replica in replicas.items() if primary in still]:
+                self._promote(waiting[0])
 
     def _by_sentinel(self, sentinels: Sequence[redis.Redis]) -> None:
         """The command goes to the first Sentinel that answers; one of them may be down."""
@@ -150,8 +178,13 @@ class FailedOver(Fault):
             now = {server.address for server in primaries_of(self._server)}
         except ERRORS as error:
             raise NotYet(f"Redis reports no primary: {describe(error)}") from error
-        if still := self._before & now:
-            raise NotYet(f"{', '.join(map(str, still))} still accepts writes")
+        if still := self._before.keys() & now:
+            self._promote_again(still)
+            raise NotYet(f"{', '.join(map(str, still))} still leads")
+        for address, former in self._before.items():
+            with client_of(former) as client:
+                if role_of(client) == "master":
+                    raise NotYet(f"{address} was replaced, and still accepts writes")
 
     def heal(self) -> None:
         """Nothing to heal: the server that was replaced follows the new one."""
@@ -186,23 +219,11 @@ def holder(server: RedisAddress, prefix: str) -> RedisAddress:
     primaries = primaries_of(server)
     if len(primaries) == 1 or not prefix:
         return primaries[0]
-    found = {one: _count(one, prefix) for one in primaries}
+    found = {one: len(keys_at(one, prefix, SCAN)) for one in primaries}
     most = max(primaries, key=lambda one: found[one])
     if not found[most]:
         raise Inconclusive(f"no key that begins with {prefix} was found in Redis: who would notice its outage?")
     return most
-
-
-def _count(server: RedisAddress, prefix: str) -> int:
-    """How many of its keys begin with the prefix; among very many, those that are found in time."""
-    count, cursor, begun = 0, 0, monotonic()
-    with client_of(server) as client:
-        while monotonic() - begun < SCAN:
-            cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
-            count += len(found)
-            if cursor == 0:
-                break
-    return count
 
 
 def _server(cluster: Cluster, server: RedisAddress) -> SiteProgram:
@@ -211,7 +232,7 @@ def _server(cluster: Cluster, server: RedisAddress) -> SiteProgram:
 
 def _has_all(server: RedisAddress, among: RedisAddress, prefix: str) -> bool:
     """Whether no other primary has a key with that prefix."""
-    return not any(_count(one, prefix) for one in primaries_of(among) if one.address != server.address)
+    return not any(keys_at(one, prefix, SCAN) for one in primaries_of(among) if one.address != server.address)
 
 
 def _leads_still(server: RedisAddress, among: RedisAddress) -> bool:

@@ -1,6 +1,7 @@
 """The Redis server behind the cache: whether it takes a write, when keys expire, and how it acts when it is full."""
 
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from support.waiting import describe
 
 _VALUE = 64 * 1024  # bytes of one value
 _CHUNK = 32  # values in one round trip: 2 MB
-_TTL = 60  # seconds; policies that evict only keys with an expiry need something to evict
+_TTL = 60  # seconds
+_PRESSURE_TTL = 1800
+"""Seconds; policies that evict only keys with an expiry need something to evict. Long enough for a slow link."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,17 @@ def reached(cluster: Cluster) -> Iterator[redis.Redis]:
 def memory_pressure(client: redis.Redis, prefix: str) -> Iterator[MemoryPressure]:
     """Store one and a half times as much as the memory limit allows, and delete it at the end.
 
-    Raises Inconclusive where there is no limit, or one too high to reach.
+    Raises Inconclusive where there is no limit, or one too high to reach; or if that took so long that keys expired.
     """
     before = facts_of(client)
     if why := unreachable(before):
         raise Inconclusive(why)
     keys = [f"{prefix}-pressure-{number}" for number in range(before.memory_limit * 3 // 2 // _VALUE)]
     try:
+        begun = time.monotonic()
         refusals = _store(client, keys)
+        if (took := time.monotonic() - begun) > _PRESSURE_TTL:
+            raise Inconclusive(f"storing {len(keys)} keys took {took:.0f} s: the first ones expired, and left room")
         yield MemoryPressure(before, facts_of(client), len(keys), len(refusals), refusals[0] if refusals else "nothing")
     finally:
         client.unlink(*keys)
@@ -83,7 +89,7 @@ def _store(client: redis.Redis, keys: Sequence[str]) -> list[str]:
     for first in range(0, len(keys), _CHUNK):
         pipeline = client.pipeline(transaction=False)
         for key in keys[first : first + _CHUNK]:
-            pipeline.set(key, value, ex=_TTL)
+            pipeline.set(key, value, ex=_PRESSURE_TTL)
         answers = pipeline.execute(raise_on_error=False)
         refusals += [str(answer) for answer in answers if isinstance(answer, redis.RedisError)]
     return refusals

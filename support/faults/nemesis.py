@@ -37,6 +37,11 @@ class Fault(ABC):
         """Whether the fault takes time to build up, and so does not exist from the moment that it begins."""
         return False
 
+    @property
+    def takes_effect_within(self) -> float:
+        """Seconds within which it is in effect, if it takes longer than others do; 0 if it does not."""
+        return 0.0
+
     @abstractmethod
     def __str__(self) -> str:
         """What happens, in the users' words: "the host of pg1 crashes"."""
@@ -106,7 +111,7 @@ class Nemesis:
     """Injects the faults of a scenario. A context manager: leaving it heals everything."""
 
     def __init__(self, effect_within: float = EFFECT) -> None:
-        """`effect_within`: seconds within which a fault must be in effect."""
+        """`effect_within`: seconds within which a fault must be in effect that says nothing else."""
         self._effect_within = effect_within
         self._heals = ExitStack()
         self.injected_faults: list[InjectedFault] = []
@@ -131,7 +136,7 @@ class Nemesis:
         try:
             eventually(
                 fault.require_in_effect,
-                within=self._effect_within,
+                within=max(self._effect_within, fault.takes_effect_within),
                 subject=f"{fault}",
                 retry_on=(*NO_ANSWER, *ERRORS),
                 pause=0.02,

@@ -3,18 +3,26 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from support import sql
+from support.errors import ConnectFailed
 from support.security.checks import Validity
 from support.security.logins import ways_in
 from support.target import dcs, etcd
 from support.target.certificates import Certificate, in_pem, presented, presented_by_postgres
 from support.target.cluster import Cluster
+from support.target.login import USUAL_AUTHORITY, own_certificate
 from support.target.members import NoAnswer, ask_in_parallel
+from support.target.redis import ERRORS, sentinels_of, servers_of
 from support.target.topology import Address
+from support.waiting import describe
 
+_REDIS = "Redis"
+_NEED_TLS = ("require", "verify-ca", "verify-full")
 _FILE = "SELECT pg_read_binary_file(current_setting('ssl_cert_file'))"
 _DOUBT = (
     "whether the servers depend on them is not known (no trusted authority leads to what each PostgreSQL presents: "
@@ -33,6 +41,14 @@ class Doubtful:
     why: str
 
 
+@dataclass(frozen=True)
+class _Own:
+    """The files of a client."""
+
+    authorities: str | None
+    certificate: str | None
+
+
 Certificates = Mapping[str, Certificate | Doubtful | NoAnswer]
 """Where -> the certificate."""
 
@@ -46,17 +62,38 @@ def in_use(cluster: Cluster) -> Certificates:
     servers = postgres | others
     found: dict[str, Certificate | Doubtful | NoAnswer] = dict(ask_in_parallel(servers, lambda name: servers[name]()))
     presented = known(found)
-    for option, whose in (("sslrootcert", "the authority that the application trusts"), ("sslcert", "the application")):
-        file = cluster.topology.options.get(option, "")
-        if file and Path(file).is_file():
-            own: Sequence[Certificate | Doubtful] = (inside := in_pem(Path(file).read_bytes()))
-            if option == "sslrootcert":
-                of_postgres, of_others = (
-                    [one for name, one in presented.items() if name in part] for part in (postgres, others)
-                )
-                own = relied_on(inside, of_postgres, of_others)
-            found |= {f"{whose} ({_named(one)})" if len(own) > 1 else whose: one for one in own}
+    of_postgres, of_others = ([one for name, one in presented.items() if name in part] for part in (postgres, others))
+    own, redis = _files_of_application(cluster.topology.options), cluster.topology.redis
+    found |= _in_file(own.authorities, "the authority that the application trusts", of_postgres, of_others)
+    found |= _in_file(own.certificate, "the application")
+    if redis is not None and redis.tls is not None:
+        of_redis = [one for name, one in presented.items() if name.startswith(_REDIS)]
+        found |= _in_file(redis.tls.authorities, "the authority that the application trusts for Redis", (), of_redis)
+        found |= _in_file(redis.tls.certificate, "the application, for Redis")
     return found
+
+
+def _files_of_application(options: Mapping[str, str]) -> _Own:
+    """Those that libpq uses: the ones that are named, or, where it needs TLS, the ones in their usual places."""
+    if options.get("sslmode") not in _NEED_TLS:
+        return _Own(options.get("sslrootcert"), options.get("sslcert"))
+    own = own_certificate(options)
+    return _Own(options.get("sslrootcert") or str(Path(USUAL_AUTHORITY).expanduser()), own[0] if own else None)
+
+
+def _in_file(
+    file: str | None,
+    whose: str,
+    of_postgres: Collection[Certificate] | None = None,
+    of_others: Collection[Certificate] = (),
+) -> dict[str, Certificate | Doubtful]:
+    """The certificates in a file, if there is such a file; of authorities, those on which what is presented depends."""
+    if not file or not Path(file).is_file():
+        return {}
+    own: Sequence[Certificate | Doubtful] = (inside := in_pem(Path(file).read_bytes()))
+    if of_postgres is not None:
+        own = relied_on(inside, of_postgres, of_others)
+    return {f"{whose} ({_named(one)})" if len(own) > 1 else whose: one for one in own}
 
 
 def _named(one: Certificate | Doubtful) -> str:
@@ -121,7 +158,7 @@ def in_members_files(cluster: Cluster) -> Certificates:
 
 
 def _of_postgres(cluster: Cluster) -> dict[str, Callable[[], Certificate]]:
-    if cluster.topology.options.get("sslmode") not in ("require", "verify-ca", "verify-full"):
+    if cluster.topology.options.get("sslmode") not in _NEED_TLS:
         return {}
     ways = {str(one): one for where in ("endpoint", "member") for one in ways_in(cluster, where)}
     return {name: lambda way=way: presented_by_postgres(way) for name, way in ways.items()}  # type: ignore[misc]
@@ -129,7 +166,7 @@ def _of_postgres(cluster: Cluster) -> dict[str, Callable[[], Certificate]]:
 
 def _of_others(cluster: Cluster) -> dict[str, Callable[[], Certificate]]:
     """The components beside PostgreSQL that are reached by TLS."""
-    topology, found = cluster.topology, dict[str, tuple[Address, _Files]]()
+    topology, found, unknown = cluster.topology, dict[str, tuple[Address, _Files]](), dict[str, str]()
     access, patroni, redis = etcd.Access.of(topology), topology.patroni_access, topology.redis
     files: _Files
     if access.scheme == "https":
@@ -140,11 +177,22 @@ def _of_others(cluster: Cluster) -> dict[str, Callable[[], Certificate]]:
         found |= {f"Patroni's REST API of {one.name}": (one.rest, files) for one in topology.members if one.rest}
     if redis is not None and redis.tls is not None:
         files = (redis.tls.certificate, redis.tls.key) if redis.tls.certificate else None
-        found |= {f"Redis at {address}": (address, files) for address in redis.addresses}
+        try:
+            addresses = {one.address for one in (*servers_of(redis), *sentinels_of(redis))}
+        except ERRORS as error:  # nobody tells which there are
+            why = f"it is not known which servers of Redis there are: {describe(error)}"
+            unknown[f"{_REDIS} (of all its servers)"] = why
+            addresses = set(redis.addresses)
+        found |= {f"{_REDIS} at {address}": (address, files) for address in sorted(addresses, key=str)}
     page = urlsplit(topology.statistics.url if topology.statistics else "")
     if page.scheme == "https" and page.hostname:
         found["HAProxy's statistics page"] = Address(page.hostname, page.port or 443), None
-    return {name: lambda asked=asked: presented(*asked) for name, asked in found.items()}  # type: ignore[misc]
+    told: dict[str, Callable[[], Certificate]] = {name: partial(presented, *asked) for name, asked in found.items()}
+    return told | {name: partial(_unanswered, why) for name, why in unknown.items()}
+
+
+def _unanswered(why: str) -> NoReturn:
+    raise ConnectFailed(why)
 
 
 def validity(certificates: Certificates) -> dict[str, Validity]:

@@ -5,6 +5,7 @@ A decoy can be planted in each of these, to show that a search there finds what 
 
 import json
 import traceback
+import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -89,22 +90,33 @@ def arguments(cluster: Cluster) -> HostPlaces:
 
 
 def report(run: Run) -> Places:
-    """What the run has gathered for its report; each file is a place.
+    """What the run has gathered for its report; each file is a place. With several jobs, the whole run's journal, too.
 
     Neither the run's configuration, which contains the passwords, nor the folders of a cluster that was booted for it.
     """
-    gathered = {path for root in (run.results, run.directory) for path in root.rglob("*")}
+    gathered = {path for root in (run.results, run.directory) for path in root.rglob("*")} | {run.journal}
     booted = [run.directory / name for name in _BOOTED]
     kept = (path for path in gathered - {run.topology, run.file} if not any(one in path.parents for one in booted))
     yield from files(kept)
 
 
 def files(paths: Iterable[Path]) -> Places:
-    """The content of those files; paths that have vanished or are not files are skipped."""
+    """The content of those files, unpacked; paths that have vanished or are not files are skipped."""
     for path in paths:
         if path.is_file():
             with suppress(FileNotFoundError, ProcessLookupError):
-                yield str(path), path.read_bytes()
+                yield str(path), _unpacked(path)
+
+
+def _unpacked(path: Path) -> bytes:
+    """What a file says, of a packed one as much as is written by now; as it is if it only has that name."""
+    content = path.read_bytes()
+    if path.suffix != ".gz":
+        return content
+    try:
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content)
+    except zlib.error:
+        return content
 
 
 def log_on_every_member(cluster: Cluster, decoy: str) -> tuple[Sequence[str], dict[str, str]]:

@@ -77,7 +77,7 @@ _PROTOCOL_3_0 = 196608
 _SSL_REQUEST = 80877103
 
 
-_USUAL_AUTHORITY = Path("~/.postgresql/root.crt").expanduser()
+USUAL_AUTHORITY = "~/.postgresql/root.crt"
 """Where libpq looks for the authorities that it trusts, if nothing else is said."""
 
 _USUAL_PROOF = (("cert", "~/.postgresql/postgresql.crt"), ("key", "~/.postgresql/postgresql.key"))
@@ -156,7 +156,7 @@ def certificate_error(endpoint: sql.Endpoint) -> str:
     libpq's own message does not name the reason. Raises OSError when there is no answer, NoTls when the server offers
     no TLS.
     """
-    authority = endpoint.options.get("sslrootcert", str(_USUAL_AUTHORITY))
+    authority = endpoint.options.get("sslrootcert") or str(Path(USUAL_AUTHORITY).expanduser())
     context = ssl.create_default_context(cafile=None if authority == "system" else authority)
     context.check_hostname = endpoint.options.get("sslmode") == "verify-full"
     _introduce(context, endpoint.options)

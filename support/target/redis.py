@@ -1,6 +1,7 @@
 """Redis, one server or several: a client of it, which bypasses the application's cache, and what it reports."""
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ class RedisFacts:
     memory_limit: int
     """In bytes; 0 means none."""
     memory_used: int
-    """In bytes."""
+    """In bytes, as far as it counts for the limit: without the buffers of replicas and of the append-only file."""
     evicted: int
     """How many keys it has evicted since it started."""
 
@@ -95,7 +96,8 @@ def kept_by(info: Mapping[str, Any]) -> str:
 def replica_facts(server: RedisAddress) -> dict[str, RedisFacts | str]:
     """Address -> the facts of each server that may have to take over from a primary, or why it does not tell them.
 
-    None without Sentinel or Redis Cluster. Raises AssertionError when nobody says which servers there are.
+    None without Sentinel or Redis Cluster; with Sentinel, none whose replica-priority is 0. Raises AssertionError when
+    nobody says which servers there are.
     """
     try:
         primaries = {one.address for one in primaries_of(server)}
@@ -106,7 +108,10 @@ def replica_facts(server: RedisAddress) -> dict[str, RedisFacts | str]:
     for one in others:
         try:
             with client_of(one) as client:
-                found[str(one.address)] = facts_in(client.info())
+                info = client.info()
+            if server.mode == "sentinel" and not int(info.get("slave_priority", 1)):
+                continue
+            found[str(one.address)] = facts_in(info)
         except ERRORS as error:
             found[str(one.address)] = describe(error)
     return found
@@ -119,6 +124,10 @@ def infos_of(client: redis.Redis) -> list[dict[str, Any]]:
     return [client.info(target_nodes=node) for node in client.get_primaries()]
 
 
+_ROLES = {"active-replica": "master"}
+"""What KeyDB calls a server that takes writes and those of another one as well -> what it is to its clients."""
+
+
 def facts_in(info: Mapping[str, Any]) -> RedisFacts:
     """The facts in one server's answer to INFO."""
     product = "Valkey" if "valkey_version" in info else "Redis"
@@ -127,10 +136,10 @@ def facts_in(info: Mapping[str, Any]) -> RedisFacts:
         product=product,
         version=tuple(int(part) for part in re.findall(r"\d+", version)[:3]),
         mode=str(info.get("server_mode", info.get("redis_mode", "unknown"))),
-        role=str(info.get("role", "unknown")),
+        role=_ROLES.get(role := str(info.get("role", "unknown")), role),
         eviction=str(info.get("maxmemory_policy", "unknown")),
         memory_limit=int(info.get("maxmemory", 0)),
-        memory_used=int(info.get("used_memory", 0)),
+        memory_used=int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0)),
         evicted=int(info.get("evicted_keys", 0)),
     )
 
@@ -214,20 +223,53 @@ def primary_of(server: RedisAddress) -> RedisAddress:
 
 
 def replicas_of(server: RedisAddress) -> dict[Address, RedisAddress]:
-    """Primary -> a replica that could take over from it; a primary without one is left out."""
+    """Primary -> a replica that could take over from it; a primary without one is left out.
+
+    At the addresses that Sentinels and nodes announce.
+    """
     alone = replace(server, mode="standalone", further=(), sentinel_login=None)
-    found: dict[Address, RedisAddress] = {}
     if server.mode == "sentinel":
-        known = sentinel_of(server).discover_slaves(server.service)
-        at = {primary_of(server).address: Address(*one) for one in known[:1]}
+        at = {primary_of(server).address: address for address in _that_take_over(server)[:1]}
         return {primary: replace(alone, address=address) for primary, address in at.items()}
+    found: dict[Address, RedisAddress] = {}
     if server.mode == "cluster":
-        for primary in primaries_of(server):
-            with client_of(primary) as client:
-                ((_, _, replicas),) = [client.execute_command("ROLE")]
-            for host, port, *_ in replicas[:1]:
-                found[primary.address] = replace(alone, address=Address(_text(host), int(port)))
+        with client_of(server) as client:
+            slots = cast(RedisCluster, client).nodes_manager.slots_cache
+        for primary, *replicas in slots.values():
+            for one in replicas[:1]:
+                follows = replace(alone, address=Address(str(one.host), int(one.port)))
+                found[Address(str(primary.host), int(primary.port))] = follows
     return found
+
+
+def _that_take_over(server: RedisAddress) -> list[Address]:
+    """The replicas from which Sentinels choose: they are up, and their replica-priority is not 0."""
+    for sentinel in sentinel_of(server).sentinels:
+        try:
+            states = sentinel.sentinel_slaves(server.service)
+        except (redis.ConnectionError, redis.TimeoutError):
+            continue
+        able = (one for one in states if not (one["is_sdown"] or one["is_odown"]) and int(one["slave-priority"]))
+        return [Address(str(one["ip"]), int(one["port"])) for one in able]
+    return []
+
+
+def role_of(client: redis.Redis) -> str:
+    """master or slave, as a server of data calls itself."""
+    role, *_ = client.execute_command("ROLE")
+    return role.decode() if isinstance(role, bytes) else str(role)
+
+
+def keys_at(server: RedisAddress, prefix: str, within: float) -> list[bytes]:
+    """The keys of one server that begin with the prefix; of very many, those that are found in that time (seconds)."""
+    keys, cursor, begun = list[bytes](), 0, time.monotonic()
+    with client_of(server) as client:
+        while time.monotonic() - begun < within:
+            cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
+            keys += found
+            if cursor == 0:
+                break
+    return keys
 
 
 def unlink(client: redis.Redis, keys: Sequence[bytes]) -> int:
@@ -236,10 +278,6 @@ def unlink(client: redis.Redis, keys: Sequence[bytes]) -> int:
     for key in keys:
         pipeline.unlink(key)
     return sum(map(int, pipeline.execute())) if keys else 0
-
-
-def _text(word: bytes | str) -> str:
-    return word.decode() if isinstance(word, bytes) else word
 
 
 def _tls(server: RedisAddress) -> dict[str, Any]:

@@ -9,7 +9,12 @@ import pytest
 from conftest import free_port
 from redis_servers import running
 
+from support.cache import redis_server
+from support.cache.redis_server import memory_pressure
+from support.cache.round_trips import RoundTripCounter
+from support.errors import Inconclusive
 from support.target.discovery import cache
+from support.target.redis import client_of, facts_in
 from support.target.topology import Address, RedisAddress
 
 
@@ -21,6 +26,41 @@ def test_what_cannot_be_filled_is_told_in_advance(tmp_path: Path, limit: str, wh
     assert ("small_cache" in lacks) is bool(why)
     assert why in lacks.get("small_cache", "")
     assert "cache_state" not in lacks
+
+
+FULL = ["--maxmemory", "8mb", "--maxmemory-policy", "volatile-lru"]
+
+
+def test_what_fills_redis_outlasts_a_slow_link(tmp_path: Path) -> None:
+    with running(tmp_path, free_port(), FULL) as server, server.client() as client:
+        with memory_pressure(client, "slow") as pressure:
+            assert pressure.evicted > 0
+            left = [client.ttl(key) for key in client.scan_iter(match="slow-*")]
+            assert min(left) > 600  # 1.5 times 512 MB at 11 Mbit/s
+        assert client.dbsize() == 0
+
+
+def test_keys_that_expired_meanwhile_prove_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_server, "_PRESSURE_TTL", 1)
+    with (
+        running(tmp_path, free_port(), FULL) as server,
+        RoundTripCounter(Address("127.0.0.1", server.port)) as link,
+        client_of(RedisAddress(link.address)) as client,
+    ):
+        link.delay = 0.3
+        with pytest.raises(Inconclusive, match="the first ones expired"), memory_pressure(client, "slow"):
+            pass
+
+
+def test_memory_that_does_not_count_for_the_limit_is_left_out() -> None:
+    """Such as the buffers of replicas, which Redis fills while it stays within its limit."""
+    assert facts_in({"used_memory": 1_200, "mem_not_counted_for_evict": 300, "maxmemory": 1_000}).memory_used == 900
+    assert facts_in({"used_memory": 1_200}).memory_used == 1_200
+
+
+def test_a_keydb_that_takes_the_writes_of_another_is_a_primary() -> None:
+    assert facts_in({"role": "active-replica"}).role == "master"
+    assert facts_in({"role": "slave"}).role == "slave"
 
 
 @pytest.mark.parametrize(("appendonly", "why"), [("yes", "keeps its data in an append-only file"), ("no", "")])

@@ -39,6 +39,7 @@ from steps.cache import redis_steps
 from support import libpq, sql
 from support.cache.checks import served_within
 from support.cache.clients import Recorder
+from support.cache.cold import remove
 from support.cache.outages import FailedOver, Full, _probe_of, holder
 from support.cache.redis_server import each_replica, refusal_of_a_write
 from support.embedded.certificates import KEY, Authority
@@ -56,9 +57,19 @@ from support.settings import Settings
 from support.target import health
 from support.target.cluster import Cluster
 from support.target.discovery import cache
-from support.target.redis import client_of, facts_of, primaries_of, servers_of
+from support.target.redis import (
+    ERRORS,
+    client_of,
+    facts_of,
+    keys_at,
+    primaries_of,
+    replica_facts,
+    replicas_of,
+    role_of,
+    servers_of,
+)
 from support.target.topology import Address, Login, RedisAddress, Topology
-from support.waiting import eventually, pause
+from support.waiting import NotYet, eventually, pause
 
 NUMBERS, PASSWORD = count(), "throw-away"
 
@@ -158,12 +169,22 @@ def test_keys_are_removed_everywhere(scene: Scene) -> None:
     assert scene.cluster.forget_cached(scene.namespace) == 0
 
 
+def test_keys_are_found_on_the_servers_that_have_them(scene: Scene) -> None:
+    with scene.cluster.redis() as client:
+        for number in range(50):
+            client.set(f"{scene.namespace}{number}", "x", ex=60)
+    found = {one: keys_at(one, scene.namespace, 10) for one in primaries_of(scene.cluster.redis_address)}
+    assert sum(map(len, found.values())) == 50
+    assert remove(found) == 50
+    assert remove(found) == 0
+
+
 def test_a_redis_that_fails_over_serves_nothing_stale(scene: Scene) -> None:
     """After a failover the cache has hits again, and none of them is older than the bound."""
     clients = scene.clients(2, staleness_bound=2.0)
     history = History()
     recorders = [Recorder(history, number, client, scene.namespace) for number, client in enumerate(clients)]
-    fault = FailedOver(scene.cluster)
+    fault, led = FailedOver(scene.cluster), primaries_of(scene.cluster.redis_address)
     recorders[0].write("k", "old")
     assert [one.read("k").action for one in recorders] == ["hit", "hit"]
     fault.inject()
@@ -171,7 +192,15 @@ def test_a_redis_that_fails_over_serves_nothing_stale(scene: Scene) -> None:
         recorders[0].write("k", str(number))
         recorders[1].read("k")
         pause(0.05)
-    eventually(fault.require_in_effect, within=15, subject="another server takes writes")
+    eventually(
+        fault.require_in_effect,
+        within=fault.takes_effect_within,
+        subject="another server takes writes",
+        retry_on=ERRORS,
+    )
+    for former in led:  # Sentinel leaves it a master for a while, and clients keep their connections to it
+        with client_of(former) as client:
+            assert role_of(client) == "slave"
 
     def hits_again() -> None:
         assert {one.read("k").action for one in recorders} == {"hit"}
@@ -497,6 +526,63 @@ def test_redis_is_told_to_fail_over_only_where_its_user_may(server: RedisAddress
     before = {one.address for one in primaries_of(server)}
     assert "redis_failover" not in cache.lacking(server, own_repository=True)
     assert {one.address for one in primaries_of(server)} == before
+
+
+@boots  # by a fixture that is chosen at run time
+def test_replicas_are_addressed_as_they_are_announced(server: RedisAddress) -> None:
+    primaries = {one.address for one in primaries_of(server)}
+    replicas = replicas_of(server)
+    assert replicas.keys() == primaries
+    assert {one.address for one in replicas.values()} == {one.address for one in servers_of(server)} - primaries
+
+
+def test_a_replica_of_a_cluster_is_known_by_the_name_that_it_announces(nodes: tuple[int, ...]) -> None:
+    """As where clients reach the nodes by names only: among themselves, nodes use addresses."""
+    name = "127.1"  # which leads to them, and is not how nodes tell each other apart
+    server = found(redis_host=f"127.0.0.1:{nodes[0]}")
+    told = [RedisAddress(Address("127.0.0.1", port)) for port in nodes]
+    try:
+        for one in told:
+            with client_of(one) as client:
+                client.config_set("cluster-announce-hostname", name)
+                client.config_set("cluster-preferred-endpoint-type", "hostname")
+
+        def announced() -> None:
+            replicas = replicas_of(server)
+            assert len(replicas) == 3
+            assert {one.address.host for one in replicas.values()} == {name}
+
+        eventually(announced, within=20, subject="all know the names", retry_on=ERRORS, pause=0.2)
+    finally:
+        for one in told:
+            with client_of(one) as client:
+                client.config_set("cluster-preferred-endpoint-type", "ip")
+                client.config_set("cluster-announce-hostname", "")
+
+
+def test_a_replica_that_sentinels_never_choose_takes_over_from_nobody(sentinel: int) -> None:
+    server = behind(sentinel)
+    (replica,) = replicas_of(server).values()
+    assert [*replica_facts(server)] == [str(replica.address)]
+    with client_of(replica) as client:
+        client.config_set("replica-priority", 0)
+        try:
+            eventually(lambda: _require_none(server), within=25, subject="the Sentinel knows", pause=0.2)
+            assert replica_facts(server) == {}
+            assert "has a replica that could" in cache.lacking(server, own_repository=True)["redis_failover"]
+        finally:
+            client.config_set("replica-priority", 100)
+            eventually(lambda: _require_one(server), within=25, subject="the Sentinel knows", pause=0.2)
+
+
+def _require_none(server: RedisAddress) -> None:
+    if replicas_of(server):
+        raise NotYet("it would still be chosen")
+
+
+def _require_one(server: RedisAddress) -> None:
+    if not replicas_of(server):
+        raise NotYet("it would not be chosen")
 
 
 def test_a_user_who_may_not_make_a_cluster_fail_over(nodes: tuple[int, ...]) -> None:

@@ -1,8 +1,12 @@
 """SE-06 beside PostgreSQL: the certificates of a real etcd and a real Redis, and of Patroni's REST API."""
 
+import re
 import shutil
+import socket
 import ssl
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +28,7 @@ from support.security.checks import Validity, all_valid_for
 from support.target.certificates import Certificate, presented
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, RedisTls, Topology, WebAccess
+from support.waiting import eventually
 
 HOST = "127.0.0.1"
 PLAIN = Topology("app", Login("app", ""), Address(HOST, 1), scope="main")
@@ -77,6 +82,69 @@ def test_those_of_patroni_and_of_redis(tmp_path: Path, files: tuple[str, str]) -
             redis=RedisAddress(Address(HOST, port), tls=RedisTls()),
         )
         assert days_of(topology) == {"Patroni's REST API of pg1": 30, f"Redis at {HOST}:{port}": 30}
+
+
+def test_those_of_the_servers_that_sentinels_name_and_the_applications_own(
+    tmp_path: Path, files: tuple[str, str]
+) -> None:
+    """And not of the Sentinels alone."""
+    port, sentinel, authority = free_port(), free_port(), str(tmp_path / "authority" / "authority.pem")
+    options = ["--tls-cert-file", files[0], "--tls-key-file", files[1], "--tls-auth-clients", "no"]
+    options += ["--tls-ca-cert-file", authority, "--tls-replication", "yes"]
+    watching = tmp_path / "sentinel"
+    watching.mkdir()
+    told = [f"tls-port {sentinel}", "port 0", "bind 127.0.0.1", f"dir {watching}"]
+    told += [" ".join(options[at : at + 2]).removeprefix("--") for at in range(0, len(options), 2)]
+    told += [f"sentinel monitor cache {HOST} {port} 1", ""]
+    (watching / "sentinel.conf").write_text("\n".join(told))
+    redis = RedisAddress(
+        Address(HOST, sentinel),
+        tls=RedisTls(authorities=authority, certificate=files[0], key=files[1]),
+        mode="sentinel",
+        service="cache",
+    )
+    with running_redis(tmp_path, free_port(), ["--tls-port", str(port), *options]), sentinel_of(watching):
+        found = days_of(replace(PLAIN, redis=redis))
+    gone = certificates.validity(certificates.in_use(Cluster(replace(PLAIN, redis=redis))))
+    assert found == {
+        f"Redis at {HOST}:{port}": 30,
+        f"Redis at {HOST}:{sentinel}": 30,
+        "the authority that the application trusts for Redis": 30,
+        "the application, for Redis": 30,
+    }
+    assert "which servers of Redis there are" in gone["Redis (of all its servers)"].unknown
+
+
+@contextmanager
+def sentinel_of(directory: Path) -> Iterator[None]:
+    process = subprocess.Popen(["redis-server", str(directory / "sentinel.conf"), "--sentinel"])
+    port = int(re.search(r"tls-port (\d+)", (directory / "sentinel.conf").read_text())[1])  # type: ignore[index]
+
+    def listens() -> None:
+        socket.create_connection((HOST, port), 1).close()
+
+    try:
+        eventually(listens, within=10, subject="the Sentinel listens", retry_on=(OSError,), pause=0.05)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_those_that_libpq_finds_in_its_usual_places(
+    tmp_path: Path, files: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = tmp_path / ".postgresql"
+    usual.mkdir()
+    shutil.copy(files[0], usual / "postgresql.crt")
+    shutil.copy(files[0], usual / "root.crt")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    nobody = replace(PLAIN, write=Address(HOST, free_port()))
+    assert days_of(replace(nobody, options={"sslmode": "require"})) == {
+        "the authority that the application trusts": 30,
+        "the application": 30,
+    }
+    assert days_of(nobody) == {}
 
 
 class Made:
@@ -232,7 +300,7 @@ def test_a_server_that_demands_a_certificate_is_shown_the_components(tmp_path: P
             )
         )
         found = certificates.in_use(cluster)
-    assert len(found) == 3
+    assert len(found) == 4, "those three, and the application's own"
     assert not certificates.unread(found)
 
 

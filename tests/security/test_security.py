@@ -1,5 +1,6 @@
 """What a role may do, who gets in, and where a password could be read; against a real PostgreSQL."""
 
+import gzip
 import json
 import re
 from base64 import b64encode
@@ -610,6 +611,27 @@ class TestExposure:
             (run.results / "gone").symlink_to(run.results / "nowhere")
 
         assert exposure.attach_to_report(run, attach, "decoy-1") == [str(run.results / "decoy")]
+
+    def test_packed_histories_are_searched(self, tmp_path: Path) -> None:
+        run = Run(id="1", directory=tmp_path, results=tmp_path / "results", seed=1)
+        run.results.mkdir()
+        packed = gzip.compress(b'{"error": "password=s3cret"}\n')
+        for content in (packed, packed[:-8]):  # also one that is being written
+            (run.results / "history.jsonl.gz").write_bytes(content)
+            search = Search({"a password": [b"s3cret"]}, decoy="decoy-1")
+            search.look_into(exposure.report(run))
+            assert no_secret_found(search).holds is False
+
+    def test_the_journal_of_a_run_with_several_jobs_is_searched(self, tmp_path: Path) -> None:
+        """It is in a folder beside that of the job."""
+        whole, own = tmp_path / "1", tmp_path / "1-job"
+        whole.mkdir()
+        own.mkdir()
+        run = Run(id="1", directory=own, results=own / "results", seed=1, whole=whole)
+        run.journal.write_text("s3cret")
+        search = Search({"a password": [b"s3cret"]}, decoy="decoy-1")
+        search.look_into(exposure.report(run))
+        assert no_secret_found(search).holds is False
 
     def test_a_run_without_a_report(self, tmp_path: Path) -> None:
         run = Run(id="1", directory=tmp_path, results=tmp_path / "results", seed=1)

@@ -27,6 +27,7 @@ from support.target.redis import (
     primary_of,
     replicas_of,
     require_answer,
+    role_of,
     sentinel_of,
     unreachable,
 )
@@ -216,6 +217,8 @@ def _no_failover(server: RedisAddress, user: str) -> str:
     try:
         if len(replicas_of(server)) < len(primaries_of(server)):
             return "not every primary of Redis has a replica that could take over"
+        with client_of(primary_of(server)) as primary:
+            role_of(primary)
         if server.mode == "sentinel":
             user = (server.sentinel_login.user if server.sentinel_login else "") or "default"
             told: redis.Redis = sentinel_of(server).sentinels[0]

@@ -23,7 +23,7 @@ from support.faults.process import killed_postgres
 from support.faults.roles import ROLE
 from support.sharding.checks import all_or_nothing
 from support.sharding.handover import WorkerHandover
-from support.sharding.transactions import in_doubt
+from support.sharding.transactions import Doubts
 from support.sharding.workloads import COORDINATOR_CRASHES, OPENED_WITH, read_accounts, start_ledger, start_transfers
 from support.target import citus
 from support.target.cluster import Cluster
@@ -190,7 +190,7 @@ def step_transfers_are_whole(context: Context, seconds: float) -> None:
     """No prepared transaction is left on any node; acknowledged transfers happened, failed ones did not."""
     world, limit = context.world, context.world.limit(seconds, "resolution")
     world.clients.stop()
-    settled = partial(_require_settled, world.cluster)
+    settled = partial(_require_settled, world.cluster, Doubts(world.cluster))
     _, took = in_time(settled, within=limit, subject="nothing is in doubt", retry_on=NO_ANSWER)
     world.measure("nothing was in doubt after", took, "s", limit)
     crashes = [line for line in world.experiment.alarms if COORDINATOR_CRASHES in line]
@@ -206,8 +206,7 @@ def _group(context: Context, number: int) -> int:
     return context.world.cluster.worker_group(number).group
 
 
-def _require_settled(cluster: Cluster) -> None:
+def _require_settled(cluster: Cluster, doubts: Doubts) -> None:
     """By the leaders of this moment: on a member that leads no more, nothing would ever be settled."""
     citus.require_settled(cluster, [group.leader() for group in cluster.groups])
-    if found := in_doubt(cluster):
-        raise NotYet("; ".join(f"{node} holds {', '.join(gids)}" for node, gids in found.items()))
+    doubts.require_none()

@@ -45,7 +45,7 @@ _HOMES = """
       JOIN pg_dist_placement ON shardid = get_shard_id_for_distribution_column(%s, value)
 """
 _IN_RECOVERY = "SELECT pg_is_in_recovery()"
-_LEFT_IN_DOUBT = "SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'citus_%'"
+_LEFT_IN_DOUBT = "SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'citus_%' AND database = current_database()"
 _LONG_IN_DOUBT = f"{_LEFT_IN_DOUBT} AND prepared < now() - interval '10 seconds'"
 _LEFT_TO_CLEAN = "SELECT object_name FROM pg_dist_cleanup WHERE object_type = 1"
 _INACTIVE = "SELECT shardid, groupid FROM pg_dist_placement WHERE shardstate <> 1"

@@ -13,7 +13,7 @@ import pytest
 from behave.parser import parse_feature
 from behave.step_registry import registry
 
-from steps.sharding import sharding_setup_steps
+from steps.sharding import distributed_query_steps, sharding_setup_steps
 from support import sql
 from support.cluster.checks import went_by_index
 from support.cluster.crowded_table import make_crowded
@@ -183,6 +183,23 @@ def test_the_copy_of_a_table_that_is_too_full_is_sharded_if_the_table_is(
     with world.cleanup:
         copy = roomy(world).profile.entries.table
         assert sql.value(databases[SHARDED], IS_SHARDED, [copy]) == sharded
+
+
+def test_all_shards_of_a_copy_are_searched_where_the_table_is_too_full(
+    databases: dict[str, sql.Endpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_of(cluster_of(databases[SHARDED], PLAIN), tmp_path)
+    stored = samples.entries(random.Random(3), "n-own", 20, PLAIN)
+    assert distributed_query_steps.searched_table(world, stored) is world.cluster
+    monkeypatch.setattr(search, "CROWD", 100)
+    with world.cleanup:
+        there = distributed_query_steps.searched_table(world, stored)
+        assert there.profile.entries.table != "plain"
+        found = search_every_shard(there.write, there.profile, "n-own", samples.vectors(random.Random(2), 1, 8), 10)
+        ((_, neighbours),) = found.answers
+        assert len(neighbours) == 10
+        assert {key for key, _ in neighbours} <= {one.key for one in stored}
+        assert each_search_by_index(found.used, found.shards, found.cosine_indexes).holds
 
 
 @pytest.mark.parametrize(

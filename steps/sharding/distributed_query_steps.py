@@ -19,7 +19,7 @@ from support.sharding import queries, shards
 from support.sharding.checks import Compared, all_agree, each_search_by_index, nothing_moves
 from support.sharding.handover import QueryHandover
 from support.sharding.placement_checks import joins_co_located, on_several_nodes, together_they_hold
-from support.sharding.plans import plan_of, tasks_by_worker
+from support.sharding.plans import of_wholes, plan_of, tasks_by_worker
 from support.sharding.queries import Question, ask_repeatedly
 from support.sharding.random_queries import RandomQueries
 from support.sharding.shards import namespaces_over_workers, rows_on_nodes
@@ -193,7 +193,8 @@ def step_joined_in_place(context: Context) -> None:
     assert related is not None
     known = shards.placements(world.cluster.write, (entries.table, related.table))
     nothing_moves(plan.count, plan.moves, sum(one.table == related.table for one in known)).require()
-    in_place = joins_co_located(known, [task.tables for task in plan.tasks])
+    wholes = shards.whole_shards(world.cluster.write, (entries.table, related.table))
+    in_place = joins_co_located(known, [task.tables for task in of_wholes(plan, wholes).tasks])
     world.evidence.attach("tasks of the join", in_place.words)
     in_place.require()
     tasks_by_worker(world, plan)

@@ -158,6 +158,19 @@ def partitions(where: sql.Endpoint | sql.Session, table: str) -> tuple[str, ...]
     return tuple(name for (name,) in sql.rows(where, _LEAVES, [quoted(table)])) or (table,)
 
 
+def whole_shards(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[str, str]:
+    """Shard that holds rows of one of these tables -> the shard of the table that it is a part of.
+
+    They differ where a table is partitioned: each partition has shards of its own, with the same ranges of hashes.
+    """
+    found = {}
+    for table in tables:
+        wholes = {(one.lowest, one.highest): one.name for one in placements(where, [table])}
+        for part in placements(where, partitions(where, table)):
+            found[part.name] = wholes.get((part.lowest, part.highest), part.name)
+    return found
+
+
 def _holder(group: int | None) -> str:
     return NOWHERE if group is None else node_name(group)
 

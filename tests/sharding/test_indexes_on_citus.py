@@ -29,8 +29,10 @@ from support.run import Run, begin_run
 from support.settings import Settings
 from support.sharding import shards
 from support.sharding.checks import each_search_by_index
+from support.sharding.handover import QueryHandover
 from support.sharding.moves import co_located_pair
-from support.sharding.placement_checks import co_located_together
+from support.sharding.placement_checks import co_located_together, of_hash
+from support.sharding.plans import of_wholes, plan_of
 from support.sharding.queries import search_every_shard
 from support.suite import Suite
 from support.target.cluster import Cluster
@@ -145,6 +147,39 @@ def cluster_of(where: sql.Endpoint, profile: Profile, lacks: Mapping[str, str] =
 
 def world_of(cluster: Cluster, folder: Path, application: Cluster | None = None) -> World:
     return World(Run("run", folder, folder, 1), cluster, Evidence(), namespace="n", application=application)
+
+
+def test_a_join_with_a_partitioned_table_reads_its_whole_shards(
+    databases: dict[str, sql.Endpoint], tmp_path: Path
+) -> None:
+    """The plan names the shards of the partitions."""
+    where = databases[SHARDED]
+    world = world_of(cluster_of(where, replace(PARTED, related=Related("plain"))), tmp_path)
+    with sql.session(where) as session:
+        plan = plan_of(session, "SELECT count(*) FROM parted JOIN plain USING (namespace)")
+    assert any("parted_one_" in shard for task in plan.tasks for shard in task.tables)
+    world.handover(QueryHandover).plan = plan
+    context = cast(Context, SimpleNamespace(world=world))
+    with pytest.raises(NotAvailable, match="no worker group"):  # after all that is judged
+        distributed_query_steps.step_joined_in_place(context)
+    mixed = plan.tasks[0].tables | plan.tasks[1].tables
+    world.handover(QueryHandover).plan = replace(plan, tasks=(replace(plan.tasks[0], tables=mixed), plan.tasks[1]))
+    with pytest.raises(AssertionError, match="one task reads"):
+        distributed_query_steps.step_joined_in_place(context)
+
+
+@pytest.mark.parametrize("profile", [PLAIN, PARTED])
+def test_a_query_for_one_namespace_reads_the_shard_that_it_hashes_to(
+    databases: dict[str, sql.Endpoint], profile: Profile
+) -> None:
+    where, table = databases[SHARDED], profile.entries.table
+    with sql.session(where) as session:
+        (home,) = (
+            one.name for one in of_hash(shards.placements(session, [table]), table, shards.hashes(session, ["n"])["n"])
+        )
+        plan = plan_of(session, f"SELECT count(*) FROM {table} WHERE namespace = 'n'")
+        (task,) = of_wholes(plan, shards.whole_shards(session, [table])).tasks
+    assert task.tables == {home}
 
 
 IS_SHARDED = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = %s::regclass"

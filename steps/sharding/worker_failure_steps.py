@@ -166,7 +166,7 @@ def step_no_ledger_lost(context: Context) -> None:
 @then("every node knows the new leader of worker group {number:d} within {seconds:g} seconds")
 def step_address_is_known(context: Context, number: int, seconds: float) -> None:
     """By pg_dist_node, read directly on the leader of each group: an address that is the leader's or leads to it, such
-    as a proxy's; and that it is active.
+    as a proxy's; and that it is active. A worker that is given no metadata knows no node.
     """
     world, cluster, limit = context.world, context.world.cluster, context.world.limit(seconds, "address", Span.NODES)
     group = _group(context, number)
@@ -175,7 +175,8 @@ def step_address_is_known(context: Context, number: int, seconds: float) -> None
     def known() -> None:
         leading = cluster.of_group(group)
         view = leading.view()  # anew in each look: another may have taken over since
-        for one in cluster.groups:
+        given = citus.with_metadata(cluster)
+        for one in (one for one in cluster.groups if citus.node_name(one.group) in given):
             nodes = [node for node in citus.known_to(one.of_member(one.leader())) if node.group == group]
             found = [(str(node.address), "active" if node.active else "inactive") for node in nodes]
             active = len(nodes) == 1 and nodes[0].active

@@ -36,12 +36,14 @@ _TABLES = """
 # The name of a shard without its schema. Citus shortens it where the table's name is long, and adds a hash.
 _NAME = "parse_ident(shard_name(logicalrelid, shardid)) AS name (parts)"
 _PLACEMENTS = f"""
-    SELECT t, shardid, groupid, coalesce(shardminvalue::bigint, 0), coalesce(shardmaxvalue::bigint, 0), colocationid,
-           shardstate = 1, parts[cardinality(parts)]
+    SELECT t, shardid, groupid, coalesce(lowest, 0), coalesce(highest, 0), colocationid, shardstate = 1,
+           parts[cardinality(parts)]
       FROM unnest(%s::text[], %s::text[]) AS named (t, quoted)
       JOIN pg_dist_partition part ON part.logicalrelid = to_regclass(quoted)
       JOIN pg_dist_shard USING (logicalrelid)
       CROSS JOIN {_NAME}
+      CROSS JOIN LATERAL (SELECT CASE WHEN partmethod = 'h' THEN shardminvalue::bigint END,
+                                 CASE WHEN partmethod = 'h' THEN shardmaxvalue::bigint END) AS hashes (lowest, highest)
       LEFT JOIN pg_dist_placement USING (shardid)
      ORDER BY t, shardid, groupid
 """

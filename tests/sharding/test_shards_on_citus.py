@@ -79,6 +79,18 @@ def test_every_shard_is_found_on_its_node_and_nothing_else(cluster: Cluster, tab
     assert len(known) == 4
 
 
+def test_a_table_that_is_distributed_by_range_has_values_in_place_of_hashes(cluster: Cluster) -> None:
+    sql.execute(cluster.write, "CREATE TABLE named.ranged (tenant text)")
+    sql.rows(cluster.write, "SELECT create_distributed_table('named.ranged', 'tenant', 'range')")
+    shard = "INSERT INTO pg_dist_shard VALUES ('named.ranged'::regclass, 987654, 't', 'a', 'm')"
+    sql.execute(cluster.write, shard)
+    try:
+        (found,) = shards.placements(cluster.write, ["named.ranged"])
+        assert (found.shard, found.lowest, found.highest) == (987654, 0, 0)
+    finally:
+        sql.execute(cluster.write, "DELETE FROM pg_dist_shard WHERE shardid = 987654")
+
+
 def test_a_shard_that_citus_has_forgotten_is_found(cluster: Cluster) -> None:
     foreign = shards.placements(cluster.write, ["named.parted"])[0].shard  # a number that shards have had
     sql.execute(cluster.write, f"CREATE TABLE named.events_{foreign} (LIKE named.events)")

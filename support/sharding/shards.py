@@ -47,9 +47,10 @@ _PLACEMENTS = f"""
       LEFT JOIN pg_dist_placement USING (shardid)
      ORDER BY t, shardid, groupid
 """
+# By the view: the function below it tells the numbers of shards only since Citus 11.3.
 _SIZES = """
-    SELECT shardid, max(size)
-      FROM pg_dist_shard LEFT JOIN citus_shard_sizes() ON shard_id = shardid
+    SELECT shardid, max(shard_size)
+      FROM pg_dist_shard LEFT JOIN citus_shards USING (shardid)
      WHERE logicalrelid = ANY (SELECT to_regclass(quoted) FROM unnest(%s::text[], %s::text[]) AS named (t, quoted))
      GROUP BY shardid
 """

@@ -182,6 +182,21 @@ def test_a_query_for_one_namespace_reads_the_shard_that_it_hashes_to(
     assert task.tables == {home}
 
 
+def test_the_size_of_each_shard_is_known(databases: dict[str, sql.Endpoint]) -> None:
+    """With its indexes; of one without an active placement it is not."""
+    where = databases[SHARDED]
+    known = [one.shard for one in shards.placements(where, ["plain"])]
+    found = shards.sizes(where, ["plain"])
+    assert sorted(found) == sorted(known)
+    assert all(size is not None and size > 0 for size in found.values())
+    change = "UPDATE pg_dist_placement SET shardstate = %s WHERE shardid = %s"
+    sql.execute(where, change, [3, known[0]])
+    try:
+        assert shards.sizes(where, ["plain"]) == {**found, known[0]: None}
+    finally:
+        sql.execute(where, change, [1, known[0]])
+
+
 IS_SHARDED = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = %s::regclass"
 
 

@@ -7,22 +7,25 @@ from behave import given, register_type, then, when
 
 from support import sql
 from support.cluster.handover import handed
+from support.cluster.searching import roomy
 from support.engine.checks.answers import every_answer_is, unchanged
 from support.engine.finding import Finding
 from support.engine.quiet import measure
 from support.engine.world import Context, World
 from support.errors import NotAvailable
 from support.example_app import samples, schema
+from support.example_app.entries import Entry, EntryStore
 from support.run import new_id
 from support.sharding import queries, shards
 from support.sharding.checks import Compared, all_agree, each_search_by_index, nothing_moves
 from support.sharding.handover import QueryHandover
 from support.sharding.placement_checks import joins_co_located, on_several_nodes, together_they_hold
-from support.sharding.plans import plan_of, tasks_by_worker
+from support.sharding.plans import of_wholes, plan_of, tasks_by_worker
 from support.sharding.queries import Question, ask_repeatedly
 from support.sharding.random_queries import RandomQueries
 from support.sharding.shards import namespaces_over_workers, rows_on_nodes
 from support.target import tables
+from support.target.cluster import Cluster
 from support.vocabulary import Kind
 from support.waiting import describe
 
@@ -87,20 +90,35 @@ def step_answers_right(context: Context) -> None:
     found.require()
 
 
+def searched_table(world: World, entries: Sequence[Entry]) -> Cluster:
+    """The cluster with the table that is searched: the application's, or a copy with the same entries if that is full.
+
+    Raises Inconclusive if a copy is needed and cannot be made.
+    """
+    there = roomy(world)
+    if there is not world.cluster:
+        EntryStore(there.write, there.profile).add_many(entries)
+    return there
+
+
 @when("the nearest {count:d} entries of all shards are searched for, {times:d} times")
 def step_search_all_shards(context: Context, count: int, times: int) -> None:
     """Each time near another entry, over one session through the write endpoint; no namespace is named.
 
-    What is timed is the search alone: all of them are in one transaction, which has the settings.
+    If the application's table holds many entries of others, an empty copy of it is searched, which gets the same
+    entries. What is timed is the search alone: all of them are in one transaction, which has the settings.
     """
     world, handover = context.world, context.world.handover(QueryHandover)
+    there = searched_table(world, handover.entries)
+    if there is not world.cluster:
+        on_several_nodes(rows_on_nodes(there, there.profile.entries, ("namespace", "key"), world.namespaces)).require()
     sought = samples.vectors_near(world.random, samples.embeddings(handover.entries), times)
     state = handed(world)
     answers: list[dict[str, str]] = []
 
     def search() -> None:
         searches = handover.searches = queries.search_every_shard(
-            world.cluster.write, world.profile, world.namespace, sought, count
+            there.write, there.profile, world.namespace, sought, count
         )
         world.history = searches.history
         state.entries, state.answered = handover.entries, searches  # for the steps that judge them
@@ -178,7 +196,8 @@ def step_joined_in_place(context: Context) -> None:
     assert related is not None
     known = shards.placements(world.cluster.write, (entries.table, related.table))
     nothing_moves(plan.count, plan.moves, sum(one.table == related.table for one in known)).require()
-    in_place = joins_co_located(known, [task.tables for task in plan.tasks])
+    wholes = shards.whole_shards(world.cluster.write, (entries.table, related.table))
+    in_place = joins_co_located(known, [task.tables for task in of_wholes(plan, wholes).tasks])
     world.evidence.attach("tasks of the join", in_place.words)
     in_place.require()
     tasks_by_worker(world, plan)

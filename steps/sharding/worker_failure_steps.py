@@ -4,6 +4,7 @@
 """
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -25,16 +26,16 @@ from support.faults.process import killed_postgres
 from support.faults.roles import ROLE
 from support.sharding.checks import all_or_nothing
 from support.sharding.handover import WorkerHandover
-from support.sharding.transactions import in_doubt
+from support.sharding.membership import require_leads_to
+from support.sharding.transactions import Doubts
 from support.sharding.workloads import COORDINATOR_CRASHES, OPENED_WITH, read_accounts, start_ledger, start_transfers
 from support.target import citus
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.target.timing import EVENT, Span
-from support.target.topology import Address
 from support.timeouts import STATEMENT
 from support.vocabulary import columns
-from support.waiting import NotYet, describe, eventually, in_time
+from support.waiting import describe, eventually, in_time
 
 _COUNT = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
 
@@ -172,23 +173,27 @@ def step_no_ledger_lost(context: Context) -> None:
 
 @then("every node knows the new leader of worker group {number:d} within {seconds:g} seconds")
 def step_address_is_known(context: Context, number: int, seconds: float) -> None:
-    """By pg_dist_node, read directly on the leader of each group: the leader's address, and that it is active."""
+    """By pg_dist_node, read directly on the leader of each group: an address that is the leader's or leads to it, such
+    as a proxy's; and that it is active. A worker that is given no metadata knows no node.
+    """
     world, cluster, limit = context.world, context.world.cluster, context.world.limit(seconds, "address", Span.NODES)
     group = _group(context, number)
     begun = time.monotonic()
 
     def known() -> None:
-        leading = cluster.of_group(group).view().leader  # anew in each look: another may have taken over since
-        if leading is None:
-            raise NotYet(f"worker group {group} has no leader")
-        leader, address = leading.name, Address(leading.host, leading.port)  # by which the nodes call one another
-        for one in cluster.groups:
-            nodes = citus.known_to(one.of_member(one.leader()))
-            found = [(node.address, node.active) for node in nodes if node.group == group]
-            Finding(found == [(address, True)], f"{one.leader()} knows {found}, and {leader} is at {address}").require()
+        leading = cluster.of_group(group)
+        view = leading.view()  # anew in each look: another may have taken over since
+        given = citus.with_metadata(cluster)
+        for one in (one for one in cluster.groups if citus.node_name(one.group) in given):
+            nodes = [node for node in citus.known_to(one.of_member(one.leader())) if node.group == group]
+            found = [(str(node.address), "active" if node.active else "inactive") for node in nodes]
+            active = len(nodes) == 1 and nodes[0].active
+            Finding(active, f"{one.leader()} knows {found or 'no node'} as worker group {group}").require()
+            require_leads_to(leading, nodes[0].address, view)
 
     subject = f"every node knows where the leader of worker group {group} is"
-    _, took = in_time(known, within=limit, subject=subject, retry_on=NO_ANSWER, since=begun)
+    unknown = (Inconclusive,)
+    _, took = in_time(known, within=limit, subject=subject, retry_on=NO_ANSWER, since=begun, unknown=unknown)
     world.measure("every node knew the new leader after", took, "s", limit)
 
 
@@ -198,15 +203,14 @@ def step_transfers_are_whole(context: Context, seconds: float) -> None:
     """No prepared transaction is left on any node; acknowledged transfers happened, failed ones did not."""
     world, limit = context.world, context.world.limit(seconds, "resolution")
     world.clients.stop()
-    settled = partial(_require_settled, world.cluster)
-    with safety_judged(partial(_require_whole_transfers, world)):
+    settled = partial(_require_settled, world.cluster, Doubts(world.cluster))
+    with safety_judged(partial(_require_whole_transfers, world, settled)):
         _, took = in_time(settled, within=limit, subject="nothing is in doubt", retry_on=NO_ANSWER)
         world.measure("nothing was in doubt after", took, "s", limit)
 
 
-def _require_whole_transfers(world: World) -> None:
+def _require_whole_transfers(world: World, settled: Callable[[], None]) -> None:
     """Raises NotInTime where something stays in doubt: half of a transfer may then be yet to come."""
-    settled = partial(_require_settled, world.cluster)
     eventually(settled, within=world.timing.recovery, subject="nothing is in doubt", retry_on=NO_ANSWER)
     crashes = [line for line in world.experiment.alarms if COORDINATOR_CRASHES in line]
     world.measure("times that the coordinator crashed by itself", len(crashes), "")
@@ -221,8 +225,7 @@ def _group(context: Context, number: int) -> int:
     return context.world.cluster.worker_group(number).group
 
 
-def _require_settled(cluster: Cluster) -> None:
+def _require_settled(cluster: Cluster, doubts: Doubts) -> None:
     """By the leaders of this moment: on a member that leads no more, nothing would ever be settled."""
     citus.require_settled(cluster, [group.leader() for group in cluster.groups])
-    if found := in_doubt(cluster):
-        raise NotYet("; ".join(f"{node} holds {', '.join(gids)}" for node, gids in found.items()))
+    doubts.require_none()

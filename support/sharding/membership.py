@@ -14,7 +14,9 @@ from support.errors import ConnectFailed, Inconclusive
 from support.sharding import shards
 from support.target.citus import data_node_leaders, known_to, node_name
 from support.target.cluster import Cluster
+from support.target.discovery.addresses import same_address
 from support.target.members import NO_ANSWER
+from support.target.patroni import ClusterView
 from support.target.topology import Address
 from support.timeouts import RECOVERY, REJOIN, START
 from support.waiting import NotYet, eventually
@@ -106,7 +108,8 @@ def joined(cluster: Cluster) -> Iterator[NewWorker]:
 def require_equal_to_others(worker: NewWorker) -> None:
     """The worker knows the nodes and the application's tables as the coordinator does, and has each reference table.
 
-    Raises AssertionError that names what differs, or Inconclusive if nothing is known to and a node refuses the login.
+    Raises AssertionError that names what differs, or Inconclusive if nothing is known to differ and a node refuses the
+    login.
     """
     cluster = worker.cluster
     coordinator, there = known_to(cluster.write), known_to(worker.endpoint)
@@ -123,6 +126,34 @@ def require_equal_to_others(worker: NewWorker) -> None:
     Finding(not lacking, f"the reference tables on {worker.name} and on other nodes differ: {lacking}").require()
     if silent:
         raise Inconclusive(f"no login: {', '.join(silent)}")
+
+
+_SERVER = "SELECT system_identifier, pg_postmaster_start_time() FROM pg_control_system()"
+
+
+def require_leads_to(cluster: Cluster, node: Address, view: ClusterView) -> None:
+    """The address that Citus has for a group is that of the leader whom Patroni names there, or leads to it.
+
+    Raises NotYet without a leader, AssertionError if the address is another member's or leads to another server, and
+    Inconclusive if it is no member's, such as a proxy's, and is not reached from here.
+    """
+    if (leading := view.leader) is None:
+        raise NotYet("it has no leader")
+    at = {one.name: Address(one.host, one.port) for one in view.members}  # by which members call one another
+    if same_address(node, at[leading.name]):
+        return
+    told = f"{leading.name} leads at {at[leading.name]}"
+    others = [name for name, address in at.items() if same_address(node, address)]
+    Finding(
+        not others and not cluster.topology.embedded, f"{node} is {', '.join(others) or 'nobody'}, and {told}"
+    ).require()
+    try:
+        there = sql.rows(cluster.at_node(node), _SERVER)
+    except ConnectFailed as error:
+        raise Inconclusive(f"{node} is the address of no member, and is not reached from here; {told}") from error
+    Finding(
+        there == sql.rows(cluster.of_member(leading.name), _SERVER), f"{node} leads elsewhere, and {told}"
+    ).require()
 
 
 def require_gone(worker: NewWorker) -> None:

@@ -6,7 +6,7 @@ Source: https://docs.citusdata.com/en/v13.0/performance/performance_tuning.html 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from support import sql
@@ -38,6 +38,12 @@ class TaskPlan:
     """Those that the plan shows: all, unless rows are moved first."""
     moves: tuple[str, ...]
     """What is fetched from, or sent to, other nodes before the tasks can run; empty where nothing is."""
+
+
+def of_wholes(plan: TaskPlan, wholes: Mapping[str, str]) -> TaskPlan:
+    """The same plan, whose tasks read whole shards instead of those of partitions (`shards.whole_shards`)."""
+    tasks = (replace(one, tables=frozenset(wholes.get(shard, shard) for shard in one.tables)) for one in plan.tasks)
+    return replace(plan, tasks=tuple(tasks))
 
 
 def plan_of(session: sql.Session, query: str, values: sql.Values = None) -> TaskPlan:

@@ -35,7 +35,7 @@ _TABLES = """
        AND has_schema_privilege(pg_namespace.oid, 'USAGE')
      ORDER BY 1
 """
-_IN_DOUBT = "SELECT count(*) FROM pg_prepared_xacts WHERE gid LIKE 'citus_%%'"
+_IN_DOUBT = "SELECT count(*) FROM pg_prepared_xacts WHERE gid LIKE 'citus_%%' AND database = current_database()"
 _READ = """
     SELECT hash & %s, count(*), sum(hash::numeric)::text
       FROM (SELECT hashtextextended(accept_row::text, 0) FROM {copy} accept_row) of_each (hash)

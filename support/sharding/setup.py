@@ -94,12 +94,15 @@ def declared_references(cluster: Cluster) -> Table:
 def require_kept_on_each_node(world: World, wanted: Table) -> None:
     """Each node knows every table of `wanted` as it should be kept, read on the node's leader.
 
+    A worker that is given no metadata is not asked: that it should have them is judged by itself (CS-02).
     Raises Inconclusive if a node gives no answer, and no other knows them otherwise.
     """
     if not wanted:
         raise NotAvailable(f"there is no such table of schema profile {world.profile.name}")
     world.evidence.attach_json("how each table should be kept", wanted)
-    leaders, asked = node_leaders(world.cluster), list(dict.fromkeys([*wanted, *_partners(wanted)]))
+    given = citus.with_metadata(world.cluster)
+    leaders = {node: where for node, where in node_leaders(world.cluster).items() if node in given}
+    asked = list(dict.fromkeys([*wanted, *_partners(wanted)]))
 
     def kept(node: str) -> Table:
         try:

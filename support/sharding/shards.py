@@ -36,18 +36,21 @@ _TABLES = """
 # The name of a shard without its schema. Citus shortens it where the table's name is long, and adds a hash.
 _NAME = "parse_ident(shard_name(logicalrelid, shardid)) AS name (parts)"
 _PLACEMENTS = f"""
-    SELECT t, shardid, groupid, coalesce(shardminvalue::bigint, 0), coalesce(shardmaxvalue::bigint, 0), colocationid,
-           shardstate = 1, parts[cardinality(parts)]
+    SELECT t, shardid, groupid, coalesce(lowest, 0), coalesce(highest, 0), colocationid, shardstate = 1,
+           parts[cardinality(parts)]
       FROM unnest(%s::text[], %s::text[]) AS named (t, quoted)
       JOIN pg_dist_partition part ON part.logicalrelid = to_regclass(quoted)
       JOIN pg_dist_shard USING (logicalrelid)
       CROSS JOIN {_NAME}
+      CROSS JOIN LATERAL (SELECT CASE WHEN partmethod = 'h' THEN shardminvalue::bigint END,
+                                 CASE WHEN partmethod = 'h' THEN shardmaxvalue::bigint END) AS hashes (lowest, highest)
       LEFT JOIN pg_dist_placement USING (shardid)
      ORDER BY t, shardid, groupid
 """
+# By the view: the function below it tells the numbers of shards only since Citus 11.3.
 _SIZES = """
-    SELECT shardid, max(size)
-      FROM pg_dist_shard LEFT JOIN citus_shard_sizes() ON shard_id = shardid
+    SELECT shardid, max(shard_size)
+      FROM pg_dist_shard LEFT JOIN citus_shards USING (shardid)
      WHERE logicalrelid = ANY (SELECT to_regclass(quoted) FROM unnest(%s::text[], %s::text[]) AS named (t, quoted))
      GROUP BY shardid
 """
@@ -156,6 +159,19 @@ _LEAVES = """
 def partitions(where: sql.Endpoint | sql.Session, table: str) -> tuple[str, ...]:
     """The tables that hold the rows of a table: its partitions, at the lowest level, or else the table itself."""
     return tuple(name for (name,) in sql.rows(where, _LEAVES, [quoted(table)])) or (table,)
+
+
+def whole_shards(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[str, str]:
+    """Shard that holds rows of one of these tables -> the shard of the table that it is a part of.
+
+    They differ where a table is partitioned: each partition has shards of its own, with the same ranges of hashes.
+    """
+    found = {}
+    for table in tables:
+        wholes = {(one.lowest, one.highest): one.name for one in placements(where, [table])}
+        for part in placements(where, partitions(where, table)):
+            found[part.name] = wholes.get((part.lowest, part.highest), part.name)
+    return found
 
 
 def _holder(group: int | None) -> str:

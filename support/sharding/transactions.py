@@ -49,19 +49,45 @@ def require_at_work(world: World, session: sql.Session) -> None:
 
 
 _IN_RECOVERY = "SELECT pg_is_in_recovery()"
-_IN_DOUBT = "SELECT gid FROM pg_prepared_xacts WHERE starts_with(gid, %s) ORDER BY gid"
+_IN_DOUBT = """
+    SELECT gid FROM pg_prepared_xacts WHERE starts_with(gid, %s) AND database = current_database() ORDER BY gid
+"""
 # Citus names each part of a transaction by the group and the process that coordinate it.
 _ANY, _COORDINATED_BY = "citus_", "citus_0_{pid}_"
 
 
-def in_doubt(cluster: Cluster, pid: int | None = None) -> dict[str, list[str]]:
-    """Node -> the transactions prepared there; only those of the coordinator's backend `pid`, where given.
+def prepared_by(cluster: Cluster, pid: int) -> list[str]:
+    """The nodes that have prepared a transaction of the coordinator's backend `pid`.
 
-    Nodes without any are left out. Raises one of NO_ANSWER while a node has no leader that answers.
+    Raises one of NO_ANSWER while a node has no leader that answers.
     """
-    beginning = _ANY if pid is None else _COORDINATED_BY.format(pid=pid)
-    found = {node: _prepared(where, beginning) for node, where in node_leaders(cluster).items()}
-    return {node: gids for node, gids in found.items() if gids}
+    beginning = _COORDINATED_BY.format(pid=pid)
+    return [node for node, where in node_leaders(cluster).items() if _prepared(where, beginning)]
+
+
+class Doubts:
+    """The transactions of Citus that each node held prepared when it was first asked, and has not resolved since.
+
+    Those that are prepared later are not the run's: its clients have stopped by then. On a user's cluster, whose other
+    clients go on, there may always be some. An embedded cluster has no other clients, and all count.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._first: dict[str, frozenset[str]] = {}
+
+    def require_none(self) -> None:
+        """Raises NotYet while there are any, and one of NO_ANSWER while a node has no leader that answers."""
+        found = {node: self._left(node, where) for node, where in node_leaders(self._cluster).items()}
+        if held := [f"{node} holds {', '.join(gids)}" for node, gids in found.items() if gids]:
+            raise NotYet("; ".join(held))
+
+    def _left(self, node: str, where: sql.Endpoint) -> list[str]:
+        gids = _prepared(where, _ANY)
+        if self._cluster.topology.embedded:
+            return gids
+        first = self._first.setdefault(node, frozenset(gids))
+        return [gid for gid in gids if gid in first]
 
 
 def _prepared(where: sql.Endpoint, beginning: str) -> list[str]:
@@ -75,7 +101,7 @@ def await_prepared(cluster: Cluster, pid: int, nodes: int, within: float) -> Non
     """Wait until so many nodes have prepared the transaction that this backend of the coordinator coordinates."""
 
     def prepared() -> None:
-        found = in_doubt(cluster, pid)
+        found = prepared_by(cluster, pid)
         if len(found) < nodes:
             raise NotYet(f"it is prepared on {' and '.join(found) or 'none'}")
 
@@ -84,16 +110,12 @@ def await_prepared(cluster: Cluster, pid: int, nodes: int, within: float) -> Non
 
 
 def await_resolved(cluster: Cluster, within: float, since: float) -> None:
-    """Wait until every node answers and none holds a prepared transaction of Citus.
+    """Wait until every node answers and none holds a prepared transaction of Citus that it held at first (`Doubts`).
 
     `since` is the monotonic time from which `within` seconds count.
     """
-
-    def resolved() -> None:
-        if found := in_doubt(cluster):
-            raise NotYet("; ".join(f"{node} holds {', '.join(gids)}" for node, gids in found.items()))
-
     subject = "no transaction is in doubt on any node"
+    resolved = Doubts(cluster).require_none
     eventually(resolved, within=within, subject=subject, retry_on=NO_ANSWER, since=since)
 
 

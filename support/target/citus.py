@@ -22,6 +22,7 @@ _NODES = """
      WHERE noderole = 'primary'
      ORDER BY groupid
 """
+_GIVEN_METADATA = "SELECT groupid FROM pg_dist_node WHERE noderole = 'primary' AND hasmetadata"
 _HOME = "SELECT groupid FROM pg_dist_placement WHERE shardid = get_shard_id_for_distribution_column(%s, %s)"
 _DISTRIBUTION = """
     SELECT CASE WHEN partmethod = 'h' THEN column_to_column_name(logicalrelid, partkey) END,
@@ -45,7 +46,7 @@ _HOMES = """
       JOIN pg_dist_placement ON shardid = get_shard_id_for_distribution_column(%s, value)
 """
 _IN_RECOVERY = "SELECT pg_is_in_recovery()"
-_LEFT_IN_DOUBT = "SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'citus_%'"
+_LEFT_IN_DOUBT = "SELECT gid FROM pg_prepared_xacts WHERE gid LIKE 'citus_%' AND database = current_database()"
 _LONG_IN_DOUBT = f"{_LEFT_IN_DOUBT} AND prepared < now() - interval '10 seconds'"
 _LEFT_TO_CLEAN = "SELECT object_name FROM pg_dist_cleanup WHERE object_type = 1"
 _INACTIVE = "SELECT shardid, groupid FROM pg_dist_placement WHERE shardstate <> 1"
@@ -150,9 +151,20 @@ def node_leaders(cluster: Cluster) -> dict[str, sql.Endpoint]:
 
 
 def data_node_leaders(cluster: Cluster) -> dict[str, sql.Endpoint]:
-    """The same for the nodes on which Citus keeps data; a coordinator that is not among its own nodes gets none."""
-    registered = {node_name(node.group) for node in known_to(cluster.write)}
-    return {node: where for node, where in node_leaders(cluster).items() if node in registered}
+    """The same for the nodes on which Citus keeps data; a coordinator that is not among its own nodes gets none.
+
+    A node that is disabled is left out: Citus changes nothing there until it is activated again.
+    """
+    active = {node_name(node.group) for node in known_to(cluster.write) if node.active}
+    return {node: where for node, where in node_leaders(cluster).items() if node in active}
+
+
+def with_metadata(cluster: Cluster) -> frozenset[str]:
+    """The coordinator, and the nodes that Citus gives the metadata of all tables, or should have given them by now.
+
+    A worker from which the metadata were removed (stop_metadata_sync_to_node) knows nothing of any table.
+    """
+    return frozenset([COORDINATOR, *(node_name(group) for (group,) in sql.rows(cluster.write, _GIVEN_METADATA))])
 
 
 def expected_workers(cluster: Cluster) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 from behave.parser import parse_feature
 from behave.step_registry import registry
 
-from steps.sharding import sharding_setup_steps
+from steps.sharding import distributed_query_steps, sharding_setup_steps
 from support import sql
 from support.cluster.checks import went_by_index
 from support.cluster.crowded_table import make_crowded
@@ -29,8 +29,10 @@ from support.run import Run, begin_run
 from support.settings import Settings
 from support.sharding import shards
 from support.sharding.checks import each_search_by_index
+from support.sharding.handover import QueryHandover
 from support.sharding.moves import co_located_pair
-from support.sharding.placement_checks import co_located_together
+from support.sharding.placement_checks import co_located_together, of_hash
+from support.sharding.plans import of_wholes, plan_of
 from support.sharding.queries import search_every_shard
 from support.suite import Suite
 from support.target.cluster import Cluster
@@ -167,6 +169,54 @@ def world_of(cluster: Cluster, folder: Path, application: Cluster | None = None)
     return World(Run("run", folder, folder, 1), cluster, Evidence(), namespace="n", application=application)
 
 
+def test_a_join_with_a_partitioned_table_reads_its_whole_shards(
+    databases: dict[str, sql.Endpoint], tmp_path: Path
+) -> None:
+    """The plan names the shards of the partitions."""
+    where = databases[SHARDED]
+    world = world_of(cluster_of(where, replace(PARTED, related=Related("plain"))), tmp_path)
+    with sql.session(where) as session:
+        plan = plan_of(session, "SELECT count(*) FROM parted JOIN plain USING (namespace)")
+    assert any("parted_one_" in shard for task in plan.tasks for shard in task.tables)
+    world.handover(QueryHandover).plan = plan
+    context = cast(Context, SimpleNamespace(world=world))
+    with pytest.raises(NotAvailable, match="no worker group"):  # after all that is judged
+        distributed_query_steps.step_joined_in_place(context)
+    mixed = plan.tasks[0].tables | plan.tasks[1].tables
+    world.handover(QueryHandover).plan = replace(plan, tasks=(replace(plan.tasks[0], tables=mixed), plan.tasks[1]))
+    with pytest.raises(AssertionError, match="one task reads"):
+        distributed_query_steps.step_joined_in_place(context)
+
+
+@pytest.mark.parametrize("profile", [PLAIN, PARTED])
+def test_a_query_for_one_namespace_reads_the_shard_that_it_hashes_to(
+    databases: dict[str, sql.Endpoint], profile: Profile
+) -> None:
+    where, table = databases[SHARDED], profile.entries.table
+    with sql.session(where) as session:
+        (home,) = (
+            one.name for one in of_hash(shards.placements(session, [table]), table, shards.hashes(session, ["n"])["n"])
+        )
+        plan = plan_of(session, f"SELECT count(*) FROM {table} WHERE namespace = 'n'")
+        (task,) = of_wholes(plan, shards.whole_shards(session, [table])).tasks
+    assert task.tables == {home}
+
+
+def test_the_size_of_each_shard_is_known(databases: dict[str, sql.Endpoint]) -> None:
+    """With its indexes; of one without an active placement it is not."""
+    where = databases[SHARDED]
+    known = [one.shard for one in shards.placements(where, ["plain"])]
+    found = shards.sizes(where, ["plain"])
+    assert sorted(found) == sorted(known)
+    assert all(size is not None and size > 0 for size in found.values())
+    change = "UPDATE pg_dist_placement SET shardstate = %s WHERE shardid = %s"
+    sql.execute(where, change, [3, known[0]])
+    try:
+        assert shards.sizes(where, ["plain"]) == {**found, known[0]: None}
+    finally:
+        sql.execute(where, change, [1, known[0]])
+
+
 IS_SHARDED = "SELECT count(*) FROM pg_dist_partition WHERE logicalrelid = %s::regclass"
 
 
@@ -203,6 +253,23 @@ def test_the_copy_of_a_table_that_is_too_full_is_sharded_if_the_table_is(
     with world.cleanup:
         copy = roomy(world).profile.entries.table
         assert sql.value(databases[SHARDED], IS_SHARDED, [copy]) == sharded
+
+
+def test_all_shards_of_a_copy_are_searched_where_the_table_is_too_full(
+    databases: dict[str, sql.Endpoint], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_of(cluster_of(databases[SHARDED], PLAIN), tmp_path)
+    stored = samples.entries(random.Random(3), "n-own", 20, PLAIN)
+    assert distributed_query_steps.searched_table(world, stored) is world.cluster
+    monkeypatch.setattr(search, "CROWD", 100)
+    with world.cleanup:
+        there = distributed_query_steps.searched_table(world, stored)
+        assert there.profile.entries.table != "plain"
+        found = search_every_shard(there.write, there.profile, "n-own", samples.vectors(random.Random(2), 1, 8), 10)
+        ((_, neighbours),) = found.answers
+        assert len(neighbours) == 10
+        assert {key for key, _ in neighbours} <= {one.key for one in stored}
+        assert each_search_by_index(found.used, found.shards, found.cosine_indexes).holds
 
 
 @pytest.mark.parametrize(

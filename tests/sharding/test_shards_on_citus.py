@@ -1,6 +1,6 @@
 """Which tables on a node are taken for shards, and by which names; on a real Citus."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,12 +23,14 @@ from support.sharding.membership import NewWorker, require_equal_to_others
 from support.sharding.moves import OwnTables, left_behind, make_tables, target_of
 from support.sharding.placement_checks import each_on_one_live_node, evenly_spread
 from support.sharding.plans import Task, TaskPlan
+from support.sharding.transactions import Doubts
 from support.sharding.workloads import start_transfers
 from support.target import citus as citus_target
 from support.target.citus import node_name
 from support.target.cluster import Cluster
 from support.target.timing import Timing
 from support.target.topology import Address, Login, Topology
+from support.waiting import NotYet
 
 LONG = "events_of_a_table_whose_name_leaves_no_room_for_a_number_aäö"
 LONG_INDEX = f"{LONG[:50]}_by_key"
@@ -75,6 +77,18 @@ def test_every_shard_is_found_on_its_node_and_nothing_else(cluster: Cluster, tab
     finding = each_on_one_live_node(known, shards.held_on_nodes(cluster, [table]), tables=[table])
     assert finding.holds, finding.words
     assert len(known) == 4
+
+
+def test_a_table_that_is_distributed_by_range_has_values_in_place_of_hashes(cluster: Cluster) -> None:
+    sql.execute(cluster.write, "CREATE TABLE named.ranged (tenant text)")
+    sql.rows(cluster.write, "SELECT create_distributed_table('named.ranged', 'tenant', 'range')")
+    shard = "INSERT INTO pg_dist_shard VALUES ('named.ranged'::regclass, 987654, 't', 'a', 'm')"
+    sql.execute(cluster.write, shard)
+    try:
+        (found,) = shards.placements(cluster.write, ["named.ranged"])
+        assert (found.shard, found.lowest, found.highest) == (987654, 0, 0)
+    finally:
+        sql.execute(cluster.write, "DELETE FROM pg_dist_shard WHERE shardid = 987654")
 
 
 def test_a_shard_that_citus_has_forgotten_is_found(cluster: Cluster) -> None:
@@ -376,3 +390,53 @@ def test_a_transaction_is_seen_on_a_worker_whatever_is_tracked_there(citus: sql.
         assert sql.value(citus, transactions._WORKS_FOR, ["77"]) == 1
         working.commit()
         assert sql.value(citus, transactions._WORKS_FOR, ["77"]) == 0
+
+
+class TestTransactionsInDoubt:
+    """Of a group that does not exist, so that Citus itself resolves none of them."""
+
+    @pytest.fixture
+    def prepare(self, citus: sql.Endpoint) -> Iterator[Callable[..., None]]:
+        prepared: list[tuple[sql.Endpoint, str]] = []
+        elsewhere = replace(citus, database="beside")
+        sql.execute(citus, "CREATE DATABASE beside")
+
+        def prepare(gid: str, database: str = "postgres") -> None:
+            where = citus if database == "postgres" else elsewhere
+            with sql.session(where) as session:
+                sql.execute(session, "BEGIN")
+                sql.execute(session, "SELECT pg_current_xact_id()")
+                sql.execute(session, "PREPARE TRANSACTION %s", [gid])
+            prepared.append((where, gid))
+
+        yield prepare
+        for where, gid in prepared:
+            if sql.rows(where, "SELECT 1 FROM pg_prepared_xacts WHERE gid = %s", [gid]):
+                sql.execute(where, "ROLLBACK PREPARED %s", [gid])
+        sql.execute(citus, "DROP DATABASE beside")
+
+    def test_those_of_other_databases_are_not_the_clusters(
+        self, cluster: Cluster, prepare: Callable[..., None]
+    ) -> None:
+        ours = Cluster(replace(cluster.topology, sandbox=Path("here")))
+        prepare("citus_9_8_1_0", "beside")
+        Doubts(ours).require_none()
+        assert sql.rows(cluster.write, citus_target._LEFT_IN_DOUBT) == []
+        prepare("citus_9_8_2_0")
+        with pytest.raises(NotYet, match=r"the coordinator holds citus_9_8_2_0$"):
+            Doubts(ours).require_none()
+
+    def test_those_of_others_that_come_later_are_not_waited_for(
+        self, cluster: Cluster, prepare: Callable[..., None]
+    ) -> None:
+        """On an embedded cluster there are no others."""
+        of_user, of_ours = Doubts(cluster), Doubts(Cluster(replace(cluster.topology, sandbox=Path("here"))))
+        prepare("citus_9_7_1_0")
+        for doubts in (of_user, of_ours):
+            with pytest.raises(NotYet, match="the coordinator holds citus_9_7_1_0"):
+                doubts.require_none()
+        prepare("citus_9_7_2_0")
+        sql.execute(cluster.write, "ROLLBACK PREPARED 'citus_9_7_1_0'")
+        of_user.require_none()
+        with pytest.raises(NotYet, match="the coordinator holds citus_9_7_2_0"):
+            of_ours.require_none()

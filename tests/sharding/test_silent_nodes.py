@@ -22,7 +22,7 @@ from support.sharding import setup
 from support.sharding.handover import MoveHandover
 from support.sharding.membership import NewWorker, require_equal_to_others
 from support.sharding.moves import OwnTables
-from support.target.citus import known_to
+from support.target.citus import data_node_leaders, known_to
 from support.target.cluster import Cluster
 from support.target.timing import Timing
 from support.target.topology import Address, Login, Topology
@@ -61,7 +61,7 @@ def whole(citus: sql.Endpoint) -> Iterator[Cluster]:
 @pytest.fixture
 def cluster(whole: Cluster) -> Iterator[Cluster]:
     """The same, and a worker that gives no answer."""
-    node = "INSERT INTO pg_dist_node (groupid, nodename, nodeport) VALUES (7, '127.0.0.1', %s)"
+    node = "INSERT INTO pg_dist_node (groupid, nodename, nodeport, hasmetadata) VALUES (7, '127.0.0.1', %s, true)"
     sql.execute(whole.write, node, [free_port()])
     yield whole
     sql.execute(whole.write, "DELETE FROM pg_dist_node WHERE groupid = 7")
@@ -69,7 +69,7 @@ def cluster(whole: Cluster) -> Iterator[Cluster]:
 
 @pytest.mark.parametrize("step", ["step_same_version", "step_distributed_as_declared", "step_references_as_declared"])
 def test_a_node_without_citus_is_not_silent(whole: Cluster, postgres: sql.Endpoint, tmp_path: Path, step: str) -> None:
-    node = "INSERT INTO pg_dist_node (groupid, nodename, nodeport) VALUES (7, %s, %s)"
+    node = "INSERT INTO pg_dist_node (groupid, nodename, nodeport, hasmetadata) VALUES (7, %s, %s, true)"
     sql.execute(whole.write, node, [postgres.host, postgres.port])
     steps = importlib.import_module("steps.sharding.sharding_setup_steps")
     try:
@@ -140,6 +140,32 @@ class TestWhatIsDeclared:
             self.run(whole, tmp_path, {"heard.tags": Expected(reference=True)}, "step_references_as_declared")
         with pytest.raises(AssertionError, match="1 of 2 tables are known to Citus"):
             self.run(whole, tmp_path, {"heard.tags": Expected(reference=True)}, "step_copy_on_each_node")
+
+
+class TestWorkersThatAreLeftOut:
+    """A server without any table of the cluster, which is a node by the coordinator's metadata."""
+
+    @pytest.fixture
+    def beside(self, whole: Cluster, postgres: sql.Endpoint) -> Iterator[Cluster]:
+        node = "INSERT INTO pg_dist_node (groupid, nodename, nodeport, hasmetadata) VALUES (7, %s, %s, true)"
+        sql.execute(whole.write, node, [postgres.host, postgres.port])
+        yield whole
+        sql.execute(whole.write, "DELETE FROM pg_dist_node WHERE groupid = 7")
+
+    @pytest.mark.parametrize("step", ["step_distributed_as_declared", "step_references_as_declared"])
+    def test_one_that_is_given_no_metadata_is_not_asked_for_them(
+        self, beside: Cluster, tmp_path: Path, step: str
+    ) -> None:
+        judge = getattr(importlib.import_module("steps.sharding.sharding_setup_steps"), step)
+        with pytest.raises(AssertionError, match="as worker group 7 knows them"):
+            judge(context_of(beside, tmp_path))
+        sql.execute(beside.write, "UPDATE pg_dist_node SET hasmetadata = false WHERE groupid = 7")
+        judge(context_of(beside, tmp_path))
+
+    def test_one_that_is_disabled_holds_no_data(self, beside: Cluster) -> None:
+        assert list(data_node_leaders(beside)) == ["the coordinator", "worker group 7"]
+        sql.execute(beside.write, "UPDATE pg_dist_node SET isactive = false WHERE groupid = 7")
+        assert list(data_node_leaders(beside)) == ["the coordinator"]
 
 
 class TestWorkersThatTakePart:

@@ -163,13 +163,16 @@ def lived_for(seconds: float, slack: float, history: History) -> Finding:
 
     The history holds a miss, which cached the value; one "change", which bypassed the cache; and reads after that.
     The time to live counts from the miss: at the earliest from its beginning, at the latest from its end. `slack`
-    (seconds) is allowed either way, for clocks that differ or count in whole milliseconds. Unknown unless something
-    was read in the last fifth of the time to live, and something after it.
+    (seconds) is allowed either way, for clocks that differ or count in whole milliseconds. Unknown unless the change
+    succeeded, something was read in the last fifth of the time to live, and something after it.
     """
-    (change,) = history.of(action="change", outcome=Outcome.OK)
-    reads = reads_of(history)
+    reads, changes = reads_of(history), history.of(action="change", outcome=Outcome.OK)
     if failed := _failed_reads(reads):
         return failed
+    if not changes:
+        errors = [one.error for one in history.of(action="change")]
+        return Finding.unknown(f"the value was not changed in the database: {listed(errors)}")
+    (change,) = changes
     fill, reads = reads[0], [one for one in reads if one.begun > change.ended]
     earliest, latest = fill.begun + seconds - slack, fill.ended + seconds + slack
     before = [one for one in reads if one.ended < earliest]

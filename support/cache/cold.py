@@ -7,7 +7,7 @@ Source: https://slack.engineering/slacks-incident-on-2-22-22/
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from random import Random
 from time import monotonic
@@ -19,11 +19,14 @@ from support.engine.history import History
 from support.engine.world import World
 from support.errors import Inconclusive
 from support.example_app.entries import Entry
+from support.target.redis import client_of, keys_at, primaries_of, unlink
+from support.target.topology import RedisAddress
 from support.waiting import pause
 
 VALUE = "value"
 _WARM = 0.5  # seconds for which entries are read before the cache is emptied
 _READERS_TO_WARM = 8
+_SEARCH = 60.0  # seconds; others may have tens of millions of keys in the same Redis
 _LOOK = 0.1  # seconds between two looks at whether the cache is filled again
 
 
@@ -55,8 +58,10 @@ def empty_while_read(world: World, readers: int, within: float) -> None:
 
     def empty() -> None:
         pause(_WARM)
+        primaries = primaries_of(world.cluster.redis_address)
+        found = {one: keys_at(one, world.namespace, _SEARCH) for one in primaries}  # first, to remove all at once
         before = _loads_of_each(clients)
-        removed = world.cluster.forget_cached(world.namespace)
+        removed = remove(found)
         at = monotonic()
         if removed < len(names) / 2:
             raise Inconclusive(f"only {removed} keys of {len(names)} entries were in Redis, so nothing was emptied")
@@ -76,6 +81,15 @@ def empty_while_read(world: World, readers: int, within: float) -> None:
     world.history = history
     if len(history) < REFILL_READS:
         raise Inconclusive(f"the readers read only {len(history)} times")
+
+
+def remove(keys: Mapping[RedisAddress, Sequence[bytes]]) -> int:
+    """Delete the keys of each server; returns how many there were."""
+    removed = 0
+    for server, own in keys.items():
+        with client_of(server) as client:
+            removed += unlink(client, own)
+    return removed
 
 
 def _read_each(recorder: Recorder, names: Sequence[str]) -> None:

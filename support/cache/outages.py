@@ -31,7 +31,7 @@ from support.faults.served import RedisFrozen, RedisKilled
 from support.hosts.interface import SiteProgram
 from support.target.cluster import Cluster
 from support.target.component_hosts import cache_host
-from support.target.redis import ERRORS, client_of, primaries_of, replicas_of, role_of, sentinel_of
+from support.target.redis import ERRORS, client_of, keys_at, primaries_of, replicas_of, role_of, sentinel_of
 from support.target.temporary_redis_settings import TemporarySettings
 from support.target.topology import Address, RedisAddress
 from support.timeouts import NOTICE, SCAN, VISIBLE
@@ -42,14 +42,14 @@ _SLOTS = 16384
 
 
 class RestartedEmpty(Fault):
-    """Redis is killed and restarted at once, and has lost all its data."""
+    """Redis is killed and restarted at once, and has lost what it had since its last snapshot, if it makes any."""
 
     def __init__(self, cluster: Cluster, server: RedisAddress) -> None:
         self._server, self._restart = server, Restart(_server(cluster, server))
         self._probe = _PROBE
 
     def __str__(self) -> str:
-        return f"{self._restart}, empty"
+        return f"{self._restart}, without what it had since its last snapshot, if it made one"
 
     def on_hosts(self) -> None:
         """See OnHosts."""
@@ -68,7 +68,7 @@ class RestartedEmpty(Fault):
         except ERRORS as error:
             raise NotYet(f"Redis does not answer: {describe(error)}") from error
         if kept:
-            raise Inconclusive("Redis still has its data after the restart")
+            raise Inconclusive("Redis still has its latest data after the restart")
 
     def heal(self) -> None:
         self._restart.heal()
@@ -219,23 +219,11 @@ def holder(server: RedisAddress, prefix: str) -> RedisAddress:
     primaries = primaries_of(server)
     if len(primaries) == 1 or not prefix:
         return primaries[0]
-    found = {one: _count(one, prefix) for one in primaries}
+    found = {one: len(keys_at(one, prefix, SCAN)) for one in primaries}
     most = max(primaries, key=lambda one: found[one])
     if not found[most]:
         raise Inconclusive(f"no key that begins with {prefix} was found in Redis: who would notice its outage?")
     return most
-
-
-def _count(server: RedisAddress, prefix: str) -> int:
-    """How many of its keys begin with the prefix; among very many, those that are found in time."""
-    count, cursor, begun = 0, 0, monotonic()
-    with client_of(server) as client:
-        while monotonic() - begun < SCAN:
-            cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
-            count += len(found)
-            if cursor == 0:
-                break
-    return count
 
 
 def _server(cluster: Cluster, server: RedisAddress) -> SiteProgram:
@@ -244,7 +232,7 @@ def _server(cluster: Cluster, server: RedisAddress) -> SiteProgram:
 
 def _has_all(server: RedisAddress, among: RedisAddress, prefix: str) -> bool:
     """Whether no other primary has a key with that prefix."""
-    return not any(_count(one, prefix) for one in primaries_of(among) if one.address != server.address)
+    return not any(keys_at(one, prefix, SCAN) for one in primaries_of(among) if one.address != server.address)
 
 
 def _leads_still(server: RedisAddress, among: RedisAddress) -> bool:

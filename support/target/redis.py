@@ -1,6 +1,7 @@
 """Redis, one server or several: a client of it, which bypasses the application's cache, and what it reports."""
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -123,6 +124,10 @@ def infos_of(client: redis.Redis) -> list[dict[str, Any]]:
     return [client.info(target_nodes=node) for node in client.get_primaries()]
 
 
+_ROLES = {"active-replica": "master"}
+"""What KeyDB calls a server that takes writes and those of another one as well -> what it is to its clients."""
+
+
 def facts_in(info: Mapping[str, Any]) -> RedisFacts:
     """The facts in one server's answer to INFO."""
     product = "Valkey" if "valkey_version" in info else "Redis"
@@ -131,7 +136,7 @@ def facts_in(info: Mapping[str, Any]) -> RedisFacts:
         product=product,
         version=tuple(int(part) for part in re.findall(r"\d+", version)[:3]),
         mode=str(info.get("server_mode", info.get("redis_mode", "unknown"))),
-        role=str(info.get("role", "unknown")),
+        role=_ROLES.get(role := str(info.get("role", "unknown")), role),
         eviction=str(info.get("maxmemory_policy", "unknown")),
         memory_limit=int(info.get("maxmemory", 0)),
         memory_used=int(info.get("used_memory", 0)) - int(info.get("mem_not_counted_for_evict", 0)),
@@ -253,6 +258,18 @@ def role_of(client: redis.Redis) -> str:
     """master or slave, as a server of data calls itself."""
     role, *_ = client.execute_command("ROLE")
     return role.decode() if isinstance(role, bytes) else str(role)
+
+
+def keys_at(server: RedisAddress, prefix: str, within: float) -> list[bytes]:
+    """The keys of one server that begin with the prefix; of very many, those that are found in that time (seconds)."""
+    keys, cursor, begun = list[bytes](), 0, time.monotonic()
+    with client_of(server) as client:
+        while time.monotonic() - begun < within:
+            cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
+            keys += found
+            if cursor == 0:
+                break
+    return keys
 
 
 def unlink(client: redis.Redis, keys: Sequence[bytes]) -> int:

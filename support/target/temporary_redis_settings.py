@@ -38,7 +38,7 @@ class TemporarySettings:
         primaries = primaries_of(self._server)
         for one in primaries:
             with client_of(one) as client:
-                before[str(one.address)] = {name: client.config_get(name)[name] for name in self._settings}
+                before[str(one.address)] = {name: _value_of(client, name) for name in self._settings}
         note = RedisNote.of_this_process(KEY, self._why, before)
         with client_of(self._server) as client:
             if not client.set(KEY, note.text, nx=True):
@@ -104,6 +104,14 @@ def give_back_if_possible(server: RedisAddress) -> GivenBack:
         return give_back(server, whoever=False)
     except ERRORS as error:
         return GivenBack(kept=tuple(f"{one}: cannot be given back: {describe(error)}" for one in notes))
+
+
+def _value_of(client: redis.Redis, name: str) -> str:
+    """Raises Inconclusive if what speaks Redis' protocol there has no such setting."""
+    found = client.config_get(name)
+    if name not in found:
+        raise Inconclusive(f"Redis has no setting {name}, so it cannot be changed")
+    return str(found[name])
 
 
 def _give_back(server: RedisAddress, note: RedisNote) -> None:

@@ -162,6 +162,12 @@ def test_lived_for(reads: list[Fact], holds: bool | None) -> None:
     assert lived_for(10, 0.1, lifetime(*reads)).holds is holds
 
 
+def test_nothing_is_known_of_a_lifetime_if_the_value_was_not_changed() -> None:
+    failed = history(("miss", "old", 0, 0.1), ("change", "new", 1, 1.1, Outcome.FAIL), ("hit", "old", 9.5, 9.6))
+    found = lived_for(10, 0.1, failed)
+    assert (found.holds, found.words) == (None, "the value was not changed in the database: why")
+
+
 def test_every_key_expires() -> None:
     assert every_key_expires({"a": 3, "b": 10}, 10).holds is True
     assert every_key_expires({"a": 3, "b": 11}, 10).holds is False

@@ -58,6 +58,11 @@ def test_memory_that_does_not_count_for_the_limit_is_left_out() -> None:
     assert facts_in({"used_memory": 1_200}).memory_used == 1_200
 
 
+def test_a_keydb_that_takes_the_writes_of_another_is_a_primary() -> None:
+    assert facts_in({"role": "active-replica"}).role == "master"
+    assert facts_in({"role": "slave"}).role == "slave"
+
+
 @pytest.mark.parametrize(("appendonly", "why"), [("yes", "keeps its data in an append-only file"), ("no", "")])
 def test_whether_a_restart_empties_it_is_told_in_advance(tmp_path: Path, appendonly: str, why: str) -> None:
     port = free_port()

@@ -39,6 +39,7 @@ from steps.cache import redis_steps
 from support import libpq, sql
 from support.cache.checks import served_within
 from support.cache.clients import Recorder
+from support.cache.cold import remove
 from support.cache.outages import FailedOver, Full, _probe_of, holder
 from support.cache.redis_server import each_replica, refusal_of_a_write
 from support.embedded.certificates import KEY, Authority
@@ -60,6 +61,7 @@ from support.target.redis import (
     ERRORS,
     client_of,
     facts_of,
+    keys_at,
     primaries_of,
     replica_facts,
     replicas_of,
@@ -165,6 +167,16 @@ def test_keys_are_removed_everywhere(scene: Scene) -> None:
             client.set(f"{scene.namespace}{number}", "x", ex=60)
     assert scene.cluster.forget_cached(scene.namespace) == 50
     assert scene.cluster.forget_cached(scene.namespace) == 0
+
+
+def test_keys_are_found_on_the_servers_that_have_them(scene: Scene) -> None:
+    with scene.cluster.redis() as client:
+        for number in range(50):
+            client.set(f"{scene.namespace}{number}", "x", ex=60)
+    found = {one: keys_at(one, scene.namespace, 10) for one in primaries_of(scene.cluster.redis_address)}
+    assert sum(map(len, found.values())) == 50
+    assert remove(found) == 50
+    assert remove(found) == 0
 
 
 def test_a_redis_that_fails_over_serves_nothing_stale(scene: Scene) -> None:

@@ -189,3 +189,12 @@ def test_what_does_not_answer_is_said(cluster: Cluster, capsys: pytest.CaptureFi
     settings = {"redis_host": f"127.0.0.1:{free_port()}", "enable_patroni": False, "ruvector_host": "database.invalid"}
     assert heal(Settings.load(settings)) == 1
     assert "Redis: its settings were not looked at: " in capsys.readouterr().out
+
+
+def test_a_setting_that_there_is_not_is_told(tmp_path: Path) -> None:
+    """As in others that speak Redis' protocol."""
+    with running(tmp_path, free_port()) as alone:
+        server = RedisAddress(Address("127.0.0.1", alone.port))
+        with pytest.raises(Inconclusive, match="no setting accept-nobodys"):
+            temporary.TemporarySettings(server, "a test", {"accept-nobodys": "1"}).begin()
+        assert temporary.left(server) == []

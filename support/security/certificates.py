@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
@@ -186,12 +187,12 @@ def _of_others(cluster: Cluster) -> dict[str, Callable[[], Certificate]]:
     page = urlsplit(topology.statistics.url if topology.statistics else "")
     if page.scheme == "https" and page.hostname:
         found["HAProxy's statistics page"] = Address(page.hostname, page.port or 443), None
-    told = {name: lambda asked=asked: presented(*asked) for name, asked in found.items()}  # type: ignore[misc]
-    return told | {name: lambda why=why: _raise(ConnectFailed(why)) for name, why in unknown.items()}  # type: ignore[misc]
+    told: dict[str, Callable[[], Certificate]] = {name: partial(presented, *asked) for name, asked in found.items()}
+    return told | {name: partial(_unanswered, why) for name, why in unknown.items()}
 
 
-def _raise(error: Exception) -> NoReturn:
-    raise error
+def _unanswered(why: str) -> NoReturn:
+    raise ConnectFailed(why)
 
 
 def validity(certificates: Certificates) -> dict[str, Validity]:

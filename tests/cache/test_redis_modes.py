@@ -229,6 +229,7 @@ def test_an_outage_hits_the_server_that_has_the_keys(scene: Scene) -> None:
             assert hit.get(key) == b"x"
 
 
+@boots  # by a fixture that is chosen at run time
 def test_a_probe_is_on_the_very_server_that_is_restarted(server: RedisAddress) -> None:
     for one in primaries_of(server):
         with client_of(one) as client:

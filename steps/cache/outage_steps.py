@@ -33,7 +33,7 @@ register_type(Outage=OUTAGE)
 
 
 @when("Redis {fails:Outage} for a while, and every client of the cache keeps reading and writing")
-@disturbs(outage)
+@disturbs(outage, "the primary that has the scenario's keys", prefix="")
 def step_redis_fails(context: Context, fails: str) -> None:
     """The clients start before the outage and stop after it."""
     world = context.world

@@ -201,10 +201,10 @@ OUTAGES = (*_OF_ONE, *_OF_ALL)
 """What happens to Redis, in the words of the scenarios."""
 
 
-def outage(cluster: Cluster, fails: str, prefix: str = "") -> _Outage:
+def outage(cluster: Cluster, fails: str, prefix: str) -> _Outage:
     """The fault of that name in OUTAGES. Of several primaries, it hits the one with the keys that have that prefix.
 
-    Raises Inconclusive if none has such a key.
+    Without a prefix it hits the first, as in a plan. Raises Inconclusive if none has such a key.
     """
     if of_all := _OF_ALL.get(fails):
         return of_all(cluster)

@@ -43,6 +43,7 @@ def world(postgres: sql.Endpoint, tmp_path_factory: pytest.TempPathFactory) -> I
     made = World(Run("run", folder, folder, 1), Cluster(topology), Evidence(), namespace=NAMESPACE)
     with made.cleanup:
         yield made
+    sql.execute(postgres, f"ALTER ROLE {postgres.user} RESET ALL")  # other tests use the same server
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def test_the_read_endpoint_may_have_hosts_of_its_own(postgres: sql.Endpoint, rea
         assert session.info.port == read_only.port
     assert len(ways_in(Cluster(topology), "endpoint")) == 4
     refusals = wrong_logins(Cluster(topology), "endpoint", "a wrong password")
-    assert set(refusals.values()) == {"28P01"}
+    assert set(refusals.values()) == {"28P01", "28000"}, "most are tried without a proof"
     assert {one.partition("/")[0].partition("(")[2] for one in refusals} == {place(postgres), place(read_only)}
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from support.cli.console import say_ignored
 from support.cli.options import Size, Target, with_size_options
 from support.cli.paths import from_command_line
 
@@ -30,7 +31,6 @@ def command(
     """
     from support.cli import targets
     from support.cli.bench import BenchOptions, bench, show_rows
-    from support.cli.console import say_ignored
     from support.settings import Settings
 
     if listed:

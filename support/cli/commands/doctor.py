@@ -1,5 +1,6 @@
 """`accept doctor`."""
 
+from support.cli.console import say_ignored
 from support.cli.options import OwnSchema, Size, Target, with_size_options
 from support.cli.paths import FEATURES
 
@@ -13,7 +14,6 @@ def command(
     """Show what the target offers, which scenarios can run there, and why the others cannot."""
     from support.cli import targets
     from support.cli.behave_process import dry_run
-    from support.cli.console import say_ignored
     from support.cli.doctor import diagnose, show
     from support.settings import Settings
 

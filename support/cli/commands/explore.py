@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from support.cli import typed
+from support.cli.console import say_ignored
 from support.cli.options import Size, Target, with_size_options
 
 
@@ -20,7 +21,6 @@ def command(
     The sequence of faults is then shortened and printed as a scenario. Exits with 1 if an invariant was violated.
     """
     from support.cli import targets
-    from support.cli.console import say_ignored
     from support.cli.explore import ExploreOptions, explore
     from support.run import new_seed
     from support.settings import Settings

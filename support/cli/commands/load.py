@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from support.cli.console import say_ignored
 from support.cli.options import Target
 
 
@@ -26,7 +27,6 @@ def command(
 ) -> None:
     """Write from many processes and machines at once, and check that no acknowledged write is lost or duplicated."""
     from support.cli import targets
-    from support.cli.console import say_ignored
     from support.cli.load import LoadOptions, load
     from support.settings import Settings
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from support.cli import completion, suites, typed
+from support.cli.console import say_ignored
 from support.cli.options import (
     Features,
     Like,
@@ -91,7 +92,6 @@ def command(
     slow, destructive, performance). Options that accept does not recognise are passed to behave.
     """
     from support.cli import own, targets
-    from support.cli.console import say_ignored
     from support.settings import Settings
 
     folder = own.choose(features)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from support.cli.console import say_ignored
 from support.cli.options import Like, Ports, Size, shape_settings, with_size_options
 
 
@@ -20,7 +21,6 @@ def command(
     that reach it, ready to be pasted into a shell; they are also in .accept/clusters/NAME/target.toml.
     """
     from support.cli import clusters
-    from support.cli.console import say_ignored
     from support.cli.status import show_connections
     from support.cli.up import up
     from support.settings import Settings

@@ -177,6 +177,8 @@ def require_no_gap(world: World, consumer: Consumer, limit: float) -> None:
     workload, fault = world.clients, world.experiment.injected_fault
     try:
         workload.await_acknowledged(_ENOUGH, within=world.timing.recovery)
+        begun = time.monotonic()
+        _await_new_change(workload, consumer, limit)
     finally:
         workload.stop()
     acknowledged = {(one.client, int(one.value)) for one in workload.history.of(action=CHANGE, outcome=Outcome.OK)}
@@ -185,9 +187,8 @@ def require_no_gap(world: World, consumer: Consumer, limit: float) -> None:
         if missing := acknowledged - {(one.client, one.number) for one in list(consumer.received)}:
             raise NotYet(f"{len(missing)} changes are missing; {consumer.said or 'it can read'}")
 
-    begun = time.monotonic()
     with suppress(NotInTime):  # judged below
-        eventually(caught_up, within=limit, subject="the consumer has caught up")
+        eventually(caught_up, within=limit, subject="the consumer has caught up", since=begun)
     during = ((begun, time.monotonic()),)
     received = list(consumer.received)
     again = repeats(received)
@@ -203,3 +204,19 @@ def require_no_gap(world: World, consumer: Consumer, limit: float) -> None:
     said = f"; the consumer: {consumer.said}" if consumer.said else ""
     world.evidence.attach("what the consumer got", f"{finding.words}{said}")
     finding.require()
+
+
+def _await_new_change(workload: Workload, consumer: Consumer, within: float) -> None:
+    """Let the clients go on until one of their next changes reaches the consumer, or the time is over.
+
+    What is missing then is lost. If nothing more came, it could also be late.
+    """
+    acknowledged = workload.history.of(action=CHANGE, outcome=Outcome.OK)
+    latest = {one.client: int(one.value) for one in sorted(acknowledged, key=lambda one: int(one.value))}
+
+    def there() -> None:
+        if not any(one.number > latest.get(one.client, -1) for one in list(consumer.received)):
+            raise NotYet(consumer.said or "it reads, and gets nothing")
+
+    with suppress(NotInTime):  # the changes are judged as they are
+        eventually(there, within=within, subject="a new change reaches the consumer")

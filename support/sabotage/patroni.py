@@ -342,7 +342,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-falters-after-taking-over",
         "a leader that has taken over serves for 8 seconds, and then fails for 42",
-        notices({"FO-02": "interrupted for .*, and still are"}),
+        notices({"FO-02": "interrupted for .*, and still were"}),
         patroni_build("falters_after_taking_over"),
     ),
 )

@@ -134,6 +134,10 @@ def test_no_slow_machine_lets_a_member_be_unseen_for_as_long_as_it_could_have_le
     assert experiment.coverage.longest == longest
 
 
+def hangs() -> None:
+    raise AcceptError("1 clients of pg1: some did not stop")
+
+
 def test_a_watch_that_does_not_end_hides_no_two_writers(
     experiment: Experiment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,9 +146,6 @@ def test_a_watch_that_does_not_end_hides_no_two_writers(
     vars(experiment.cluster)["groups"] = (SimpleNamespace(members=("pg1", "pg2")),)
     monkeypatch.setattr(experiment_module, "await_all", lambda *_: 1.0)
 
-    def hangs() -> None:
-        raise AcceptError("1 clients of pg1: some did not stop")
-
     experiment._running.callback(hangs)
     with pytest.raises(PromiseBroken, match="two members accepted writes"):
         experiment.conclude()
@@ -152,9 +153,6 @@ def test_a_watch_that_does_not_end_hides_no_two_writers(
 
 def test_a_watch_that_does_not_end_is_an_error(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment_module, "await_all", lambda *_: 1.0)
-
-    def hangs() -> None:
-        raise AcceptError("1 clients of pg1: some did not stop")
 
     experiment._running.callback(hangs)
     with pytest.raises(AcceptError, match="did not stop"):

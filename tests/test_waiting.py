@@ -181,6 +181,7 @@ ASK_NOBODY = {
     "degradation.await_answers_lost": "clients have recorded it",
     "degradation.require_no_write_acknowledged": "clients have recorded it",
     "hung_postmaster._try_until_reached": "what was tried is recorded, with its error",
+    "logical_consumer._await_new_change": "the consumer has recorded it",
     "logical_consumer.require_no_gap": "the consumer has recorded it",
     "logins.refused_for_good": "a login is accepted, or the reason told",
     "members.ask_everyone": "it takes silence for an answer",

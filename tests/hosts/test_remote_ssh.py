@@ -1,6 +1,7 @@
 """Reaching into machines by ssh, with a real sshd: discovery, faults and their guards, cuts, refusals."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -138,9 +139,15 @@ def test_an_haproxy_that_was_reloaded_is_one_while_the_old_one_finishes(
     session = "import socket, time; c = socket.create_connection(('127.0.0.1', 5999)); time.sleep(600)"
     clients = [one.spawn(sys.executable, "-S", "-c", server)]
     try:
+        eventually(lambda: _require(":5998" in one.call("ss", "-Htnl")), within=10, subject="the server listens")
         one.call(*start)
         clients.append(one.spawn(sys.executable, "-S", "-c", session))
-        eventually(lambda: _require("ESTAB" in one.call("ss", "-Htn")), within=10, subject="a session is open")
+        through = r"ESTAB.*:5998\s*$"  # one without a server is closed at once
+        eventually(
+            lambda: _require(re.search(through, one.call("ss", "-Htn"), re.MULTILINE) is not None),
+            within=10,
+            subject="a session is open through HAProxy",
+        )
         one.call(*start, "-sf", pidfile.read_text().strip())
         there = [process for process in parsed_table(Reach.of(one.url).run("table")) if process.name == "haproxy"]
         assert len(there) == 2

@@ -105,7 +105,9 @@ def after_scenario(context, scenario):
     if errors and not failing:  # it shows only now
         collect(world.cluster, world.evidence, context.begun, error=errors[0])
     evidence = world.evidence
-    context.recorder.ended(scenario, evidence.measures, errors, evidence.incident, evidence.known_limits)
+    context.recorder.ended(
+        scenario, evidence.measures, errors, evidence.incident, evidence.known_limits, evidence.other_limits
+    )
 
 
 def after_feature(context, feature):

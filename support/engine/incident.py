@@ -62,6 +62,7 @@ def incident_of(
         refused=_refused(history, since),
         lost_reach_back=max(reach, default=None),
         limit=max(limits, default=None),
+        until_healed=gap is not None and any(gap.begun < at < gap.ended for at in healing),
         planned=planned,
         **{name: int(sum(found)) if found else None for name, found in counts.items()},
     )
@@ -77,6 +78,8 @@ def kind_of(words: str, roles: Mapping[str, str]) -> str:
         words = re.sub(rf"\bhost {name}", f"host of {role}", words)
         words = re.sub(name, role, words)
     words = re.sub(r"\b(etcd)\d+\b", r"\1", words)
+    words = re.sub(r"\b([\w-]+) on \1\b", r"\1", words)  # a program on a host of its own is named like it
+    words = re.sub(r"\bhost etcd\b", "host of one member of etcd", words)
     words = re.sub(r"\betcd (cut off from|to) etcd\b", r"one member of etcd \1 another", words)
     words = re.sub(r"(?<=cut off from )(?:[\w-]+(?: [\w-]+)?, )+[\w -]+", _each_once, words)
     words = re.sub(r"\bhosts (.+)(?= crash at once)", lambda listed: f"hosts of {_counted(listed[1])}", words)

@@ -210,7 +210,7 @@ class World:
         """
         in_force = self._limit(stated, measure, span)
         if in_force.seconds != stated:
-            self.evidence.attach("limit in force", f"{in_force.seconds:g}: {in_force.why}")
+            self.evidence.other_limit(f"{in_force.seconds:g}{' s' if span else ''}: {in_force.why}")
         return in_force.seconds
 
     def _limit(self, stated: float, measure: str, span: Span | None) -> Limit:

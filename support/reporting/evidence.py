@@ -94,6 +94,8 @@ class Evidence:
     def __init__(self, redactor: Redactor | None = None) -> None:
         self.measures: list[Measure] = []
         self.known_limits: list[str] = []
+        self.other_limits: list[str] = []
+        """Limits in force that are not what the scenario states, each with the reason."""
         self.incident: Incident | None = None
         """What the faults of the scenario cost, if it injected any."""
         self._redactor = redactor or Redactor()
@@ -111,6 +113,11 @@ class Evidence:
         """Keep something that the cluster does not promise and that was seen: the report lists it as a known limit."""
         self.known_limits.append(self._redactor.mask(words))
         self.attach("known limit", words)
+
+    def other_limit(self, words: str) -> None:
+        """Keep a limit that is in force in place of the one that the scenario states, and why."""
+        self.other_limits.append(self._redactor.mask(words))
+        self.attach("limit in force", words)
 
     def attach(self, name: str, text: str) -> None:
         """Attach a text."""

@@ -211,6 +211,13 @@ class RunRecord:
         """What failed at first and passed on the rerun."""
         return tuple(one for one in self.of(Verdict.PASSED) if one.scenario.key in self.earlier)
 
+    def broke_twice(self, key: str) -> bool:
+        """Whether that scenario ran once more, and found its promise broken both times."""
+        before, now = self.earlier.get(key) or self.crowded.get(key), self.by_key.get(key)
+        if before is None or now is None or now.began <= before.began:
+            return False  # it ran once, or the second time proves less
+        return before.verdict is Verdict.BROKEN and now.verdict is Verdict.BROKEN
+
     @property
     def disturbed(self) -> bool:
         """Whether any destructive scenario began, however it ended: it may have injected faults."""

@@ -265,15 +265,17 @@ class Recorder:
         errors: Iterable[BaseException] = (),
         incident: Incident | None = None,
         known_limits: Sequence[str] = (),
+        other_limits: Sequence[str] = (),
     ) -> None:
         """after_scenario, last of all. `errors` were raised while its faults were healed and it was closed, `incident`
-        is what these faults cost, `known_limits` is what was seen of what the cluster does not promise."""
+        is what these faults cost, `known_limits` is what was seen of what the cluster does not promise. For
+        `other_limits` see `ScenarioResult`."""
         judgement = judge(model)
         if judgement is None:
             return  # interrupted: it has no verdict
         for error in errors:
             judgement = judgement.and_then(error)
-        self._record(_scenario(model), judgement, tuple(measures), incident, tuple(known_limits))
+        self._record(_scenario(model), judgement, tuple(measures), incident, tuple(known_limits), tuple(other_limits))
 
     def cleanup_failed(self, context: Any, function: Any, error: BaseException) -> None:
         """behave's `context.on_cleanup_error`: a clean-up that behave ran after the last hook failed."""
@@ -328,6 +330,7 @@ class Recorder:
         measures: tuple[Measure, ...] = (),
         incident: Incident | None = None,
         known_limits: tuple[str, ...] = (),
+        other_limits: tuple[str, ...] = (),
     ) -> None:
         known = self._results.get(scenario.key)
         began = known.began if known else self._began.get(scenario.key, time.time())
@@ -345,6 +348,7 @@ class Recorder:
             also_broken=judgement.also_broken,
             incident=known.incident if known else incident,
             known_limits=known.known_limits if known else known_limits,
+            other_limits=known.other_limits if known else other_limits,
         )
         self._results[scenario.key] = result
         if self._teller is not None:

@@ -167,6 +167,13 @@ class Measure:
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     @property
+    def used_up(self) -> float:
+        """The share of its limit that the figure uses up; above 1 it is exceeded. 0 where there is no limit."""
+        if not self.limit:
+            return 0.0
+        return self.limit / max(self.value, 1e-9) if self.at_least else self.value / self.limit
+
+    @property
     def figure(self) -> str:
         """The value with its unit, rounded for people."""
         return f"{_readable(self.value)} {self.unit}".strip()
@@ -221,6 +228,13 @@ class Incident:
     """Writes since the first fault that ended with an error."""
     lost_reach_back: float | None = None
     """Seconds from the acknowledgement of the oldest lost write until the fault."""
+    until_healed: bool = False
+    """Writes came back only once the faults were being healed: without that, they would have stopped for longer."""
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether writes stopped for longer than the scenario allows."""
+        return self.without_writes is not None and self.limit is not None and self.without_writes >= self.limit
 
 
 @dataclass(frozen=True)
@@ -245,6 +259,8 @@ class ScenarioResult:
     """The ids of further promises that were seen to be broken while it ran."""
     known_limits: tuple[str, ...] = ()
     """What the cluster does not promise, as it was seen while it ran."""
+    other_limits: tuple[str, ...] = ()
+    """Limits in force that are not what the scenario states, each with the reason: of the user's, or of its timing."""
     incident: Incident | None = None
     """What its faults cost; None if it injected none."""
 

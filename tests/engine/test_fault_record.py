@@ -139,7 +139,9 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
             "the clock of the Patroni of the leader jumps two hours back",
         ),
         ("pg1 hands over to pg2", "the leader hands over to a replica"),
-        ("the host etcd1 crashes", "the host etcd crashes"),
+        ("the host etcd1 crashes", "the host of one member of etcd crashes"),
+        ("haproxy on haproxy is killed", "haproxy is killed"),
+        ("etcd on etcd2 is killed", "etcd is killed"),
         ("all links get 100 ms slower", "all links get 100 ms slower"),
         (
             "pg1 cut off from etcd1, etcd2, etcd3, pg2, haproxy, pg10, redis",
@@ -210,6 +212,13 @@ def test_what_a_fault_cost_is_taken_from_what_was_seen() -> None:
     assert (found.acknowledged, found.lost, found.unanswered, found.limit) == (10, 5, 1, 30.0)
     assert (found.redundant_after, found.redundant_after_repair) == (140.0 - FAULT.begun, 140.0 - FAULT.healing)
     assert (found.refused, found.lost_reach_back) == (1, 2.5)
+    assert not found.until_healed
+    stuck = [operation(99.0), operation(FAULT.healing + 3.0)]
+    waited = incident_of(
+        samples, History(stuck), [FAULT], measures, groups=[["pg1", "pg2"]], redundant_at=140.0, planned=False
+    )
+    assert waited is not None
+    assert waited.until_healed
     silent = incident_of(samples, None, [FAULT], [], groups=[["pg1"]], redundant_at=None, planned=True)
     assert silent is not None
     assert (silent.without_writes, silent.lost, silent.new_leader_after) == (None, None, None)

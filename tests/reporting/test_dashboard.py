@@ -131,11 +131,12 @@ def test_without_a_loss_the_number_of_writes_that_were_checked_is_told() -> None
     ]
     # one that may take long does not exceed the limit of another
     (quick,) = costs.costs([CRASH, replace(CRASH, without_writes=29.0, limit=None), replace(CRASH, limit=2.0)])
-    assert (quick.exceeded, quick.without_writes, quick.limit) == (True, CRASH.without_writes, 2.0)
+    assert (quick.exceeded, quick.without_writes, quick.bound) == (True, 29.0, 2.0)
+    assert quick.allowance == "without a limit; 21.5 s of 2 s allowed in another scenario"
     (long,) = costs.costs(
         [CRASH, replace(CRASH, without_writes=0.5, limit=2.0), replace(CRASH, without_writes=90.0, limit=None)]
     )
-    assert (long.exceeded, long.without_writes, long.limit) == (False, 90.0, None)
+    assert (long.exceeded, long.without_writes, long.bound) == (False, 90.0, None)
     unchecked = costs.costs([replace(CRASH, lost=None, acknowledged=None)])
     assert "Whether acknowledged writes were lost was not checked in this run." in costs.told(unchecked, [CRASH])
 
@@ -214,7 +215,7 @@ def test_the_page_compares_with_the_runs_before(tmp_path: Path) -> None:
     assert '<b>Newly broken:</b> <span class="broken">FO-02</span>' in page
     assert "first judged" not in page
     assert '<b>fixed:</b> <span class="kept">PF-01</span>' in page
-    assert "reads, 95 in 100: 12 ms, worse than in each of 6 earlier runs" in page
+    assert "reads, 95 in 100: 12 ms (usually 3 ms; worse than in each of 6 earlier runs; limit: 100 ms)" in page
 
 
 def test_what_no_earlier_run_judged_is_not_newly_broken(tmp_path: Path) -> None:
@@ -249,8 +250,9 @@ def test_how_sure_it_is_comes_from_what_was_proved(tmp_path: Path) -> None:
     trust.note(noted, "proof", trust.Proof("slow", "PostgreSQL", "slow", (trust.Heard("PF-01", False, "passed"),)))
     record = record_of(tmp_path / "run", ScenarioResult(WRITES, Verdict.PASSED))
     page = page_of(record, tmp_path / "page", proved=noted)
-    assert "Treat kept promises with caution: 1 of 1 kept promise was seen to fail." in page
-    assert "broken on purpose in 2 ways, and the scenarios noticed 1 of 2, with 0 false alarms" in page
+    assert "Kept promises: with caution. On" in page
+    assert "broken on purpose in 2 ways. The scenarios noticed 1 of 2, with 0 false alarms" in page
+    assert "and every promise kept was seen to fail." in page
     assert "Not noticed: slow." in page
     assert "seen to fail by 1 sabotage" in page
 
@@ -298,7 +300,11 @@ def test_the_first_questions_are_answered_at_a_glance(tmp_path: Path) -> None:
     found = glance(grid.states(record, LISTED), now, before, trends.broken_since(now, before))
     assert [(one.value, one.note, one.style) for one in found] == [
         ("2", "2 of 900 when the host of the leader crashes; checked after 1 fault", "broken"),
-        ("21.5 s", "when the host of the leader crashes; limit: 30 s; the worst of 1 fault tried", "kept"),
+        (
+            "21.5 s",
+            "when the host of the leader crashes; limit: 30 s; the longest of 1 fault with clients writing",
+            "kept",
+        ),
         ("1 of 1", "newly slow: nothing", "kept"),
         ("FO-02", "compared with 6 earlier runs", "broken"),
     ]
@@ -409,13 +415,31 @@ def test_the_summary_says_what_was_lost_and_what_comes_first(tmp_path: Path) -> 
     lost = ScenarioResult(WRITES, Verdict.BROKEN, "lost", final=True, incident=replace(CRASH, lost=2))
     record = record_of(tmp_path / "lost", lost, ScenarioResult(READS, Verdict.BROKEN, "slow"))
     states, now = grid.states(record, LISTED), past.run_of(record)
-    risk = "Data is at risk: 2 acknowledged writes lost after faults. Next: fix "
-    assert summary(states, now, {}) == f"{risk}FO-02, PF-01."
-    caused = summary(states, now, {"FO-02": ["PF-01"]})
-    assert caused == f"{risk}PF-01, then run FO-02 again (PF-01 may be the cause)."
+    risk = (
+        "Data is at risk: 2 acknowledged writes lost after faults. Wrong results: FO-02. Limits of time or speed "
+        "exceeded: PF-01. Next: "
+    )
+    once_more = "run PF-01 again, and fix what fails once more"
+    assert summary(record, states, now, {}) == f"{risk}fix FO-02; {once_more}."
+    caused = summary(record, states, now, {"FO-02": ["PF-01"]})
+    assert caused == f"{risk}{once_more}, then run FO-02 again (PF-01 may be the cause)."
+    slow = record_of(tmp_path / "slow", ScenarioResult(WRITES, Verdict.BROKEN, "late", incident=CRASH))
+    told = summary(slow, grid.states(slow, LISTED), past.run_of(slow), {})
+    assert told == (
+        "Limits of time or speed exceeded: FO-02. No acknowledged write was lost. Next: run FO-02 again, and fix what "
+        "fails once more."
+    )
     unclear = record_of(tmp_path / "unclear", ScenarioResult(READS, Verdict.INCONCLUSIVE, "busy"))
-    told = summary(grid.states(unclear, LISTED), past.run_of(unclear), {})
+    told = summary(unclear, grid.states(unclear, LISTED), past.run_of(unclear), {})
     assert told == "Next: run PF-01 again, not judged in this run."
+
+
+def test_a_limit_that_is_not_the_promised_one_is_told_with_its_source(tmp_path: Path) -> None:
+    limits = ("12 s: [limits] FO-02.failover; the scenario states 30", "40 s: another one")
+    late = ScenarioResult(WRITES, Verdict.BROKEN, "interrupted for 12.06 s (limit: 12 s)", other_limits=limits)
+    page = page_of(record_of(tmp_path / "run", late), tmp_path / "page")
+    assert "The limit in force is not the one that is promised. 12 s: [limits] FO-02.failover; the scenario" in page
+    assert "another one" not in page
 
 
 def test_what_was_not_run_says_what_was_asked_for_and_how_much_of_each_capability_ran(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ KEY_FIGURES: Sequence[tuple[str, str, str, str]] = (
     ("PF-01", "reads, 95 in 100", "simple queries", "95 of 100 simple queries are answered within"),
     ("PF-02", "searches, 95 in 100", "vector searches", "95 of 100 vector searches are answered within"),
     ("PF-05", "cached reads, 95 in 100", "cached reads", "95 of 100 cached reads are answered within"),
-    ("PF-07", "replication lag", "replication lag", "A replica shows what was written after, at most"),
+    ("PF-07", "replication lag", "replication lag", "A replica shows a write within"),
     ("PF-06", "operations", "throughput of the cache", "Cache operations a second, one client"),
     ("PF-03", "joins, 95 in 100", "joins", "95 of 100 joins within one namespace are answered within"),
     ("PF-04", "queries, 95 in 100", "queries over all shards", "95 of 100 queries over all shards are answered within"),
@@ -30,20 +30,18 @@ _PROMISES = {promise for promise, *_ in KEY_FIGURES}
 class Cost:
     """All faults of one kind: the worst of each time, and the sums of what was lost.
 
-    `without_writes` and `limit` are of the same scenario: of one that exceeded its own limit if any did. If that one
-    has no limit, `limited` is the time of the scenario that came nearest to a limit of its own, `limited_to`. Not every
-    scenario measures everything: `measured` says in how many of the `times` clients were writing, `checked` in how many
-    a ledger was read back.
+    Not every scenario measures everything: `measured` says in how many of the `times` clients were writing, `checked`
+    in how many a ledger was read back.
     """
 
     kind: str
     times: int
     measured: int
     checked: int
-    without_writes: float | None
-    limit: float | None
-    limited: float | None
-    limited_to: float | None
+    longest: Incident | None
+    """That with the longest time without writes; None if none was measured."""
+    limited: Incident | None
+    """That which exceeded its own limit by most, else that which came nearest to it; None if none has a limit."""
     new_leader_after: float | None
     redundant_after: float | None
     redundant_after_repair: float | None
@@ -54,24 +52,41 @@ class Cost:
     lost_reach_back: float | None
 
     @property
+    def without_writes(self) -> float | None:
+        return self.longest.without_writes if self.longest else None
+
+    @property
     def exceeded(self) -> bool:
-        return _exceeded(self)
+        return self.limited is not None and self.limited.exceeded
 
     @property
     def bound(self) -> float | None:
-        """The limit to draw beside the time: its own, or that of another scenario where even this time is within it."""
-        if self.limit is None and self.limited_to is not None and (self.without_writes or 0) < self.limited_to:
-            return self.limited_to
-        return self.limit
+        """The limit to draw beside the time: one that was exceeded, its own, or another's that even it is within."""
+        limit = self.limited.limit if self.limited else None
+        if self.exceeded or self.longest is self.limited or (self.without_writes or 0) < (limit or 0):
+            return limit
+        return self.longest.limit if self.longest else None
+
+    @property
+    def time(self) -> str:
+        """The longest time without writes."""
+        return stopped_for(self.longest) if self.longest else "not measured"
+
+    @property
+    def at_least(self) -> bool:
+        """Whether one of the times that are told is a minimum."""
+        return any(one is not None and _is_minimum(one) for one in (self.longest, self.limited))
 
     @property
     def allowance(self) -> str:
-        """What is allowed, behind the time without writes."""
-        if self.limit is not None:
-            return f"of {self.limit:g} s allowed"
-        if self.limited is not None:
-            return f"without a limit; {self.limited:.1f} s of {self.limited_to:g} s allowed where there is one"
-        return f"without a limit in {'its scenario' if self.measured == 1 else 'these scenarios'}"
+        """What is allowed, behind the longest time without writes."""
+        own = self.longest.limit if self.longest else None
+        told = f"of {own:g} s allowed" if own is not None else "without a limit"
+        if self.limited is None:
+            return f"{told} in {'its scenario' if self.measured == 1 else 'these scenarios'}"
+        if self.longest is self.limited or (own is not None and not self.exceeded):
+            return told
+        return f"{told}; {stopped_for(self.limited)} of {self.limited.limit:g} s allowed in another scenario"
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,16 @@ class KeyFigure:
         return f"{'at least' if measure.at_least else 'at most'} {humane(measure.limit, measure.unit)}"
 
 
+def stopped_for(one: Incident) -> str:
+    """The time without writes."""
+    return f"{'at least ' if _is_minimum(one) else ''}{one.without_writes or 0:.1f} s"
+
+
+def _is_minimum(one: Incident) -> bool:
+    """Whether writes came back only once the faults were being healed. A limit that is kept allows for that."""
+    return one.until_healed and (one.limit is None or one.exceeded)
+
+
 def humane(value: float, unit: str) -> str:
     """A figure as people say it: three digits, and milliseconds below a second."""
     if unit in ("s", "ms"):
@@ -108,12 +133,27 @@ def humane(value: float, unit: str) -> str:
 
 
 def costs(incidents: Iterable[Incident]) -> list[Cost]:
-    """By kind of fault, the longest time without writes first."""
+    """By kind of fault: where writes were lost or a limit was exceeded, then the crash of the leader's host, then the
+    longest time without writes."""
     by_kind: dict[str, list[Incident]] = defaultdict(list)
     for one in incidents:
         by_kind[one.kind].append(one)
     found = [_cost(kind, those) for kind, those in by_kind.items()]
-    return sorted(found, key=lambda one: (-(one.without_writes or 0), -(one.lost or 0), one.kind))
+    return sorted(
+        found,
+        key=lambda one: (
+            -(one.lost or 0),
+            not one.exceeded,
+            one.kind != _HOST_OF_LEADER,
+            -(one.without_writes or 0),
+            one.kind,
+        ),
+    )
+
+
+def most_shown(found: Sequence[Cost], usual: int) -> int:
+    """How many of them are shown at once: the usual number, or more if more lost writes or exceeded a limit."""
+    return max(usual, sum(bool(one.lost) or one.exceeded for one in found))
 
 
 def told(found: Sequence[Cost], incidents: Sequence[Incident]) -> list[str]:
@@ -128,10 +168,10 @@ def key_figures(figures: Iterable[Figure]) -> list[KeyFigure]:
     for promise, name, _, words in KEY_FIGURES:
         those = [one for one in figures if one.promise == promise and one.measure.name.startswith(name)]
         if those:
-            found.append(KeyFigure(words, max(those, key=_strain)))
+            found.append(KeyFigure(words, max(those, key=lambda one: one.measure.used_up)))
     others = [one for one in figures if one.measure.unit in ("ms", "/s") and one.measure.limit is not None]
     known = {one.figure.key for one in found} | {one.key for one in figures if one.promise in _PROMISES}
-    for one in sorted(others, key=_strain, reverse=True):
+    for one in sorted(others, key=lambda one: one.measure.used_up, reverse=True):
         if one.key not in known:
             found.append(KeyFigure(f"{one.scenario}: {one.measure.name}", one))
     return found[:TILES]
@@ -149,30 +189,15 @@ def worst_unplanned(incidents: Iterable[Incident]) -> Incident | None:
     return max(found, key=lambda one: one.without_writes or 0, default=None)
 
 
-def _strain(figure: Figure) -> float:
-    """The share of its limit that a figure uses up; above 1 it is exceeded."""
-    measure = figure.measure
-    if not measure.limit:
-        return 0.0
-    return measure.limit / max(measure.value, 1e-9) if measure.at_least else measure.value / measure.limit
-
-
-def _exceeded(one: Incident | Cost) -> bool:
-    return one.without_writes is not None and one.limit is not None and one.without_writes >= one.limit
-
-
 def _cost(kind: str, those: Sequence[Incident]) -> Cost:
-    worst = max(those, key=lambda one: (_exceeded(one), one.without_writes or 0))
-    limited = _nearest_to_limit(those) if worst.limit is None else None
+    measured = [one for one in those if one.without_writes is not None]
     return Cost(
         kind=kind,
         times=len(those),
-        measured=sum(one.without_writes is not None for one in those),
+        measured=len(measured),
         checked=sum(one.lost is not None for one in those),
-        without_writes=worst.without_writes,
-        limit=worst.limit,
-        limited=limited.without_writes if limited else None,
-        limited_to=limited.limit if limited else None,
+        longest=max(measured, key=lambda one: one.without_writes or 0, default=None),
+        limited=max((one for one in measured if one.limit), key=_used_up, default=None),
         new_leader_after=_most(one.new_leader_after for one in those),
         redundant_after=_most(one.redundant_after for one in those),
         redundant_after_repair=_most(one.redundant_after_repair for one in those),
@@ -184,16 +209,15 @@ def _cost(kind: str, those: Sequence[Incident]) -> Cost:
     )
 
 
-def _nearest_to_limit(those: Iterable[Incident]) -> Incident | None:
-    """The incident that used up most of its own limit; None if there is none that was measured and had one."""
-    limited = [one for one in those if one.without_writes is not None and one.limit]
-    return max(limited, key=lambda one: (one.without_writes or 0) / (one.limit or 1), default=None)
+def _used_up(one: Incident) -> float:
+    """The share of its own limit that the time without writes is; from 1 on it is exceeded."""
+    return (one.without_writes or 0) / (one.limit or 1)
 
 
 def _downtimes(incidents: Sequence[Incident]) -> Iterator[str]:
     """How long writes stop when the leader's host crashes, else in the worst case, and where a limit was exceeded."""
     lost = [one for one in incidents if not one.planned and _LEADER_LOST.search(one.kind)]
-    measured = [one for one in costs(lost) if one.without_writes is not None]
+    measured = [one for one in costs(lost) if one.longest is not None]
     measured.sort(key=lambda one: (one.kind != _HOST_OF_LEADER, not one.exceeded))
     if measured:
         yield from (_stopped(one) for number, one in enumerate(measured) if not number or one.exceeded)
@@ -209,10 +233,15 @@ def _downtimes(incidents: Sequence[Incident]) -> Iterator[str]:
 
 
 def _stopped(one: Cost) -> str:
-    allowed = f" (limit: {one.limit:g} s)" if one.limit is not None else ""
-    if one.limited is not None:
-        allowed = f"; in the scenario that limits it, for {one.limited:.1f} s (limit: {one.limited_to:g} s)"
-    return f"When {one.kind}, writes stop for {one.without_writes:.1f} s{allowed}."
+    if one.longest is None:
+        return ""
+    told = f"When {one.kind}, writes stop for {one.time}"
+    if one.longest.limit is not None:
+        told += f" (limit: {one.longest.limit:g} s)"
+    if one.limited is not None and one.limited is not one.longest and (one.exceeded or one.longest.limit is None):
+        where = "a scenario with a shorter limit" if one.longest.limit is not None else "the scenario that limits it"
+        told += f"; in {where}, for {stopped_for(one.limited)} (limit: {one.limited.limit:g} s)"
+    return f"{told}."
 
 
 def _losses(found: Sequence[Cost]) -> str:
@@ -220,7 +249,7 @@ def _losses(found: Sequence[Cost]) -> str:
     if not known:
         return "Whether acknowledged writes were lost was not checked in this run."
     unchecked = sum(one.times - one.checked for one in found)
-    rest = f" Not checked after {numbered(unchecked, 'other fault')}." if unchecked else ""
+    rest = f" After {numbered(unchecked, 'other fault')} no ledger was read back." if unchecked else ""
     if where := lost_where(found):
         return f"Acknowledged writes were lost: {where}.{rest}"
     number = sum(one.acknowledged or 0 for one in known)

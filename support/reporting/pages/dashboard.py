@@ -32,6 +32,8 @@ _EMBEDDED = "embedded cluster"
 """The target of a run on a cluster that the suite booted; for several runs, only if all were."""
 MOST_COSTS = 9
 """How many kinds of fault are shown at first: those that cost most."""
+MOST_SLOW = 5
+"""How many figures that got slow are shown at first: those nearest to their limits."""
 MOST_PICTURES = 40
 """How many failovers are drawn on the page; the others are shown with their scenarios."""
 
@@ -109,20 +111,46 @@ def took(record: RunRecord) -> str:
     return "; ".join(parts)
 
 
-def summary(states: Sequence[PromiseState], run: PastRun, causes: Mapping[str, Sequence[str]]) -> str:
-    """What was lost or may be, and what to do next, in a sentence or two; empty where nothing is to be done."""
+def summary(
+    record: RunRecord, states: Sequence[PromiseState], run: PastRun, causes: Mapping[str, Sequence[str]]
+) -> str:
+    """In what way promises are broken, what was lost, and what to do next; empty where nothing is to be done."""
     broken = [one for one in states if one.word == "broken"]
     unclear = [one.promise.id for one in states if one.word in UNCLEAR]
     if not broken:
         return f"Next: run {', '.join(unclear)} again, not judged in this run." if unclear else ""
-    lost = sum(one.lost or 0 for one in run.incidents)
-    risk = f"Data is at risk: {numbered(lost, 'acknowledged write')} lost after faults. " if lost else ""
     ordered = sorted(broken, key=lambda one: place(one, causes))
     roots = [one.promise.id for one in ordered if one.promise.id not in causes]
     effects = [one.promise.id for one in ordered if one.promise.id in causes]
     possible = dict.fromkeys(id for one in effects for id in causes[one])
     again = f", then run {', '.join(effects)} again ({', '.join(possible)} may be the cause)" if effects else ""
-    return f"{risk}Next: fix {', '.join(roots)}{again}."
+    noise = {one.promise.id for one in broken if not one.wrong and not one.twice(record)}
+    steps = [
+        f"{verb} {', '.join(those)}{why}"
+        for verb, those, why in (
+            ("fix", [id for id in roots if id not in noise], ""),
+            ("run", [id for id in roots if id in noise], " again, and fix what fails once more"),
+        )
+        if those
+    ]
+    return f"{_what_broke(broken, run)} Next: {'; '.join(steps)}{again}."
+
+
+def _what_broke(broken: Sequence[PromiseState], run: PastRun) -> str:
+    """The kinds of failure, the gravest first, in a sentence each."""
+    lost = sum(one.lost or 0 for one in run.incidents)
+    wrong = [one.promise.id for one in broken if one.wrong]
+    never = [one.promise.id for one in broken if one.unreached]
+    late = [one.promise.id for one in broken if not one.wrong and not one.unreached]
+    told = [
+        f"Data is at risk: {numbered(lost, 'acknowledged write')} lost after faults." if lost else "",
+        f"Wrong results: {', '.join(wrong)}." if wrong else "",
+        f"What has to happen did not happen: {', '.join(never)}." if never else "",
+        f"Limits of time or speed exceeded: {', '.join(late)}." if late else "",
+    ]
+    if not lost and any(one.lost is not None for one in run.incidents):
+        told.append("No acknowledged write was lost.")
+    return " ".join(filter(None, told))
 
 
 def _blemish(record: RunRecord) -> str:
@@ -162,7 +190,7 @@ def context(
     times = [one.without_writes or 0.0 for one in found] + [one.bound or 0.0 for one in found]
     flaky_before = Counter(title for one in past for title in one.flaky)
     return {
-        "summary": summary(states, run, causes),
+        "summary": summary(record, states, run, causes),
         "broken": failing["broken"],
         "judged_not": failing["error"] + failing["inconclusive"],
         "troubles": record.troubles,
@@ -171,7 +199,7 @@ def context(
         "cost_sentences": costs.told(found, run.incidents) if found else [],
         "glance": glance(states, run, past, since),
         "costs": found,
-        "most_costs": MOST_COSTS,
+        "most_costs": costs.most_shown(found, MOST_COSTS),
         "telling": trends.TELLING,
         "longest": max(times, default=0.0) * 1.04 or 1.0,
         "tiles": tiles,
@@ -188,6 +216,8 @@ def context(
         "first_judged": [id for id, one in since.items() if one.first_judged],
         "still_broken": [id for id, one in since.items() if one.runs > 1],
         "fixed": trends.fixed(run, past),
+        "most_slow": MOST_SLOW,
+        "humane": costs.humane,
         "slower": trends.slower(run, past),
         "trends": trends.trends(run, past, tiles),
         "confidence": list(confidence(record, states, trust, trust_at, sabotages)),

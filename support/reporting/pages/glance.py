@@ -52,12 +52,16 @@ def _downtime(run: PastRun) -> Fact:
     worst = costs.worst_unplanned(run.incidents)
     if worst is None or worst.without_writes is None:
         return Fact(words, "not tried", "no fault while clients were writing", "none")
-    exceeded = worst.limit is not None and worst.without_writes >= worst.limit
-    measured = sum(one.without_writes is not None and not one.planned for one in run.incidents)
+    measured = [one for one in run.incidents if one.without_writes is not None and not one.planned]
+    over = [one for one in run.incidents if one.exceeded]
     allowed = f"limit: {worst.limit:g} s" if worst.limit is not None else "its scenario sets no limit"
-    style = "broken" if exceeded else "kept" if worst.limit is not None else ""
-    note = f"when {worst.kind}; {allowed}; the worst of {numbered(measured, 'fault')} tried"
-    return Fact(words, f"{worst.without_writes:.1f} s", note, style)
+    notes = [f"when {worst.kind}", allowed]
+    if over and not worst.exceeded:
+        most = max(over, key=lambda one: (one.without_writes or 0) / (one.limit or 1))
+        notes.append(f"over its limit when {most.kind}: {costs.stopped_for(most)} (limit: {most.limit:g} s)")
+    notes.append(f"the longest of {numbered(len(measured), 'fault')} with clients writing")
+    style = "broken" if over else "kept" if worst.limit is not None else ""
+    return Fact(words, costs.stopped_for(worst), "; ".join(notes), style)
 
 
 def _speed(states: Sequence[PromiseState], run: PastRun, past: Sequence[PastRun]) -> Fact:
@@ -72,10 +76,11 @@ def _speed(states: Sequence[PromiseState], run: PastRun, past: Sequence[PastRun]
     if len(past) < trends.TELLING:
         notes.append(f"slower than before? not known yet: needs {trends.TELLING} earlier runs, has {len(past)}")
     else:
-        notes.append("newly slow: " + (", ".join(dict.fromkeys(one.promise for one, _ in slow)) or "nothing"))
+        ids = list(dict.fromkeys(one.promise for one, _ in slow))
+        notes.append(f"newly slow: {_few(ids) or 'nothing'}")
     if not judged:
         return Fact(words, "none judged" if limited else "none measured", "; ".join(notes), "none")
-    style = "kept" if within == judged and not slow else "broken"
+    style = "broken" if within < judged else "error" if slow else "kept"
     return Fact(words, f"{within} of {judged}", "; ".join(notes), style)
 
 
@@ -115,7 +120,7 @@ def confidence(
 
     `at`: when `accept prove` wrote what it found; `sabotages`: see `site.Knowledge`.
     """
-    yield from _in_broken(states)
+    yield from _in_broken(record, states)
     if kept := {one.promise.id for one in states if one.word == KEPT}:
         yield _in_kept(kept, trust, at, sabotages)
     if missed := [one.sabotage for one in trust.proofs if not one.noticed]:
@@ -129,36 +134,43 @@ def confidence(
         yield "No scenario was flaky in this run."
 
 
-def _in_broken(states: Sequence[PromiseState]) -> Iterator[str]:
-    """Wrong results, and limits that were exceeded, which are less certain."""
+def _in_broken(record: RunRecord, states: Sequence[PromiseState]) -> Iterator[str]:
+    """Wrong results, and limits that were exceeded, which are less certain if it was once."""
     broken = [one for one in states if one.word == "broken"]
-    wrong = [one for one in broken if any(result.final for result in one.results)]
-    late = [one.promise.id for one in broken if one not in wrong]
+    wrong = [one.promise.id for one in broken if one.wrong]
+    twice = [one.promise.id for one in broken if not one.wrong and one.twice(record)]
+    once = [one.promise.id for one in broken if one.promise.id not in (*wrong, *twice)]
     if wrong:
-        yield f"Trust what is broken: {numbered(len(wrong), 'promise')} with a wrong result, which no rerun undoes."
-    if late:
-        yield f"{', '.join(late)}: only a limit of time or speed was exceeded; a rerun shows whether that was noise."
+        yield f"Broken promises: yes. {', '.join(wrong)}: a result was wrong, which no rerun undoes."
+    if twice:
+        yield f"Broken promises: yes. {', '.join(twice)} failed twice, the second time in a rerun."
+    if once:
+        again = "it" if len(once) == 1 else "them"
+        yield (
+            f"Broken promises: probably. {', '.join(once)} failed once, without a wrong result, which may be noise; "
+            f"run {again} again to be sure."
+        )
 
 
 def _in_kept(kept: Collection[str], trust: Trust, at: float, sabotages: Mapping[str, Sequence[str]]) -> str:
     """Whether what is kept was seen to be able to fail: how many of these promises, and in how many ways."""
     ways = len({words for those in sabotages.values() for words in those})
     if not trust.proofs:
-        how = f" ({numbered(ways, 'way')} to break a cluster are known)" if ways else ""
+        known = f", by breaking one in {numbered(ways, 'way')}" if ways else ""
         return (
-            "Treat kept promises with caution: nobody has checked here yet whether the scenarios notice a broken "
-            f"cluster. ./accept prove does that{how}."
+            "Kept promises: not proved here. Whether these scenarios notice a broken cluster was not tried on this "
+            f"target; ./accept prove tries it{known}."
         )
     noticed, tried, alarms = sum(one.noticed for one in trust.proofs), len(trust.proofs), len(trust.alarms)
     seen = sum(id in trust.seen_to_fail for id in kept)
-    verdict, rest = "Treat kept promises with caution", ""
-    if noticed == tried and not alarms and 2 * seen > len(kept):
-        verdict = "Trust what is kept"
-    elif seen < len(kept):
-        rest = f" Treat the other {len(kept) - seen} with caution: ./accept prove tries more."
+    sound = noticed == tried and not alarms
+    verdict = "yes" if sound and 2 * seen > len(kept) else "in part" if sound and seen else "with caution"
+    rest = f" The other {len(kept) - seen} were not tried; ./accept prove tries more." if seen < len(kept) else ""
+    share = f"{seen} of the {len(kept)} promises kept {'was' if seen == 1 else 'were'}"
     in_ways = f"{tried} of {ways} known ways" if tried < ways else numbered(tried, "way")
     return (
-        f"{verdict}: {seen} of {numbered(len(kept), 'kept promise')} {'was' if seen == 1 else 'were'} seen to fail. On "
-        f"{trends.day(at)} a cluster was broken on purpose in {in_ways}, and the scenarios noticed {noticed} of "
-        f"{tried}, with {numbered(alarms, 'false alarm')} in {numbered(len(trust.healthy), 'healthy run')}.{rest}"
+        f"Kept promises: {verdict}. On {trends.day(at)} a cluster was broken on purpose in {in_ways}. The scenarios "
+        f"noticed {noticed} of {tried}, with {numbered(alarms, 'false alarm')} in "
+        f"{numbered(len(trust.healthy), 'healthy run')}, and {share if seen < len(kept) else 'every promise kept was'} "
+        f"seen to fail.{rest}"
     )

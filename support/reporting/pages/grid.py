@@ -1,5 +1,6 @@
 """Every promise of the list with what this run says about it, by capability."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,26 @@ class PromiseState:
     def seen(self) -> list[str]:
         """Why it is not kept, in short: an entry for each thing that was seen."""
         return observations([one.seen for one in self.results]) or ([cut(self.why)] if self.why else [])
+
+    @property
+    def wrong(self) -> bool:
+        """Whether a result was wrong, which no rerun undoes."""
+        return any(one.final for one in self.results)
+
+    @property
+    def unreached(self) -> bool:
+        """Whether something that was waited for never came, and nothing worse was seen."""
+        return not self.wrong and any(one.unreached for one in self.results)
+
+    def twice(self, record: RunRecord) -> bool:
+        """Whether a scenario found it broken when it ran once more as well."""
+        return any(record.broke_twice(one.scenario.key) for one in self.results)
+
+    @property
+    def other_limits(self) -> list[str]:
+        """The limits that it failed by, where they are not what its scenarios state, each with the reason."""
+        those = ((one, words) for one in self.results for words in one.other_limits)
+        return list(dict.fromkeys(words for one, words in those if _limits(words.split(":")[0], one.reason)))
 
     @property
     def judged(self) -> bool:
@@ -142,6 +163,11 @@ def _reasons(id: str, verdict: Verdict, scenarios: Sequence[Scenario], record: R
             verdict is Verdict.BROKEN and id in one.also_broken
         ):
             yield one
+
+
+def _limits(figure: str, reason: str) -> bool:
+    """Whether that is the limit that a message names."""
+    return re.search(rf"limit: {re.escape(figure)}(?![\d.]*\d)", reason) is not None
 
 
 def _unlisted(id: str, scenario: Scenario) -> Promise:

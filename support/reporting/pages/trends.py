@@ -111,15 +111,18 @@ def trends(run: PastRun, past: Sequence[PastRun], shown: Iterable[KeyFigure]) ->
 
 
 def slower(run: PastRun, past: Sequence[PastRun]) -> list[tuple[Figure, str]]:
-    """The figures with a limit that got worse beyond chance, or are worse than in any earlier run, with the words."""
+    """The figures with a limit that got worse beyond chance, or are worse than in any earlier run, with the words.
+
+    What is nearest to its limit comes first.
+    """
     found = []
     for figure in run.figures:
         if figure.measure.limit is None:
             continue
-        words, worse = _judged(_values(figure, [*past, run]), figure.measure.at_least)
+        words, worse = _judged(_values(figure, [*past, run]), figure.measure)
         if worse:
             found.append((figure, words))
-    return found
+    return sorted(found, key=lambda one: one[0].measure.used_up, reverse=True)
 
 
 def sparkline(values: Sequence[float], limit: float | None = None) -> Markup:
@@ -162,24 +165,24 @@ def day(moment: float) -> str:
 
 
 def _trend(words: str, values: Sequence[float], measure: Measure) -> Trend:
-    judgement, worse = _judged(values, measure.at_least)
+    judgement, worse = _judged(values, measure)
     return Trend(words, tuple(values), measure.unit, measure.limit, measure.at_least, judgement, worse)
 
 
-def _judged(values: Sequence[float], at_least: bool) -> tuple[str, bool]:
+def _judged(values: Sequence[float], measure: Measure) -> tuple[str, bool]:
     """How the last of these values compares with those before it, and whether it is worse."""
     earlier = values[:-1]
     if not earlier:
         return "measured for the first time", False
     if len(earlier) < TELLING:
         return f"{len(earlier)} earlier run{'s' * (len(earlier) != 1)}: too few to separate a change from noise", False
-    cost = [1 / max(one, 1e-12) if at_least else one for one in values]
+    cost = [1 / max(one, 1e-12) if measure.at_least else one for one in values]
     middle = spread(cost[:-1]).median or 1e-12
-    times = cost[-1] / middle
+    times, usual = cost[-1] / middle, f"usually {humane(spread(earlier).median, measure.unit)}"
     if change(cost[-_LATEST:], cost[:-_LATEST]) is Change.WORSE:
-        return f"worse in the last {_LATEST} runs than in the {len(values) - _LATEST} before, beyond chance", True
+        return f"{usual}; worse in the last {_LATEST} runs than in the {len(values) - _LATEST} before", True
     if times > MARGIN and cost[-1] > max(cost[:-1]):
-        return f"worse than in each of {counted(len(earlier), 'earlier run')}: {times:.1f} times the usual", True
+        return f"{usual}; worse than in each of {counted(len(earlier), 'earlier run')}", True
     if change(cost[-_LATEST:], cost[:-_LATEST]) is Change.BETTER:
         return f"better in the last {_LATEST} runs, beyond chance", False
     return f"as in {counted(len(earlier), 'earlier run')}", False

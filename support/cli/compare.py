@@ -95,7 +95,9 @@ def _print(found: Comparison, everything: bool) -> None:
         table = Table("promise", "before", "now", "change", box=None, pad_edge=False, header_style="bold")
         for row in verdicts:
             style = "bold red" if row.no_longer_judged else _STYLES[row.change]
-            table.add_row(row.promise, row.before, row.now, Text(f"{row.label}: {row.words}", style=style))
+            table.add_row(
+                Text(row.promise), Text(row.before), Text(row.now), Text(f"{row.label}: {row.words}", style=style)
+            )
         out.print(table)
     shown = [one for one in found.figures if everything or one.change in (Change.WORSE, Change.BETTER)]
     if shown:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from support.places import WRITES_IN
 from support.reporting.journal import RunRecord, exit_status
-from support.reporting.scenario import Incident, Measure
+from support.reporting.scenario import Incident, Measure, Verdict
 from support.reporting.tally import tally
 
 ALLURE_HISTORY = WRITES_IN / ".accept" / "history.jsonl"
@@ -27,12 +27,14 @@ PAST = "history-runs.jsonl"
 RUN = "run.json"
 """Name of the file in the report that holds the run itself, for `accept compare`."""
 KEPT = 50
+"""How many runs are kept, beside those that were the last to judge a promise on their target."""
 SHOWN = 20
-"""How many earlier runs the report looks back on."""
+"""How many earlier runs the report shows, and to how many earlier figures it compares one."""
 KEY = 12
 """Characters of a scenario's key that tell it from others."""
 
 _HISTORY_LINES = 5
+_JUDGED = (str(Verdict.PASSED), str(Verdict.BROKEN))
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,8 @@ def read(path: Path) -> tuple[PastRun, ...]:
 
 
 def before(run: PastRun, known: Iterable[PastRun]) -> tuple[PastRun, ...]:
-    """The runs before this one on the same target, the oldest first; no more than SHOWN."""
-    return tuple(one for one in known if one.target == run.target and one.began < run.began)[-SHOWN:]
+    """The runs before this one on the same target, the oldest first."""
+    return tuple(one for one in known if one.target == run.target and one.began < run.began)
 
 
 def add(path: Path, run: PastRun) -> None:
@@ -125,7 +127,18 @@ def add(path: Path, run: PastRun) -> None:
     with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         others = [one for one in read(path) if (one.began, one.target) != (run.began, run.target)]
-        write(path, [*others, run][-KEPT:])
+        write(path, _kept([*others, run]))
+
+
+def _kept(runs: Sequence[PastRun]) -> list[PastRun]:
+    """The last ones, and of those before each that was the last to judge a promise: short runs push no long one out."""
+    kept, seen = list[PastRun](), set[tuple[str, str]]()
+    for number, one in enumerate(reversed(runs)):
+        judged = {(one.target, id) for id, verdict in one.promises.items() if verdict in _JUDGED}
+        if number < KEPT or judged - seen:
+            kept.append(one)
+        seen |= judged
+    return kept[::-1]
 
 
 def write(path: Path, runs: Sequence[PastRun]) -> None:

@@ -66,9 +66,11 @@ def tally(record: RunRecord) -> list[SuiteTally]:
         verdict = record.verdict_on(scenario.key)
         known = suite.promises.get(scenario.promise, verdict)
         suite.promises[scenario.promise] = min(known, verdict, key=WORST_FIRST.index)
-    for promise in {one for result in record.results for one in result.also_broken}:
-        for suite in suites.values():
-            if promise in suite.promises:
+    for result in record.results:
+        for promise in result.also_broken:
+            # one that was not selected counts as well, where it was seen
+            having = [suite for suite in suites.values() if promise in suite.promises]
+            for suite in having or [suites.setdefault(result.scenario.suite, SuiteTally(result.scenario.epic))]:
                 suite.promises[promise] = Verdict.BROKEN
     return list(suites.values())
 

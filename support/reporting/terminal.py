@@ -163,7 +163,7 @@ def _table(record: RunRecord) -> Table:
         for _, ends in columns:
             count, style = suite.count(*ends), STYLES[ends[0]]
             cells.append(Text(str(count), style=style if count else "dim"))
-        table.add_row(suite.name, str(suite.promised), *cells, f"{suite.seconds:.1f}")
+        table.add_row(Text(suite.name), str(suite.promised), *cells, f"{suite.seconds:.1f}")
     return table
 
 
@@ -187,6 +187,6 @@ def _figures(record: RunRecord) -> Iterator[RenderableType]:
     table.add_column("value", justify="right")
     table.add_column("limit", justify="right")
     for scenario, one in measured:
-        table.add_row(f"{scenario.promise} {one.name}", one.figure, one.allowed)
+        table.add_row(*(Text(cell) for cell in (f"{scenario.promise} {one.name}", one.figure, one.allowed)))
     yield table
     yield Text()

@@ -206,6 +206,39 @@ def test_runs_are_kept_and_only_those_of_the_same_target_count(tmp_path: Path) -
     assert [one.began for one in past.before(run(9.0, {}), known)] == [1.0, 2.0]
 
 
+def test_short_runs_in_between_hide_neither_when_a_promise_was_kept_nor_how_fast_it_was(tmp_path: Path) -> None:
+    """A smoke run on every change and a whole run at night, in one history."""
+    file = tmp_path / past.PAST
+    whole = [run(float(number), {"FO-02": "passed"}, 3.0) for number in range(6)]
+    smoke = [replace(run(100.0 + number, {"PF-01": "passed"}), figures=()) for number in range(past.KEPT + 9)]
+    for one in (*whole, *smoke):
+        past.add(file, one)
+    known = past.read(file)
+    assert [one.began for one in known][:2] == [5.0, 109.0], "the last that judged FO-02, and the last of all"
+    now = run(1e6, {"FO-02": "broken"}, 30.0)
+    assert trends.broken_since(now, past.before(now, known))["FO-02"].newly
+    since = trends.slower(now, [*whole, *smoke[: past.SHOWN]])
+    assert [figure.promise for figure, _ in since] == ["PF-01"]
+
+
+def test_a_speed_without_enough_earlier_figures_is_not_called_as_before(tmp_path: Path) -> None:
+    record = record_of(tmp_path, ScenarioResult(READS, Verdict.PASSED, measures=(P95,)))
+    smoke = [replace(run(float(number), {"FO-02": "passed"}), figures=()) for number in range(6)]
+    page = page_of(record, tmp_path / "page", smoke)
+    assert "slower than before? not known yet: needs 5 runs that measured them, has 0" in page
+    assert "not known yet (it takes 5 earlier runs that measured the same)" in page
+
+
+def test_a_promise_that_was_seen_broken_counts_although_it_was_not_selected(tmp_path: Path) -> None:
+    wrong = ScenarioResult(WRITES, Verdict.BROKEN, "two members accepted writes", final=True, also_broken=("SE-01",))
+    record = record_of(tmp_path / "run", wrong)
+    assert record.selected == (WRITES,)
+    found = {one.promise.id: one for one in grid.states(record, LISTED)}
+    assert (found["SE-01"].word, found["SE-01"].seen) == ("broken", ["two members accepted writes"])
+    assert past.run_of(record).promises["SE-01"] == "broken"
+    assert "the cluster breaks 2 promises" in page_of(record, tmp_path / "page")
+
+
 def test_the_page_compares_with_the_runs_before(tmp_path: Path) -> None:
     slow = ScenarioResult(READS, Verdict.PASSED, measures=(P95,))
     record = record_of(tmp_path, ScenarioResult(WRITES, Verdict.BROKEN, "lost"), slow)

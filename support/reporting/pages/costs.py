@@ -158,7 +158,7 @@ def most_shown(found: Sequence[Cost], usual: int) -> int:
 
 def told(found: Sequence[Cost], incidents: Sequence[Incident]) -> list[str]:
     """What was lost, in sentences."""
-    return [one for one in (*_downtimes(incidents), _losses(found), _unanswered(found)) if one]
+    return [one for one in (*_downtimes(incidents), _losses(found), _unanswered(incidents)) if one]
 
 
 def key_figures(figures: Iterable[Figure]) -> list[KeyFigure]:
@@ -269,12 +269,12 @@ def _reach(one: Cost) -> str:
     return f" (acknowledged up to {humane(one.lost_reach_back, 's')} before the fault)"
 
 
-def _unanswered(found: Sequence[Cost]) -> str:
-    known = [one.unanswered for one in found if one.unanswered is not None]
+def _unanswered(incidents: Sequence[Incident]) -> str:
+    known = [one.unanswered for one in incidents if one.unanswered is not None]
     if not known:
         return ""
     if not sum(known):
-        return "Every write got an answer."
+        return f"Every write got an answer{' where a ledger was read back' if len(known) < len(incidents) else ''}."
     return f"{numbered(sum(known), 'write')} ended without an answer: their clients cannot know whether they happened."
 
 

@@ -24,7 +24,7 @@ from support.reporting.pages.grid import (
 )
 from support.reporting.pages.on_call import place
 from support.reporting.pages.scenarios import Picture
-from support.reporting.past import KEY, Figure, PastRun
+from support.reporting.past import KEY, SHOWN, Figure, PastRun
 from support.reporting.tally import known_limits, lost_line
 from support.reporting.trust import Trust
 
@@ -176,7 +176,8 @@ def context(
     causes: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """What the template needs beside the head of the page. `sabotages`: see `site.Knowledge`; `trust_at`: when it was
-    last proved, in seconds since the epoch."""
+    last proved, in seconds since the epoch; `past`: all earlier runs of the target."""
+    shown = past[-SHOWN:]
     since = trends.broken_since(run, past)
     failing = {
         word: [_failing(one, since, causes) for one in states if one.word == word]
@@ -188,7 +189,7 @@ def context(
     tiles = costs.key_figures(run.figures)
     noticed = Counter(one.id for one in trust.heard if one.noticed)
     times = [one.without_writes or 0.0 for one in found] + [one.bound or 0.0 for one in found]
-    flaky_before = Counter(title for one in past for title in one.flaky)
+    flaky_before = Counter(title for one in shown for title in one.flaky)
     return {
         "summary": summary(record, states, run, causes),
         "broken": failing["broken"],
@@ -201,6 +202,7 @@ def context(
         "costs": found,
         "most_costs": costs.most_shown(found, MOST_COSTS),
         "telling": trends.TELLING,
+        "comparable": trends.comparable(run, past),
         "longest": max(times, default=0.0) * 1.04 or 1.0,
         "tiles": tiles,
         "style_of": partial(_style_of, styles={one.promise.id: one.style for one in states if one.word in UNCLEAR}),
@@ -210,8 +212,8 @@ def context(
         "styles": STYLES,
         "capabilities": by_capability(states),
         "proofs": noticed,
-        "past": past,
-        "row_of_runs": trends.row_of_runs(run, past),
+        "past": shown,
+        "row_of_runs": trends.row_of_runs(run, shown),
         "newly_broken": [id for id, one in since.items() if one.newly],
         "first_judged": [id for id, one in since.items() if one.first_judged],
         "still_broken": [id for id, one in since.items() if one.runs > 1],
@@ -228,7 +230,6 @@ def context(
         "not_tested": not_tested(states, record),
         "extent": extent(states),
         "not_run": NOT_RUN,
-        "required": {one.scenario.promise: True for one in record.required_and_missing},
         "pictures": _worst_first(pictures, record)[:MOST_PICTURES],
         "run_picture": run_picture.picture(record),
         "figures": run.figures,

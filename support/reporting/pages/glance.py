@@ -10,7 +10,7 @@ from support.reporting.pages import costs, trends
 from support.reporting.pages.costs import numbered
 from support.reporting.pages.grid import KEPT, PromiseState
 from support.reporting.past import Figure, PastRun
-from support.reporting.trust import Trust
+from support.reporting.trust import Proof, Trust
 
 UNCLEAR = ("inconclusive", "error")
 """Words on promises that ran and could not be judged."""
@@ -49,17 +49,20 @@ def _loss(run: PastRun) -> Fact:
 
 def _downtime(run: PastRun) -> Fact:
     words = "Longest time without writes"
-    worst = costs.worst_unplanned(run.incidents)
-    if worst is None or worst.without_writes is None:
-        return Fact(words, "not tried", "no fault while clients were writing", "none")
-    measured = [one for one in run.incidents if one.without_writes is not None and not one.planned]
     over = [one for one in run.incidents if one.exceeded]
-    allowed = f"limit: {worst.limit:g} s" if worst.limit is not None else "its scenario sets no limit"
-    notes = [f"when {worst.kind}", allowed]
-    if over and not worst.exceeded:
-        most = max(over, key=lambda one: (one.without_writes or 0) / (one.limit or 1))
+    most = max(over, key=lambda one: (one.without_writes or 0) / (one.limit or 1), default=None)
+    worst = costs.worst_unplanned(run.incidents) or most
+    if worst is None:
+        return Fact(words, "not tried", "no unplanned fault while clients were writing", "none")
+    measured = [one for one in run.incidents if one.without_writes is not None and not one.planned]
+    notes = [
+        f"when {worst.kind}",
+        f"limit: {worst.limit:g} s" if worst.limit is not None else "its scenario sets no limit",
+    ]
+    if most is not None and not worst.exceeded:
         notes.append(f"over its limit when {most.kind}: {costs.stopped_for(most)} (limit: {most.limit:g} s)")
-    notes.append(f"the longest of {numbered(len(measured), 'fault')} with clients writing")
+    if measured:
+        notes.append(f"the longest of {numbered(len(measured), 'fault')} with clients writing")
     style = "broken" if over else "kept" if worst.limit is not None else ""
     return Fact(words, costs.stopped_for(worst), "; ".join(notes), style)
 
@@ -73,8 +76,8 @@ def _speed(states: Sequence[PromiseState], run: PastRun, past: Sequence[PastRun]
     notes = []
     if unclear:
         notes.append(f"{len(unclear)} not judged ({', '.join(dict.fromkeys(one.promise for one in unclear))})")
-    if len(past) < trends.TELLING:
-        notes.append(f"slower than before? not known yet: needs {trends.TELLING} earlier runs, has {len(past)}")
+    if (known := trends.comparable(run, past)) < trends.TELLING:
+        notes.append(f"slower than before? not known yet: needs {trends.TELLING} runs that measured them, has {known}")
     else:
         ids = list(dict.fromkeys(one.promise for one, _ in slow))
         notes.append(f"newly slow: {_few(ids) or 'nothing'}")
@@ -123,15 +126,15 @@ def confidence(
     yield from _in_broken(record, states)
     if kept := {one.promise.id for one in states if one.word == KEPT}:
         yield _in_kept(kept, trust, at, sabotages)
-    if missed := [one.sabotage for one in trust.proofs if not one.noticed]:
+    if missed := [one.sabotage for one in _broken_on_purpose(trust) if not one.noticed]:
         yield f"Not noticed: {', '.join(missed)}."
     if busy := [one for one in states if one.word in UNCLEAR and busy_machine(one.why)]:
         told = ", ".join(one.promise.id for one in busy)
         yield f"No verdict on the speed of {told}: other programs kept the machine busy. Run it on a quiet machine."
     if record.flaky:
         yield f"{numbered(len(record.flaky), 'scenario')} passed only when run again (below)."
-    elif record.results:
-        yield "No scenario was flaky in this run."
+    elif record.earlier:
+        yield "No scenario was flaky: what failed was run again, and failed again."
 
 
 def _in_broken(record: RunRecord, states: Sequence[PromiseState]) -> Iterator[str]:
@@ -152,16 +155,22 @@ def _in_broken(record: RunRecord, states: Sequence[PromiseState]) -> Iterator[st
         )
 
 
+def _broken_on_purpose(trust: Trust) -> list[Proof]:
+    """The sabotages that took effect."""
+    return [one for one in trust.proofs if one.tried and not one.failed]
+
+
 def _in_kept(kept: Collection[str], trust: Trust, at: float, sabotages: Mapping[str, Sequence[str]]) -> str:
     """Whether what is kept was seen to be able to fail: how many of these promises, and in how many ways."""
     ways = len({words for those in sabotages.values() for words in those})
-    if not trust.proofs:
+    proofs = _broken_on_purpose(trust)
+    if not proofs:
         known = f", by breaking one in {numbered(ways, 'way')}" if ways else ""
         return (
             "Kept promises: not proved here. Whether these scenarios notice a broken cluster was not tried on this "
             f"target; ./accept prove tries it{known}."
         )
-    noticed, tried, alarms = sum(one.noticed for one in trust.proofs), len(trust.proofs), len(trust.alarms)
+    noticed, tried, alarms = sum(one.noticed for one in proofs), len(proofs), len(trust.alarms)
     seen = sum(id in trust.seen_to_fail for id in kept)
     sound = noticed == tried and not alarms
     verdict = "yes" if sound and 2 * seen > len(kept) else "in part" if sound and seen else "with caution"

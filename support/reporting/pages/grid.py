@@ -14,6 +14,7 @@ from support.reporting.tally import WORST_FIRST, tally, why_unfinished
 
 NOT_RUN = "not run"
 NOT_CHOSEN = "it was not selected for this run"
+NOT_BEGUN = "the run could not begin"
 KEPT = "kept"
 WORDS: Mapping[Verdict, str] = {
     Verdict.PASSED: KEPT,
@@ -35,7 +36,7 @@ MEANINGS: Mapping[str, str] = {
     "skipped": "this target lacks what its scenarios need",
     "interrupted": "the run was stopped in its middle",
     "not reached": "the run ended before its turn",
-    NOT_RUN: "not selected for this run",
+    NOT_RUN: "this run has no result of it",
 }
 
 
@@ -95,6 +96,8 @@ def states(record: RunRecord, listed: Mapping[str, Promise]) -> tuple[PromiseSta
         selected[scenario.promise].append(scenario)
     unknown = {id: _unlisted(id, those[0]) for id, those in selected.items() if id not in listed}
     left = f"the run was asked for {record.selection} only" if record.selection else NOT_CHOSEN
+    if not record.selected:
+        left = NOT_BEGUN
     return tuple(
         _state(promise, verdicts[promise.id], selected[promise.id], record)
         if promise.id in verdicts
@@ -130,21 +133,26 @@ def extent(those: Sequence[PromiseState]) -> list[tuple[str, int, int]]:
     return [(name, run, every) for name, run, every in counts if run < every]
 
 
-def not_tested(those: Sequence[PromiseState], record: RunRecord) -> list[tuple[str, str, list[PromiseState]]]:
-    """The promises that this run did not judge, by verdict and reason.
+def not_tested(those: Sequence[PromiseState], record: RunRecord) -> list[tuple[str, str, list[PromiseState], bool]]:
+    """The promises that this run did not judge, by verdict and reason, and whether the user requires what is missing.
 
     A skipped promise is listed under each capability that the target lacks for it.
     """
     skipped = {one.promise.id: one for one in those if one.word == WORDS[Verdict.SKIPPED]}
     groups: dict[tuple[str, str], list[PromiseState]] = defaultdict(list)
+    required = set[tuple[str, str]]()
     for obstacle in obstacles.of_run(record):
         if found := [skipped[id] for id in obstacle.promises if id in skipped]:
-            groups[WORDS[Verdict.SKIPPED], obstacle.why] = found
+            key = WORDS[Verdict.SKIPPED], obstacle.why
+            groups[key] = found
+            required |= {key} if obstacle.required else set()
     for one in those:
         if one.word not in (KEPT, "broken", "inconclusive", "error", WORDS[Verdict.SKIPPED]):
             groups[one.word, one.why].append(one)
     order = list(MEANINGS)
-    return [(word, why, found) for (word, why), found in sorted(groups.items(), key=lambda one: order.index(one[0][0]))]
+    return [
+        (*key, found, key in required) for key, found in sorted(groups.items(), key=lambda one: order.index(one[0][0]))
+    ]
 
 
 def _state(promise: Promise, verdict: Verdict, scenarios: Sequence[Scenario], record: RunRecord) -> PromiseState:

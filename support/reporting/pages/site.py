@@ -23,6 +23,7 @@ from support.reporting.pages import POLICY_TAG, dashboard, grid, trends
 from support.reporting.pages import on_call as on_call_page
 from support.reporting.pages import scenarios as scenarios_page
 from support.reporting.past import PastRun
+from support.reporting.scenario import Verdict
 from support.reporting.tally import counts_line
 from support.reporting.trust import Trust
 
@@ -73,7 +74,7 @@ def write_pages(
     before = past.before(run, known)
     listed, guides = _listed(knowledge.features), _guides(knowledge.features)
     states = grid.states(record, listed)
-    told = scenarios_page.stories(record, results, output, before)
+    told = scenarios_page.stories(record, results, output, before[-past.SHOWN :])
     proved = trust.read(knowledge.trust) if knowledge.trust else Trust()
     proved_at = knowledge.trust.stat().st_mtime if knowledge.trust and knowledge.trust.exists() else 0.0
     answer = dashboard.answer(record, states)
@@ -146,6 +147,9 @@ def _of_scenarios(record: RunRecord, told: Sequence[scenarios_page.Story]) -> di
         "groups": groups,
         "total": len(told),
         "counts_line": counts_line(record),
+        "passed": bool(record.of(Verdict.PASSED)),
+        "missing": bool(record.required_and_missing),
+        "unfinished": bool(record.without_verdict),
         "troubles": record.troubles,
     }
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from support.reporting.chance import MARGIN, Change, change, spread
 from support.reporting.pages.costs import KeyFigure, humane, worst_unplanned
-from support.reporting.past import Figure, PastRun
+from support.reporting.past import SHOWN, Figure, PastRun
 from support.reporting.scenario import Measure, Verdict
 from support.vocabulary import counted
 
@@ -103,11 +103,17 @@ def trends(run: PastRun, past: Sequence[PastRun], shown: Iterable[KeyFigure]) ->
     every = [*past, run]
     worst = [incident for each in every if (incident := worst_unplanned(each.incidents)) is not None]
     if worst_unplanned(run.incidents) is not None:
-        values = [incident.without_writes or 0.0 for incident in worst]
+        values = [incident.without_writes or 0.0 for incident in worst][-SHOWN - 1 :]
         found.append(_trend("Longest time without writes", values, Measure("", 0, "s", worst[-1].limit)))
     for one in shown:
         found.append(_trend(one.words, _values(one.figure, every), one.measure))
     return found
+
+
+def comparable(run: PastRun, past: Sequence[PastRun]) -> int:
+    """How many earlier values the best known of this run's figures with a limit has."""
+    limited = [one for one in run.figures if one.measure.limit is not None]
+    return max((len(_values(one, past)) for one in limited), default=0)
 
 
 def slower(run: PastRun, past: Sequence[PastRun]) -> list[tuple[Figure, str]]:
@@ -189,13 +195,13 @@ def _judged(values: Sequence[float], measure: Measure) -> tuple[str, bool]:
 
 
 def _values(figure: Figure, runs: Iterable[PastRun]) -> list[float]:
-    """The value of that figure in each run that measured it; the last one where a run did so several times."""
+    """The value of that figure in each of the last runs that measured it; the last one where one did several times."""
     found = []
     for run in runs:
         values = [one.measure.value for one in run.figures if one.key == figure.key]
         if run.figures and values:
             found.append(figure.measure.value if figure in run.figures else values[-1])
-    return found
+    return found[-SHOWN - 1 :]
 
 
 def _last(id: str, past: Sequence[PastRun]) -> str:

@@ -254,8 +254,8 @@ _OWN = 5  # entries of each client: several, so that each is left alone for a mo
 
 
 def own_keys(client: int) -> list[str]:
-    """The keys of the entries that only this client writes."""
-    return [f"entry {number} of client {client}" for number in range(_OWN)]
+    """The keys of the entries that only this client writes, that which it changes only during the outage last."""
+    return [f"entry {number} of client {client}" for number in range(_OWN)] + [f"entry left alone of client {client}"]
 
 
 def work_through_outage(world: World, what: str) -> None:
@@ -278,8 +278,10 @@ def work_through_outage(world: World, what: str) -> None:
         hit = fault.server if isinstance(fault, RedisKilled | RedisFrozen) else None
         alone = hit is not None and _has_all(hit, server, world.namespace)
         world.experiment.inject(fault, CACHE)
+        lasts.set()
         pause(OUTAGE)
         until = monotonic()
+        lasts.clear()
         if hit is not None and alone and _leads_still(hit, server):
             handover.silent_until = until
         world.experiment.heal()
@@ -288,8 +290,8 @@ def work_through_outage(world: World, what: str) -> None:
         pause(VISIBLE / 5)  # what is served once all is well belongs to the history too
 
     keys = [key for number in range(len(clients)) for key in own_keys(number)]
-    over = threading.Event()
-    writing = [partial(_write, over, recorder, own_keys(number)) for number, recorder in enumerate(recorders)]
+    over, lasts = threading.Event(), threading.Event()
+    writing = [partial(_write, over, lasts, recorder, own_keys(number)) for number, recorder in enumerate(recorders)]
     reading = [partial(_read, over, recorder, keys) for recorder in recorders]
     together([ending(over, fail_and_heal), *writing, *reading])
 
@@ -302,10 +304,13 @@ def _read(over: threading.Event, recorder: Recorder, keys: Sequence[str]) -> Non
             pause(_PACE)
 
 
-def _write(over: threading.Event, recorder: Recorder, keys: Sequence[str]) -> None:
-    """Keep changing these entries in turn, alternately by a write-through and by an update."""
+def _write(over: threading.Event, lasts: threading.Event, recorder: Recorder, keys: Sequence[str]) -> None:
+    """Keep changing these entries in turn, alternately by a write-through and by an update.
+
+    The last one is changed only while the outage lasts: no later change drops what Redis had of it before.
+    """
     for number in itertools.count():
-        for key in keys:
+        for key in keys if lasts.is_set() else keys[:-1]:
             if over.is_set():
                 return
             change = recorder.update if number % 2 else recorder.write

@@ -27,7 +27,7 @@ from support.reporting.pages import printing, site
 from support.reporting.pages.site import DASHBOARD, PDF, Knowledge
 from support.reporting.rendering import JUNIT, NAME, conclude, conclude_failure
 from support.reporting.summary import append_markdown
-from support.run import Run
+from support.run import Run, begun_at
 from support.settings import Settings
 from support.target.topology import Topology
 from support.waiting import describe
@@ -121,11 +121,24 @@ def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher, in_hi
     The passwords of `topologies` are masked everywhere. `in_history`: this run is already in the history of runs.
     """
     redactor = Redactor([secret for topology in topologies for secret in topology.secrets])
+    with _hiding_no_verdict("the report does not know when the run began"):
+        _require_beginning(run)
     if run.journal.exists():
         options, selection = (redactor.mask(of(sys.argv[1:])) for of in (options_of_target, selection_of))
         with _hiding_no_verdict("the command line of this run cannot be recorded"):
             journal.Journal(run.journal).asked(options, selection)
     return _concluded(run.journal, run.results, redactor, publisher, in_history)
+
+
+def _require_beginning(run: Run) -> None:
+    """Give a run that never came to its scenarios a beginning, and an end if it was not stopped: a trouble says why."""
+    record = journal.read(run.journal)
+    if record.began:
+        return
+    written = journal.Journal(run.journal)
+    written.begin((), at=begun_at(run.id))
+    if record.troubles:
+        written.end()
 
 
 def of_failure(run: Run, error: BaseException, settings: Settings) -> None:

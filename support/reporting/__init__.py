@@ -16,6 +16,7 @@ environment.py calls `recorder` with behave's own objects (nothing here imports 
                                                                world raised
     recorder.feature_ended(feature)                after_feature: what behave knows and no hook saw
     recorder.trouble(error)                        before_all or after_all failed
+    note_not_begun(journal, selected, error, redactor)                   before_all failed before there was a recorder
     recorder.finished(interrupted=context.aborted)                                       after_all, last of all
 
 When behave is over, however it ended, the program calls `rendering.conclude`: it prints the table, settles Allure's

@@ -360,6 +360,24 @@ class Recorder:
             self._progress.corrected(result)
 
 
+def note_not_begun(
+    path: Path,
+    selected: Iterable[Any],
+    error: BaseException,
+    redactor: Redactor,
+    required: Iterable[str] = (),
+    fail_on_flaky: bool = False,
+) -> None:
+    """before_all failed before there was a recorder: the journal says why, and which scenarios did not begin.
+
+    Another process may do them instead, so this one's entry has all that holds for the run. Raises OSError.
+    """
+    journal = Journal(path)
+    journal.begin([_scenario(one) for one in selected], required=sorted(required), fail_on_flaky=fail_on_flaky)
+    journal.trouble(redactor.mask(describe(error)), redactor.mask(trace_of(error)))
+    journal.end()
+
+
 def _scenario(model: Any) -> Scenario:
     """The facts of a `behave.model.Scenario`, with the sentence of its promise."""
     scenario = scenario_of(model)

@@ -125,9 +125,9 @@ def render(
     in_history: bool = False,
     knowledge: Knowledge | None = None,
 ) -> Report:
-    """Render settled results into pages, and add the run to those on record. `in_history`: see `conclude`.
+    """Render settled results into pages, and add the run to those on record if any scenario began.
 
-    Raises OSError. If only Allure's page cannot be rendered, the report says why.
+    `in_history`: see `conclude`. Raises OSError. If only Allure's page cannot be rendered, the report says why.
     """
     output.mkdir(parents=True, exist_ok=True)
     history.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ def render(
         (output / ALLURE).unlink(missing_ok=True)
     knowledge = knowledge or Knowledge()
     site.write_pages(record, results, output, NAME, knowledge, past.read(runs), allure=not trouble)
-    if not in_history:
+    if not in_history and (record.started or record.results):
         past.add(runs, past.run_of(record))
     return Report(output / SCENARIOS, output / DASHBOARD, trouble)
 

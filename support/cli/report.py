@@ -171,13 +171,23 @@ def _noted(run: Run, error: BaseException, settings: Settings) -> Redactor:
 
 def _concluded(kept: Path, results: Path, redactor: Redactor, publisher: Publisher, in_history: bool = False) -> int:
     """Report, keep journal and results as the last ones, and return the exit status."""
-    with one_at_a_time():
-        status = conclude(
-            kept, results, REPORT, redactor, out, in_history=in_history, publisher=publisher, knowledge=knowledge()
-        )
+
+    def keep_results() -> None:
         with _hiding_no_verdict(f"the results cannot be kept in {RESULTS}"):
             keep(kept, results)
-    return status
+
+    with one_at_a_time():
+        return conclude(
+            kept,
+            results,
+            REPORT,
+            redactor,
+            out,
+            in_history=in_history,
+            publisher=publisher,
+            knowledge=knowledge(),
+            keep=keep_results,
+        )
 
 
 @contextmanager

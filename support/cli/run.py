@@ -20,7 +20,7 @@ from support.cli.suites import Selection
 from support.embedded import programs
 from support.errors import AcceptError, RequirementMissing
 from support.reporting import steadiness
-from support.reporting.journal import BROKEN, INTERRUPTED, NOTHING_JUDGED, PASSED, Journal, read
+from support.reporting.journal import BROKEN, INTERRUPTED, NOTHING_JUDGED, PASSED, Journal, exit_status, read
 from support.reporting.metrics import Publisher
 from support.reporting.rendering import HISTORY
 from support.reporting.scenario import Scenario
@@ -118,13 +118,29 @@ def _conclude(
     if not completed:
         say(_STOPPED)
     if isinstance(means, Jobs) or place is None:
-        return report.of_run(run, means.topologies(run), publisher)
+        return _report(run, means, publisher)
     if options.keep and completed:
-        exit_status = report.of_run(run, means.topologies(run), publisher)
+        reported = _report(run, means, publisher)
         _keep_up(place, means.clusters.current)
-        return exit_status
+        return reported
     with _meanwhile(means.clusters.end):
-        return report.of_run(run, means.topologies(run), publisher)
+        return _report(run, means, publisher)
+
+
+def _report(
+    run: Run, means: _OneCluster | Jobs, publisher: Publisher, before: int = PASSED, in_history: bool = False
+) -> int:
+    """Report on a run, and return its exit status; `before` is the worst of those before it.
+
+    Ctrl-C meanwhile ends the program, but hides no failure: raises SystemExit if there is one, else KeyboardInterrupt.
+    """
+    try:
+        return report.of_run(run, means.topologies(run), publisher, in_history)
+    except KeyboardInterrupt:
+        if BROKEN not in (before, exit_status(read(run.journal))):
+            raise
+        say("stopped")
+        raise SystemExit(BROKEN) from None
 
 
 def _spread(options: RunOptions, planned: Sequence[Planned]) -> Spread:
@@ -212,7 +228,7 @@ def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publishe
                     completed = means.carry_out(run)
             if not completed:
                 say(_STOPPED)
-            status = report.of_run(run, means.topologies(run), publisher)
+            status = _report(run, means, publisher, worst_status)
             records.append(read(run.journal))
             if number == 0 or _WORST_FIRST.index(status) <= _WORST_FIRST.index(worst_status):
                 over, worst, worst_status = worst, run, status
@@ -226,7 +242,7 @@ def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publishe
                 break
         if worst is not run:
             say(f"the report is about the worst run, with seed {worst.seed}:")
-            report.of_run(worst, means.topologies(worst), publisher, in_history=True)
+            _report(worst, means, publisher, worst_status, in_history=True)
         shutil.rmtree(worst.results, ignore_errors=True)
     return worst_status if steadiness.show(records, out) else BROKEN
 

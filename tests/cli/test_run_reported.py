@@ -1,7 +1,9 @@
 """`accept run` on one database: the report of a run that cannot begin, go on or keep its results, or was killed."""
 
 import fcntl
+import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -173,6 +175,38 @@ def test_runs_that_end_at_the_same_time_report_one_after_the_other(fresh: Progra
             fcntl.flock(lock, fcntl.LOCK_UN)
             assert running.wait(60) == 0
     assert (fresh.project / "allure-report" / "dashboard.html").exists()
+
+
+@pytest.mark.parametrize(("text", "failures", "status"), [(FALSE, 1, 1), (TRUE, 0, 130)])
+def test_a_run_that_is_stopped_while_it_waits_for_the_renderer_loses_only_allures_page(
+    fresh: Program, tmp_path: Path, text: str, failures: int, status: int
+) -> None:
+    """Another process installs it, and does not end. A broken promise is told by the status, too."""
+    installing, here = fresh.project / "support" / "reporting" / "installing.py", 'Path(sys.prefix) / "renderer"'
+    assert here in installing.read_text()
+    installing.write_text(installing.read_text().replace(here, 'Path("renderer").absolute()'))
+    fresh.write_features({"cluster/a.feature": text})
+    metrics = tmp_path / "accept.prom"
+    with (fresh.project / "renderer.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with fresh.started("run", "--metrics", str(metrics)) as running:
+            eventually(lambda: _require_there(metrics), within=60, subject="only Allure's page is missing")
+            running.send_signal(signal.SIGTERM)
+            told, _ = running.communicate(timeout=30)
+    assert running.returncode == status, told
+    assert "dashboard.html" in told
+    assert re.search(r"^\d passed, \d failed, 0 skipped$", told, re.MULTILINE), told
+    assert junit_of(fresh).attrib["failures"] == str(failures)
+    dashboard = (fresh.project / "allure-report" / "dashboard.html").read_text()
+    assert "has not ended" not in dashboard
+    assert "allure.html" not in dashboard
+    assert len(read(fresh.project / "allure-results" / "journal.jsonl").failing) == failures
+    assert len((fresh.project / ".accept" / "history-runs.jsonl").read_text().splitlines()) == 1
+
+
+def _require_there(file: Path) -> None:
+    if not file.exists():
+        raise NotYet(f"{file.name} is missing")
 
 
 def _scenarios_are_over(program: Program) -> Callable[[], None]:

@@ -28,7 +28,7 @@ from support.cli.paths import FEATURES, REPORT, RESULTS, STATE
 from support.cli.proof_basis import basis_of, claim_done, require_continuable
 from support.cli.prove_share import STYLES, TRUST, PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
 from support.cli.prover import ALARMS, Prover
-from support.cli.report import JOURNAL, knowledge, one_at_a_time
+from support.cli.report import knowledge, last_journal, one_at_a_time
 from support.embedded import programs
 from support.engine.saturation import watched_for_all
 from support.errors import AcceptError, UsageError
@@ -363,9 +363,8 @@ def conclude(results: Path, seconds: float) -> int:
 
 def _link_from_dashboard() -> None:
     """Render the report of the last run again, if there is one, so that it links to the trust matrix."""
-    if JOURNAL.exists() and RESULTS.exists():
-        with suppress(AcceptError, OSError, ValueError), one_at_a_time():
-            render(RESULTS, journal.read(JOURNAL), REPORT, in_history=True, knowledge=knowledge())
+    with suppress(AcceptError, OSError, ValueError), one_at_a_time():
+        render(RESULTS, journal.read(last_journal()), REPORT, in_history=True, knowledge=knowledge())
 
 
 def _show(trust: Trust) -> None:

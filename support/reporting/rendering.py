@@ -160,7 +160,7 @@ def _add_allure(pages: _Pages, results: Path, page: Path, history: Path, in_hist
     """Allure's page, and the link to it in ours. Returns why it is missing; empty if it is there. Raises OSError."""
     try:
         _allure_page(results, page, history, append=not in_history)
-    except ProcessFailed as failed:
+    except (ProcessFailed, OSError) as failed:
         return str(failed)
     pages(allure=True)
     return ""

@@ -11,6 +11,7 @@ import behave.runner
 from support import own_folder
 from support.engine.moment import moment_of
 from support.engine.safety import wrong_results
+from support.reporting.console import replace_unprintable
 from support.reporting.evidence import collect
 from support.reporting.recorder import Recorder, count_instead, patch_allure, raised_in, tested_from
 from support.suite import Suite, note_not_opened
@@ -26,6 +27,7 @@ def _without_remarks(*words, **options):
 for _module in ("__main__", "behave.runner"):
     sys.modules[_module].print = _without_remarks
 patch_allure()  # here, because this file is loaded before the formatters are
+replace_unprintable()
 
 
 class Runner(behave.runner.Runner):

@@ -31,4 +31,5 @@ results, renders the report and returns the exit status.
     tally                 verdicts counted as promises               trust            what `accept prove` found
     installing            the renderer, when it is first needed      log_events       notable lines of logs
     following             progress of a run in other processes       live             the moving view on a terminal
+    console               where the program and behave print to
 """

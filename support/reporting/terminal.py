@@ -55,7 +55,7 @@ class Progress:
         self._total = total
         self._started = self._ended = self._failed = 0
         self._running: Scenario | None = None
-        self.view = LiveView(total, scenarios, known or {})
+        self.view = LiveView(total, scenarios, known or {}, self._console.options.ascii_only)
         # behave swaps sys.stdout for each step: rich must not swap it as well
         self._live = Live(
             console=self._console,

@@ -6,14 +6,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
 
 from support.cli.paths import STATE
 from support.errors import AcceptError, NoRoom
 from support.hosts.room import is_about_room
 from support.places import as_called
+from support.reporting.console import PatientConsole
 from support.waiting import describe
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ INTERRUPTED = 128 + signal.SIGINT
 UNEXPECTED = 3
 
 
-class _Console(Console):
+class _Console(PatientConsole):
     """Prints commands of the program as this installation is called."""
 
     def print(self, *objects: Any, **options: Any) -> None:
@@ -60,7 +60,8 @@ def hear_interrupts() -> None:
 
     def heard(number: int, frame: object) -> None:
         line = "\r\x1b[K" if sys.stderr.isatty() else ""
-        os.write(2, f"{line}accept: stopping (Ctrl-C)\n".encode())  # printing is not safe in a signal's handler
+        with suppress(OSError):  # nobody may read it any more
+            os.write(2, f"{line}accept: stopping (Ctrl-C)\n".encode())  # printing is not safe in a signal's handler
         raise KeyboardInterrupt
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from support.reporting import obstacles
+from support.reporting.console import PatientConsole
 from support.reporting.journal import RunRecord
 from support.reporting.live import LiveView
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
@@ -35,7 +36,7 @@ _WARNING, _MISSING = "yellow", "bold red"
 
 def real_stdout() -> Console:
     """A console on the process's own standard output; behave replaces `sys.stdout` by a buffer."""
-    return Console(file=sys.__stdout__, highlight=False)
+    return PatientConsole(file=sys.__stdout__, highlight=False)
 
 
 class Progress:

@@ -1,5 +1,7 @@
 """`accept run` that prints to what cannot take it all: the verdicts, the status and the report are the same."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,26 @@ def test_what_a_terminal_cannot_print_changes_no_verdict(program: Program) -> No
         "A false claim"
     }
     assert junit_of(program).attrib["errors"] == "0"
+
+
+@pytest.mark.parametrize("also_errors", [False, True])
+def test_a_run_whose_output_nobody_reads_is_reported_all_the_same(program: Program, also_errors: bool) -> None:
+    """As in `./accept run | head`, or `./accept run |& head`."""
+    program.write_features({"cluster/a.feature": TRUE, "cluster/b.feature": FALSE})
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    ended = subprocess.run(
+        [*program.argv, "run"],
+        cwd=program.project,
+        env=program.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=write_end,
+        stderr=write_end if also_errors else subprocess.PIPE,
+        text=True,
+        timeout=170,
+    )
+    os.close(write_end)
+    assert ended.returncode == 1, ended.stderr
+    assert len(read(program.project / "allure-results" / "journal.jsonl").results) == 2, ended.stderr
+    assert (junit_of(program).attrib["tests"], junit_of(program).attrib["failures"]) == ("2", "1")
+    assert "breaks 1 promise" in (program.project / "allure-report" / "dashboard.html").read_text()

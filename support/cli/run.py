@@ -111,8 +111,7 @@ def _conclude(
     """Carry out the run, and report on it. `place` is that of the cluster if there is only one."""
     if options.repeat > 1:
         return _repeat(options, run, means, publisher)
-    with _failure_published(publisher, run, options.settings):
-        completed = means.carry_out(run)
+    completed = _carried_out(run, means, options.settings, publisher)
     if completed and options.rerun:
         completed = _going_on(run, options.settings, partial(_rerun, run, means))
     if not completed:
@@ -185,7 +184,7 @@ def _forget(run: Run) -> None:
 
 @contextmanager
 def _failure_published(publisher: Publisher, run: Run, settings: Settings) -> Iterator[None]:
-    """Also report on a run that cannot begin or continue, and publish its metrics, since alerts rely on them."""
+    """Also report on a run that cannot begin, and publish its metrics, since alerts rely on them."""
     try:
         yield
     except Exception as error:
@@ -194,6 +193,21 @@ def _failure_published(publisher: Publisher, run: Run, settings: Settings) -> It
             say(line)
         report.of_failure(run, error, settings)
         raise
+
+
+def _carried_out(run: Run, means: _OneCluster | Jobs, settings: Settings, publisher: Publisher) -> bool:
+    """Run the scenarios. False if Ctrl-C ended it, or a failure after the first verdict.
+
+    A failure before any is published as that of a run that cannot begin, and raised.
+    """
+    try:
+        return means.carry_out(run)
+    except Exception as error:
+        if read(run.journal).results:
+            report.note_failure(run, error, settings)
+            return False
+        with _failure_published(publisher, run, settings):
+            raise
 
 
 def _going_on(run: Run, settings: Settings, action: Callable[[], bool]) -> bool:
@@ -224,8 +238,7 @@ def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publishe
             if number:
                 completed = _going_on(run, options.settings, partial(means.carry_out, run))
             else:
-                with _failure_published(publisher, run, options.settings):
-                    completed = means.carry_out(run)
+                completed = _carried_out(run, means, options.settings, publisher)
             if not completed:
                 say(_STOPPED)
             status = _report(run, means, publisher, worst_status)

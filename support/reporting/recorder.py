@@ -350,10 +350,10 @@ class Recorder:
             known_limits=known.known_limits if known else known_limits,
             other_limits=known.other_limits if known else other_limits,
         )
-        self._results[scenario.key] = result
         if self._teller is not None:
             self._teller.ended()
         self._journal.record(result)
+        self._results[scenario.key] = result  # what could not be written is judged again when the feature has ended
         if known is None:
             self._progress.ended(result)
         else:

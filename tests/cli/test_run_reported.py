@@ -114,6 +114,16 @@ def late_and_lost(context):
 """
 
 
+LEAVING = """
+from behave import then
+
+@then("it ends, and nothing can be taken over")
+def ends(context):
+    (context.world.run.directory / "handed-over").mkdir()
+    raise AssertionError("it is wrong")
+"""
+
+
 @pytest.mark.parametrize("option", ["--repeat=2", "--rerun"])
 def test_a_run_that_cannot_go_on_at_once_leaves_nothing_of_the_run_before(
     fresh: Program, programs: Path, option: str, tmp_path: Path
@@ -142,6 +152,22 @@ def test_a_rerun_that_cannot_begin_leaves_the_verdicts_before_it(fresh: Program,
     assert "Traceback" in trouble.trace
     assert junit_of(fresh).attrib["failures"] == "1"
     assert "setpriv" in (fresh.project / "allure-report" / "dashboard.html").read_text()
+
+
+@pytest.mark.parametrize("repeat", ["1", "2"])
+def test_a_failure_after_the_scenarios_hides_none_of_their_verdicts(fresh: Program, repeat: str) -> None:
+    """What they leave to another cluster cannot be read: a folder has its name."""
+    fresh.write_features(pairs("it ends, and nothing can be taken over"))
+    (fresh.project / "steps" / "leaving_steps.py").write_text(LEAVING)
+    ended = fresh.run("--repeat", repeat)
+    assert ended.status == 1, str(ended)
+    assert "5 passed, 1 failed, 0 skipped" in ended.out.splitlines(), str(ended)
+    assert "the run cannot go on: [Errno 21]" in " ".join(ended.err.split()), str(ended)
+    record = read(fresh.project / "allure-results" / "journal.jsonl")
+    assert [one.reason for one in record.failing] == ["it is wrong"]
+    (trouble,) = record.troubles
+    assert "Is a directory" in trouble.message
+    assert junit_of(fresh).attrib["failures"] == "1"
 
 
 @pytest.mark.parametrize(("claim", "status"), [("one and one are 2", 3), ("one and one are 3", 1)])

@@ -4,10 +4,10 @@ Kept as JSON lines, so that several processes can write to one file and a kill l
 a page beside the report."""
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from pydantic import TypeAdapter
 
+from support.reporting.journal import append_line
 from support.reporting.pages import POLICY_TAG
 from support.reporting.scenario import Verdict
 
@@ -266,24 +267,17 @@ _KINDS: Mapping[str, TypeAdapter[Any]] = {
 
 
 def note(path: Path, kind: str, fact: Proof | HealthyRun | Trust) -> None:
-    """Add a fact to the file."""
-    line = json.dumps({"kind": kind, "fact": _KINDS[kind].dump_python(fact, mode="json")}) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)
+    """Add a fact to the file. Raises OSError."""
+    append_line(path, json.dumps({"kind": kind, "fact": _KINDS[kind].dump_python(fact, mode="json")}))
 
 
 def read(path: Path) -> Trust:
-    """Everything noted so far."""
+    """Everything noted so far; incomplete lines, and those of another version, are left out."""
     found: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():
+        with suppress(ValueError, KeyError):
             noted = json.loads(line)
-        except ValueError:
-            continue  # incomplete
-        found[noted["kind"]].append(_KINDS[noted["kind"]].validate_python(noted["fact"]))
+            found[noted["kind"]].append(_KINDS[noted["kind"]].validate_python(noted["fact"]))
     plan = _together(found["plan"])
     planned = tuple(name for name in plan.planned if name not in plan.passed_over)
     proofs = {proof.sabotage: proof for proof in found["proof"]}

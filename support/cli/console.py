@@ -96,9 +96,17 @@ def exit_status_of(action: Callable[[], int]) -> int:
         if is_about_room(error):
             complain(f"a disk of this machine is full: {describe(error)}; make room there, and try again")
             return NoRoom.exit_status
-        log = STATE / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.log"
+        complain(f"unexpected error in the suite: {type(error).__name__}: {error}; {_logged(error)}")
+        return UNEXPECTED
+
+
+def _logged(error: Exception) -> str:
+    """Write the traceback of an error to a file, and return where it is."""
+    log = STATE / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    try:
         STATE.mkdir(exist_ok=True)
         log.touch(mode=0o600)
         log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        complain(f"unexpected error in the suite: {type(error).__name__}: {error}; the traceback is in {log}")
-        return UNEXPECTED
+    except OSError as unwritable:
+        return f"the traceback cannot be written: {describe(unwritable)}"
+    return f"the traceback is in {log}"

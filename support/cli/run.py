@@ -18,7 +18,7 @@ from support.cli.jobs import Jobs
 from support.cli.run_options import RunOptions
 from support.cli.suites import Selection
 from support.embedded import programs
-from support.errors import AcceptError, RequirementMissing
+from support.errors import AcceptError, NothingJudged, RequirementMissing
 from support.reporting import steadiness
 from support.reporting.journal import BROKEN, INTERRUPTED, NOTHING_JUDGED, PASSED, Journal, exit_status, read
 from support.reporting.metrics import Publisher
@@ -84,7 +84,7 @@ def run(options: RunOptions, arguments: Sequence[str] = ()) -> int:
     for the further processes of this program that several clusters need.
     """
     report.forget_verdicts()
-    planned = _planned(options.selection, options.settings)
+    planned = _selected(options)
     clusters.sweep()
     report.withdraw_pages()
     report.prepare()
@@ -175,6 +175,19 @@ def _planned(selection: Selection, settings: Settings) -> Sequence[behave_proces
     plan = behave_process.selected(selection)
     preflight.require_sound(selection, plan, settings.limits)
     return plan.scenarios
+
+
+def _selected(options: RunOptions) -> Sequence[behave_process.Planned]:
+    """The same for a run: if there are none, it is one that cannot begin, and takes the place of the last one."""
+    try:
+        return _planned(options.selection, options.settings)
+    except NothingJudged:
+        report.withdraw_pages()
+        run = _begin(options, options.seed)
+        with Publisher(options.settings) as publisher, ExitStack() as cleanup:
+            cleanup.callback(_forget, run)
+            with _failure_published(publisher, run, options.settings):
+                raise
 
 
 def _forget(run: Run) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from database_runs import PAIR, junit_of, kill_in_a_scenario, pairs
-from program import FALSE, TRUE, Program, copy, target
+from database_runs import PAIR, await_scenario, junit_of, kill_in_a_scenario, pairs
+from program import FALSE, LONG, TRUE, Program, copy, target
 
 from support import sql
 from support.reporting.journal import read
@@ -75,6 +75,21 @@ def test_the_report_of_the_run_before_is_not_taken_for_that_of_a_killed_run(fres
     assert {one.name for one in report.glob("*.*")} == {"dashboard.html", "index.html", "on-call.html"}
     assert fresh.run("report").status == 0
     assert "Yes: the cluster keeps" in (report / "dashboard.html").read_text()
+
+
+def test_the_page_of_a_killed_run_tells_how_to_see_what_it_had_judged(fresh: Program) -> None:
+    fresh.write_features({"cluster/a.feature": FALSE, "cluster/b.feature": LONG})
+    (fresh.project / "allure-report").mkdir()
+    (fresh.project / "allure-report" / "dashboard.html").touch()
+    with fresh.started("run") as running:
+        await_scenario(running, "A claim that takes long")
+        running.kill()
+        running.wait()
+    (killed,) = (fresh.project / ".accept" / "runs").iterdir()
+    page = (fresh.project / "allure-report" / "dashboard.html").read_text()
+    assert "<code>./accept report .accept/runs/ID</code>" in page
+    ended = fresh.run("report", f".accept/runs/{killed.name}")
+    assert (ended.status, ended.last_line) == (1, "0 passed, 1 failed, 0 skipped, 1 interrupted"), str(ended)
 
 
 def test_a_failure_that_cannot_be_reported_is_still_told(fresh: Program) -> None:

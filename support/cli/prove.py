@@ -162,8 +162,11 @@ def _begin(options: ProveOptions, chosen: Sequence[Sabotage], claims: Path) -> N
     if options.continues:
         claim_done(earlier, WorkQueue(claims), WorkQueue(claims / ALONE))
         say(f"continuing: {counted(len(earlier.proofs), 'sabotage')} of {len(chosen)} tried before")
+        if earlier.began:  # it was killed, after what it noted last
+            note(TRUST, "plan", Trust(seconds=max(0.0, TRUST.stat().st_mtime - earlier.began)))
+        note(TRUST, "plan", Trust(began=time.time()))
     else:
-        note(TRUST, "plan", Trust(planned=tuple(one.name for one in chosen), basis=basis))
+        note(TRUST, "plan", Trust(planned=tuple(one.name for one in chosen), basis=basis, began=time.time()))
 
 
 def _every_scenario() -> tuple[Planned, ...]:

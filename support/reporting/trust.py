@@ -164,6 +164,9 @@ class Trust:
     seconds: float = 0.0
     basis: str = ""
     """A digest of what the proof depends on; an interrupted proof can be continued only on the same basis."""
+    began: float = 0.0
+    """When the last part of a proof that was continued began, in seconds since the epoch; 0 once that part has noted
+    how long it took, which one that was killed never does."""
 
     @property
     def heard(self) -> tuple[Heard, ...]:
@@ -292,6 +295,7 @@ def read(path: Path) -> Trust:
         plan.facts,
         plan.seconds,
         plan.basis,
+        plan.began,
     )
 
 
@@ -306,6 +310,7 @@ def _together(plans: Sequence[Trust]) -> Trust:
         facts={name: value for plan in plans for name, value in plan.facts.items()},
         seconds=sum(plan.seconds for plan in plans),
         basis="".join(dict.fromkeys(plan.basis for plan in plans)),
+        began=next((plan.began for plan in reversed(plans) if plan.began or plan.seconds), 0.0),
     )
 
 

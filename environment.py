@@ -2,6 +2,7 @@
 
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import behave.runner
 from support import own_folder
 from support.engine.moment import moment_of
 from support.engine.safety import wrong_results
+from support.reporting.console import replace_unprintable
 from support.reporting.evidence import collect
 from support.reporting.recorder import Recorder, count_instead, patch_allure, raised_in, tested_from
-from support.suite import Suite
+from support.suite import Suite, note_not_opened
 from support.target.inventory import inventory_of
 
 
@@ -25,6 +27,7 @@ def _without_remarks(*words, **options):
 for _module in ("__main__", "behave.runner"):
     sys.modules[_module].print = _without_remarks
 patch_allure()  # here, because this file is loaded before the formatters are
+replace_unprintable()
 
 
 class Runner(behave.runner.Runner):
@@ -46,16 +49,27 @@ class Runner(behave.runner.Runner):
 
 
 def before_all(context):
-    """Open the run: its target and its journal."""
+    """Open the run: its target and its journal. If that fails, the journal says why."""
+    try:
+        _open(context)
+    except Exception as error:
+        with suppress(Exception):  # such as a full disk; behave prints the first error, and nothing is marked as opened
+            if hasattr(context, "recorder"):
+                context.recorder.trouble(error)
+            else:
+                note_not_opened(context.config.userdata, _selected(context), error)
+        raise
+
+
+def _open(context):
     formats = context.config.format or ()
     context.suite = Suite.open(context.config.userdata, report=any("allure" in one for one in formats))
-    features = context._runner.features  # the only way to know what is selected before it runs
+    features = context._runner.features
     context.suite.require_known_limits(features, context._runner.step_registry)
     context.suite.shuffle(features)
-    selected = [one for feature in features for one in feature.walk_scenarios() if one.should_run(context.config)]
     context.recorder = Recorder(
         context.suite.run.journal,
-        selected,
+        _selected(context),
         redactor=context.suite.redactor,
         facts={
             **inventory_of(context.suite.cluster),
@@ -72,6 +86,13 @@ def before_all(context):
     )
     context.on_cleanup_error = context.recorder.cleanup_failed
     context.suite.share(features)
+    context.suite.run.note_opened()
+
+
+def _selected(context):
+    """The scenarios that will run; behave's list of features is the only way to know them before that."""
+    features = context._runner.features
+    return [one for feature in features for one in feature.walk_scenarios() if one.should_run(context.config)]
 
 
 def before_scenario(context, scenario):

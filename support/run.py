@@ -108,6 +108,20 @@ class Run:
     def _unfit(self) -> Path:
         return self.directory / "unfit"
 
+    def note_opened(self) -> None:
+        """Note that behave has opened the run, so that it knows the scenarios and can judge them."""
+        self._opened.touch()
+
+    def was_opened(self) -> bool:
+        """Whether behave has opened the run since this was asked last."""
+        opened = self._opened.exists()
+        self._opened.unlink(missing_ok=True)
+        return opened
+
+    @property
+    def _opened(self) -> Path:
+        return self.directory / "opened"
+
     def save(self) -> None:
         self.file.touch(mode=0o600)
         self.file.write_bytes(_ADAPTER.dump_json(self, indent=2))

@@ -28,6 +28,7 @@ from support.hosts.remote import RemoteSite
 from support.hosts.room import run_out
 from support.reporting import promises
 from support.reporting.evidence import Evidence, Redactor, events_since
+from support.reporting.recorder import note_not_begun
 from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
 from support.target import changed_settings, leftovers, tables
@@ -301,6 +302,19 @@ class Suite:
                 f"rows with a namespace like '{self.run.namespace}%' may be left in the database, and will be removed "
                 f"by the next run: {describe(error)}"
             ) from error
+
+
+def note_not_opened(said: Mapping[str, Any], selected: Iterable[Any], error: Exception) -> None:
+    """Note in its journal why the run that `-D accept_run=` names could not be opened, and what will not run.
+
+    `selected` are behave's scenarios. Plain behave writes no report, and nothing is noted. Raises whatever prevents it.
+    """
+    settings = Settings.load(said)
+    if settings.accept_run is None:
+        return
+    run = Run.load(settings.accept_run)
+    redactor = Redactor(Topology.load(run.topology).secrets)
+    note_not_begun(run.journal, selected, error, redactor, run.required, run.fail_on_flaky)
 
 
 def _still_unfit(cluster: Cluster, why: str) -> str:

@@ -13,7 +13,7 @@ from support.bench.figures import Sample
 from support.bench.rows import Row, Samples
 from support.cli import behave_process, clusters
 from support.cli.paths import STATE
-from support.cli.report import JOURNAL
+from support.cli.report import last_journal
 from support.engine.time_spent import LOCK
 from support.errors import ProcessFailed
 from support.reporting.journal import RunRecord, read
@@ -65,7 +65,7 @@ def _runs(suites: Sequence[str], settings: Settings) -> Samples:
         figure, worked = time.monotonic() - begun, _processor_time() - before
         if status:
             raise ProcessFailed(f"accept run ended with status {status}, so its time is meaningless; see {LOG}")
-        record = read(JOURNAL)
+        record = read(last_journal())
         cores = len(os.sched_getaffinity(0))
         yield Sample(figure, floor(lock_time(record), side_by_side(record), worked, cores))
 

@@ -16,7 +16,7 @@ from support.embedded.swarm_shapes import shape_like
 from support.errors import AcceptError, ProcessFailed, RequirementMissing
 from support.expectations import Expectations
 from support.hosts import reentry_argv
-from support.reporting.journal import Journal
+from support.reporting.journal import Journal, read
 from support.reporting.scenario import Scenario
 from support.run import Run
 from support.settings import Settings, variable_of
@@ -202,12 +202,15 @@ def _give_up(run: Run, why: str, left: Sequence[str]) -> bool:
 
 
 def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, places: Sequence[str] = ()) -> bool:
-    """Run behave, on the scenarios in these places (file:line) if any are given. False if Ctrl-C ended it."""
+    """Run behave, on the scenarios in these places (file:line) if any are given. False if Ctrl-C ended it.
+
+    A failure of behave itself is a trouble in the journal. Raises ProcessFailed instead if other jobs share the run.
+    """
     target.topology.save(run.topology)
     replace(run, picking=not places).save()
     formatter = ["--format", behave_process.FORMATTER, "--outfile", str(run.results), "--no-summary"]
-    what = places or options.selection.arguments
-    behave = [*behave_process.behave_argv(), "-D", f"accept_run={run.file}", *formatter, *what]
+    selected, troubles = places or options.selection.arguments, len(read(run.journal).troubles)
+    behave = [*behave_process.behave_argv(), "-D", f"accept_run={run.file}", *formatter, *selected]
     try:
         variables = as_variables({**options.given, **target.given})
         # The faults are healed, and then it is waited until the cluster is healthy again.
@@ -215,11 +218,17 @@ def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, places:
         status = behave_process.run(target.inside(behave), variables, heals_within=heals_within)
     except KeyboardInterrupt:
         return False
-    killed = status < 0 or status > 128
-    if run.work is not None and killed:
-        raise ProcessFailed(f"behave was killed, with status {status}; another job does what it left")
-    if run.work is None and (Journal(run.journal).close() or killed):
+    killed, opened = status < 0 or status > 128, run.was_opened()
+    if run.work is not None:
+        if killed or not opened:
+            what = "was killed" if killed else "could not begin"
+            raise ProcessFailed(f"behave {what}, with status {status}; another job does what it left")
+    elif Journal(run.journal).close() or killed:
         _tell_of_a_crash(run, status, killed, target.outlives)
+    elif not opened and len(read(run.journal).troubles) == troubles:
+        what = f"behave could not begin, and ended with status {status}; its messages are above"
+        say(what)
+        Journal(run.journal).trouble(what)
     return True
 
 

@@ -6,14 +6,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
 
 from support.cli.paths import STATE
 from support.errors import AcceptError, NoRoom
 from support.hosts.room import is_about_room
 from support.places import as_called
+from support.reporting.console import PatientConsole
 from support.waiting import describe
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ INTERRUPTED = 128 + signal.SIGINT
 UNEXPECTED = 3
 
 
-class _Console(Console):
+class _Console(PatientConsole):
     """Prints commands of the program as this installation is called."""
 
     def print(self, *objects: Any, **options: Any) -> None:
@@ -60,7 +60,8 @@ def hear_interrupts() -> None:
 
     def heard(number: int, frame: object) -> None:
         line = "\r\x1b[K" if sys.stderr.isatty() else ""
-        os.write(2, f"{line}accept: stopping (Ctrl-C)\n".encode())  # printing is not safe in a signal's handler
+        with suppress(OSError):  # nobody may read it any more
+            os.write(2, f"{line}accept: stopping (Ctrl-C)\n".encode())  # printing is not safe in a signal's handler
         raise KeyboardInterrupt
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -95,9 +96,17 @@ def exit_status_of(action: Callable[[], int]) -> int:
         if is_about_room(error):
             complain(f"a disk of this machine is full: {describe(error)}; make room there, and try again")
             return NoRoom.exit_status
-        log = STATE / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.log"
+        complain(f"unexpected error in the suite: {type(error).__name__}: {error}; {_logged(error)}")
+        return UNEXPECTED
+
+
+def _logged(error: Exception) -> str:
+    """Write the traceback of an error to a file, and return where it is."""
+    log = STATE / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    try:
         STATE.mkdir(exist_ok=True)
         log.touch(mode=0o600)
         log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        complain(f"unexpected error in the suite: {type(error).__name__}: {error}; the traceback is in {log}")
-        return UNEXPECTED
+    except OSError as unwritable:
+        return f"the traceback cannot be written: {describe(unwritable)}"
+    return f"the traceback is in {log}"

@@ -34,6 +34,7 @@ from support.cli.commands import (
 from support.cli.console import exit_status_of, hear_interrupts, out
 from support.errors import UsageError
 from support.places import PROGRAM, ROOT, as_called
+from support.reporting.console import replace_unprintable
 
 app = typer.Typer(
     name="accept",
@@ -108,6 +109,7 @@ def main() -> None:
     """Run the program, and exit with its status."""
     paths.enter_project()
     libpq.set_apart()
+    replace_unprintable()
     hear_interrupts()
     for command in app.registered_commands:
         if command.callback is not None:

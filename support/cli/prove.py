@@ -28,7 +28,7 @@ from support.cli.paths import FEATURES, REPORT, RESULTS, STATE
 from support.cli.proof_basis import basis_of, claim_done, require_continuable
 from support.cli.prove_share import STYLES, TRUST, PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
 from support.cli.prover import ALARMS, Prover
-from support.cli.report import JOURNAL, knowledge, one_at_a_time
+from support.cli.report import knowledge, last_journal, one_at_a_time
 from support.embedded import programs
 from support.engine.saturation import watched_for_all
 from support.errors import AcceptError, UsageError
@@ -162,8 +162,11 @@ def _begin(options: ProveOptions, chosen: Sequence[Sabotage], claims: Path) -> N
     if options.continues:
         claim_done(earlier, WorkQueue(claims), WorkQueue(claims / ALONE))
         say(f"continuing: {counted(len(earlier.proofs), 'sabotage')} of {len(chosen)} tried before")
+        if earlier.began:  # it was killed, after what it noted last
+            note(TRUST, "plan", Trust(seconds=max(0.0, TRUST.stat().st_mtime - earlier.began)))
+        note(TRUST, "plan", Trust(began=time.time()))
     else:
-        note(TRUST, "plan", Trust(planned=tuple(one.name for one in chosen), basis=basis))
+        note(TRUST, "plan", Trust(planned=tuple(one.name for one in chosen), basis=basis, began=time.time()))
 
 
 def _every_scenario() -> tuple[Planned, ...]:
@@ -363,9 +366,8 @@ def conclude(results: Path, seconds: float) -> int:
 
 def _link_from_dashboard() -> None:
     """Render the report of the last run again, if there is one, so that it links to the trust matrix."""
-    if JOURNAL.exists() and RESULTS.exists():
-        with suppress(AcceptError, OSError, ValueError), one_at_a_time():
-            render(RESULTS, journal.read(JOURNAL), REPORT, in_history=True, knowledge=knowledge())
+    with suppress(AcceptError, OSError, ValueError), one_at_a_time():
+        render(RESULTS, journal.read(last_journal()), REPORT, in_history=True, knowledge=knowledge())
 
 
 def _show(trust: Trust) -> None:

@@ -22,12 +22,13 @@ from support.errors import AcceptError, NotAvailable, ProcessFailed, UsageError
 from support.reporting import journal, merging
 from support.reporting.evidence import Redactor
 from support.reporting.installing import install_renderer, install_renderer_meanwhile
+from support.reporting.journal import RunRecord
 from support.reporting.metrics import Publisher
 from support.reporting.pages import printing, site
 from support.reporting.pages.site import DASHBOARD, PDF, Knowledge
 from support.reporting.rendering import JUNIT, NAME, conclude, conclude_failure
 from support.reporting.summary import append_markdown
-from support.run import Run
+from support.run import Run, begun_at
 from support.settings import Settings
 from support.target.topology import Topology
 from support.waiting import describe
@@ -49,6 +50,8 @@ OTHER_FLAGS = ("--keep", "--coverage", "--watch", "--plan", "--commands", "--shu
 """Other options of `accept run` without a value. From the first unknown option on, all words are for behave."""
 JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last reported run. It lies among the results, so that they are all another machine needs."""
+OUTDATED = STATE / "results-outdated"
+"""It is there if the last run could not take the place of the one before in the folder of results."""
 
 
 def prepare() -> None:
@@ -121,11 +124,24 @@ def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher, in_hi
     The passwords of `topologies` are masked everywhere. `in_history`: this run is already in the history of runs.
     """
     redactor = Redactor([secret for topology in topologies for secret in topology.secrets])
+    with _hiding_no_verdict("the report does not know when the run began"):
+        _require_beginning(run)
     if run.journal.exists():
         options, selection = (redactor.mask(of(sys.argv[1:])) for of in (options_of_target, selection_of))
         with _hiding_no_verdict("the command line of this run cannot be recorded"):
             journal.Journal(run.journal).asked(options, selection)
     return _concluded(run.journal, run.results, redactor, publisher, in_history)
+
+
+def _require_beginning(run: Run) -> None:
+    """Give a run that never came to its scenarios a beginning, and an end if it was not stopped: a trouble says why."""
+    record = journal.read(run.journal)
+    if record.began:
+        return
+    written = journal.Journal(run.journal)
+    written.begin((), at=begun_at(run.id))
+    if record.troubles:
+        written.end()
 
 
 def of_failure(run: Run, error: BaseException, settings: Settings) -> None:
@@ -158,13 +174,23 @@ def _noted(run: Run, error: BaseException, settings: Settings) -> Redactor:
 
 def _concluded(kept: Path, results: Path, redactor: Redactor, publisher: Publisher, in_history: bool = False) -> int:
     """Report, keep journal and results as the last ones, and return the exit status."""
-    with one_at_a_time():
-        status = conclude(
-            kept, results, REPORT, redactor, out, in_history=in_history, publisher=publisher, knowledge=knowledge()
-        )
+
+    def keep_results() -> None:
         with _hiding_no_verdict(f"the results cannot be kept in {RESULTS}"):
             keep(kept, results)
-    return status
+
+    with one_at_a_time():
+        return conclude(
+            kept,
+            results,
+            REPORT,
+            redactor,
+            out,
+            in_history=in_history,
+            publisher=publisher,
+            knowledge=knowledge(),
+            keep=keep_results,
+        )
 
 
 @contextmanager
@@ -200,24 +226,36 @@ def report(folders: Sequence[Path], settings: Settings, summary: Path | None = N
     except AcceptError as error:
         complain(f"{error}; there will be no page by Allure")
     with Publisher(settings) as publisher:
-        status = _of_runs(folders, publisher) if folders else _of_last_run(publisher)
+        record, status = _of_runs(folders, publisher) if folders else _of_last_run(publisher)
     if summary:
-        _summarize(from_command_line(summary))
+        _summarize(record, from_command_line(summary))
     if pdf:
         _print()
     return status
 
 
-def _of_last_run(publisher: Publisher) -> int:
+def last_journal() -> Path:
+    """The journal of the last run. Raises UsageError if there is none: there was no run, or it could not be kept."""
+    if OUTDATED.exists():
+        raise UsageError(
+            f"the last run could not be kept in {RESULTS}, and what is there is of an earlier one: "
+            "make that folder writable, and start ./accept run again"
+        )
     if not JOURNAL.exists():
         raise UsageError("there is no run to report on yet; start one with ./accept run")
+    return JOURNAL
+
+
+def _of_last_run(publisher: Publisher) -> tuple[RunRecord, int]:
+    kept = last_journal()
     with one_at_a_time():
-        return conclude(
-            JOURNAL, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher, knowledge=knowledge()
+        status = conclude(
+            kept, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher, knowledge=knowledge()
         )
+        return journal.read(kept), status
 
 
-def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
+def _of_runs(folders: Sequence[Path], publisher: Publisher) -> tuple[RunRecord, int]:
     """Report on several runs as one, which becomes the last run."""
     parts = [merging.part_in(from_command_line(folder), str(folder)) for folder in folders]
     STATE.mkdir(exist_ok=True)
@@ -225,7 +263,8 @@ def _of_runs(folders: Sequence[Path], publisher: Publisher) -> int:
         kept, results = Path(name, merging.JOURNAL), Path(name, "results")
         merging.write(merging.merged(parts), kept)
         merging.collect(parts, results)
-        return _concluded(kept, results, Redactor(), publisher)
+        status = _concluded(kept, results, Redactor(), publisher)
+        return journal.read(kept), status
 
 
 def _print() -> None:
@@ -236,10 +275,10 @@ def _print() -> None:
         complain(f"no PDF: {error}")
 
 
-def _summarize(file: Path) -> None:
+def _summarize(record: RunRecord, file: Path) -> None:
     """Append the table. If the file cannot be written, the exit status stays as it is."""
     try:
-        append_markdown(journal.read(JOURNAL), file)
+        append_markdown(record, file)
     except OSError as error:
         complain(f"the summary {file} cannot be written: {error.strerror}")
 
@@ -247,15 +286,30 @@ def _summarize(file: Path) -> None:
 def keep(kept: Path, results: Path) -> None:
     """Keep journal and results as those of the last run. Raises OSError or shutil.Error.
 
-    The folder itself stays: it may be a mount, or a link to another place.
+    The folder itself stays: it may be a mount, or a link to another place. However far this comes, no earlier run is
+    taken for the last one.
     """
     RESULTS.mkdir(exist_ok=True)
+    _forget_last_journal()
     for path in RESULTS.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
     if kept.exists():
-        shutil.copyfile(kept, JOURNAL)
+        fresh = JOURNAL.with_suffix(".new")
+        shutil.copyfile(kept, fresh)
+        fresh.replace(JOURNAL)
     if results.exists():
         shutil.copytree(results, RESULTS, dirs_exist_ok=True)
+
+
+def _forget_last_journal() -> None:
+    """Remove the journal of the run before, or else note that it is outdated. Raises OSError."""
+    try:
+        JOURNAL.unlink(missing_ok=True)
+    except OSError:
+        STATE.mkdir(parents=True, exist_ok=True)
+        OUTDATED.touch()
+        raise
+    OUTDATED.unlink(missing_ok=True)

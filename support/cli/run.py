@@ -18,9 +18,9 @@ from support.cli.jobs import Jobs
 from support.cli.run_options import RunOptions
 from support.cli.suites import Selection
 from support.embedded import programs
-from support.errors import AcceptError, RequirementMissing
+from support.errors import AcceptError, NothingJudged, RequirementMissing
 from support.reporting import steadiness
-from support.reporting.journal import BROKEN, INTERRUPTED, NOTHING_JUDGED, PASSED, Journal, read
+from support.reporting.journal import BROKEN, INTERRUPTED, NOTHING_JUDGED, PASSED, Journal, exit_status, read
 from support.reporting.metrics import Publisher
 from support.reporting.rendering import HISTORY
 from support.reporting.scenario import Scenario
@@ -84,7 +84,7 @@ def run(options: RunOptions, arguments: Sequence[str] = ()) -> int:
     for the further processes of this program that several clusters need.
     """
     report.forget_verdicts()
-    planned = _planned(options.selection, options.settings)
+    planned = _selected(options)
     clusters.sweep()
     report.withdraw_pages()
     report.prepare()
@@ -111,20 +111,35 @@ def _conclude(
     """Carry out the run, and report on it. `place` is that of the cluster if there is only one."""
     if options.repeat > 1:
         return _repeat(options, run, means, publisher)
-    with _failure_published(publisher, run, options.settings):
-        completed = means.carry_out(run)
+    completed = _carried_out(run, means, options.settings, publisher)
     if completed and options.rerun:
         completed = _going_on(run, options.settings, partial(_rerun, run, means))
     if not completed:
         say(_STOPPED)
     if isinstance(means, Jobs) or place is None:
-        return report.of_run(run, means.topologies(run), publisher)
+        return _report(run, means, publisher)
     if options.keep and completed:
-        exit_status = report.of_run(run, means.topologies(run), publisher)
+        reported = _report(run, means, publisher)
         _keep_up(place, means.clusters.current)
-        return exit_status
+        return reported
     with _meanwhile(means.clusters.end):
-        return report.of_run(run, means.topologies(run), publisher)
+        return _report(run, means, publisher)
+
+
+def _report(
+    run: Run, means: _OneCluster | Jobs, publisher: Publisher, before: int = PASSED, in_history: bool = False
+) -> int:
+    """Report on a run, and return its exit status; `before` is the worst of those before it.
+
+    Ctrl-C meanwhile ends the program, but hides no failure: raises SystemExit if there is one, else KeyboardInterrupt.
+    """
+    try:
+        return report.of_run(run, means.topologies(run), publisher, in_history)
+    except KeyboardInterrupt:
+        if BROKEN not in (before, exit_status(read(run.journal))):
+            raise
+        say("stopped")
+        raise SystemExit(BROKEN) from None
 
 
 def _spread(options: RunOptions, planned: Sequence[Planned]) -> Spread:
@@ -162,6 +177,19 @@ def _planned(selection: Selection, settings: Settings) -> Sequence[behave_proces
     return plan.scenarios
 
 
+def _selected(options: RunOptions) -> Sequence[behave_process.Planned]:
+    """The same for a run: if there are none, it is one that cannot begin, and takes the place of the last one."""
+    try:
+        return _planned(options.selection, options.settings)
+    except NothingJudged:
+        report.withdraw_pages()
+        run = _begin(options, options.seed)
+        with Publisher(options.settings) as publisher, ExitStack() as cleanup:
+            cleanup.callback(_forget, run)
+            with _failure_published(publisher, run, options.settings):
+                raise
+
+
 def _forget(run: Run) -> None:
     """Remove the run's folder, except for its notes of rows that it may have left in a target that outlives it."""
     forget(run.directory, notes=not run.replaceable)
@@ -169,7 +197,7 @@ def _forget(run: Run) -> None:
 
 @contextmanager
 def _failure_published(publisher: Publisher, run: Run, settings: Settings) -> Iterator[None]:
-    """Also report on a run that cannot begin or continue, and publish its metrics, since alerts rely on them."""
+    """Also report on a run that cannot begin, and publish its metrics, since alerts rely on them."""
     try:
         yield
     except Exception as error:
@@ -178,6 +206,21 @@ def _failure_published(publisher: Publisher, run: Run, settings: Settings) -> It
             say(line)
         report.of_failure(run, error, settings)
         raise
+
+
+def _carried_out(run: Run, means: _OneCluster | Jobs, settings: Settings, publisher: Publisher) -> bool:
+    """Run the scenarios. False if Ctrl-C ended it, or a failure after the first verdict.
+
+    A failure before any is published as that of a run that cannot begin, and raised.
+    """
+    try:
+        return means.carry_out(run)
+    except Exception as error:
+        if read(run.journal).results:
+            report.note_failure(run, error, settings)
+            return False
+        with _failure_published(publisher, run, settings):
+            raise
 
 
 def _going_on(run: Run, settings: Settings, action: Callable[[], bool]) -> bool:
@@ -208,11 +251,10 @@ def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publishe
             if number:
                 completed = _going_on(run, options.settings, partial(means.carry_out, run))
             else:
-                with _failure_published(publisher, run, options.settings):
-                    completed = means.carry_out(run)
+                completed = _carried_out(run, means, options.settings, publisher)
             if not completed:
                 say(_STOPPED)
-            status = report.of_run(run, means.topologies(run), publisher)
+            status = _report(run, means, publisher, worst_status)
             records.append(read(run.journal))
             if number == 0 or _WORST_FIRST.index(status) <= _WORST_FIRST.index(worst_status):
                 over, worst, worst_status = worst, run, status
@@ -226,7 +268,7 @@ def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publishe
                 break
         if worst is not run:
             say(f"the report is about the worst run, with seed {worst.seed}:")
-            report.of_run(worst, means.topologies(worst), publisher, in_history=True)
+            _report(worst, means, publisher, worst_status, in_history=True)
         shutil.rmtree(worst.results, ignore_errors=True)
     return worst_status if steadiness.show(records, out) else BROKEN
 

@@ -16,6 +16,7 @@ environment.py calls `recorder` with behave's own objects (nothing here imports 
                                                                world raised
     recorder.feature_ended(feature)                after_feature: what behave knows and no hook saw
     recorder.trouble(error)                        before_all or after_all failed
+    note_not_begun(journal, selected, error, redactor)                   before_all failed before there was a recorder
     recorder.finished(interrupted=context.aborted)                                       after_all, last of all
 
 When behave is over, however it ended, the program calls `rendering.conclude`: it prints the table, settles Allure's
@@ -30,4 +31,5 @@ results, renders the report and returns the exit status.
     tally                 verdicts counted as promises               trust            what `accept prove` found
     installing            the renderer, when it is first needed      log_events       notable lines of logs
     following             progress of a run in other processes       live             the moving view on a terminal
+    console               where the program and behave print to
 """

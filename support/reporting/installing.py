@@ -211,8 +211,12 @@ def _lock_file() -> IO[str]:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """Two that need the renderer at the same time install it once."""
-    with _lock_file() as lock:
+    """Two that need the renderer at the same time install it once. Raises ProcessFailed if this user may not."""
+    try:
+        lock = _lock_file()
+    except OSError as error:  # such as in the environment of another user
+        raise ProcessFailed(f"the renderer of Allure's page is not installed, and cannot be: {error}") from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

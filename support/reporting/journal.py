@@ -118,16 +118,24 @@ class Journal:
         return crashed
 
     def _write(self, event: str, **facts: Any) -> None:
-        line = json.dumps({"event": event, **facts}).encode() + b"\n"
-        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            size = os.fstat(descriptor).st_size
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                line = b"\n" + line  # the previous line is incomplete, and must not corrupt this one
-            if (written := os.write(descriptor, line)) < len(line):
-                raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes could be written", str(self.path))
-        finally:
-            os.close(descriptor)
+        append_line(self.path, json.dumps({"event": event, **facts}))
+
+
+def append_line(path: Path, text: str) -> None:
+    """Add a line to a file that several processes write, and whose readers ignore incomplete lines.
+
+    The file is its owner's alone. Raises OSError, also if only a part could be written.
+    """
+    line = text.encode() + b"\n"
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line  # the previous line is incomplete, and must not corrupt this one
+        if (written := os.write(descriptor, line)) < len(line):
+            raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes could be written", str(path))
+    finally:
+        os.close(descriptor)
 
 
 def _now(at: float | None) -> float:

@@ -60,10 +60,18 @@ class Running:
 class LiveView:
     """The lines below what was printed. Its parts never raise: a view must not end a run."""
 
-    def __init__(self, total: int, scenarios: Sequence[Scenario], known: Mapping[tuple[str, str], float]) -> None:
+    def __init__(
+        self,
+        total: int,
+        scenarios: Sequence[Scenario],
+        known: Mapping[tuple[str, str], float],
+        ascii_only: bool = False,
+    ) -> None:
+        """`known`: how long scenarios took in earlier runs, by path and title; `ascii_only`: the terminal may have no
+        other characters."""
         self._left = {one.key: expected_seconds(one, known) for one in scenarios}
         self._total, self._begun = total, time.monotonic()
-        self._frames = Spinner("dots")
+        self._frames = Spinner("line" if ascii_only else "dots")
         self._started, self._failed = 0, 0
         self.running: tuple[Running, ...] = ()
         """What runs now, on each cluster at most one. Replaced as a whole: another thread draws it."""

@@ -109,7 +109,7 @@ def figures_of(record: RunRecord) -> Iterator[Figure]:
 
 
 def read(path: Path) -> tuple[PastRun, ...]:
-    """The runs in a file, the oldest first; lines of another version are left out. None if there is no such file."""
+    """The runs in a file, the oldest first; lines of another version are left out. Empty if there is no such file."""
     if not path.exists():
         return ()
     lines = path.read_text(encoding="utf-8").split("\n")  # titles may contain other line separators

@@ -350,14 +350,32 @@ class Recorder:
             known_limits=known.known_limits if known else known_limits,
             other_limits=known.other_limits if known else other_limits,
         )
-        self._results[scenario.key] = result
         if self._teller is not None:
             self._teller.ended()
         self._journal.record(result)
+        self._results[scenario.key] = result  # what could not be written is judged again when the feature has ended
         if known is None:
             self._progress.ended(result)
         else:
             self._progress.corrected(result)
+
+
+def note_not_begun(
+    path: Path,
+    selected: Iterable[Any],
+    error: BaseException,
+    redactor: Redactor,
+    required: Iterable[str] = (),
+    fail_on_flaky: bool = False,
+) -> None:
+    """before_all failed before there was a recorder: the journal says why, and which scenarios did not begin.
+
+    Another process may do them instead, so this one's entry has all that holds for the run. Raises OSError.
+    """
+    journal = Journal(path)
+    journal.begin([_scenario(one) for one in selected], required=sorted(required), fail_on_flaky=fail_on_flaky)
+    journal.trouble(redactor.mask(describe(error)), redactor.mask(trace_of(error)))
+    journal.end()
 
 
 def _scenario(model: Any) -> Scenario:

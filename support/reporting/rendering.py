@@ -10,11 +10,11 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 
@@ -56,14 +56,11 @@ _ANALYTICS = re.compile(
 _FAVICON = re.compile(r'<link rel="icon" href="favicon\.ico">')
 
 
-@dataclass(frozen=True)
-class Report:
-    """The pages of a rendered report."""
+class _Pages(Protocol):
+    """Writes our own pages of a run. Raises OSError."""
 
-    scenarios: Path
-    dashboard: Path
-    trouble: str = ""
-    """Why Allure's page is missing; empty if it is there."""
+    def __call__(self, *, allure: bool = False) -> None:
+        """`allure`: with a link to Allure's page."""
 
 
 def conclude(
@@ -77,30 +74,41 @@ def conclude(
     in_history: bool = False,
     publisher: Publisher | None = None,
     knowledge: Knowledge | None = None,
+    keep: Callable[[], None] = lambda: None,
 ) -> int:
     """Report how the run ended, on the console and in the pages in `output`; returns the exit status.
 
     Called once behave is over, however it ended. A report that cannot be written never hides a verdict: the table
     and the status come from the journal alone. `in_history`: the history of runs has this one already.
-    `publisher` publishes its metrics, `knowledge` is what the pages tell beside the run.
+    `publisher` publishes its metrics, `knowledge` is what the pages tell beside the run, `keep` keeps its results.
+
+    Allure's page comes last: its renderer may be on its way from a registry that does not answer. Ctrl-C then loses
+    that page alone, and is passed on.
     """
     record = read(journal)
     status = exit_status(record)
     console.show_cursor()  # a behave that was killed in mid-line has left it hidden
     show(record, console)  # at once: rendering takes a second or two
+    written = None
     try:
         junit.write(record, output / JUNIT)
         settle(results, record, redactor)
-        report = render(results, record, output, history, in_history=in_history, knowledge=knowledge)
-        where = f"report: {as_seen(report.dashboard)} (every scenario: {as_seen(report.scenarios)})"
-        if report.trouble:
-            console.print(f"no page by Allure: {redactor.mask(report.trouble)}", markup=False, soft_wrap=True)
+        written = _write_pages(results, record, output, history, in_history, knowledge)
+        where = f"report: {as_seen(output / DASHBOARD)} (every scenario: {as_seen(output / SCENARIOS)})"
     except (AcceptError, OSError, ValueError) as error:
         where = f"no report: {redactor.mask(describe(error))} (the raw results are in {results})"
-    console.print(where, markup=False, soft_wrap=True)
-    for line in publisher.publish(record, status) if publisher else ():
-        console.print(line, markup=False, soft_wrap=True)
-    console.print(counts_line(record), markup=False)
+    keep()
+    published = publisher.publish(record, status) if publisher else ()
+    trouble = ""
+    try:
+        trouble = _add_allure(written, results, output / ALLURE, history, in_history) if written else ""
+    except (AcceptError, OSError, ValueError) as error:
+        trouble = describe(error)
+    finally:
+        missing = [f"no page by Allure: {redactor.mask(trouble)}"] if trouble else []
+        for line in (*missing, where, *published):
+            console.print(line, markup=False, soft_wrap=True)
+        console.print(counts_line(record), markup=False)
     return status
 
 
@@ -124,24 +132,38 @@ def render(
     *,
     in_history: bool = False,
     knowledge: Knowledge | None = None,
-) -> Report:
-    """Render settled results into pages, and add the run to those on record. `in_history`: see `conclude`.
+) -> str:
+    """Render settled results into pages, and add the run to those on record if any scenario began.
 
-    Raises OSError. If only Allure's page cannot be rendered, the report says why.
+    `in_history`: see `conclude`. Returns why Allure's page is missing; empty if it is there. Raises OSError.
     """
+    written = _write_pages(results, record, output, history, in_history, knowledge)
+    return _add_allure(written, results, output / ALLURE, history, in_history)
+
+
+def _write_pages(
+    results: Path, record: RunRecord, output: Path, history: Path, in_history: bool, knowledge: Knowledge | None
+) -> _Pages:
+    """Our own pages, which do not wait for Allure's; returns what writes them again. Raises OSError."""
     output.mkdir(parents=True, exist_ok=True)
     history.parent.mkdir(parents=True, exist_ok=True)
-    runs, trouble = history.with_name(past.PAST), ""
-    try:
-        _allure_page(results, output / ALLURE, history, append=not in_history)
-    except ProcessFailed as failed:
-        trouble = str(failed)
-        (output / ALLURE).unlink(missing_ok=True)
-    knowledge = knowledge or Knowledge()
-    site.write_pages(record, results, output, NAME, knowledge, past.read(runs), allure=not trouble)
-    if not in_history:
+    (output / ALLURE).unlink(missing_ok=True)  # that of an earlier run, or one that is about to be rendered again
+    runs = history.with_name(past.PAST)
+    pages = partial(site.write_pages, record, results, output, NAME, knowledge or Knowledge(), past.read(runs))
+    pages()
+    if not in_history and (record.started or record.results):
         past.add(runs, past.run_of(record))
-    return Report(output / SCENARIOS, output / DASHBOARD, trouble)
+    return pages
+
+
+def _add_allure(pages: _Pages, results: Path, page: Path, history: Path, in_history: bool) -> str:
+    """Allure's page, and the link to it in ours. Returns why it is missing; empty if it is there. Raises OSError."""
+    try:
+        _allure_page(results, page, history, append=not in_history)
+    except (ProcessFailed, OSError) as failed:
+        return str(failed)
+    pages(allure=True)
+    return ""
 
 
 def _allure_page(results: Path, page: Path, history: Path, append: bool) -> None:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from support.reporting import obstacles
+from support.reporting.console import PatientConsole
 from support.reporting.journal import RunRecord
 from support.reporting.live import LiveView
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
@@ -35,7 +36,7 @@ _WARNING, _MISSING = "yellow", "bold red"
 
 def real_stdout() -> Console:
     """A console on the process's own standard output; behave replaces `sys.stdout` by a buffer."""
-    return Console(file=sys.__stdout__, highlight=False)
+    return PatientConsole(file=sys.__stdout__, highlight=False)
 
 
 class Progress:
@@ -55,7 +56,7 @@ class Progress:
         self._total = total
         self._started = self._ended = self._failed = 0
         self._running: Scenario | None = None
-        self.view = LiveView(total, scenarios, known or {})
+        self.view = LiveView(total, scenarios, known or {}, self._console.options.ascii_only)
         # behave swaps sys.stdout for each step: rich must not swap it as well
         self._live = Live(
             console=self._console,

@@ -4,10 +4,10 @@ Kept as JSON lines, so that several processes can write to one file and a kill l
 a page beside the report."""
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 from pydantic import TypeAdapter
 
+from support.reporting.journal import append_line
 from support.reporting.pages import POLICY_TAG
 from support.reporting.scenario import Verdict
 
@@ -163,6 +164,9 @@ class Trust:
     seconds: float = 0.0
     basis: str = ""
     """A digest of what the proof depends on; an interrupted proof can be continued only on the same basis."""
+    began: float = 0.0
+    """When the last part of a proof that was continued began, in seconds since the epoch; 0 once that part has noted
+    how long it took, which one that was killed never does."""
 
     @property
     def heard(self) -> tuple[Heard, ...]:
@@ -266,24 +270,17 @@ _KINDS: Mapping[str, TypeAdapter[Any]] = {
 
 
 def note(path: Path, kind: str, fact: Proof | HealthyRun | Trust) -> None:
-    """Add a fact to the file."""
-    line = json.dumps({"kind": kind, "fact": _KINDS[kind].dump_python(fact, mode="json")}) + "\n"
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(descriptor, line.encode())
-    finally:
-        os.close(descriptor)
+    """Add a fact to the file. Raises OSError."""
+    append_line(path, json.dumps({"kind": kind, "fact": _KINDS[kind].dump_python(fact, mode="json")}))
 
 
 def read(path: Path) -> Trust:
-    """Everything noted so far."""
+    """Everything noted so far; incomplete lines, and those of another version, are left out."""
     found: dict[str, list[Any]] = {kind: [] for kind in _KINDS}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():
+        with suppress(ValueError, KeyError):
             noted = json.loads(line)
-        except ValueError:
-            continue  # incomplete
-        found[noted["kind"]].append(_KINDS[noted["kind"]].validate_python(noted["fact"]))
+            found[noted["kind"]].append(_KINDS[noted["kind"]].validate_python(noted["fact"]))
     plan = _together(found["plan"])
     planned = tuple(name for name in plan.planned if name not in plan.passed_over)
     proofs = {proof.sabotage: proof for proof in found["proof"]}
@@ -298,6 +295,7 @@ def read(path: Path) -> Trust:
         plan.facts,
         plan.seconds,
         plan.basis,
+        plan.began,
     )
 
 
@@ -312,6 +310,7 @@ def _together(plans: Sequence[Trust]) -> Trust:
         facts={name: value for plan in plans for name, value in plan.facts.items()},
         seconds=sum(plan.seconds for plan in plans),
         basis="".join(dict.fromkeys(plan.basis for plan in plans)),
+        began=next((plan.began for plan in reversed(plans) if plan.began or plan.seconds), 0.0),
     )
 
 

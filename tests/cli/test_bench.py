@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 from program import ROOT, Program, copy, target
+from typer.main import get_command
 
 from support.bench.figures import Bench, Measured, Sample
 from support.bench.rows import Row
 from support.cli import bench, console
 from support.cli.bench import ROWS, chosen
+from support.cli.main import app
 from support.errors import UsageError
 from support.sql import Endpoint
 
@@ -87,6 +89,12 @@ def test_rows_are_chosen_by_name_or_its_first_word() -> None:
     assert chosen(["PF-06 writes"]) == [row for row in ROWS if row.name == "PF-06 writes"]
     assert {row.name for row in {*ROWS} - {*chosen([])}} == {"whole run", "smoke"}, "they take minutes"
     assert [row.name for row in chosen(["whole", "smoke"])] == ["whole run", "smoke"]
+
+
+def test_the_help_names_the_rows_that_are_measured_only_by_name() -> None:
+    only = " and ".join(row.name for row in ROWS if row.only_by_name)
+    said = " ".join(get_command(app).commands["bench"].params[0].help.split())  # type: ignore[attr-defined]
+    assert said == f"Rows, as --list names them (default: all but {only})."
 
 
 def test_the_error_for_an_unknown_row_lists_the_rows() -> None:

@@ -1,15 +1,21 @@
 """An interrupted proof is continued without repeating anything, and only on the same basis."""
 
+import os
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from support.cli import prove
 from support.cli.proof_basis import basis_of, claim_done, require_continuable
+from support.cli.prove import ProveOptions
 from support.errors import UsageError
 from support.own_folder import VARIABLE
 from support.reporting.scenario import Verdict
 from support.reporting.trust import HealthyRun, Heard, Proof, ScenarioUnderTest, Trust, note, read
+from support.sabotage.catalogue import SABOTAGES
 from support.settings import Settings
 from support.work import WorkQueue
 
@@ -90,3 +96,20 @@ def test_plans_and_times_of_a_continued_proof_count_once(tmp_path: Path) -> None
     found = read(results)
     assert (found.planned, found.planned_healthy, len(found.scenarios)) == (("one",), ("run",), 1)
     assert found.seconds == 90.0
+
+
+def test_the_time_of_a_part_that_was_killed_counts_until_it_noted_something_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    prove.TRUST.parent.mkdir()
+    options, chosen = ProveOptions(("fsync-off",), Settings()), [SABOTAGES["fsync-off"]]
+    prove._begin(options, chosen, tmp_path / "first")
+    begun = read(prove.TRUST).began
+    assert begun == pytest.approx(time.time(), abs=60)
+    os.utime(prove.TRUST, (begun + 90, begun + 90))
+    prove._begin(replace(options, continues=True), chosen, tmp_path / "second")
+    assert read(prove.TRUST).seconds == pytest.approx(90)
+    note(prove.TRUST, "plan", Trust(seconds=30.0))  # as at its end, or after Ctrl-C
+    prove._begin(replace(options, continues=True), chosen, tmp_path / "third")
+    assert read(prove.TRUST).seconds == pytest.approx(120)

@@ -1,14 +1,16 @@
 """`accept run` on one database: the report of a run that cannot begin, go on or keep its results, or was killed."""
 
 import fcntl
+import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from database_runs import PAIR, junit_of, kill_in_a_scenario, pairs
-from program import FALSE, TRUE, Program, copy, target
+from database_runs import PAIR, await_scenario, junit_of, kill_in_a_scenario, pairs
+from program import FALSE, LONG, TRUE, Program, copy, target
 
 from support import sql
 from support.reporting.journal import read
@@ -75,6 +77,21 @@ def test_the_report_of_the_run_before_is_not_taken_for_that_of_a_killed_run(fres
     assert "Yes: the cluster keeps" in (report / "dashboard.html").read_text()
 
 
+def test_the_page_of_a_killed_run_tells_how_to_see_what_it_had_judged(fresh: Program) -> None:
+    fresh.write_features({"cluster/a.feature": FALSE, "cluster/b.feature": LONG})
+    (fresh.project / "allure-report").mkdir()
+    (fresh.project / "allure-report" / "dashboard.html").touch()
+    with fresh.started("run") as running:
+        await_scenario(running, "A claim that takes long")
+        running.kill()
+        running.wait()
+    (killed,) = (fresh.project / ".accept" / "runs").iterdir()
+    page = (fresh.project / "allure-report" / "dashboard.html").read_text()
+    assert "<code>./accept report .accept/runs/ID</code>" in page
+    ended = fresh.run("report", f".accept/runs/{killed.name}")
+    assert (ended.status, ended.last_line) == (1, "0 passed, 1 failed, 0 skipped, 1 interrupted"), str(ended)
+
+
 def test_a_failure_that_cannot_be_reported_is_still_told(fresh: Program) -> None:
     """The runs on record cannot be read."""
     fresh.write_features({"cluster/a.feature": TRUE})
@@ -112,6 +129,16 @@ def late_and_lost(context):
 """
 
 
+LEAVING = """
+from behave import then
+
+@then("it ends, and nothing can be taken over")
+def ends(context):
+    (context.world.run.directory / "handed-over").mkdir()
+    raise AssertionError("it is wrong")
+"""
+
+
 @pytest.mark.parametrize("option", ["--repeat=2", "--rerun"])
 def test_a_run_that_cannot_go_on_at_once_leaves_nothing_of_the_run_before(
     fresh: Program, programs: Path, option: str, tmp_path: Path
@@ -140,6 +167,22 @@ def test_a_rerun_that_cannot_begin_leaves_the_verdicts_before_it(fresh: Program,
     assert "Traceback" in trouble.trace
     assert junit_of(fresh).attrib["failures"] == "1"
     assert "setpriv" in (fresh.project / "allure-report" / "dashboard.html").read_text()
+
+
+@pytest.mark.parametrize("repeat", ["1", "2"])
+def test_a_failure_after_the_scenarios_hides_none_of_their_verdicts(fresh: Program, repeat: str) -> None:
+    """What they leave to another cluster cannot be read: a folder has its name."""
+    fresh.write_features(pairs("it ends, and nothing can be taken over"))
+    (fresh.project / "steps" / "leaving_steps.py").write_text(LEAVING)
+    ended = fresh.run("--repeat", repeat)
+    assert ended.status == 1, str(ended)
+    assert "5 passed, 1 failed, 0 skipped" in ended.out.splitlines(), str(ended)
+    assert "the run cannot go on: [Errno 21]" in " ".join(ended.err.split()), str(ended)
+    record = read(fresh.project / "allure-results" / "journal.jsonl")
+    assert [one.reason for one in record.failing] == ["it is wrong"]
+    (trouble,) = record.troubles
+    assert "Is a directory" in trouble.message
+    assert junit_of(fresh).attrib["failures"] == "1"
 
 
 @pytest.mark.parametrize(("claim", "status"), [("one and one are 2", 3), ("one and one are 3", 1)])
@@ -173,6 +216,38 @@ def test_runs_that_end_at_the_same_time_report_one_after_the_other(fresh: Progra
             fcntl.flock(lock, fcntl.LOCK_UN)
             assert running.wait(60) == 0
     assert (fresh.project / "allure-report" / "dashboard.html").exists()
+
+
+@pytest.mark.parametrize(("text", "failures", "status"), [(FALSE, 1, 1), (TRUE, 0, 130)])
+def test_a_run_that_is_stopped_while_it_waits_for_the_renderer_loses_only_allures_page(
+    fresh: Program, tmp_path: Path, text: str, failures: int, status: int
+) -> None:
+    """Another process installs it, and does not end. A broken promise is told by the status, too."""
+    installing, here = fresh.project / "support" / "reporting" / "installing.py", 'Path(sys.prefix) / "renderer"'
+    assert here in installing.read_text()
+    installing.write_text(installing.read_text().replace(here, 'Path("renderer").absolute()'))
+    fresh.write_features({"cluster/a.feature": text})
+    metrics = tmp_path / "accept.prom"
+    with (fresh.project / "renderer.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with fresh.started("run", "--metrics", str(metrics)) as running:
+            eventually(lambda: _require_there(metrics), within=60, subject="only Allure's page is missing")
+            running.send_signal(signal.SIGTERM)
+            told, _ = running.communicate(timeout=30)
+    assert running.returncode == status, told
+    assert "dashboard.html" in told
+    assert re.search(r"^\d passed, \d failed, 0 skipped$", told, re.MULTILINE), told
+    assert junit_of(fresh).attrib["failures"] == str(failures)
+    dashboard = (fresh.project / "allure-report" / "dashboard.html").read_text()
+    assert "has not ended" not in dashboard
+    assert "allure.html" not in dashboard
+    assert len(read(fresh.project / "allure-results" / "journal.jsonl").failing) == failures
+    assert len((fresh.project / ".accept" / "history-runs.jsonl").read_text().splitlines()) == 1
+
+
+def _require_there(file: Path) -> None:
+    if not file.exists():
+        raise NotYet(f"{file.name} is missing")
 
 
 def _scenarios_are_over(program: Program) -> Callable[[], None]:

@@ -132,6 +132,17 @@ def test_what_a_killed_installation_left_is_removed(machine: Path) -> None:
     assert folders(machine) == ["renderer"]
 
 
+def test_where_it_may_not_be_installed_the_reason_is_told(machine: Path) -> None:
+    """Nobody can write the lock: here it is a folder."""
+    (machine / "renderer.lock").mkdir()
+    said: list[str] = []
+    installing.install_renderer_meanwhile(said.append)
+    assert "the renderer of Allure's page cannot be installed: [Errno 21]" in said[-1]
+    for needed in (lambda: installing.install_renderer(said.append), installing.await_renderer):
+        with pytest.raises(ProcessFailed, match=r"is not installed, and cannot be: \[Errno 21\] Is a directory"):
+            needed()
+
+
 @pytest.mark.parametrize("file", ["package-lock.json", "node.lock"])
 def test_changed_pins_are_installed_again(machine: Path, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     installing.install_renderer(lambda _: None)

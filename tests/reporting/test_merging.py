@@ -1,11 +1,13 @@
 """Several runs as one: whose verdict counts, what is said of runs that are missing or torn."""
 
 import json
+import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from booting import boots
 from journals import LAG, READS, WRITES
 from program import Program, copy
 
@@ -207,3 +209,35 @@ def test_a_summary_that_cannot_be_written_changes_no_verdict(program: Program) -
     ended = program.run("report", "more", "--summary", "/proc/none")
     assert ended.status == 0, str(ended)
     assert ended.complaints == ["accept: the summary /proc/none cannot be written: No such file or directory"]
+
+
+@pytest.fixture
+@boots
+def where_nothing_can_be_kept() -> tuple[str, ...]:
+    """The words that start a program for which the folder of results is read-only, as if it were another user's."""
+    words = ("unshare", "--user", "--map-root-user", "--mount")
+    if subprocess.run([*words, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("this kernel lets no user mount a folder")
+    there = "allure-results"
+    frozen = f'mount --bind {there} {there} && mount -o remount,bind,ro {there} && exec "$@"'
+    return (*words, "sh", "-c", frozen, "sh")
+
+
+def test_a_run_that_cannot_be_kept_is_not_taken_for_the_one_before(
+    tmp_path: Path, where_nothing_can_be_kept: tuple[str, ...]
+) -> None:
+    program, summary = copy(tmp_path), tmp_path / "summary.md"
+    leave(tmp_path / "good", PASSED)
+    leave(tmp_path / "bad", BROKEN)
+    assert program.run("report", "good").status == 0
+    program.prefix = where_nothing_can_be_kept
+    ended = program.run("report", "bad", "--summary", "summary.md")
+    assert ended.status == 1, str(ended)
+    assert "the results cannot be kept in allure-results" in ended.err
+    assert "- **broken**: " in summary.read_text(), "it is about the run that was just reported"
+    program.prefix = ()
+    again = program.run("report", "--summary", "summary.md")
+    assert again.status == 2, str(again)
+    assert "what is there is of an earlier one" in again.err
+    assert program.run("report", "bad").status == 1
+    assert program.run("report").status == 1, "now it is there"

@@ -258,6 +258,22 @@ def test_a_run_that_cannot_begin_publishes_that(project: Program, tmp_path: Path
     assert found["accept_run_scenarios", "passed"] == found["accept_run_scenarios", "broken"] == 0
 
 
+def test_a_run_that_selects_no_scenario_reports_and_publishes_that(project: Program, tmp_path: Path) -> None:
+    """The alert goes by it; the pages of the run before would be taken for those of this one."""
+    file, report = tmp_path / "accept.prom", project.project / "allure-report"
+    report.mkdir(exist_ok=True)
+    for page in ("dashboard.html", "dashboard.pdf"):
+        (report / page).write_text("Yes: the cluster keeps 1 promise.")
+    ended = project.run("--name", "no such title", ACCEPT_METRICS=str(file))
+    assert ended.status == 3, str(ended)
+    found = series_in(file)
+    assert found["accept_run_exit_status",] == 3
+    assert found["accept_run_scenarios", "passed"] == found["accept_run_scenarios", "broken"] == 0
+    assert "no scenario is selected by" in (report / "dashboard.html").read_text()
+    assert not (report / "dashboard.pdf").exists()
+    assert not list((project.project / ".accept" / "runs").iterdir()), "nothing is left of the run"
+
+
 def test_an_address_that_is_none_is_wrong_usage_and_not_shown(project: Program) -> None:
     ended = project.run("--pushgateway", "jo:secret@gateway:9091")
     assert ended.status == 2, str(ended)

@@ -15,7 +15,7 @@ from page_loads import third_parties
 from rich.console import Console
 from small_suites import SECRET, Ran, run_suite, write_suite
 
-from support.reporting import rendering
+from support.reporting import installing, rendering
 from support.reporting.evidence import Redactor
 from support.reporting.installing import WANTED, install_renderer, renderer_installed
 from support.reporting.past import PAST
@@ -233,6 +233,27 @@ def test_a_report_that_cannot_be_rendered_hides_no_verdict(
     assert "allure.html" not in (tmp_path / "allure-report/dashboard.html").read_text(), "no link to what is not there"
     assert "broken: DA-01 The answer is right" in said
     assert said.splitlines()[-1] == "1 passed, 3 failed, 1 skipped"
+
+
+@pytest.mark.parametrize("where", ["renderer.lock", "suite/.accept/history.lock"])
+def test_where_allures_page_cannot_be_written_ours_are(
+    tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would be locked is a folder, while the renderer is missing or Allure's history is to be continued."""
+    suite = tmp_path / "suite"
+    (tmp_path / where).mkdir(parents=True)
+    if where == "renderer.lock":
+        monkeypatch.setattr(installing, "INSTALLED", tmp_path / "renderer")
+    else:
+        install_renderer(lambda _: None)
+    write_suite(suite, FEATURES)
+    console = Console(file=io.StringIO(), width=80)
+    assert _conclude(run_suite(suite), console) == 1
+    said = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert re.search(r"no page by Allure: .*Is a directory: \S+\.lock'", said), said
+    assert "no report" not in said
+    assert {"dashboard.html", "index.html", "on-call.html"} <= {one.name for one in (suite / "allure-report").iterdir()}
+    assert len((suite / ".accept" / PAST).read_text().splitlines()) == 1
 
 
 def test_a_results_directory_without_results_is_rendered(tmp_path: Path, renderer: None) -> None:

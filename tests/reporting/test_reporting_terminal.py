@@ -116,6 +116,17 @@ def test_progress_on_a_terminal_gives_the_terminal_back() -> None:
     assert written.rindex("\x1b[?25h") > written.index("\x1b[?25l")
 
 
+def test_progress_moves_on_a_terminal_that_is_not_utf_8() -> None:
+    """Where every character that it lacks is an error."""
+    written = io.BytesIO()
+    file = io.TextIOWrapper(written, encoding="iso-8859-15", errors="strict")
+    progress = Progress(2, Console(file=file, width=80, force_terminal=True))
+    progress.started(FAST.scenario)
+    progress.ended(FAST)
+    progress.close()
+    assert b"Queries are fast" in written.getvalue()
+
+
 @pytest.mark.parametrize("plain", [{"no_color": True}, {"force_terminal": False}])
 def test_progress_is_plain_lines_where_nothing_should_move(plain: dict[str, bool]) -> None:
     console = Console(**{"file": io.StringIO(), "width": 80, "force_terminal": True, "highlight": False, **plain})  # type: ignore[arg-type]

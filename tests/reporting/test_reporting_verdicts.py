@@ -309,6 +309,28 @@ Feature: Outlines
     assert {one["parameters"][0]["value"]: one["status"] for one in first.values()} == {"42": "passed", "7": "failed"}
 
 
+FULL_FOR_A_WHILE = """
+import os, resource
+
+def after_scenario(context, scenario):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (os.stat("journal.jsonl").st_size, before[1]))
+    try:
+        context.recorder.ended(scenario)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+"""
+
+
+def test_a_verdict_for_which_there_was_no_room_is_written_as_soon_as_there_is(tmp_path: Path) -> None:
+    ran = run_feature(tmp_path, ONE.format(steps="Then it is 7"), hooks=FULL_FOR_A_WHILE)
+    assert "File too large" in ran.output
+    assert [(one.verdict, one.reason) for one in ran.record.results] == [
+        (Verdict.BROKEN, "the answer: expected 42, was 7")
+    ]
+    assert exit_status(ran.record) == 1
+
+
 TWO = """
 Feature: Two
   Scenario: First

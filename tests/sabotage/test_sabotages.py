@@ -1,6 +1,7 @@
 """The catalogue of sabotages: complete, and well-formed; what counts as noticed; what a run of them comes to."""
 
 import re
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -248,6 +249,35 @@ def test_what_was_noted_is_read_again_in_the_order_of_the_plan(tmp_path: Path) -
     found = read(file)
     assert found.proofs == (proofs["a"], proofs["b"])
     assert (found.alarms, found.facts, found.missing) == (("alarm",), {"PostgreSQL": "16"}, ())
+
+
+def test_what_follows_a_fact_that_was_cut_off_is_not_lost(tmp_path: Path) -> None:
+    """Such as a false alarm after the disk was full: without it, the proof would pass."""
+    file = tmp_path / "trust.jsonl"
+    note(file, "proof", Proof("a", "p", "w", (HEARD,)))
+    with file.open("a") as torn:
+        torn.write('{"kind": "healthy", "fact": {"scen')
+    note(file, "healthy", HealthyRun(9, ("alarm",)))
+    assert (len(read(file).proofs), read(file).alarms) == (1, ("alarm",))
+
+
+def test_a_fact_of_which_a_part_was_written_is_an_error(tmp_path: Path) -> None:
+    """As on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))  # Python ignores the signal
+        with pytest.raises(OSError, match="bytes could be written"):
+            note(tmp_path / "trust.jsonl", "healthy", HealthyRun(9, ("x" * 2000,)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("line", ['{"kind": "dream", "fact": {}}', '{"kind": "healthy", "fact": {"runs": 9}}', "{}"])
+def test_what_another_version_noted_is_passed_over(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "trust.jsonl"
+    file.write_text(f"{line}\n")
+    note(file, "healthy", HealthyRun(9, ("alarm",)))
+    assert read(file) == Trust(healthy=(HealthyRun(9, ("alarm",)),))
 
 
 def test_the_page_shows_who_noticed_who_did_not_and_what_they_said() -> None:

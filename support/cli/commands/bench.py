@@ -13,7 +13,8 @@ from support.cli.paths import from_command_line
 @with_size_options
 def command(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="ROW", help="Rows, as --list names them (default: all).")
+        list[str] | None,
+        typer.Argument(metavar="ROW", help="Rows, as --list names them (default: all but whole run and smoke)."),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="How often to measure each row.")] = 5,
     save: Annotated[Path | None, typer.Option(help="Write the results to this file, as JSON.")] = None,

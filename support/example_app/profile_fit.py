@@ -130,7 +130,7 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
         lacks["application_schema"] = _hardly_there(profile.name, facts)
     if not any(expected.unique for expected in profile.tables.values()):
         lacks["declared_keys"] = f"schema profile {profile.name} names no key that should be unique"
-    lacks |= _no_unique_key(profile)
+    lacks |= _no_unique_key(profile) | _no_indexed_embedding(profile, lacks)
     if not any(expected.vectors for expected in profile.tables.values()):
         lacks["declared_vectors"] = f"schema profile {profile.name} names no vector column that should be indexed"
     if not profile.references():
@@ -149,6 +149,20 @@ def _no_unique_key(profile: Profile) -> dict[str, str]:
     return {
         "unique_key": f"schema profile {profile.name} does not say that no two rows of {entries.table} share "
         f"{entries.namespace}, {entries.key}"
+    }
+
+
+def _no_indexed_embedding(profile: Profile, lacks: Mapping[str, str]) -> dict[str, str]:
+    """Why no search of the entries need go by an HNSW index; without vectors, why there are none."""
+    entries = profile.entries
+    declared = profile.tables.get(entries.table, Expected()).vectors
+    if "vector" in lacks:
+        return {"indexed_embedding": lacks["vector"]}
+    if entries.embedding is None or declared.get(entries.embedding) == entries.metric:
+        return {}
+    return {
+        "indexed_embedding": f"schema profile {profile.name} does not say that {entries.table}.{entries.embedding} has "
+        f"an HNSW index for {entries.metric} distance (vectors in [schema.tables])"
     }
 
 

@@ -24,7 +24,8 @@ UNKNOWN = (
     "(docs/schema.md), or choose --own-schema"
 )
 NEEDS_TABLES = (
-    *("schema", "json", "optional_embedding", "related", "graph", "reference", "computed_reference", "long_values"),
+    *("schema", "json", "optional_embedding", "indexed_embedding", "related", "graph", "reference"),
+    *("computed_reference", "long_values"),
 )
 """The capabilities that depend on the tables."""
 

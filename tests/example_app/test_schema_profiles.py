@@ -285,6 +285,33 @@ def test_every_way_to_index_vectors_counts(empty: sql.Endpoint, type_: str, inde
     assert without_vector_index(profile, look_at(empty, ["docs"])) == []
 
 
+@pytest.mark.parametrize(
+    ("vectors", "metric", "why"),
+    [
+        (None, "cosine", ""),
+        ({"vec": "cosine"}, "cosine", ""),
+        (
+            {},
+            "cosine",
+            "schema profile the user's own does not say that docs.vec has an HNSW index for cosine distance",
+        ),
+        ({"other": "cosine"}, "cosine", "does not say that docs.vec has an HNSW index for cosine distance"),
+        ({"vec": "euclidean"}, "cosine", "does not say that docs.vec has an HNSW index for cosine distance"),
+        ({"vec": "euclidean"}, "euclidean", "docs is searched by euclidean distance; only cosine"),
+    ],
+)
+def test_searches_need_not_go_by_an_index_that_the_schema_does_not_name(
+    empty: sql.Endpoint, vectors: dict[str, str] | None, metric: str, why: str
+) -> None:
+    """An application may have IVFFlat, or compare exactly."""
+    sql.execute(empty, "CREATE TABLE docs (namespace text, key text, value text, vec vector(3), other vector(3))")
+    entries = {"table": "docs", "embedding": "vec", "metric": metric}
+    tables = {} if vectors is None else {"docs": {"vectors": vectors}}
+    lacks = fitting(empty, declared_profile({"entries": entries, "tables": tables})).lacks
+    assert ("indexed_embedding" in lacks) is bool(why)
+    assert why in lacks.get("indexed_embedding", "")
+
+
 def test_an_index_on_anything_but_the_column_is_none(empty: sql.Endpoint) -> None:
     sql.execute(empty, 'CREATE TABLE docs (namespace text, key text, value text, vec vector(3), "a""vec" vector(3))')
     sql.execute(empty, 'CREATE INDEX ON docs USING hnsw (("a""vec"::halfvec(3)) halfvec_cosine_ops)')

@@ -158,6 +158,12 @@ _VECTOR_INDEXES = f"""
       JOIN pg_class index ON index.oid = indexrelid JOIN pg_am ON pg_am.oid = relam
      WHERE amname = ANY (%s)
 """
+_EMBEDDING_CHECKS = f"""
+    SELECT conname
+      FROM {_PARTS} JOIN pg_constraint ON conrelid = id
+      JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY (conkey)
+     WHERE contype = 'c' AND attname = %s
+"""
 _PAGE_SIZE = 8192
 _WAYS: Mapping[str, tuple[str, ...]] = {
     "as the planner likes": (),
@@ -203,6 +209,13 @@ def all_see_all(found: Mapping[str, Count], vector_indexes: Collection[str]) -> 
         for index in sorted(one.indexes)
         if is_one_of(index, vector_indexes)
     ]
+
+
+def embedding_checks(where: sql.Endpoint, profile: Profile) -> frozenset[str]:
+    """The names of the CHECK constraints over the embedding of an entry, also of partitions."""
+    table = quoted(profile.entries.table)
+    found = sql.rows(where, _EMBEDDING_CHECKS, [table, table, profile.entries.embedding])
+    return frozenset(name for (name,) in found)
 
 
 def _reach_workers(session: sql.Session) -> None:

@@ -1,7 +1,7 @@
 """Clients of the cache under test, the values that they store in it, and what they get back."""
 
 from behave import given, then, when
-from hamcrest import assert_that, equal_to, less_than_or_equal_to
+from hamcrest import assert_that, less_than_or_equal_to
 
 from support.cache import values, workloads
 from support.cache.checks import every_key_expires, every_read_served, lived_for
@@ -147,11 +147,11 @@ def step_read_at_once(context: Context, count: int) -> None:
     handover.batch = read_batch(client, handover.counter, context.world.namespace, count)
 
 
-@then("that took {count:d} round trip to Redis")
+@then("that took at most {count:d} round trip to Redis")
 def step_round_trips(context: Context, count: int) -> None:
-    """As counted by the relay."""
-    batch = context.world.handover(CacheHandover).batch
-    assert_that(batch.round_trips, equal_to(count), f"round trips to Redis for {len(batch.stored)} entries")
+    """As counted by the relay. A client that keeps what it has read, until Redis tells it of a change, needs none."""
+    batch, at_most = context.world.handover(CacheHandover).batch, less_than_or_equal_to(count)
+    assert_that(batch.round_trips, at_most, f"round trips to Redis for {len(batch.stored)} entries")
 
 
 @when("1 entry, and then {count:d} entries at once, are stored through the cache")

@@ -18,8 +18,12 @@ _TABLES = """
 _COLUMNS = """
     SELECT attrelid, attname, format_type(atttypid, atttypmod), attnotnull,
            atthasdef OR attidentity <> '' OR attgenerated <> '', attgenerated <> '' OR attidentity = 'a',
-           attidentity <> '' OR coalesce(pg_get_expr(adbin, adrelid) !~ %s, false)
+           attidentity <> '' OR coalesce(pg_get_expr(adbin, adrelid) !~ %s, false),
+           CASE WHEN NOT pg_type_is_visible(atttypid) AND EXISTS (
+               SELECT FROM pg_depend WHERE classid = 'pg_type'::regclass AND objid = atttypid AND deptype = 'e'
+           ) THEN quote_ident(nspname) ELSE '' END
       FROM pg_attribute LEFT JOIN pg_attrdef ON (adrelid, adnum) = (attrelid, attnum)
+      JOIN pg_type ON pg_type.oid = atttypid JOIN pg_namespace ON pg_namespace.oid = typnamespace
      WHERE attrelid = ANY (%s::oid[]) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 # A partial index, one on an expression, or one that is not valid promises nothing of all rows.
@@ -67,13 +71,15 @@ class Column:
 
     name: str
     type: str
-    """As format_type writes it: "character varying(255)", "vector(384)"."""
+    """As format_type writes it: "character varying(255)", "vector(384)". Of an extension, without its schema."""
     required: bool
     """Every INSERT must give a value: it is NOT NULL and has no default."""
     generated: bool
     """The database always generates the value."""
     computed: bool = False
     """Where an INSERT gives no value, the database computes one: a default that is more than a constant."""
+    off_path: str = ""
+    """The schema of a type of an extension, quoted, if the login's search path does not find the type there."""
 
     @property
     def length(self) -> int | None:
@@ -153,8 +159,10 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
     return {
         table: TableFacts(
             columns={
-                name: Column(name, type_, notnull and not default, generated, computed)
-                for of, name, type_, notnull, default, generated, computed in columns
+                name: Column(
+                    name, type_.removeprefix(f"{schema}."), notnull and not default, generated, computed, schema
+                )
+                for of, name, type_, notnull, default, generated, computed, schema in columns
                 if of == oid
             },
             unique=frozenset(frozenset(names) for of, names in unique if of == oid),

@@ -328,6 +328,12 @@ def _unfit_vector(entries: Entries, column: Column | None, indexes: Collection[I
         return f"{entries.table} has no column {entries.embedding}"
     if column.family not in DIALECTS:
         return f"{entries.table}.{column.name} is of type {column.type}; only {' and '.join(DIALECTS)} can be judged"
+    if schema := column.off_path:
+        return (
+            f"{entries.table}.{column.name} is of type {schema}.{column.type}, but {schema} is not in the login's "
+            "search_path, so that a search finds no operator of the type: add it for the role (ALTER ROLE ... SET "
+            "search_path), or for the suite's sessions (RUVECTOR_OPTIONS)"
+        )
     if entries.metric != "cosine":
         return f"{entries.table} is searched by {entries.metric} distance; only cosine distance can be judged"
     by_graph = [one for one in indexes if one.column == column.name and one.method == "hnsw"]

@@ -97,15 +97,15 @@ def _likeness(profile: Profile, facts: Mapping[str, TableFacts]) -> int:
     return parts + keys
 
 
-def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
-    """Compare a profile with the tables that are there."""
+def fit(profile: Profile, facts: Mapping[str, TableFacts], closed: Mapping[str, str] = {}) -> Fit:
+    """Compare a profile with the tables that are there. `closed` is table -> why the login cannot reach it."""
     lacks: dict[str, str] = {}
     if there := facts.get(profile.entries.table):  # a column that no scenario can use is filled like any other
         profile = replace(profile, entries=_without_unfit(profile.entries, there, lacks))
     kept: dict[str, Part | None] = {}
     parts = {part.table for _, part in profile.parts()}
     for name, part in profile.parts():
-        why = "; ".join(_obstacles(part, facts, parts))
+        why = closed.get(part.table) or "; ".join(_obstacles(part, facts, parts))
         kept[name] = None if why else _filled(part, facts[part.table])
         if why:
             lacks.setdefault(_CAPABILITY[name], why)
@@ -128,6 +128,8 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
             lacks["long_values"] = f"{entries.table}.{entries.value} holds {length} characters"
     if not profile.tables:
         lacks["application_schema"] = _hardly_there(profile.name, facts)
+    elif closed:
+        lacks["application_schema"] = "; ".join(sorted({*closed.values()}))
     if not any(expected.unique for expected in profile.tables.values()):
         lacks["declared_keys"] = f"schema profile {profile.name} names no key that should be unique"
     lacks |= _no_unique_key(profile) | _no_indexed_embedding(profile, lacks)

@@ -159,7 +159,8 @@ def step_reads_all_back(context: Context, count: int) -> None:
 def step_counted_right(context: Context) -> None:
     """Counts the whole table in one snapshot: by the planner's choice, by a sequential scan, and by an index.
 
-    If the table is too large to be counted, only the plans are judged: none may use a vector index.
+    A way that takes longer than a statement may is not counted, and no way if the table is very large: then the plans
+    are judged, of which none may use a vector index.
     """
     world = context.world
     table = world.profile.entries.table

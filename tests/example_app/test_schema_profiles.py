@@ -712,3 +712,25 @@ def test_counts_agree_or_are_told(swarm: sql.Endpoint) -> None:
     differ, by_index = all_see_all(wrong, ["memory_entries_embedding_idx"])
     assert "'as the planner likes': 7" in differ
     assert by_index.startswith("as the planner likes the count goes by memory_entries_embedding_idx")
+    slow = {**wrong, "through an index": Count(None, "the plan", frozenset())}
+    assert "'as the planner likes': 7" in all_see_all(slow, [])[0]
+
+
+def test_a_count_that_takes_too_long_leaves_the_other_ways(empty: sql.Endpoint) -> None:
+    """Here, it is cancelled as soon as it begins."""
+    sql.execute(
+        empty,
+        """
+        CREATE FUNCTION cancelled() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+            IF current_setting('enable_seqscan')::boolean THEN RETURN true; END IF;
+            PERFORM pg_cancel_backend(pg_backend_pid());
+            PERFORM pg_sleep(60);
+        END $$;
+        CREATE TABLE stored AS SELECT generate_series(1, 50) n;
+        CREATE VIEW notes AS SELECT n FROM stored WHERE n > 10 AND cancelled()
+        """,
+    )
+    found = counts(empty, "notes")
+    assert [one.rows for one in found.values()] == [40, 40, None]
+    assert "stored" in found["through an index"].plan
+    assert all_see_all(found, []) == []

@@ -147,17 +147,15 @@ def remaining_lifetimes(client: redis.Redis, prefix: str) -> dict[str, float]:
     A hash without an expiry lives as long as its fields, which may have their own. Raises NotAvailable where the user
     may not ask for these.
     """
-    found = list(client.scan_iter(match=f"{prefix}*", count=1000))
-    pipeline = client.pipeline(transaction=False)
-    for key in found:
-        pipeline.pttl(key)
-    left = dict(zip(found, pipeline.execute(), strict=True))
-    left |= {key: _longest_of_fields(client, key) for key, milliseconds in left.items() if milliseconds == _ENDLESS}
-    return {
-        key.decode(errors="replace"): float("inf") if milliseconds == _ENDLESS else milliseconds / 1000
-        for key, milliseconds in left.items()
-        if milliseconds != _GONE
-    }
+    lifetimes = dict[str, float]()
+    # Each is asked for as soon as it is found: among very many other keys, the search may outlast it.
+    for key in client.scan_iter(match=f"{prefix}*", count=1000):
+        milliseconds = client.pttl(key)
+        if milliseconds == _ENDLESS:
+            milliseconds = _longest_of_fields(client, key)
+        if milliseconds != _GONE:
+            lifetimes[key.decode(errors="replace")] = float("inf") if milliseconds == _ENDLESS else milliseconds / 1000
+    return lifetimes
 
 
 def _longest_of_fields(client: redis.Redis, key: bytes) -> int:

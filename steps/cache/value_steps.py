@@ -12,6 +12,7 @@ from support.cache.handover import CacheHandover
 from support.cache.redis_server import reached, remaining_lifetimes
 from support.cache.round_trips import RoundTripCounter, read_batch, store_batch
 from support.engine.checks.answers import unchanged
+from support.engine.limits import own_limit
 from support.engine.tables import rows_of
 from support.engine.world import Context, World
 from support.example_app.entries import Entry
@@ -23,7 +24,9 @@ TYPE = Kind.of("type of value", values.VALUES)
 
 def _opening(world: World) -> CacheClients:
     """Opens clients of the cache under test for this scenario."""
-    return CacheClients(world.cluster, world.cache_repository, world.namespace, world.cleanup)
+    declared = own_limit(world.limits, ["CL-03"], "sessions")
+    allowed = int(declared[1]) if declared else None
+    return CacheClients(world.cluster, world.cache_repository, world.namespace, world.cleanup, allowed)
 
 
 @given("{count:d} clients of the cache")

@@ -49,7 +49,7 @@ Feature: Stored entries are found unchanged
     When 1000 entries are stored at once
     Then a count of all entries is the same by every plan
 
-  @id.DA-03 @vector @application_schema @smoke
+  @id.DA-03 @vector @indexed_embedding @application_schema @smoke
   Scenario: A search returns the true nearest entries through the HNSW index
     Given 1000 entries with distinct embeddings
     When the nearest 10 entries are searched for, 100 times

@@ -9,7 +9,7 @@ Feature: Reads and searches are answered in time
     Then it came back unchanged every time
     And 95 in 100 reads took under 100 ms
 
-  @id.PF-02 @vector
+  @id.PF-02 @vector @indexed_embedding
   Scenario: A vector search over 1000 entries takes under 50 ms
     Given 1000 entries with distinct embeddings
     When the nearest 10 entries are searched for, 200 times

@@ -33,7 +33,7 @@ Feature: The right member takes over, time after time
     Then every replica streams on the timeline of the leader within 60 seconds
     And the ledger lost no acknowledged write
 
-  @id.FO-10 @crashes @vector @application_schema @critical
+  @id.FO-10 @crashes @vector @indexed_embedding @application_schema @critical
   Scenario: A vector search returns the same after a failover as before, through the index
     Given a healthy cluster
     And 500 entries with distinct embeddings

@@ -15,7 +15,7 @@ Feature: Queries over several workers answer as a single database would
     When they are counted and summed by topic
     Then every answer is correct
 
-  @id.DQ-03 @vector
+  @id.DQ-03 @vector @indexed_embedding
   Scenario: A nearest-neighbour search over all shards uses the vector index of every shard
     Given 1000 entries over 40 namespaces, on more than one worker
     When the nearest 10 entries of all shards are searched for, 100 times

@@ -49,7 +49,7 @@ def step_primary(context: Context) -> None:
 
 @then("Redis accepts a write")
 def step_accepts_a_write(context: Context) -> None:
-    """A key can be set, read back and deleted."""
+    """A key can be set, read back and deleted; in a Redis Cluster, one on each primary."""
     with reached(context.world.cluster) as client:
         refusal = refusal_of_a_write(client, context.world.namespace)
     assert_that(refusal, equal_to(""), "why Redis refused a write")

@@ -43,7 +43,8 @@ def step_finds_own(context: Context) -> None:
 def step_search_for_others(context: Context, count: int) -> None:
     """With the embeddings of the second namespace's entries, which are therefore the nearest of all.
 
-    By the vector index; exactly if the table holds so many entries of others that the index need not find enough.
+    By the HNSW index; exactly if there is none, or if the table holds so many entries of others that the index need not
+    find enough.
     """
     world, state = context.world, handed(context.world)
     sought, exact = samples.embeddings(state.second), bool(why_exactly(world))

@@ -190,21 +190,25 @@ def lived_for(seconds: float, slack: float, history: History) -> Finding:
     return Finding.true(f"served by {len(before)} reads within {seconds:g} s, and by none of {len(after)} after that")
 
 
-def every_key_expires(lifetimes: Mapping[str, float], seconds: float) -> Finding:
+def every_key_expires(lifetimes: Mapping[str, float], seconds: float, searched: float = 0.0) -> Finding:
     """Every key expires within `seconds`. `lifetimes` is name -> seconds until it expires, infinity if it never does.
 
-    Unknown when there is no key.
+    Unknown when there is no key, or when the search for them took longer than that: `searched` seconds.
     """
-    if not lifetimes:
-        return Finding.unknown(
-            "no key of the cache was found in Redis: perhaps it does not use the prefix that it was given"
-        )
     longer = {key: left for key, left in lifetimes.items() if left > seconds}
     if longer:
         first, left = next(iter(longer.items()))
         lasts = "never expires" if left == float("inf") else f"expires in {left:g} s"
         return Finding.false(
             f"{len(longer)} of {len(lifetimes)} keys live for longer than {seconds:g} s: {first} {lasts}"
+        )
+    if searched > seconds:
+        return Finding.unknown(
+            f"the search among all keys of Redis took {searched:.0f} s: keys that live {seconds:g} s were gone by then"
+        )
+    if not lifetimes:
+        return Finding.unknown(
+            "no key of the cache was found in Redis: perhaps it does not use the prefix that it was given"
         )
     return Finding.true(f"each of {len(lifetimes)} keys expires within {seconds:g} s")
 

@@ -22,7 +22,9 @@ from support.engine.workload import outcome_of
 from support.errors import ConnectFailed, Inconclusive
 from support.example_app.cache import CacheConfig, CacheRepository, Read, Source
 from support.example_app.cache.interface import opener
+from support.example_app.cache.repository import SESSIONS
 from support.example_app.profile import relation
+from support.example_app.sessions import room
 from support.target.cluster import Cluster
 from support.target.redis import client_of, primary_of
 from support.target.topology import Address
@@ -103,6 +105,8 @@ def _cursor_reporting_to(sessions: WatchedSessions) -> type[psycopg2.extensions.
     return WatchedCursor
 
 
+_OTHERS = 3
+"""Sessions that a scenario has beside those of its clients, at most."""
 LONG = 60.0
 """Seconds: a time to live and a staleness bound that outlast every scenario."""
 
@@ -125,27 +129,40 @@ class CacheClients:
     prefix: str
     """Every key in Redis begins with it."""
     cleanup: ExitStack
+    allowed: int | None = None
+    """How many sessions the user says can be open at once through the write endpoint; None if nothing was said."""
 
     def open_many(self, count: int, **options: Any) -> list[CacheClient]:
-        """Open `count` clients, each as `open` does it."""
-        return [self.open(**options) for _ in range(count)]
+        """Open `count` clients, each as `open` does it, which share the sessions that the application may have."""
+        known = [one for one in (self.allowed, room(self.cluster.write)) if one is not None]
+        share = (min(known) - _OTHERS) // count if known else SESSIONS
+        return [self.open(sessions=max(1, min(share, SESSIONS)), **options) for _ in range(count)]
 
     def open(
-        self, *, time_to_live: float = LONG, staleness_bound: float = LONG, redis: Address | None = None
+        self,
+        *,
+        time_to_live: float = LONG,
+        staleness_bound: float = LONG,
+        redis: Address | None = None,
+        sessions: int = SESSIONS,
     ) -> CacheClient:
-        """Open one more client. Times are in seconds; `redis` is an address to use in place of Redis's own."""
+        """Open one more client, which may have so many sessions.
+
+        Times are in seconds; `redis` is an address to use in place of Redis's own.
+        """
         server = self.cluster.redis_address
         if redis is not None:  # a relay, whose name is in no certificate
             tls = replace(server.tls, any_host=True) if server.tls else None
             server = replace(primary_of(server), address=redis, tls=tls)
-        sessions = WatchedSessions(self.cluster.write, relation(self.cluster.profile.entries.table))
-        self.cleanup.callback(sessions.close)
+        watched = WatchedSessions(self.cluster.write, relation(self.cluster.profile.entries.table))
+        self.cleanup.callback(watched.close)
         config = CacheConfig(
             redis_host=server.address.host,
             redis_port=server.address.port,
             redis_password=server.password,
             open_redis=partial(client_of, server),
-            connect=sessions.connect,
+            connect=watched.connect,
+            sessions=sessions,
             profile=self.cluster.profile,
             prefix=self.prefix,
             time_to_live=time_to_live,
@@ -153,7 +170,7 @@ class CacheClients:
         )
         repository = opener(self.name)(config)
         self.cleanup.callback(repository.close)
-        return CacheClient(repository, sessions)
+        return CacheClient(repository, watched)
 
 
 ACTIONS = {Source.CACHE: "hit", Source.DATABASE: "miss"}

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import redis
+from redis.cluster import RedisCluster
 
 from support.engine.finding import Finding, listed
 from support.errors import Inconclusive, NotAvailable
@@ -17,6 +18,7 @@ from support.waiting import describe
 _VALUE = 64 * 1024  # bytes of one value
 _CHUNK = 32  # values in one round trip: 2 MB
 _TTL = 60  # seconds
+_NAMES = 16384  # names of keys that are tried, to have one for each primary: as many as there are slots
 _PRESSURE_TTL = 1800
 """Seconds; policies that evict only keys with an expiry need something to evict. Long enough for a slow link."""
 
@@ -96,8 +98,33 @@ def _store(client: redis.Redis, keys: Sequence[str]) -> list[str]:
 
 
 def refusal_of_a_write(client: redis.Redis, prefix: str) -> str:
-    """Why a key could not be set, read back and deleted; empty when all of that worked."""
-    key, value = f"{prefix}-written", secrets.token_hex(8)
+    """Why a key could not be set, read back and deleted; empty when all of that worked.
+
+    On every primary of a Redis Cluster: each may refuse what it alone would store.
+    """
+    if not isinstance(client, RedisCluster):
+        return _refusal(client, f"{prefix}-written")
+    try:
+        keys = _key_of_each(client, prefix)
+    except ERRORS as error:
+        return describe(error)
+    refused = [f"the primary at {name}: {why}" for name, key in keys.items() if (why := _refusal(client, key))]
+    return "; ".join(refused) if keys else "no node takes writes"
+
+
+def _key_of_each(client: RedisCluster, prefix: str) -> dict[str, str]:
+    """Primary -> the name of a key in one of its slots."""
+    keys, primaries = dict[str, str](), {one.name for one in client.get_primaries()}
+    for number in range(_NAMES):
+        if keys.keys() >= primaries:
+            break
+        key = f"{prefix}-written-{number}"
+        keys.setdefault(client.get_node_from_key(key).name, key)
+    return keys
+
+
+def _refusal(client: redis.Redis, key: str) -> str:
+    value = secrets.token_hex(8)
     try:
         client.set(key, value, ex=_TTL)
         found = client.get(key)
@@ -120,17 +147,15 @@ def remaining_lifetimes(client: redis.Redis, prefix: str) -> dict[str, float]:
     A hash without an expiry lives as long as its fields, which may have their own. Raises NotAvailable where the user
     may not ask for these.
     """
-    found = list(client.scan_iter(match=f"{prefix}*", count=1000))
-    pipeline = client.pipeline(transaction=False)
-    for key in found:
-        pipeline.pttl(key)
-    left = dict(zip(found, pipeline.execute(), strict=True))
-    left |= {key: _longest_of_fields(client, key) for key, milliseconds in left.items() if milliseconds == _ENDLESS}
-    return {
-        key.decode(errors="replace"): float("inf") if milliseconds == _ENDLESS else milliseconds / 1000
-        for key, milliseconds in left.items()
-        if milliseconds != _GONE
-    }
+    lifetimes = dict[str, float]()
+    # Each is asked for as soon as it is found: among very many other keys, the search may outlast it.
+    for key in client.scan_iter(match=f"{prefix}*", count=1000):
+        milliseconds = client.pttl(key)
+        if milliseconds == _ENDLESS:
+            milliseconds = _longest_of_fields(client, key)
+        if milliseconds != _GONE:
+            lifetimes[key.decode(errors="replace")] = float("inf") if milliseconds == _ENDLESS else milliseconds / 1000
+    return lifetimes
 
 
 def _longest_of_fields(client: redis.Redis, key: bytes) -> int:

@@ -43,6 +43,8 @@ NEEDS = {
     Place("namespaces", r"\bworld$"): "schema",
     Place("EntryStore"): "schema",
     Place("dialect_of"): "vector",
+    Place("went_by_index"): "indexed_embedding",
+    Place("each_search_by_index"): "indexed_embedding",
     Place("cut_all", "."): "partitions",
     Place("PoorLinks"): "poor_links",
     Place("proxy_host"): "proxy_host",

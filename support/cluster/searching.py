@@ -4,20 +4,35 @@ A user's table may hold millions of entries of others. To find ten of a thousand
 has to be searched: that says nothing about a search over a thousand entries, and no planner would do it.
 """
 
+from support import sql
 from support.engine.world import World
 from support.errors import Inconclusive, NotAvailable
+from support.example_app.profile import Profile
 from support.example_app.schema import SHARDS, copies
-from support.example_app.search import crowd
+from support.example_app.search import Search, crowd
 from support.run import new_id
 from support.target.cluster import Cluster
 
 
 def why_exactly(world: World) -> str:
-    """Why searches in one namespace have to be exact, for the report; empty if they can go by the index."""
-    why = crowd(world.cluster.write, world.profile, world.run.namespace).why_not_by_index
+    """Why searches in one namespace have to be exact, for the report; empty if they can go by the HNSW index."""
+    write, profile = world.cluster.write, world.profile
+    why = crowd(write, profile, world.run.namespace).why_not_by_index or _without_index(write, profile)
     if why:
         world.evidence.attach("searched exactly, without the index", why)
     return why
+
+
+def _without_index(where: sql.Endpoint, profile: Profile) -> str:
+    """That there is no HNSW index; empty if there is one.
+
+    An index of another kind would be used in its place, as the searches' settings make the planner avoid a sort.
+    IVFFlat examines one of its lists, and does not go on when too few entries of the namespace are in it.
+    """
+    with sql.session(where) as session:
+        if Search(session, profile).cosine_indexes():
+            return ""
+    return f"{profile.entries.table}.{profile.entries.embedding} has no valid HNSW index for cosine distance"
 
 
 def roomy(world: World) -> Cluster:

@@ -12,14 +12,26 @@ from support import sql
 from support.example_app.profile import quoted
 from support.example_app.vectors import VECTOR_TYPES
 
+# Of a table in a schema that the login may not use, to_regclass raises an error.
 _TABLES = """
-    SELECT t, to_regclass(t)::oid FROM unnest(%s::text[]) t WHERE to_regclass(t) IS NOT NULL
+    SELECT t, found::oid FROM (
+        SELECT t, CASE WHEN place IS NULL OR has_schema_privilege(oid, 'USAGE') THEN to_regclass(t) END AS found
+          FROM unnest(%s::text[], %s::text[]) AS named (t, place) LEFT JOIN pg_namespace ON nspname = place
+    ) AS reached WHERE found IS NOT NULL
+"""
+_CLOSED = """
+    SELECT nspname, format('GRANT USAGE ON SCHEMA %%I TO %%I', nspname, current_user)
+      FROM pg_namespace WHERE nspname = ANY (%s) AND NOT has_schema_privilege(oid, 'USAGE')
 """
 _COLUMNS = """
     SELECT attrelid, attname, format_type(atttypid, atttypmod), attnotnull,
            atthasdef OR attidentity <> '' OR attgenerated <> '', attgenerated <> '' OR attidentity = 'a',
-           attidentity <> '' OR coalesce(pg_get_expr(adbin, adrelid) !~ %s, false)
+           attidentity <> '' OR coalesce(pg_get_expr(adbin, adrelid) !~ %s, false),
+           CASE WHEN NOT pg_type_is_visible(atttypid) AND EXISTS (
+               SELECT FROM pg_depend WHERE classid = 'pg_type'::regclass AND objid = atttypid AND deptype = 'e'
+           ) THEN quote_ident(nspname) ELSE '' END
       FROM pg_attribute LEFT JOIN pg_attrdef ON (adrelid, adnum) = (attrelid, attnum)
+      JOIN pg_type ON pg_type.oid = atttypid JOIN pg_namespace ON pg_namespace.oid = typnamespace
      WHERE attrelid = ANY (%s::oid[]) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
 # A partial index, one on an expression, or one that is not valid promises nothing of all rows.
@@ -67,13 +79,15 @@ class Column:
 
     name: str
     type: str
-    """As format_type writes it: "character varying(255)", "vector(384)"."""
+    """As format_type writes it: "character varying(255)", "vector(384)". Of an extension, without its schema."""
     required: bool
     """Every INSERT must give a value: it is NOT NULL and has no default."""
     generated: bool
     """The database always generates the value."""
     computed: bool = False
     """Where an INSERT gives no value, the database computes one: a default that is more than a constant."""
+    off_path: str = ""
+    """The schema of a type of an extension, quoted, if the login's search path does not find the type there."""
 
     @property
     def length(self) -> int | None:
@@ -139,12 +153,13 @@ class TableFacts:
 
 
 def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[str, TableFacts]:
-    """Table -> its facts, for those tables that the login's search path finds."""
+    """Table -> its facts, for those tables that the login's search path finds, or may use in the schema they name."""
     if isinstance(where, sql.Endpoint):
         with sql.session(where) as session:
             return look_at(session, tables)
     names = {quoted(table): table for table in tables}
-    found = {names[name]: oid for name, oid in sql.rows(where, _TABLES, [list(names)])}
+    schemas = [_schema_of(table) for table in names.values()]
+    found = {names[name]: oid for name, oid in sql.rows(where, _TABLES, [list(names), schemas])}
     oids: list[Any] = [list(found.values())]
     known: dict[int, str] = {oid: table for table, oid in found.items()}
     columns = sql.rows(where, _COLUMNS, [_CONSTANT, *oids])
@@ -153,8 +168,10 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
     return {
         table: TableFacts(
             columns={
-                name: Column(name, type_, notnull and not default, generated, computed)
-                for of, name, type_, notnull, default, generated, computed in columns
+                name: Column(
+                    name, type_.removeprefix(f"{schema}."), notnull and not default, generated, computed, schema
+                )
+                for of, name, type_, notnull, default, generated, computed, schema in columns
                 if of == oid
             },
             unique=frozenset(frozenset(names) for of, names in unique if of == oid),
@@ -166,6 +183,23 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
         )
         for table, oid in found.items()
     }
+
+
+def closed(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[str, str]:
+    """Table -> why the login cannot reach it, for those in a schema that it may not use, whether they exist or not."""
+    schemas = {table: schema for table in tables if (schema := _schema_of(table))}
+    grants = dict(sql.rows(where, _CLOSED, [list(schemas.values())]))
+    return {
+        table: f"the application's role may not use schema {schema}: {grants[schema]}"
+        for table, schema in schemas.items()
+        if schema in grants
+    }
+
+
+def _schema_of(table: str) -> str | None:
+    """The schema that is named with a table; None if there is none."""
+    parts = table.split(".")
+    return parts[-2] if len(parts) > 1 else None
 
 
 def _indexes(rows: Iterable[Sequence[Any]]) -> Iterator[Index]:

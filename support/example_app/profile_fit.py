@@ -97,15 +97,15 @@ def _likeness(profile: Profile, facts: Mapping[str, TableFacts]) -> int:
     return parts + keys
 
 
-def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
-    """Compare a profile with the tables that are there."""
+def fit(profile: Profile, facts: Mapping[str, TableFacts], closed: Mapping[str, str] = {}) -> Fit:
+    """Compare a profile with the tables that are there. `closed` is table -> why the login cannot reach it."""
     lacks: dict[str, str] = {}
     if there := facts.get(profile.entries.table):  # a column that no scenario can use is filled like any other
         profile = replace(profile, entries=_without_unfit(profile.entries, there, lacks))
     kept: dict[str, Part | None] = {}
     parts = {part.table for _, part in profile.parts()}
     for name, part in profile.parts():
-        why = "; ".join(_obstacles(part, facts, parts))
+        why = closed.get(part.table) or "; ".join(_obstacles(part, facts, parts))
         kept[name] = None if why else _filled(part, facts[part.table])
         if why:
             lacks.setdefault(_CAPABILITY[name], why)
@@ -128,9 +128,11 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
             lacks["long_values"] = f"{entries.table}.{entries.value} holds {length} characters"
     if not profile.tables:
         lacks["application_schema"] = _hardly_there(profile.name, facts)
+    elif closed:
+        lacks["application_schema"] = "; ".join(sorted({*closed.values()}))
     if not any(expected.unique for expected in profile.tables.values()):
         lacks["declared_keys"] = f"schema profile {profile.name} names no key that should be unique"
-    lacks |= _no_unique_key(profile)
+    lacks |= _no_unique_key(profile) | _no_indexed_embedding(profile, lacks)
     if not any(expected.vectors for expected in profile.tables.values()):
         lacks["declared_vectors"] = f"schema profile {profile.name} names no vector column that should be indexed"
     if not profile.references():
@@ -149,6 +151,20 @@ def _no_unique_key(profile: Profile) -> dict[str, str]:
     return {
         "unique_key": f"schema profile {profile.name} does not say that no two rows of {entries.table} share "
         f"{entries.namespace}, {entries.key}"
+    }
+
+
+def _no_indexed_embedding(profile: Profile, lacks: Mapping[str, str]) -> dict[str, str]:
+    """Why no search of the entries need go by an HNSW index; without vectors, why there are none."""
+    entries = profile.entries
+    declared = profile.tables.get(entries.table, Expected()).vectors
+    if "vector" in lacks:
+        return {"indexed_embedding": lacks["vector"]}
+    if entries.embedding is None or declared.get(entries.embedding) == entries.metric:
+        return {}
+    return {
+        "indexed_embedding": f"schema profile {profile.name} does not say that {entries.table}.{entries.embedding} has "
+        f"an HNSW index for {entries.metric} distance (vectors in [schema.tables])"
     }
 
 
@@ -314,6 +330,12 @@ def _unfit_vector(entries: Entries, column: Column | None, indexes: Collection[I
         return f"{entries.table} has no column {entries.embedding}"
     if column.family not in DIALECTS:
         return f"{entries.table}.{column.name} is of type {column.type}; only {' and '.join(DIALECTS)} can be judged"
+    if schema := column.off_path:
+        return (
+            f"{entries.table}.{column.name} is of type {schema}.{column.type}, but {schema} is not in the login's "
+            "search_path, so that a search finds no operator of the type: add it for the role (ALTER ROLE ... SET "
+            "search_path), or for the suite's sessions (RUVECTOR_OPTIONS)"
+        )
     if entries.metric != "cosine":
         return f"{entries.table} is searched by {entries.metric} distance; only cosine distance can be judged"
     by_graph = [one for one in indexes if one.column == column.name and one.method == "hnsw"]

@@ -16,6 +16,10 @@ from support.timeouts import NOTICE, REST
 from support.waiting import NotYet, eventually
 
 _END = 5.0  # seconds for a session that was told to end
+_ROOM = """
+    SELECT rolconnlimit - (SELECT count(*) FROM pg_stat_activity WHERE usesysid = pg_roles.oid)
+      FROM pg_roles WHERE rolname = session_user AND rolconnlimit >= 0 AND NOT rolsuper
+"""
 _IDENTITY = "SELECT current_setting('server_version_num'), current_database(), session_user"
 
 
@@ -70,6 +74,12 @@ def open_as_many(endpoint: sql.Endpoint, count: int, opened: list[sql.Session]) 
         except ConnectFailed:
             return str(refused)
         raise
+
+
+def room(where: sql.Endpoint) -> int | None:
+    """How many more sessions the role may open beside those that it has; None if it has no limit."""
+    found = sql.rows(where, _ROOM)
+    return int(found[0][0]) if found else None
 
 
 def backend(session: sql.Session) -> int:

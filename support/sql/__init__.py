@@ -5,7 +5,7 @@ The last statements are kept for the report of a failure.
 
 from support.sql.deadlines import answer_within
 from support.sql.endpoints import Endpoint, login_variables
-from support.sql.errors import CONDITION, CORRUPTED, Error, condition_of, error_of, tells_of_refusal
+from support.sql.errors import CONDITION, CORRUPTED, Error, condition_of, constraint_of, error_of, tells_of_refusal
 from support.sql.recording import KEPT, LONGEST, RecordingCursor, Sent, sent_since
 from support.sql.sessions import (
     GRACE,
@@ -37,6 +37,7 @@ __all__ = [
     "answer_within",
     "condition_of",
     "connect",
+    "constraint_of",
     "effective",
     "error_of",
     "execute",

@@ -22,6 +22,7 @@ _REFUSALS = (
     "permission denied for database",
 )
 _UNKNOWN = re.compile(r'(role|database) "[^"]*" does not exist')
+_CONSTRAINT = re.compile(r'constraint "([^"]+)"')
 
 
 def tells_of_refusal(words: str) -> bool:
@@ -55,3 +56,14 @@ def condition_of(error: BaseException | None) -> str:
         return errorcodes.lookup(code).lower().replace("_", " ")
     except KeyError:
         return code
+
+
+def constraint_of(error: BaseException | None) -> str:
+    """The constraint that a statement violated; empty if the error names none.
+
+    An error of a Citus worker names it in its message only, as that of a shard. Works only for English messages there.
+    """
+    if not isinstance(error, Error):
+        return ""
+    found = _CONSTRAINT.search(str(error))
+    return error.diag.constraint_name or (found[1] if found else "")

@@ -15,6 +15,7 @@ CAPABILITIES = {
     "own_tables": "permission to create the suite's own tables, in a schema that is removed again",
     "json": "a JSON column beside each entry",
     "optional_embedding": "entries that may be without an embedding",
+    "indexed_embedding": "a schema that says that the embeddings of the entries have an HNSW index",
     "long_values": "values of a megabyte",
     "row_locks": "entries that a transaction can lock by namespace and key (SELECT ... FOR UPDATE)",
     "related": "a table to be joined with the entries of its namespace",

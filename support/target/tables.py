@@ -7,7 +7,7 @@ from dataclasses import replace
 from support import sql
 from support.errors import ConnectFailed, NotAvailable, UsageError
 from support.example_app import schema
-from support.example_app.catalog import look_at
+from support.example_app.catalog import closed, look_at
 from support.example_app.known_profiles import EXAMPLE, KNOWN, declared_profile
 from support.example_app.profile import Expected, Profile, quoted
 from support.example_app.profile_fit import fit, misdeclared, recognised
@@ -24,7 +24,8 @@ UNKNOWN = (
     "(docs/schema.md), or choose --own-schema"
 )
 NEEDS_TABLES = (
-    *("schema", "json", "optional_embedding", "related", "graph", "reference", "computed_reference", "long_values"),
+    *("schema", "json", "optional_embedding", "indexed_embedding", "related", "graph", "reference"),
+    *("computed_reference", "long_values"),
 )
 """The capabilities that depend on the tables."""
 
@@ -49,7 +50,7 @@ def with_profile(topology: Topology, settings: Settings) -> Topology:
     profile = declared or recognised(facts)
     if profile is None:
         return _lacking(topology, dict.fromkeys((*NEEDS_TABLES, "application_schema"), UNKNOWN))
-    fitted = fit(profile, facts)
+    fitted = fit(profile, facts, closed(write, tables))
     lacks = {**fitted.lacks, **_unsharded(write, fitted.profile, {**fitted.lacks, **topology.lacks})}
     return _lacking(replace(topology, profile=fitted.profile), lacks)
 

@@ -172,7 +172,15 @@ def test_every_key_expires() -> None:
     assert every_key_expires({"a": 3, "b": 10}, 10).holds is True
     assert every_key_expires({"a": 3, "b": 11}, 10).holds is False
     assert "never expires" in every_key_expires({"a": 3, "b": math.inf}, 10).words
+    assert every_key_expires({}, 10).words.endswith("perhaps it does not use the prefix that it was given")
     assert every_key_expires({}, 10).holds is None
+
+
+@pytest.mark.parametrize(("lifetimes", "holds"), [({}, None), ({"a": 3}, None), ({"a": math.inf}, False)])
+def test_keys_that_may_be_gone_when_they_are_looked_for(lifetimes: dict[str, float], holds: bool | None) -> None:
+    found = every_key_expires(lifetimes, 10, searched=12)
+    assert found.holds is holds
+    assert (found.words.startswith("the search among all keys of Redis took 12 s")) is (holds is None)
 
 
 def storm_of(**counts: int) -> History:

@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import count
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -11,16 +13,24 @@ from cache_promises import DEFAULT, NOTICED, Scene, all_keys_expire, calm_after_
 from conftest import free_port
 from redis_servers import RedisServer, running
 
+from steps.cache import value_steps
 from support import sql
 from support.cache import workloads
-from support.cache.clients import ending, together
+from support.cache.clients import CacheClients, Recorder, ending, recorders_of, together
 from support.engine.finding import Finding
+from support.engine.history import History, Outcome
+from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, UsageError
 from support.example_app import schema
 from support.example_app.cache import CacheRepository, Question, Read, Source, open_repository
 from support.example_app.cache.interface import opener
+from support.example_app.cache.repository import SESSIONS
+from support.example_app.entries import Entry
 from support.example_app.known_profiles import EXAMPLE
+from support.example_app.sessions import room
 from support.example_app.vectors import PGVECTOR
+from support.reporting.evidence import Evidence
+from support.run import Run
 from support.sabotage import broken_caches
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, RedisAddress, Topology
@@ -154,6 +164,45 @@ def test_a_wrong_name_of_a_repository_is_told(name: str, words: str) -> None:
 
 def test_the_default_is_found_by_its_name() -> None:
     assert opener(DEFAULT) is open_repository
+
+
+# Sessions of clients
+
+
+@pytest.mark.parametrize(("of_role", "said"), [(9, None), (-1, 7), (9, 40), (40, 7)])
+def test_clients_share_the_sessions_that_the_application_may_have(scene: Scene, of_role: int, said: int | None) -> None:
+    """Of 9, the scenario has 3 and the one that asks: the rest is for both clients."""
+    sql.execute(scene.database, f"CREATE ROLE few LOGIN PASSWORD 'x' CONNECTION LIMIT {of_role}")
+    scene.cleanup.callback(sql.execute, scene.database, "DROP OWNED BY few; DROP ROLE few")
+    sql.execute(scene.database, f"GRANT ALL ON {EXAMPLE.entries.table} TO few")
+    cluster = Cluster(replace(scene.cluster.topology, application=Login("few", "x")))
+    clients = CacheClients(cluster, scene.name, scene.namespace, scene.cleanup, said).open_many(2)
+    names = [f"entry {number}" for number in range(24)]
+    scene.entries.add_many([Entry(scene.namespace, name, "value") for name in names])
+    history = History()
+    for client in clients:
+        client.sessions.delay = 0.1
+    recorders = recorders_of(clients, history, scene.namespace)
+    together([partial(recorders[number % 2].read, name) for number, name in enumerate(names)])
+    assert [one.error for one in history if one.outcome is not Outcome.OK] == []
+    assert [len(client.sessions._opened) for client in clients] == [2, 2]
+
+
+def test_a_role_without_a_limit_has_room_for_all(scene: Scene) -> None:
+    assert room(scene.database) is None
+    clients = scene.clients(2)
+    for client in clients:
+        client.sessions.delay = 0.1
+    recorder = Recorder(History(), 0, clients[0], scene.namespace)
+    together([partial(recorder.read, f"entry {number}") for number in range(SESSIONS + 4)])
+    assert len(clients[0].sessions._opened) == SESSIONS
+
+
+def test_what_the_user_says_of_sessions_counts_for_clients(cluster: Cluster, tmp_path: Path) -> None:
+    world = World(Run("1", tmp_path, tmp_path, 1), cluster, Evidence(), cache_repository=DEFAULT)
+    assert value_steps._opening(world).allowed is None
+    assert value_steps._opening(replace(world, limits={"CL-03.sessions": 25})).allowed == 25
+    assert value_steps._opening(replace(world, limits={"CL-03": 25})).allowed == 25
 
 
 # What the scenarios find, of the default and of broken caches

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -11,6 +12,7 @@ from redis_servers import running
 from support.cache.checks import every_key_expires
 from support.cache.redis_server import remaining_lifetimes
 from support.errors import NotAvailable
+from support.waiting import pause
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,34 @@ def test_a_key_that_never_expires_is_told(client: redis.Redis) -> None:
     found = remaining_lifetimes(client, "plain-")
     assert found.pop("plain-short") == pytest.approx(30, abs=5)
     assert found == {name: float("inf") for name in ("plain-kept", "plain-list", "plain-hash")}
+
+
+class Delayed(redis.Redis):
+    """Its second page comes late: once the first one with keys is there, the next takes longer than they live."""
+
+    waited: bool | None = None
+
+    def scan(self, *values: Any, **options: Any) -> Any:
+        if self.waited is False:
+            pause(2.2)
+            self.waited = True
+        cursor, keys = super().scan(*values, **options)
+        if keys and self.waited is None:
+            self.waited = False
+        return cursor, keys
+
+
+def test_a_key_is_asked_for_when_it_is_found(client: redis.Redis) -> None:
+    """Among very many other keys, the search may take longer than the key lives."""
+    pipeline = client.pipeline()
+    for number in range(20_000):
+        pipeline.set(f"other-{number}", "", ex=60)
+    for number in range(20):
+        pipeline.set(f"found-{number}", "", px=2000)
+    pipeline.execute()
+    with Delayed(port=client.connection_pool.connection_kwargs["port"], protocol=2) as delayed:
+        assert remaining_lifetimes(delayed, "found-")
+        assert delayed.waited
 
 
 def test_a_hash_lives_as_long_as_its_fields(expiring: redis.Redis) -> None:

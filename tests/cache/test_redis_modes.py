@@ -261,6 +261,25 @@ def test_what_they_report(server: RedisAddress) -> None:
     assert len(primaries_of(server)) == (3 if server.mode == "cluster" else 1)
 
 
+@boots  # by a fixture that is chosen at run time
+def test_each_primary_has_to_take_writes(server: RedisAddress) -> None:
+    """One that lacks replicas refuses the keys in its own slots; all other keys are stored."""
+    with client_of(server) as client:
+        assert refusal_of_a_write(client, "accept-x") == ""
+    for one in primaries_of(server):
+        with client_of(one) as primary:
+            primary.config_set("min-replicas-to-write", "9")
+            try:
+                with client_of(server) as client:
+                    said = refusal_of_a_write(client, "accept-x")
+            finally:
+                primary.config_set("min-replicas-to-write", "0")
+        assert "Not enough good replicas" in said
+        if server.mode == "cluster":
+            assert re.fullmatch(f"the primary at {one.address}: .*", said)
+            assert "the primary at" not in said.removeprefix("the primary at"), "the others store theirs"
+
+
 @pytest.fixture
 def limited(server: RedisAddress) -> RedisAddress:
     """Every server has a memory limit, and evicts."""

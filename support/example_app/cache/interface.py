@@ -59,6 +59,8 @@ class CacheConfig:
     connect: Callable[[], Session]
     """Opens one more database session, in autocommit, as the application. All loads and writes must use such sessions:
     that is how a scenario sees them (SQLAlchemy accepts it as `creator`)."""
+    sessions: int
+    """How many of them may be open at once: the application's role may be limited."""
     profile: Profile
     """The table of entries and its columns; `profile.sql` puts their names into a statement."""
     prefix: str

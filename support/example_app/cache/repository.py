@@ -247,4 +247,5 @@ def open_repository(
         lease=LEASE,
         staleness_bound=config.staleness_bound,
     )
-    return repository(kept, SessionPool(config.connect, SESSIONS), keys(config.prefix), config.profile)
+    pool = SessionPool(config.connect, min(config.sessions, SESSIONS))
+    return repository(kept, pool, keys(config.prefix), config.profile)

@@ -1,0 +1,88 @@
+"""What refuses an embedding of the wrong size; on a real PostgreSQL with pgvector, and on a real Citus."""
+
+import dataclasses
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from steps.cluster import entry_steps
+from support import sql
+from support.engine.world import Context, World
+from support.example_app.profile import Entries, Profile
+from support.reporting.evidence import Evidence
+from support.run import Run
+from support.target.cluster import Cluster
+from support.target.topology import Address, Login, Topology
+
+PROFILE = Profile("docs", Entries("docs", embedding="vec", dimensions=8))
+SIZES = ("2 dimensions", "one dimension too few", "one dimension too many")
+Storing = Callable[[str, str], Context]
+"""A table's definition after its text columns, and the content to store there -> the scenario after that."""
+
+
+@pytest.fixture
+def storing(postgres: sql.Endpoint, tmp_path: Path) -> Iterator[Storing]:
+    sql.execute(postgres, "CREATE DATABASE sizes")
+    there = dataclasses.replace(postgres, database="sizes")
+    sql.execute(there, "CREATE EXTENSION vector")
+    topology = Topology("sizes", Login(there.user, there.password), Address(there.host, there.port), profile=PROFILE)
+
+    def stored(definition: str, content: str) -> Context:
+        sql.execute(there, f"CREATE TABLE docs (namespace text, key text, value text, {definition})")
+        run = Run("1", tmp_path, tmp_path, 1)
+        world = World(run, Cluster(topology), Evidence(), namespace="n", random=random.Random(2))
+        context = cast(Context, SimpleNamespace(world=world))
+        entry_steps.step_store_entry(context, content)
+        return context
+
+    yield stored
+    sql.execute(postgres, "DROP DATABASE sizes WITH (FORCE)")
+
+
+@pytest.mark.parametrize("definition", ["vec vector(8)", "vec vector CHECK (vector_dims(vec) = 8)"])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_column_or_a_constraint_of_it_may_refuse_an_embedding(storing: Storing, definition: str, size: str) -> None:
+    context = storing(definition, f"an embedding of {size}")
+    entry_steps.step_refused_dimensions(context)
+    entry_steps.step_nothing_stored(context)
+
+
+@pytest.mark.parametrize(
+    ("definition", "said"),
+    [
+        ("vec vector", "no error: it was stored"),
+        (
+            "vec vector, CHECK (value = 'another')",
+            r"constraint \"docs_value_check\".* is not about the embedding",
+        ),
+        ("vec vector, needed text NOT NULL", r"null value in column \"needed\""),
+    ],
+)
+def test_what_refuses_it_for_another_reason_does_not_count(storing: Storing, definition: str, said: str) -> None:
+    context = storing(definition, "an embedding of 2 dimensions")
+    with pytest.raises(AssertionError, match=f"(?s){said}"):
+        entry_steps.step_refused_dimensions(context)
+
+
+@pytest.mark.parametrize(("value", "note", "refused"), [("12", "1234", True), ("1", "123", False)])
+def test_the_constraint_of_a_shard_is_the_tables(citus: sql.Endpoint, value: str, note: str, refused: bool) -> None:
+    """The coordinator passes on the worker's message, which names it. Here, any text plays the embedding."""
+    sql.execute(citus, "CREATE TABLE noted (namespace text, key text, value text CHECK (length(value) > 1), note text)")
+    sql.execute(citus, "SELECT create_distributed_table('noted', 'namespace', shard_count => 2)")
+    sql.execute(citus, "ALTER TABLE noted ADD CHECK (length(note) = 3)")
+    try:
+        error = sql.error_of(lambda: sql.execute(citus, "INSERT INTO noted VALUES ('n', 'k', %s, %s)", [value, note]))
+        profile = Profile("noted", Entries("noted", embedding="note"))
+        world = SimpleNamespace(error=error, cluster=SimpleNamespace(write=citus), profile=profile)
+        context = cast(Context, SimpleNamespace(world=world))
+        if refused:
+            entry_steps.step_refused_dimensions(context)
+        else:
+            with pytest.raises(AssertionError, match="is not about the embedding"):
+                entry_steps.step_refused_dimensions(context)
+    finally:
+        sql.execute(citus, "DROP TABLE noted")

@@ -21,7 +21,8 @@ SHORTEST_VALUE = 1000
 LONG_VALUE = 2**20
 """Characters of the longest value that a scenario stores."""
 
-_CAPABILITY = {"entries": "schema", "related": "related", "nodes": "graph", "edges": "graph", "reference": "reference"}
+CAPABILITY = {"entries": "schema", "related": "related", "nodes": "graph", "edges": "graph", "reference": "reference"}
+"""Part -> the capability that a target lacks if no table can play it."""
 _NUMBERS = {"number", "weight"}
 _FILLINGS = {
     "text": "''",
@@ -108,7 +109,7 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
         why = "; ".join(_obstacles(part, facts, parts))
         kept[name] = None if why else _filled(part, facts[part.table])
         if why:
-            lacks.setdefault(_CAPABILITY[name], why)
+            lacks.setdefault(CAPABILITY[name], why)
     reference = kept.get("reference")
     if reference is not None and not _computed(reference, facts[reference.table]):
         lacks["computed_reference"] = f"{reference.table} computes no value of a row: each is given, or a constant"
@@ -116,7 +117,7 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
         lacks["computed_reference"] = lacks.get("reference") or f"schema profile {profile.name} names no such table"
     entries = kept.pop("entries") or profile.entries
     assert isinstance(entries, Entries)
-    for name, capability in _CAPABILITY.items():
+    for name, capability in CAPABILITY.items():
         if getattr(profile, name) is None:
             lacks.setdefault(capability, f"schema profile {profile.name} names no such table ([schema.{name}])")
     if entries.table in facts:
@@ -197,6 +198,8 @@ def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[st
             yield why
     if table.refused:
         yield f"the application's role may not {', '.join(table.refused)} on {part.table}"
+    if table.columnar:
+        yield f"{part.table} has columnar storage, from which Citus deletes no rows: {', '.join(table.columnar)}"
     given = {*wanted.values(), *part.fill}
     for name in part.fill:
         if name not in table.columns:

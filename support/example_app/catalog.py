@@ -47,6 +47,7 @@ _PRIVILEGES = """
     SELECT oid, privilege FROM unnest(%s::oid[]) oid, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) privilege
      WHERE NOT has_table_privilege(oid, privilege)
 """
+_ROW_SECURITY = "SELECT oid FROM unnest(%s::oid[]) oid WHERE row_security_active(oid)"
 # A partition may be of another kind than the others. Hydra's access method has the same name, and takes changes.
 _COLUMNAR = """
     SELECT of_table, relname
@@ -142,6 +143,8 @@ class TableFacts:
     """Referenced table, by the name that was looked up or else PostgreSQL's -> the columns of the foreign key."""
     refused: tuple[str, ...] = ()
     """The privileges that the login lacks, of SELECT, INSERT, UPDATE and DELETE."""
+    row_security: bool = False
+    """Whether policies decide which rows the login sees and changes."""
     columnar: tuple[str, ...] = ()
     """Of the table and its partitions, those in Citus' columnar storage, whose rows can be neither changed nor deleted.
     """
@@ -164,6 +167,7 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
     unique, indexes = sql.rows(where, _UNIQUE, oids), sql.rows(where, _INDEXES, oids)
     references, refused = sql.rows(where, _REFERENCES, oids), sql.rows(where, _PRIVILEGES, oids)
     columnar = sql.rows(where, _COLUMNAR, [*oids, *oids])
+    secured = {of for (of,) in sql.rows(where, _ROW_SECURITY, oids)}
     return {
         table: TableFacts(
             columns={
@@ -177,6 +181,7 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
                 known.get(other) or str(name): frozenset(names) for of, other, name, names in references if of == oid
             },
             refused=tuple(privilege for of, privilege in refused if of == oid),
+            row_security=oid in secured,
             columnar=tuple(sorted(name for of, name in columnar if of == oid)),
         )
         for table, oid in found.items()

@@ -5,7 +5,7 @@ or row security keeps what is deleted, without an error. So rows are stored, cha
 transactions that are rolled back. What remains are the numbers that sequences have given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from random import Random
@@ -13,6 +13,7 @@ from random import Random
 from psycopg2 import errorcodes
 
 from support import sql
+from support.example_app.catalog import TableFacts
 from support.example_app.profile import Part, Profile, columns_of, quoted
 from support.example_app.profile_fit import CAPABILITY, Fit
 from support.example_app.samples import Rows, related_rows, store_part
@@ -28,9 +29,13 @@ view's check, and what a function raises. Any other error may be due to the stat
 """
 _FROM_WORKER = "while executing command on"
 """Citus says so of an error that a worker reported: a right that one worker alone denies is not the table's fault."""
+_ROW_SECURITY = (
+    "; row security is on: if its policies are about other columns, give their values in the fill of [schema], and the "
+    'settings that they read as options = "-c app.tenant=..." in [ruvector_options] (docs/schema.md)'
+)
 
 
-def tried(where: sql.Endpoint, fitted: Fit, namespace: str) -> Fit:
+def tried(where: sql.Endpoint, fitted: Fit, facts: Mapping[str, TableFacts], namespace: str) -> Fit:
     """What fits by its columns, without the parts whose tables refuse or keep rows of scenarios.
 
     Such rows are stored in that namespace and in one below it. An error that is no refusal ends the trial, and proves
@@ -38,7 +43,7 @@ def tried(where: sql.Endpoint, fitted: Fit, namespace: str) -> Fit:
     """
     if "schema" in fitted.lacks:
         return fitted
-    lacks, refused = dict(fitted.lacks), _refused(where, fitted.profile, [namespace, f"{namespace}-1"])
+    lacks, refused = dict(fitted.lacks), _refused(where, fitted.profile, facts, [namespace, f"{namespace}-1"])
     for name, why in refused.items():
         lacks.setdefault(CAPABILITY[name], why)
     if "reference" in refused:
@@ -47,7 +52,9 @@ def tried(where: sql.Endpoint, fitted: Fit, namespace: str) -> Fit:
     return Fit(replace(fitted.profile, **without), lacks)  # type: ignore[arg-type]
 
 
-def _refused(where: sql.Endpoint, profile: Profile, namespaces: Sequence[str]) -> dict[str, str]:
+def _refused(
+    where: sql.Endpoint, profile: Profile, facts: Mapping[str, TableFacts], namespaces: Sequence[str]
+) -> dict[str, str]:
     """Part -> why scenarios cannot use its table."""
     rows, stored, refused = _rows(namespaces), list[str](), dict[str, str]()
     try:
@@ -56,8 +63,9 @@ def _refused(where: sql.Endpoint, profile: Profile, namespaces: Sequence[str]) -
                 _begin(session)
                 for earlier in stored:  # the rows of this part may refer to them
                     store_part(session, profile, earlier, rows[earlier])
-                if why := _refusal(session, profile, name, part, rows[name], namespaces):
-                    refused[name] = why
+                secured = facts[part.table].row_security
+                if why := _refusal(session, profile, name, part, rows[name], namespaces, secured):
+                    refused[name] = why + (_ROW_SECURITY if secured else "")
                 else:
                     stored.append(name)
                 session.rollback()
@@ -81,9 +89,12 @@ def _begin(session: sql.Session) -> None:
 
 
 def _refusal(
-    session: sql.Session, profile: Profile, name: str, part: Part, rows: Rows, namespaces: Sequence[str]
+    session: sql.Session, profile: Profile, name: str, part: Part, rows: Rows, namespaces: Sequence[str], secured: bool
 ) -> str:
-    """Why scenarios cannot use the table of a part; empty if they can. Raises sql.Error where that is not known."""
+    """Why scenarios cannot use the table of a part; empty if they can. Raises sql.Error where that is not known.
+
+    `secured`: whether row security is on.
+    """
     values = {**values_of(namespaces), "new": "changed"}
     table, ours = quoted(part.table), condition_of(part).format(mark=quoted(profile.mark(part)))
     counting = f"SELECT count(*) FROM {table} WHERE {ours}"
@@ -102,15 +113,15 @@ def _refusal(
         if sql.value(session, counting, values):
             return f"{part.table} still has rows that were deleted: {KEPT}"
     except sql.Error as error:
-        if not _refuses(error):
+        if not _refuses(error, secured):
             raise
         return f"{part.table} refuses {doing}: {describe(error)}"
     return ""
 
 
-def _refuses(error: sql.Error) -> bool:
+def _refuses(error: sql.Error, secured: bool) -> bool:
     """Whether an error of a statement is due to the table, whatever the state of the cluster is."""
     code = error.pgcode or ""
     if code == errorcodes.INSUFFICIENT_PRIVILEGE:
-        return _FROM_WORKER not in (error.diag.context or "")
+        return secured or _FROM_WORKER not in (error.diag.context or "")
     return code[:2] in _REFUSALS

@@ -51,7 +51,7 @@ def with_profile(topology: Topology, settings: Settings) -> Topology:
     profile = declared or recognised(facts)
     if profile is None:
         return _lacking(topology, dict.fromkeys((*NEEDS_TABLES, "application_schema"), UNKNOWN))
-    fitted = tried(write, fit(profile, facts), f"accept-{new_run_id()}")
+    fitted = tried(write, fit(profile, facts), facts, f"accept-{new_run_id()}")
     lacks = {**fitted.lacks, **_unsharded(write, fitted.profile, {**fitted.lacks, **topology.lacks})}
     return _lacking(replace(topology, profile=fitted.profile), lacks)
 

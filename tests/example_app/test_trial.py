@@ -44,9 +44,17 @@ def empty(postgres: sql.Endpoint) -> sql.Endpoint:
 
 def trying(there: sql.Endpoint, profile: Profile) -> Fit:
     """What the trial says of tables that fit by their columns."""
-    fitted = fit(profile, look_at(there, profile.tables))
+    facts = look_at(there, profile.tables)
+    fitted = fit(profile, facts)
     assert "schema" not in fitted.lacks
-    return tried(there, fitted, "accept-trial")
+    return tried(there, fitted, facts, "accept-trial")
+
+
+def with_role(empty: sql.Endpoint) -> sql.Endpoint:
+    """A login of its own, which may do anything with the table and its sequence."""
+    there = empty.as_user(f"{empty.database}_role", "x")
+    sql.execute(empty, f"CREATE ROLE {there.user} LOGIN PASSWORD 'x'; GRANT ALL ON docs, docs_id_seq TO {there.user}")
+    return there
 
 
 def test_tables_that_can_be_used_lack_nothing_and_are_as_before(empty: sql.Endpoint) -> None:
@@ -81,12 +89,71 @@ def test_a_table_that_refuses_or_keeps_rows_says_so(empty: sql.Endpoint, change:
 
 def test_a_right_that_no_table_shows_is_missed(empty: sql.Endpoint) -> None:
     """A serial column's sequence has privileges of its own."""
-    role = f"{empty.database}_role"
-    sql.execute(empty, f"{TABLE}; CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT ALL ON docs TO {role}")
-    there = empty.as_user(role, "x")
+    sql.execute(empty, TABLE)
+    there = with_role(empty)
+    sql.execute(empty, f"REVOKE ALL ON SEQUENCE docs_id_seq FROM {there.user}")
     assert "docs refuses a row: permission denied for sequence docs_id_seq" in trying(there, DOCS).lacks["schema"]
-    sql.execute(empty, f"GRANT USAGE ON SEQUENCE docs_id_seq TO {role}")
+    sql.execute(empty, f"GRANT USAGE ON SEQUENCE docs_id_seq TO {there.user}")
     assert "schema" not in trying(there, DOCS).lacks
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (
+            "ALTER TABLE docs ALTER status SET NOT NULL, ADD CONSTRAINT known CHECK (status IN ('draft', 'live'))",
+            'docs refuses a row: new row for relation "docs" violates check constraint "known"',
+        ),
+        (
+            "CREATE DOMAIN author AS text NOT NULL; ALTER TABLE docs ADD author author",
+            "docs refuses a row: domain author does not allow null values",
+        ),
+        ("ALTER TABLE docs ADD CHECK (value <> 'changed')", "docs refuses a change: "),
+    ],
+)
+def test_a_constraint_may_be_satisfied_by_fill(empty: sql.Endpoint, change: str, why: str) -> None:
+    sql.execute(empty, f"{TABLE}; {change}")
+    assert trying(empty, DOCS).lacks["schema"].startswith(why)
+    fill = {"status": "'draft'"} | ({"author": "'nobody'"} if "author" in change else {})
+    filled = declared_profile({"entries": {"table": "docs", "fill": fill}})
+    assert ("schema" in trying(empty, filled).lacks) is ("value" in change)
+
+
+POLICY = """
+    ALTER TABLE docs ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+    CREATE POLICY tenants ON docs USING (status = current_setting('app.tenant', true))
+"""
+
+
+def test_row_security_may_be_satisfied_by_fill_and_a_setting(empty: sql.Endpoint) -> None:
+    sql.execute(empty, f"{TABLE}; {POLICY}")
+    role = with_role(empty)
+    refused = trying(role, DOCS).lacks["schema"]
+    assert refused.startswith("docs refuses a row: new row violates row-level security policy")
+    assert 'options = "-c app.tenant=..." in [ruvector_options]' in refused
+    filled = declared_profile({"entries": {"table": "docs", "fill": {"status": "'acme'"}}})
+    assert "schema" in trying(role, filled).lacks
+    acme = dataclasses.replace(role, options={"options": "-c app.tenant=acme"})
+    assert "schema" not in trying(acme, filled).lacks
+
+
+@pytest.mark.parametrize(
+    ("allowed", "why"),
+    [
+        (["INSERT WITH CHECK (true)"], "docs does not have the rows that were stored in it; row security is on"),
+        (["INSERT WITH CHECK (true)", "SELECT USING (true)"], "docs.value does not have the value to which it was"),
+        (
+            ["INSERT WITH CHECK (true)", "SELECT USING (true)", "UPDATE USING (true)"],
+            "docs still has rows that were deleted: a trigger, a rule or row security keeps rows that are deleted; row",
+        ),
+    ],
+)
+def test_row_security_that_allows_a_part_says_so(empty: sql.Endpoint, allowed: list[str], why: str) -> None:
+    """What no policy allows happens to no row, without an error."""
+    policies = "; ".join(f"CREATE POLICY p{number} ON docs FOR {one}" for number, one in enumerate(allowed))
+    sql.execute(empty, f"{TABLE}; ALTER TABLE docs ENABLE ROW LEVEL SECURITY; {policies}")
+    assert trying(with_role(empty), DOCS).lacks["schema"].startswith(why)
+    assert "schema" not in trying(empty, DOCS).lacks, "the owner"
 
 
 @pytest.mark.parametrize(
@@ -120,8 +187,9 @@ def test_rows_may_refer_to_those_of_another_part(empty: sql.Endpoint) -> None:
 def test_what_is_not_the_tables_fault_proves_nothing(empty: sql.Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "SEARCH", 0.3)
     sql.execute(empty, f"{TABLE}; {SOFT_DELETE.format(table='docs')}")
-    fitted = fit(DOCS, look_at(empty, ["docs"]))
+    facts = look_at(empty, ["docs"])
+    fitted = fit(DOCS, facts)
     with sql.session(empty, autocommit=False) as migration:
         sql.execute(migration, "LOCK TABLE docs")
-        assert tried(empty, fitted, "accept-trial") == fitted
-    assert "schema" in tried(empty, fitted, "accept-trial").lacks
+        assert tried(empty, fitted, facts, "accept-trial") == fitted
+    assert "schema" in tried(empty, fitted, facts, "accept-trial").lacks

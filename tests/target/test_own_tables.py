@@ -76,12 +76,15 @@ def test_sharded_tables_are_tried(citus: sql.Endpoint) -> None:
         where, entries = Cluster(topology).write, replace(EXAMPLE.entries, embedding=None)
         schema.create(where, None)
         schema.distribute(where)
-        fitted = fit(replace(EXAMPLE, entries=entries), look_at(where, EXAMPLE.tables))
-        assert tried(where, fitted, "accept-trial") == fitted
+        facts = look_at(where, EXAMPLE.tables)
+        fitted = fit(replace(EXAMPLE, entries=entries), facts)
+        assert tried(where, fitted, facts, "accept-trial") == fitted
         sql.execute(where, "ALTER TABLE vector_indexes ADD CONSTRAINT negative CHECK (dimensions < 0)")
-        assert tried(where, fitted, "accept-trial").lacks["reference"].startswith("vector_indexes refuses a row: ")
+        assert (
+            tried(where, fitted, facts, "accept-trial").lacks["reference"].startswith("vector_indexes refuses a row: ")
+        )
         sql.execute(where, "ALTER TABLE memory_entries ADD CONSTRAINT short CHECK (value = 'text of entry-1')")
-        assert tried(where, fitted, "accept-trial").lacks["schema"].startswith("memory_entries refuses a row: ")
+        assert tried(where, fitted, facts, "accept-trial").lacks["schema"].startswith("memory_entries refuses a row: ")
 
 
 def test_columnar_tables_are_left_alone(citus: sql.Endpoint) -> None:

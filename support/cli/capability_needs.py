@@ -42,6 +42,7 @@ NEEDS = {
     Place("profile", r"\bworld$"): "schema",
     Place("namespaces", r"\bworld$"): "schema",
     Place("EntryStore"): "schema",
+    Place("operations", "counter"): "unique_key",
     Place("dialect_of"): "vector",
     Place("cut_all", "."): "partitions",
     Place("PoorLinks"): "poor_links",

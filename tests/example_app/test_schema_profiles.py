@@ -354,6 +354,23 @@ def test_entries_and_workloads_use_the_tables_that_the_profile_names(swarm: sql.
     assert sql.value(swarm, "SELECT count(*) FROM vector_indexes WHERE index_name LIKE 'run/%%'") > 0
 
 
+@pytest.mark.parametrize("deferrable", ["", "DEFERRABLE", "DEFERRABLE INITIALLY DEFERRED"])
+def test_an_operation_counts_once_whatever_keeps_its_key_unique(empty: sql.Endpoint, deferrable: str) -> None:
+    sql.execute(
+        empty, f"CREATE TABLE docs (namespace text, key text, value text, UNIQUE (namespace, key) {deferrable})"
+    )
+    profile = declared_profile({"entries": {"table": "docs"}})
+    counter.create(empty, profile, "run")
+    for number in (0, 1):
+        task = retries.operations(profile, "run")(Turn(0, number, random.Random(0)))
+        assert task is not None
+        with sql.session(empty) as session:
+            for _ in range(3):
+                task.perform(session)
+    assert counter.reading(empty, profile, "run") == 2
+    assert sql.value(empty, "SELECT count(*) FROM docs") == 5, "the counter, two operations, two receipts"
+
+
 def test_rows_of_ours_are_removed_from_every_table_and_no_others(swarm: sql.Endpoint) -> None:
     counts = " UNION ALL ".join(f"SELECT '{one}' t, count(*) FROM {one}" for one in sorted(SWARM.tables))
     sql.execute(swarm, "INSERT INTO vector_indexes (namespace, index_name) VALUES ('theirs', 'run_1/not ours')")

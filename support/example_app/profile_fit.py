@@ -23,6 +23,14 @@ LONG_VALUE = 2**20
 
 CAPABILITY = {"entries": "schema", "related": "related", "nodes": "graph", "edges": "graph", "reference": "reference"}
 """Part -> the capability that a target lacks if no table can play it."""
+_DIFFER = {
+    "entries": ("namespace", "key"),
+    "related": ("namespace", "name"),
+    "nodes": ("namespace", "name"),
+    "edges": ("namespace", "source", "target"),
+    "reference": ("key",),
+}
+"""Part -> the fields in which its rows differ; two rows may differ in any one of them alone."""
 _NUMBERS = {"number", "weight"}
 _FILLINGS = {
     "text": "''",
@@ -106,7 +114,7 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts]) -> Fit:
     kept: dict[str, Part | None] = {}
     parts = {part.table for _, part in profile.parts()}
     for name, part in profile.parts():
-        why = "; ".join(_obstacles(part, facts, parts))
+        why = "; ".join(_obstacles(name, part, facts, parts))
         kept[name] = None if why else _filled(part, facts[part.table])
         if why:
             lacks.setdefault(CAPABILITY[name], why)
@@ -186,8 +194,8 @@ def misdeclared(said: Mapping[str, Any], profile: Profile, facts: Mapping[str, T
             )
 
 
-def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[str]) -> Iterator[str]:
-    """Why a table cannot play its part. `parts` are the tables in which scenarios store rows."""
+def _obstacles(plays: str, part: Part, facts: Mapping[str, TableFacts], parts: Collection[str]) -> Iterator[str]:
+    """Why a table cannot be the part that it `plays`. `parts` are the tables in which scenarios store rows."""
     if part.table not in facts:
         yield f"table {part.table} does not exist"
         return
@@ -200,6 +208,13 @@ def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[st
         yield f"the application's role may not {', '.join(table.refused)} on {part.table}"
     if table.columnar:
         yield f"{part.table} has columnar storage, from which Citus deletes no rows: {', '.join(table.columnar)}"
+    differ = {wanted[one] for one in _DIFFER[plays]}
+    for shared in sorted(map(sorted, table.unique)):
+        if {*shared} <= {*wanted.values()} and (others := differ - {*shared}):
+            yield (
+                f"no two rows of {part.table} may share {', '.join(shared)}, but scenarios store some that do, and "
+                f"differ in {', '.join(sorted(others))}"
+            )
     given = {*wanted.values(), *part.fill}
     for name in part.fill:
         if name not in table.columns:

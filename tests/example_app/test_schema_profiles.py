@@ -30,10 +30,10 @@ from support.example_app.profile_fit import (
     misdeclared,
     missing,
     not_unique,
-    proposal,
     recognised,
     without_vector_index,
 )
+from support.example_app.proposal import proposal
 from support.example_app.samples import related_rows, store_rows
 from support.example_app.vectors import PGVECTOR
 from support.failover import degradation

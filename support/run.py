@@ -154,6 +154,11 @@ def new_seed() -> int:
     return secrets.randbelow(10**6)
 
 
+def new_run_id() -> str:
+    """The id of a run that begins now; `begun_at` reads it."""
+    return f"{int(time.time()):08x}{secrets.token_hex(2)}"
+
+
 def begin_run(
     seed: int | None = None,
     required: Iterable[str] = (),
@@ -162,7 +167,7 @@ def begin_run(
     replaceable: bool = False,
 ) -> Run:
     """A new run with its own folder, readable by its owner only."""
-    name = f"{int(time.time()):08x}{secrets.token_hex(2)}"
+    name = new_run_id()
     directory = (RUNS / name).absolute()
     directory.mkdir(parents=True, mode=0o700)
     _hold(directory / _LIFE)

@@ -21,7 +21,16 @@ from support.engine.incident import incident_of
 from support.engine.saturation import excuse, watch_of
 from support.engine.time_spent import measure_time_spent
 from support.engine.world import World
-from support.errors import AcceptError, ConnectFailed, Inconclusive, NoRoom, NotInTime, UnhealthyCluster, UsageError
+from support.errors import (
+    AcceptError,
+    ConnectFailed,
+    Inconclusive,
+    NoRoom,
+    NotAvailable,
+    NotInTime,
+    UnhealthyCluster,
+    UsageError,
+)
 from support.example_app import schema
 from support.hosts import reentry_argv
 from support.hosts.remote import RemoteSite
@@ -275,7 +284,7 @@ class Suite:
 
         If part of the cluster is down, the scenarios about that report it, not the clean-up of every scenario.
         """
-        with suppress(sql.Error, ConnectFailed):
+        with suppress(sql.Error, ConnectFailed, NotAvailable):
             schema.remove(world.cluster.write, world.profile, world.namespaces, world.parts)
 
     def close(self) -> None:
@@ -297,10 +306,10 @@ class Suite:
         """Remove the rows of all scenarios: some may have been stored late, by a statement that was thought to fail."""
         try:
             replace(self._notes.noted, profile=cluster.profile).remove(cluster.write)
-        except (sql.Error, ConnectFailed) as error:
+        except (sql.Error, ConnectFailed, NotAvailable) as error:
             raise AcceptError(
-                f"rows with a namespace like '{self.run.namespace}%' may be left in the database, and will be removed "
-                f"by the next run: {describe(error)}"
+                f"rows with a namespace like '{self.run.namespace}%' may be left in the database, and the next run "
+                f"tries again to remove them: {describe(error)}"
             ) from error
 
 

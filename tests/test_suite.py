@@ -13,11 +13,15 @@ from behave.parser import parse_feature
 import environment
 from support import sql
 from support.engine.saturation import Period
-from support.errors import LimitExceeded, RequirementMissing
+from support.errors import AcceptError, LimitExceeded, RequirementMissing
+from support.example_app import schema
+from support.example_app.vectors import PGVECTOR
 from support.hosts.processors import Usage
-from support.run import begin_run
+from support.run import begin_run, forget
 from support.settings import Settings
 from support.suite import Suite, _part
+from support.target import leftovers
+from support.target.cluster import Cluster
 from support.target.topology import Address, Login, Topology
 
 TEXT = """
@@ -108,6 +112,21 @@ def test_a_run_that_ends_before_it_has_a_journal_leaves_no_tables(own_tables: To
     environment.after_all(SimpleNamespace(suite=suite, aborted=True))
     assert own_schemas(own_tables) == []
     environment.after_all(SimpleNamespace(aborted=True))
+
+
+def test_rows_that_a_table_keeps_are_told_at_the_end(own_tables: Topology) -> None:
+    where = own_tables.endpoint("write", own_tables.application)
+    schema.create(where, PGVECTOR)
+    suite = Suite.on(begin_run(), own_tables, Settings.load({}), report=False)
+    suite._notes.add(suite.run.namespace)
+    insert = "INSERT INTO memory_entries (namespace, key, value) VALUES (%s, 'key', 'value')"
+    sql.execute(where, insert, [suite.run.namespace])
+    sql.execute(where, "CREATE RULE keep AS ON DELETE TO memory_entries DO INSTEAD NOTHING")
+    with pytest.raises(AcceptError, match="the next run tries again to remove them: memory_entries still has 1 row"):
+        suite.close()
+    forget(suite.run.directory)
+    told = leftovers.remove(Cluster(own_tables), begin_run().id).kept
+    assert ["cannot be removed: memory_entries still has 1 row" in line for line in told] == [True]
 
 
 @pytest.mark.parametrize(

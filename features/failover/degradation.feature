@@ -24,7 +24,7 @@ Feature: A degraded cluster keeps serving
     And no write is acknowledged meanwhile
     And once a replica is back, writes are accepted again within 30 seconds
 
-  @id.GD-02 @partitions @proxy_host @critical
+  @id.GD-02 @unique_key @partitions @proxy_host @critical
   Scenario: What a client retries after its connection was cut is applied exactly once
     Given a healthy cluster
     And 8 clients incrementing a counter, each operation retried until it is acknowledged
@@ -32,7 +32,7 @@ Feature: A degraded cluster keeps serving
     And the fault is healed
     Then each operation was applied exactly once
 
-  @id.GD-02 @partitions @proxy_host @crashes @synchronous @replicas @writes_after_loss @critical
+  @id.GD-02 @unique_key @partitions @proxy_host @crashes @synchronous @replicas @writes_after_loss @critical
   Scenario: What a client retries across a change of leaders is applied exactly once
     Given a healthy cluster
     And 8 clients incrementing a counter, each operation retried until it is acknowledged

@@ -42,6 +42,7 @@ NEEDS = {
     Place("profile", r"\bworld$"): "schema",
     Place("namespaces", r"\bworld$"): "schema",
     Place("EntryStore"): "schema",
+    Place("operations", "counter"): "unique_key",
     Place("dialect_of"): "vector",
     Place("went_by_index"): "indexed_embedding",
     Place("each_search_by_index"): "indexed_embedding",

@@ -19,7 +19,8 @@ from support.embedded import packages, programs
 from support.embedded.plan import lacks, ruvector_missing
 from support.errors import RequirementMissing, TargetUnreachable
 from support.example_app.catalog import look_at
-from support.example_app.profile_fit import missing, not_unique, proposal, without_vector_index
+from support.example_app.profile_fit import missing, not_unique, without_vector_index
+from support.example_app.proposal import proposal
 from support.hosts import probe, why_not_namespaces
 from support.reporting.obstacles import Skip, obstacles
 from support.settings import Settings

@@ -6,9 +6,12 @@ time that an operation is applied, it leaves a receipt: the number that it count
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+import psycopg2.errors
 
 from support import sql
 from support.engine.checks.exactly_once import Applied
@@ -62,12 +65,12 @@ def increments(profile: Profile, namespace: str, times: int | None = None) -> Sc
 COUNT = "count"
 _RECEIPT = " counted as"
 """The key of an operation's receipt is its id and this; its value is the number that it counted up to."""
-# The entry with the id of the operation, the increment and its receipt are stored together, or none of them is.
+# The entry with the id of the operation, the increment and its receipt are stored together, or none of them is. What
+# was applied before is a unique violation. ON CONFLICT would not do: no deferrable constraint of the table allows it.
 _ONCE = """
     WITH fresh AS (
         INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
-        VALUES (%(namespace)s, %(operation)s, 'done'{entries.filling})
-        ON CONFLICT DO NOTHING RETURNING {entries.key}
+        VALUES (%(namespace)s, %(operation)s, 'done'{entries.filling}) RETURNING {entries.key}
     ), counted AS (
         UPDATE {entries} SET {entries.value} = ({entries.value}::bigint + 1)::text
         WHERE {entries.namespace} = %(namespace)s AND {entries.key} = %(counter)s AND EXISTS (SELECT FROM fresh)
@@ -102,12 +105,14 @@ def operations(profile: Profile, namespace: str, pool: Execute | None = None) ->
     return script
 
 
-def _count(statement: str, values: Mapping[str, Any], session: sql.Session) -> object:
-    return sql.execute(session, statement, values)
+def _count(statement: str, values: Mapping[str, Any], session: sql.Session) -> None:
+    with suppress(psycopg2.errors.UniqueViolation):
+        sql.execute(session, statement, values)
 
 
 def _count_by(pool: Execute, statement: str, values: Mapping[str, Any]) -> None:
-    pool(statement, values)
+    with suppress(psycopg2.errors.UniqueViolation):
+        pool(statement, values)
 
 
 def _values(namespace: str, operation: str) -> dict[str, str]:

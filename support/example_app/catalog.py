@@ -59,6 +59,17 @@ _PRIVILEGES = """
     SELECT oid, privilege FROM unnest(%s::oid[]) oid, unnest('{SELECT,INSERT,UPDATE,DELETE}'::text[]) privilege
      WHERE NOT has_table_privilege(oid, privilege)
 """
+_ROW_SECURITY = "SELECT oid FROM unnest(%s::oid[]) oid WHERE row_security_active(oid)"
+# A partition may be of another kind than the others. Hydra's access method has the same name, and takes changes.
+_COLUMNAR = """
+    SELECT of_table, relname
+      FROM (SELECT root AS of_table, root AS id FROM unnest(%s::oid[]) root
+             UNION SELECT root, relid FROM unnest(%s::oid[]) root, pg_partition_tree(root::regclass)) part
+      JOIN pg_class ON pg_class.oid = part.id
+      JOIN pg_depend ON classid = 'pg_am'::regclass AND objid = relam AND refclassid = 'pg_extension'::regclass
+      JOIN pg_extension ON pg_extension.oid = refobjid
+     WHERE extname IN ('citus', 'citus_columnar')
+"""
 _CONSTANT = r"^\(?(NULL|true|false|-?[0-9.]+|'([^']|'')*')\)?(::[^()]+(\([0-9,]+\))?)?$"
 """A default of which no two nodes could think differently, as pg_get_expr writes it."""
 VECTOR_METHODS = ("hnsw", "ivfflat", "ruivfflat")
@@ -146,6 +157,11 @@ class TableFacts:
     """Referenced table, by the name that was looked up or else PostgreSQL's -> the columns of the foreign key."""
     refused: tuple[str, ...] = ()
     """The privileges that the login lacks, of SELECT, INSERT, UPDATE and DELETE."""
+    row_security: bool = False
+    """Whether policies decide which rows the login sees and changes."""
+    columnar: tuple[str, ...] = ()
+    """Of the table and its partitions, those in Citus' columnar storage, whose rows can be neither changed nor deleted.
+    """
 
     def keeps_unique(self, columns: Collection[str]) -> bool:
         """Whether no two rows can share these columns."""
@@ -165,6 +181,8 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
     columns = sql.rows(where, _COLUMNS, [_CONSTANT, *oids])
     unique, indexes = sql.rows(where, _UNIQUE, oids), sql.rows(where, _INDEXES, oids)
     references, refused = sql.rows(where, _REFERENCES, oids), sql.rows(where, _PRIVILEGES, oids)
+    columnar = sql.rows(where, _COLUMNAR, [*oids, *oids])
+    secured = {of for (of,) in sql.rows(where, _ROW_SECURITY, oids)}
     return {
         table: TableFacts(
             columns={
@@ -180,6 +198,8 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
                 known.get(other) or str(name): frozenset(names) for of, other, name, names in references if of == oid
             },
             refused=tuple(privilege for of, privilege in refused if of == oid),
+            row_security=oid in secured,
+            columnar=tuple(sorted(name for of, name in columnar if of == oid)),
         )
         for table, oid in found.items()
     }

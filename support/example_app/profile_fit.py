@@ -1,15 +1,13 @@
 """How a schema profile fits the tables that are there: which one it is, what it lacks, what is wrong."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from support import sql
-from support.example_app.catalog import Column, Index, TableFacts, look_at
+from support.example_app.catalog import Column, Index, TableFacts
 from support.example_app.known_profiles import KNOWN
-from support.example_app.profile import METRICS, Entries, Expected, Part, Profile, columns_of
+from support.example_app.profile import Entries, Expected, Part, Profile, columns_of
 from support.example_app.vectors import DIALECTS, VECTOR_TYPES, operator_class
-from support.setting_values import toml
 from support.vocabulary import suggestion
 
 SHORTEST_NAME = 64
@@ -21,7 +19,16 @@ SHORTEST_VALUE = 1000
 LONG_VALUE = 2**20
 """Characters of the longest value that a scenario stores."""
 
-_CAPABILITY = {"entries": "schema", "related": "related", "nodes": "graph", "edges": "graph", "reference": "reference"}
+CAPABILITY = {"entries": "schema", "related": "related", "nodes": "graph", "edges": "graph", "reference": "reference"}
+"""Part -> the capability that a target lacks if no table can play it."""
+_DIFFER = {
+    "entries": ("namespace", "key"),
+    "related": ("namespace", "name"),
+    "nodes": ("namespace", "name"),
+    "edges": ("namespace", "source", "target"),
+    "reference": ("key",),
+}
+"""Part -> the fields in which its rows differ; two rows may differ in any one of them alone."""
 _NUMBERS = {"number", "weight"}
 _FILLINGS = {
     "text": "''",
@@ -105,10 +112,10 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts], closed: Mapping[str, 
     kept: dict[str, Part | None] = {}
     parts = {part.table for _, part in profile.parts()}
     for name, part in profile.parts():
-        why = closed.get(part.table) or "; ".join(_obstacles(part, facts, parts))
+        why = closed.get(part.table) or "; ".join(_obstacles(name, part, facts, parts))
         kept[name] = None if why else _filled(part, facts[part.table])
         if why:
-            lacks.setdefault(_CAPABILITY[name], why)
+            lacks.setdefault(CAPABILITY[name], why)
     reference = kept.get("reference")
     if reference is not None and not _computed(reference, facts[reference.table]):
         lacks["computed_reference"] = f"{reference.table} computes no value of a row: each is given, or a constant"
@@ -116,7 +123,7 @@ def fit(profile: Profile, facts: Mapping[str, TableFacts], closed: Mapping[str, 
         lacks["computed_reference"] = lacks.get("reference") or f"schema profile {profile.name} names no such table"
     entries = kept.pop("entries") or profile.entries
     assert isinstance(entries, Entries)
-    for name, capability in _CAPABILITY.items():
+    for name, capability in CAPABILITY.items():
         if getattr(profile, name) is None:
             lacks.setdefault(capability, f"schema profile {profile.name} names no such table ([schema.{name}])")
     if entries.table in facts:
@@ -201,8 +208,8 @@ def misdeclared(said: Mapping[str, Any], profile: Profile, facts: Mapping[str, T
             )
 
 
-def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[str]) -> Iterator[str]:
-    """Why a table cannot play its part. `parts` are the tables in which scenarios store rows."""
+def _obstacles(plays: str, part: Part, facts: Mapping[str, TableFacts], parts: Collection[str]) -> Iterator[str]:
+    """Why a table cannot be the part that it `plays`. `parts` are the tables in which scenarios store rows."""
     if part.table not in facts:
         yield f"table {part.table} does not exist"
         return
@@ -213,6 +220,15 @@ def _obstacles(part: Part, facts: Mapping[str, TableFacts], parts: Collection[st
             yield why
     if table.refused:
         yield f"the application's role may not {', '.join(table.refused)} on {part.table}"
+    if table.columnar:
+        yield f"{part.table} has columnar storage, from which Citus deletes no rows: {', '.join(table.columnar)}"
+    differ = {wanted[one] for one in _DIFFER[plays]}
+    for shared in sorted(map(sorted, table.unique)):
+        if {*shared} <= {*wanted.values()} and (others := differ - {*shared}):
+            yield (
+                f"no two rows of {part.table} may share {', '.join(shared)}, but scenarios store some that do, and "
+                f"differ in {', '.join(sorted(others))}"
+            )
     given = {*wanted.values(), *part.fill}
     for name in part.fill:
         if name not in table.columns:
@@ -391,7 +407,7 @@ def without_vector_index(profile: Profile, facts: Mapping[str, TableFacts]) -> l
                 found.append(f"{name} has no vector column {column}")
                 continue
             there = [one for one in facts[name].indexes if one.column == column]
-            if not any(one.method == "hnsw" and one.valid and _serves(one, at, metric) for one in there):
+            if not any(one.method == "hnsw" and one.valid and serves(one, at, metric) for one in there):
                 have = [
                     f"{one.name} ({one.method}, {one.operators}{'' if one.valid else ', not valid'})" for one in there
                 ]
@@ -402,97 +418,6 @@ def without_vector_index(profile: Profile, facts: Mapping[str, TableFacts]) -> l
     return found
 
 
-def _serves(index: Index, column: Column, metric: str) -> bool:
+def serves(index: Index, column: Column, metric: str) -> bool:
+    """Whether searches of the column by that metric can go by the index."""
     return index.operators == operator_class(index.cast or column.family, metric)
-
-
-# A proposal for tables that nobody has described
-
-# The names are not quoted here: `look_at` quotes them. One with a dot in it cannot be said in [schema].
-_VISIBLE_TABLES = """
-    SELECT CASE WHEN pg_table_is_visible(pg_class.oid) THEN relname ELSE nspname || '.' || relname END
-      FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-     WHERE relkind IN ('r', 'p') AND NOT relispartition AND nspname !~ '^(pg_|accept_)'
-       AND nspname NOT IN ('information_schema', 'citus', 'columnar')
-       AND position('.' IN relname) = 0 AND (position('.' IN nspname) = 0 OR pg_table_is_visible(pg_class.oid))
-       AND has_table_privilege(pg_class.oid, 'SELECT') AND has_schema_privilege(pg_namespace.oid, 'USAGE')
-"""
-_NAMESPACES = ("namespace", "tenant", "tenant_id", "account", "customer", "collection", "scope", "owner")
-_KEYS = ("key", "slug", "name", "code", "external_id")
-_VALUES = ("value", "content", "body", "text", "document", "description", "data")
-
-
-def proposal(where: sql.Endpoint) -> str:
-    """A [schema] in TOML, for a person to check, with the table best suited as the entries; empty if none is suited."""
-    with sql.session(where) as session:
-        facts = look_at(session, [name for (name,) in sql.rows(session, _VISIBLE_TABLES)])
-    candidates = [(_suitability(one), one) for one in _candidates(facts)]
-    if not candidates:
-        return ""
-    return "\n".join(_toml(max(candidates, key=lambda one: one[0])[1]))
-
-
-def _candidates(facts: Mapping[str, TableFacts]) -> Iterator[Entries]:
-    """Every table that can play the entries, once for each unique key of two columns."""
-    for table, found in facts.items():
-        texts = [name for name, column in found.columns.items() if column.is_text and not column.generated]
-        for unique in found.unique:
-            if len(unique) != 2 or not unique <= set(texts):
-                continue
-            namespace, key = sorted(unique, key=lambda name: (_rank(name, _NAMESPACES), -_rank(name, _KEYS), name))
-            values = sorted(set(texts) - unique, key=lambda name: (_rank(name, _VALUES), name))
-            for value in values[:1]:
-                made = Entries(
-                    table,
-                    namespace,
-                    key,
-                    value,
-                    embedding=_first(found, lambda column: column.family in DIALECTS),
-                    metadata=_first(found, lambda column: column.is_json),
-                )
-                metric = _metric(found, made.embedding)
-                made = Entries(table, namespace, key, value, made.embedding, made.metadata, metric)
-                if "schema" not in fit(Profile("proposed", made, tables={table: Expected()}), facts).lacks:
-                    yield made
-
-
-def _rank(name: str, known: tuple[str, ...]) -> int:
-    return known.index(name) if name in known else len(known)
-
-
-def _first(facts: TableFacts, wanted: Callable[[Column], bool]) -> str | None:
-    return next((name for name, column in facts.columns.items() if wanted(column)), None)
-
-
-def _metric(facts: TableFacts, embedding: str | None) -> str:
-    """The metric of the column's HNSW index; cosine where it has none."""
-    for index in facts.indexes:
-        for metric in METRICS:
-            on_vectors = index.column == embedding and index.method == "hnsw"
-            if on_vectors and _serves(index, facts.columns[index.column], metric):
-                return metric
-    return "cosine"
-
-
-def _suitability(entries: Entries) -> tuple[int, int]:
-    """How well a table is suited: by the optional columns that it has, then by how many names are the usual ones."""
-    has = bool(entries.embedding) + bool(entries.metadata)
-    expected = sum(
-        name in known
-        for name, known in ((entries.namespace, _NAMESPACES), (entries.key, _KEYS), (entries.value, _VALUES))
-    )
-    return has, expected
-
-
-def _toml(entries: Entries) -> Iterator[str]:
-    yield "[schema.entries]"
-    named = {
-        "table": entries.table,
-        "namespace": entries.namespace,
-        "key": entries.key,
-        "value": entries.value,
-        "embedding": entries.embedding,
-        "metadata": entries.metadata,
-        "metric": entries.metric if entries.embedding else None,
-    }
-    yield from (f"{name} = {toml(value)}" for name, value in named.items() if value)

@@ -199,11 +199,16 @@ def related_rows(chance: random.Random, mark: str, namespaces: Sequence[str], si
 
 def store_rows(where: sql.Endpoint, profile: Profile, rows: Mapping[str, Rows]) -> None:
     """Store them in the tables that play those parts, by one statement for each table."""
-    parts = dict(profile.parts())
-    with sql.session(where) as session, session.cursor() as cursor:
+    with sql.session(where) as session:
         for name, of_part in rows.items():
-            named = columns_of(parts[name])
-            fields = [field for field in _PLACES[name] if field in named]
-            head, template = profile.insertion(name, fields)
-            values = [[row[field] for field in fields] for row in of_part]
-            execute_values(cursor, f"{head} %s", values, template=template, page_size=len(values))
+            store_part(session, profile, name, of_part)
+
+
+def store_part(session: sql.Session, profile: Profile, name: str, rows: Rows) -> None:
+    """Store rows in the table that plays one part, by one statement. All rows have the same fields."""
+    named = columns_of(dict(profile.parts())[name])
+    fields = [field for field in _PLACES[name] if field in named and field in rows[0]]
+    head, template = profile.insertion(name, fields)
+    values = [[row[field] for field in fields] for row in rows]
+    with session.cursor() as cursor:
+        execute_values(cursor, f"{head} %s", values, template=template, page_size=len(values))

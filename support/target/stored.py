@@ -44,7 +44,9 @@ class Noted:
     """Namespace -> the parts in which it may have rows."""
 
     def remove(self, where: sql.Endpoint, on_progress: Callable[[int], None] = lambda deleted: None) -> int:
-        """Delete these rows; returns how many. Raises sql.Error or ConnectFailed, with some of them deleted."""
+        """Delete these rows; returns how many. Raises sql.Error or ConnectFailed, with some of them deleted; and
+        NotAvailable if rows are still there that were deleted.
+        """
         deleted = 0
         for parts in set(self.namespaces.values()):
             names = [name for name, those in self.namespaces.items() if those == parts]

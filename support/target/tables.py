@@ -11,7 +11,9 @@ from support.example_app.catalog import closed, look_at
 from support.example_app.known_profiles import EXAMPLE, KNOWN, declared_profile
 from support.example_app.profile import Expected, Profile, quoted
 from support.example_app.profile_fit import fit, misdeclared, recognised
+from support.example_app.trial import tried
 from support.example_app.vectors import installed_dialect
+from support.run import new_run_id
 from support.settings import Settings
 from support.target import citus
 from support.target.cluster import Cluster
@@ -33,7 +35,7 @@ NEEDS_TABLES = (
 def with_profile(topology: Topology, settings: Settings) -> Topology:
     """A user's cluster, with the profile of the application's tables there, and the capabilities that they lack.
 
-    Raises UsageError for a [schema] that makes no sense.
+    The tables are tried with rows that are rolled back. Raises UsageError for a [schema] that makes no sense.
     """
     declared = declared_profile(settings.accept_schema) if settings.accept_schema else None
     if settings.accept_own_schema:
@@ -50,7 +52,7 @@ def with_profile(topology: Topology, settings: Settings) -> Topology:
     profile = declared or recognised(facts)
     if profile is None:
         return _lacking(topology, dict.fromkeys((*NEEDS_TABLES, "application_schema"), UNKNOWN))
-    fitted = fit(profile, facts, closed(write, tables))
+    fitted = tried(write, fit(profile, facts, closed(write, tables)), facts, f"accept-{new_run_id()}")
     lacks = {**fitted.lacks, **_unsharded(write, fitted.profile, {**fitted.lacks, **topology.lacks})}
     return _lacking(replace(topology, profile=fitted.profile), lacks)
 

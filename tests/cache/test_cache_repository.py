@@ -141,6 +141,32 @@ def test_writers_do_not_conflict_where_another_isolation_level_is_the_default(sc
     assert finding.holds is True, finding.words
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "CREATE UNIQUE INDEX other ON memory_entries (namespace, key) WHERE value <> 'draft'",
+        "CREATE UNIQUE INDEX other ON memory_entries (namespace, key, version)",
+        "ALTER TABLE memory_entries ADD CONSTRAINT other UNIQUE (namespace, key) DEFERRABLE INITIALLY DEFERRED",
+        "CREATE INDEX other ON memory_entries (namespace, key)",
+    ],
+    ids=["partial", "further columns", "deferrable", "none"],
+)
+def test_writers_store_an_entry_once_whatever_index_its_key_has(scene: Scene, key: str) -> None:
+    twice = "SELECT key FROM memory_entries WHERE namespace = %s GROUP BY key HAVING count(*) > 1"
+    sql.execute(scene.database, f"ALTER TABLE memory_entries DROP CONSTRAINT memory_entries_pkey; {key}")
+    try:
+        finding = calm_after_the_storm(scene)
+        stored_twice = sql.rows(scene.database, twice, [scene.namespace])
+    finally:
+        sql.execute(
+            scene.database,
+            "DELETE FROM memory_entries; ALTER TABLE memory_entries DROP CONSTRAINT IF EXISTS other; "
+            "DROP INDEX IF EXISTS other; ALTER TABLE memory_entries ADD PRIMARY KEY (namespace, key)",
+        )
+    assert finding.holds is True, finding.words
+    assert stored_twice == []
+
+
 def test_an_answer_stays(cache: CacheRepository) -> None:
     question = Question("n", "counts", (1,))
     assert cache.fetch(question, lambda: 1) == Read(1, Source.DATABASE)

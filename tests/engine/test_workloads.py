@@ -336,7 +336,8 @@ def test_an_operation_that_is_repeated_counts_once(database: sql.Endpoint) -> No
     task = retries.operations(EXAMPLE, "once")(Turn(0, 0, Random(0)))
     assert task is not None
     with sql.session(database) as session:
-        assert [task.perform(session) for _ in range(3)] == [1, 0, 0]
+        for _ in range(3):
+            task.perform(session)
     assert counter.final_reading(database, EXAMPLE, "once") == 1
 
 

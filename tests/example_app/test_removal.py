@@ -8,6 +8,7 @@ import pytest
 from swarm_tables import INDEXES, SWARM_TABLES
 
 from support import sql
+from support.errors import NotAvailable
 from support.example_app import schema
 from support.example_app.known_profiles import SWARM, declared_profile
 from support.example_app.profile import Profile
@@ -76,6 +77,37 @@ def test_a_table_full_of_others_rows_is_not_read(database: sql.Endpoint) -> None
         lambda: counted(database, before + 1), within=10, subject="the statistics know our own count of all rows"
     )
     assert scanned(database, "memory_entries") == before + 1
+
+
+SOFT_DELETE = """
+    CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+    CREATE TRIGGER keep BEFORE DELETE ON bare FOR EACH ROW WHEN (OLD.key > '3') EXECUTE FUNCTION keep()
+"""
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize("rows", [5, 250], ids=["at once", "in batches"])
+def test_rows_that_a_table_keeps_are_told(database: sql.Endpoint, rows: int) -> None:
+    sql.execute(database, OURS.format(table="bare"), ["run", rows])
+    sql.execute(database, SOFT_DELETE)
+    kept = sql.value(database, "SELECT count(*) FROM bare WHERE key > '3'")
+    with pytest.raises(NotAvailable, match=f"bare still has {kept} rows of ours after their deletion: a trigger, a"):
+        schema.remove(database, BARE, ["run"])
+    assert sql.value(database, "SELECT count(*) FROM bare") == kept, "what was deleted stays deleted"
+
+
+def test_what_is_stored_during_a_removal_is_removed_as_well(database: sql.Endpoint) -> None:
+    """By a statement that was thought to have failed: here a trigger stores one row, once."""
+    sql.execute(
+        database,
+        "CREATE TABLE once (); INSERT INTO once DEFAULT VALUES; "
+        "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF EXISTS (SELECT FROM once) THEN "
+        "DELETE FROM once; INSERT INTO bare VALUES ('run', 'late', ''); END IF; RETURN NULL; END $$; "
+        "CREATE TRIGGER late AFTER DELETE ON bare FOR EACH STATEMENT EXECUTE FUNCTION late()",
+    )
+    sql.execute(database, OURS.format(table="bare"), ["run", 3])
+    assert schema.remove(database, BARE, ["run"]) == 4
+    assert sql.value(database, "SELECT count(*) FROM bare") == 0
 
 
 def test_only_the_parts_that_were_used_are_looked_at(database: sql.Endpoint) -> None:

@@ -22,20 +22,21 @@ from support.engine.workload import Turn, Workload
 from support.engine.world import World
 from support.errors import Inconclusive, UsageError
 from support.example_app import samples, schema
-from support.example_app.catalog import look_at
+from support.example_app.catalog import Column, TableFacts, look_at
 from support.example_app.entries import INSERT_ENTRY, Count, Entry, EntryStore, all_see_all, counts
 from support.example_app.known_profiles import EXAMPLE, KNOWN, SWARM, declared_profile
-from support.example_app.profile import Entries, Profile, quoted
+from support.example_app.profile import Entries, Profile, columns_of, quoted
 from support.example_app.profile_fit import (
+    CAPABILITY,
     Fit,
     fit,
     misdeclared,
     missing,
     not_unique,
-    proposal,
     recognised,
     without_vector_index,
 )
+from support.example_app.proposal import proposal
 from support.example_app.samples import related_rows, store_rows
 from support.example_app.search import Search
 from support.example_app.vectors import PGVECTOR
@@ -432,6 +433,23 @@ def test_entries_and_workloads_use_the_tables_that_the_profile_names(swarm: sql.
     assert sql.value(swarm, "SELECT count(*) FROM vector_indexes WHERE index_name LIKE 'run/%%'") > 0
 
 
+@pytest.mark.parametrize("deferrable", ["", "DEFERRABLE", "DEFERRABLE INITIALLY DEFERRED"])
+def test_an_operation_counts_once_whatever_keeps_its_key_unique(empty: sql.Endpoint, deferrable: str) -> None:
+    sql.execute(
+        empty, f"CREATE TABLE docs (namespace text, key text, value text, UNIQUE (namespace, key) {deferrable})"
+    )
+    profile = declared_profile({"entries": {"table": "docs"}})
+    counter.create(empty, profile, "run")
+    for number in (0, 1):
+        task = retries.operations(profile, "run")(Turn(0, number, random.Random(0)))
+        assert task is not None
+        with sql.session(empty) as session:
+            for _ in range(3):
+                task.perform(session)
+    assert counter.reading(empty, profile, "run") == 2
+    assert sql.value(empty, "SELECT count(*) FROM docs") == 5, "the counter, two operations, two receipts"
+
+
 def test_rows_of_ours_are_removed_from_every_table_and_no_others(swarm: sql.Endpoint) -> None:
     counts = " UNION ALL ".join(f"SELECT '{one}' t, count(*) FROM {one}" for one in sorted(SWARM.tables))
     sql.execute(swarm, "INSERT INTO vector_indexes (namespace, index_name) VALUES ('theirs', 'run_1/not ours')")
@@ -585,6 +603,61 @@ def test_a_table_that_cannot_play_its_part_says_why(empty: sql.Endpoint, change:
     sql.execute(empty, NOTES)
     sql.execute(empty, change)
     assert why in fitting(empty, declared_profile(OWN)).lacks["schema"]
+
+
+PARTS = {name: {"table": name} for name in ("entries", "related", "nodes", "edges", "reference")}
+
+
+def facts_of(profile: Profile, table: str, unique: str) -> dict[str, TableFacts]:
+    """Tables as the profile describes them; one of them has a unique constraint."""
+    types = dict.fromkeys(("number", "weight"), "bigint")
+    return {
+        part.table: TableFacts(
+            {name: Column(name, types.get(name, "text"), True, False) for name in columns_of(part).values()},
+            frozenset({frozenset(unique.split())} if part.table == table else ()),
+        )
+        for _, part in profile.parts()
+    }
+
+
+@pytest.mark.parametrize(
+    ("table", "unique", "lacking"),
+    [
+        ("entries", "namespace key", ""),
+        ("entries", "namespace key value", ""),
+        ("entries", "key id", ""),
+        (
+            "entries",
+            "key",
+            "no two rows of entries may share key, but scenarios store some that do, and differ in namespace",
+        ),
+        ("entries", "key value", "no two rows of entries may share key, value, but scenarios"),
+        (
+            "entries",
+            "namespace",
+            "no two rows of entries may share namespace, but scenarios store some that do, and differ in key",
+        ),
+        ("entries", "value", "differ in key, namespace"),
+        ("related", "namespace name", ""),
+        ("related", "name", "no two rows of related may share name, but"),
+        ("nodes", "namespace name", ""),
+        ("nodes", "name kind", "no two rows of nodes may share kind, name, but"),
+        ("edges", "namespace source target", ""),
+        ("edges", "namespace source", "differ in target"),
+        ("reference", "key", ""),
+        (
+            "reference",
+            "note",
+            "no two rows of reference may share note, but scenarios store some that do, and differ in",
+        ),
+    ],
+)
+def test_a_key_that_is_unique_by_itself_does_not_fit(table: str, unique: str, lacking: str) -> None:
+    """Scenarios store the same keys in several namespaces, and several keys in one."""
+    profile = declared_profile({**PARTS, "tables": {table: {"unique": [unique.split()]}}})
+    why = fit(profile, facts_of(profile, table, unique)).lacks.get(CAPABILITY[table], "")
+    assert lacking in why
+    assert bool(why) is bool(lacking)
 
 
 def test_a_reference_to_a_table_of_ours_is_no_obstacle(empty: sql.Endpoint) -> None:

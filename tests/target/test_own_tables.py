@@ -12,8 +12,13 @@ from steps.sharding import distributed_query_steps
 from support import sql
 from support.engine.world import Context
 from support.errors import NotAvailable
+from support.example_app import schema
+from support.example_app.catalog import look_at
 from support.example_app.entries import Entry, EntryStore
+from support.example_app.known_profiles import EXAMPLE, declared_profile
+from support.example_app.profile_fit import fit
 from support.example_app.search import Search
+from support.example_app.trial import tried
 from support.target.cluster import Cluster
 from support.target.tables import local_tables, own_tables
 from support.target.topology import Address, Login, Topology
@@ -63,6 +68,43 @@ def test_the_vector_extension_may_be_in_any_schema(citus: sql.Endpoint, path: st
             with sql.session(ours.write) as session:
                 (found,) = Search(session, ours.profile).nearest("n", entry.embedding or (), 1)
             assert found.key == "key"
+
+
+def test_sharded_tables_are_tried(citus: sql.Endpoint) -> None:
+    """To the last one: only what it is told there shows that Citus took the statements before."""
+    with prepared(citus, "tried") as topology:
+        where, entries = Cluster(topology).write, replace(EXAMPLE.entries, embedding=None)
+        schema.create(where, None)
+        schema.distribute(where)
+        facts = look_at(where, EXAMPLE.tables)
+        fitted = fit(replace(EXAMPLE, entries=entries), facts)
+        assert tried(where, fitted, facts, "accept-trial") == fitted
+        sql.execute(where, "ALTER TABLE vector_indexes ADD CONSTRAINT negative CHECK (dimensions < 0)")
+        assert (
+            tried(where, fitted, facts, "accept-trial").lacks["reference"].startswith("vector_indexes refuses a row: ")
+        )
+        sql.execute(where, "ALTER TABLE memory_entries ADD CONSTRAINT short CHECK (value = 'text of entry-1')")
+        assert tried(where, fitted, facts, "accept-trial").lacks["schema"].startswith("memory_entries refuses a row: ")
+
+
+def test_columnar_tables_are_left_alone(citus: sql.Endpoint) -> None:
+    """One partition is enough: Citus deletes nothing from it, and it may be the one with our rows."""
+    docs = declared_profile({"entries": {"table": "docs"}})
+    with prepared(citus, "columnar") as topology:
+        where = Cluster(topology).write
+        if not sql.rows(where, "SELECT FROM pg_am WHERE amname = 'columnar'"):
+            pytest.skip("this Citus has no columnar storage")
+        sql.execute(
+            where,
+            "CREATE TABLE docs (namespace text, key text, value text) PARTITION BY LIST (namespace); "
+            "CREATE TABLE docs_old PARTITION OF docs FOR VALUES IN ('old') USING columnar; "
+            "CREATE TABLE docs_new PARTITION OF docs DEFAULT",
+        )
+        told = "docs has columnar storage, from which Citus deletes no rows: docs_old"
+        assert fit(docs, look_at(where, ["docs"])).lacks["schema"] == told
+        assert look_at(where, ["docs_old"])["docs_old"].columnar == ("docs_old",)
+        sql.execute(where, "ALTER TABLE docs DETACH PARTITION docs_old")
+        assert "schema" not in fit(docs, look_at(where, ["docs"])).lacks
 
 
 def test_random_queries_need_a_second_set_of_tables(citus: sql.Endpoint) -> None:

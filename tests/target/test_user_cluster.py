@@ -275,6 +275,18 @@ def test_a_table_in_a_schema_that_the_role_may_not_use_is_told(postgres: sql.End
     assert further["application_schema"] == why.replace("docs", "other")
 
 
+def test_a_table_that_keeps_deleted_rows_is_left_alone(postgres: sql.Endpoint) -> None:
+    sql.execute(postgres, "CREATE DATABASE soft_deletes")
+    there = dataclasses.replace(postgres, database="soft_deletes")
+    sql.execute(there, f"CREATE EXTENSION vector; {OWN_TABLES}")
+    said = {"ruvector_db": "soft_deletes", "redis_port": None, "accept_schema": {"entries": OWN}}
+    assert "schema" not in user_cluster.discover(settings(postgres, **said)).lacks
+    sql.execute(there, "CREATE RULE keep AS ON DELETE TO pages DO INSTEAD UPDATE pages SET vec = NULL")
+    lacks = user_cluster.discover(settings(postgres, **said)).lacks
+    assert lacks["schema"].startswith("pages still has rows that were deleted")
+    assert sql.value(there, "SELECT count(*) FROM pages") == 0
+
+
 def test_a_schema_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"ACCEPT_SCHEMA is '.*own.toml': cannot be read: No such file"):
         Settings.load({"accept_schema": str(tmp_path / "own.toml")})

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 from zlib import crc32
 
@@ -14,7 +15,7 @@ from support import sql
 from support.example_app.cache.codec import decode, encode
 from support.example_app.cache.interface import CacheConfig, Question, Read, Source
 from support.example_app.cache.leases import Breaker, Leases, Unavailable
-from support.example_app.entries import EntryStore
+from support.example_app.entries import INSERT_ENTRY, EntryStore
 from support.example_app.profile import Profile
 from support.example_app.sessions import SessionPool
 from support.waiting import pause
@@ -121,11 +122,12 @@ SESSIONS = 16
 _SELECT = (
     "SELECT {entries.key}, {entries.value} FROM {entries} WHERE {entries.namespace} = %s AND {entries.key} = ANY(%s)"
 )
-_UPSERT = """
-    INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
-    VALUES (%s, %s, %s{entries.filling})
-    ON CONFLICT ({entries.namespace}, {entries.key}) DO UPDATE SET {entries.value} = excluded.{entries.value}
-"""
+_LOCK = "SELECT pg_advisory_xact_lock(%s)"
+
+
+def _number_of(namespace: str, key: str) -> int:
+    """The number of an entry's lock. Writers of two entries with the same number only wait for one another."""
+    return int.from_bytes(blake2b(encode([namespace, key]), digest_size=8).digest(), signed=True)
 
 
 class EntryTransaction:
@@ -137,7 +139,12 @@ class EntryTransaction:
         """Key in the cache -> the value to store there; None to drop the key."""
 
     def write(self, namespace: str, key: str, value: str) -> None:
-        sql.execute(self._session, self._profile.sql(_UPSERT), [namespace, key, value])
+        """Change the entry, or store it. ON CONFLICT would need a unique index on namespace and key alone."""
+        entries = EntryStore(self._session, self._profile)
+        if not entries.update(namespace, key, value):
+            sql.rows(self._session, _LOCK, [_number_of(namespace, key)])  # or two writers would both store it
+            if not entries.update(namespace, key, value):
+                sql.execute(self._session, self._profile.sql(INSERT_ENTRY), [namespace, key, value])
         self.effects[self._keys.entry(namespace, key)] = encode(value)
 
     def update(self, namespace: str, key: str, value: str) -> bool:

@@ -95,7 +95,7 @@ def members_alone(settings: Settings) -> Topology:
 
 
 def discover(settings: Settings) -> Topology:
-    """Examine the user's cluster; changes nothing.
+    """Examine the user's cluster; changes nothing. What is stored to try the tables is rolled back.
 
     Raises TargetUnreachable when the database refuses the application, RequirementMissing when a part that the user
     declared (REDIS_HOST, ENABLE_PATRONI=true, ...) does not answer, and UsageError when a declaration contradicts what

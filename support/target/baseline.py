@@ -37,6 +37,7 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
         *("delayed_replicas", "replication_slots"),
     ),
     "haproxy": ("leader_serves_reads", "read_lag"),
+    "statistics": ("proxy_lists_members",),
     "dcs": ("dcs_spare",),
     "citus": ("workers", "distributed_snapshots"),
     "cache_state": ("redis_mode", "redis_eviction"),

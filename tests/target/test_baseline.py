@@ -445,11 +445,16 @@ def test_without_patroni_nothing_is_known_of_modes() -> None:
             Expectations(synchronous=True),
             r"\[expect\] synchronous declares something that does not exist: none answers",
         ),
+        (
+            Expectations(proxy_lists_members=True),
+            r"\[expect\] proxy_lists_members declares something that does not exist: no page",
+        ),
     ],
 )
 def test_what_is_declared_of_a_part_that_is_missing(declared: Expectations, words: str) -> None:
+    lacks = {"patroni": "none answers", "citus": "not installed", "statistics": "no page"}
     with pytest.raises(RequirementMissing, match=words):
-        apply_baseline(replace(NOWHERE, lacks={"patroni": "none answers", "citus": "not installed"}), declared)
+        apply_baseline(replace(NOWHERE, lacks=lacks), declared)
 
 
 def test_it_is_kept_with_the_topology(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from support.target.discovery.addresses import Place, Reach, names_of, reach_eac
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, published, servers_at
 from support.target.members import NoAnswer
 from support.target.patroni import ClusterView, MemberView
+from support.target.purposes import never_leads
 from support.target.topology import PLAIN, Address, MemberAddress, WebAccess
 
 
@@ -55,6 +56,12 @@ class Group:
     def leader(self) -> str:
         """The member that says it leads; empty where none does."""
         return next((name for name, answer in self.answers.items() if answer.leads), "")
+
+    @property
+    def may_lead(self) -> frozenset[str]:
+        """The members that no tag bars from leading, as far as Patroni tells."""
+        known = (one for answer in self.answers.values() for one in answer.view.members)
+        return frozenset(one.name for one in known if not never_leads(one.tags))
 
 
 def declared_alone(context: SearchContext, behind: ServerIdentity | None) -> Group:

@@ -359,12 +359,14 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
             one.name: {one.postgres, group.own.get(one.name, one.postgres)} for one in (*group.members, *group.absent)
         },
         leader=group.leader,
+        may_lead=group.may_lead,
     )
     said = proxy.ProxySettings(
         settings.haproxy_write_backend,
         settings.haproxy_read_backend,
         settings.haproxy_servers,
         settings.haproxy_balance or "",
+        settings.expectations.proxy_lists_members,
     )
     page = topology.statistics
     if page is None:

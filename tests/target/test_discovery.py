@@ -344,6 +344,23 @@ def test_a_member_that_refuses_the_application_is_evidence(
             sql.execute(one, "DROP ROLE app")
 
 
+def test_a_superuser_whom_a_member_lets_in_is_no_wrong_declaration(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    """As where a pooler before the members does not know superusers; here, the leader does not know this one."""
+    hosts = published(apis, cluster)
+    given = {"accept_admin_user": "boss", "accept_admin_password": "secret", "members": places(pair)}
+    with pytest.raises(RequirementMissing, match="ACCEPT_ADMIN_USER declares something that does not exist: the write"):
+        look(pair, hosts, **given)
+    sql.execute(pair[1], "CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'secret'")
+    try:
+        lacks = look(pair, hosts, **given).lacks
+        assert lacks["admin"].startswith("the superuser cannot log in to every member: member a")
+        assert lacks["monitor"] == lacks["admin"], "that login is used to see the sessions of each member"
+    finally:
+        sql.execute(pair[1], "DROP ROLE boss")
+
+
 def test_where_patroni_is_declared_and_silent_nothing_is_skipped(pair: tuple[sql.Endpoint, sql.Endpoint]) -> None:
     with pytest.raises(RequirementMissing, match="PATRONI_HOSTS"):
         look(pair, [f"localhost:{free_port()}"])

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from support import sql
 from support.errors import RequirementMissing, UsageError
+from support.target.discovery import web
 from support.target.discovery.addresses import Place, Reach, names_of, reach_each, same_address
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, published, servers_at
 from support.target.members import NoAnswer
@@ -245,14 +246,9 @@ def _find_rests(search: _Search, silent: dict[Address, str]) -> None:
             silent.pop(at)
     elif own_addresses_work:  # those of other members do: so would this one, if its Patroni ran
         search.rests.update({name: own[name] for name in left if name in own})
-    search.without_rest.update(
-        {
-            name: f"{own.get(name, 'its own address')} cannot be reached from here: "
-            "add its address to PATRONI_HOSTS, or to [members]"
-            for name in left
-            if name not in search.rests
-        }
-    )
+    for name in left:
+        if name not in search.rests:
+            search.without_rest[name] = _unreached(own.get(name), answers, search.context.rest)
 
 
 def _declared_at(search: _Search, name: str, address: Address) -> bool:
@@ -270,6 +266,17 @@ def _may_be(answer: PatroniAnswer, name: str, before: PatroniAnswer | None) -> b
     if answer.server is None or before.server is None:
         return bool(answer.name) and answer.scope == before.scope
     return answer.server == before.server
+
+
+def _unreached(at: Address | None, answers: Mapping[Address, PatroniAnswer | NoAnswer], access: WebAccess) -> str:
+    """Why a REST API cannot be reached at its own address, and what to change."""
+    add = "add its address to PATRONI_HOSTS, or to [members]"
+    if at is None:
+        return f"its own address cannot be reached from here: {add}"
+    answer = answers[at]
+    if isinstance(answer, PatroniAnswer):
+        return f"at its own address {at}, {answer.name or 'another member'} answers here: {add}"
+    return f"{at} cannot be reached from here ({answer.why}): {web.advice([answer.why], access, add)}"
 
 
 def _nameless(silent: Mapping[Address, str]) -> list[Address]:

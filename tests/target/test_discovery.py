@@ -388,3 +388,14 @@ def test_where_several_addresses_lead_to_a_member_none_is_taken(pair: tuple[sql.
     )
     assert found == {}
     assert set(in_doubt) == {"a", "b"}
+
+
+@pytest.mark.parametrize(("required", "all_found"), [("scram-sha-256", True), ("md5", False)])
+def test_members_are_searched_by_the_methods_that_the_user_requires(
+    pair: tuple[sql.Endpoint, sql.Endpoint], required: str, all_found: bool
+) -> None:
+    """Their passwords are stored for SCRAM."""
+    wanted = dict(zip("ab", map(identity.server_at, pair), strict=True))
+    base, ports = replace(pair[0], options={"require_auth": required}), [one.port for one in pair]
+    found, _ = identity.published(base, wanted, {"localhost": 1}, ports, ())
+    assert (found.keys() == {"a", "b"}) is all_found

@@ -326,6 +326,16 @@ def test_a_server_that_asks_for_the_password_itself_needs_a_named_port(
         assert endpoints.listeners(there, named=True)
 
 
+def test_what_the_user_requires_of_a_server_is_required_of_every_port(
+    monkeypatch: pytest.MonkeyPatch, postgres: sql.Endpoint
+) -> None:
+    """Its passwords are stored for SCRAM."""
+    monkeypatch.setattr(endpoints, "USUAL", (postgres.port,))
+    assert endpoints.listeners(replace(postgres, options={"require_auth": "scram-sha-256"}), named=False)
+    with pytest.raises(TargetUnreachable, match='requirement "md5" failed'):
+        endpoints.listeners(replace(postgres, options={"require_auth": "md5"}), named=False)
+
+
 TOPOLOGY = Topology("app", Login("app", ""), Address("lb", 5000), scope="staging")
 HOSTS = [Wanted("pg1", "10.0.0.1", "patroni"), Wanted("pg2", "fd00::2", "patroni")]
 

@@ -108,7 +108,7 @@ def listeners(base: sql.Endpoint, named: bool) -> dict[Address, Listener]:
             f"{base.host}: none of the usual ports of PostgreSQL and its proxies accepts connections "
             f"({_ports(places)}): give the port, as {_bracketed(base.host)}:PORT"
         )
-    careful = replace(base, options={**base.options, "require_auth": "!password"})
+    careful = replace(base, options=libpq.never_in_clear_text(base.options))
     by_name = {str(address): address for address in open_ports}
 
     def asked(name: str) -> Listener:

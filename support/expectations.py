@@ -57,6 +57,8 @@ class Expectations:
     """Seconds within which clients can write again after the leader is lost."""
     proxy_detection: float | None = None
     """Seconds within which HAProxy notices that a server is down, or up again: (fall + 1) x inter."""
+    proxy_lists_members: bool | None = None
+    """Whether the proxy has a server for writes for each member that may lead, whoever leads."""
     read_lag: int | None = None
     """Bytes of WAL by which a replica may lag and still serve reads, as in the proxy's health check."""
     redis_mode: str | None = None
@@ -194,6 +196,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "clock_jumps": _flag,
     "recovery_time": _seconds,
     "proxy_detection": _seconds,
+    "proxy_lists_members": _flag,
     "read_lag": _size,
     "redis_mode": _one_of("standalone", "cluster", "sentinel"),
     "redis_eviction": _one_of(

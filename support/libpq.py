@@ -195,6 +195,18 @@ def variables(wanted: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
+def never_in_clear_text(parameters: Mapping[str, str]) -> dict[str, str]:
+    """The same parameters of a login, but a server that asks for the password itself is refused (require_auth).
+
+    Of the methods that the user requires or rules out, the others stay as they are.
+    """
+    said = [one.strip() for one in parameters.get("require_auth", "").split(",") if one.strip()]
+    methods = [one for one in said if one not in ("password", "!password")]
+    if all(one.startswith("!") for one in methods):  # libpq allows no list with both kinds
+        methods.append("!password")
+    return {**parameters, "require_auth": ",".join(methods)}
+
+
 def is_socket(host: str) -> bool:
     """Whether libpq takes it for the folder of a Unix socket."""
     return host.startswith(("/", "@"))

@@ -33,6 +33,7 @@ def test_everything_declared() -> None:
             "clock_jumps": False,
             "recovery_time": 45,
             "proxy_detection": 7.5,
+            "proxy_lists_members": True,
             "read_lag": "100MB",
             "redis_mode": "sentinel",
             "redis_eviction": "volatile-lfu",
@@ -45,7 +46,7 @@ def test_everything_declared() -> None:
     assert (found.bounded_slots, found.member_settings) == (True, ("work_mem", "citus.max_shared_pool_size"))
     assert (found.login_failover, found.clock_jumps) == (True, False)
     assert (found.dcs_spare, found.recovery_time, found.proxy_detection) == (0, 45.0, 7.5)
-    assert found.read_lag == 100 * 2**20
+    assert (found.proxy_lists_members, found.read_lag) == (True, 100 * 2**20)
 
 
 @pytest.mark.parametrize(("value", "size"), [(0, 0), (512, 512), ("512", 512), ("64kB", 65536), ("2 GB", 2 * 2**30)])

@@ -46,6 +46,23 @@ def test_a_url_stands_for_settings(url: str, meant: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "careful"),
+    [
+        (None, "!password"),
+        ("", "!password"),
+        ("scram-sha-256", "scram-sha-256"),
+        ("password, scram-sha-256", "scram-sha-256"),
+        ("password", "!password"),
+        ("!md5,!password", "!md5,!password"),
+        ("!md5", "!md5,!password"),
+    ],
+)
+def test_a_password_is_never_sent_in_clear_text(said: str | None, careful: str) -> None:
+    given = {"sslmode": "require"} | ({} if said is None else {"require_auth": said})
+    assert libpq.never_in_clear_text(given) == {"sslmode": "require", "require_auth": careful}
+
+
+@pytest.mark.parametrize(
     ("url", "words"),
     [
         ("postgresql://jo:secret@db/app?fast=yes", 'invalid URI query parameter: "fast"; write it like'),

@@ -16,7 +16,7 @@ from support.expectations import Expectations
 from support.target import etcd
 from support.target.accepted_loss import accepted_losses, loss_in_words
 from support.target.cluster import Cluster
-from support.target.component_hosts import etcd_beside_members
+from support.target.component_hosts import dcs_beside_members
 from support.target.copying import not_copyable, wal_not_expendable
 from support.target.members import NO_ANSWER, heard_and_silent, settings
 from support.target.overruled import ARCHIVING, WAL_KEPT, overruled
@@ -26,7 +26,7 @@ from support.target.reads import NOWHERE, Reads, reads_of
 from support.target.redis import ERRORS, RedisFacts, facts_of
 from support.target.replica_capabilities import DECIDED, OF_ANY, OF_SEVERAL, lacking_replicas
 from support.target.standby_names import StandbyNames
-from support.target.timing import ETCD_ELECTION_ASSUMED, PROXY_ASSUMED, Span, Timing, proxy_detection
+from support.target.timing import DCS_ELECTION_ASSUMED, PROXY_ASSUMED, Span, Timing, proxy_detection
 from support.target.topology import Topology
 from support.target.write_capabilities import DECIDED as OF_WRITES
 from support.target.write_capabilities import lacking_writes
@@ -37,6 +37,7 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
         *("delayed_replicas", "replication_slots"),
     ),
     "haproxy": ("leader_serves_reads", "read_lag"),
+    "statistics": ("proxy_lists_members",),
     "dcs": ("dcs_spare",),
     "citus": ("workers", "distributed_snapshots"),
     "cache_state": ("redis_mode", "redis_eviction"),
@@ -329,7 +330,7 @@ def _timing(cluster: Cluster, baseline: Baseline, expected: Expectations, multip
         silence=max(one.replication_timeout for one in groups),
         proxy=proxy,
         proxy_told=told,
-        etcd_election=ETCD_ELECTION_ASSUMED if etcd_beside_members(cluster.topology) else 0.0,
+        dcs_election=DCS_ELECTION_ASSUMED if dcs_beside_members(cluster.topology) else 0.0,
         multiplier=multiplier,
     )
 

@@ -203,13 +203,16 @@ class Cluster:
         raise LookupError(f"no member {name!r}; there are {', '.join(self.everyone) or 'none'}")
 
     def patroni(self, name: str) -> PatroniApi:
-        """The REST API of one member. Raises NotYet if only other members' are known, NotAvailable if none is."""
+        """The REST API of one member, which should be the one that answers there.
+
+        Raises NotYet if only other members' are known, NotAvailable if none is.
+        """
         member = self.address_of(name)
         if member.rest is None and self.group_with(name).has_patroni:
             raise NotYet("the address of its Patroni is not known ([members])")
         if member.rest is None:
             raise NotAvailable(f"no Patroni REST API is known for member {name}")
-        return PatroniApi(member.rest, self.topology.patroni_access)
+        return PatroniApi(member.rest, self.topology.patroni_access, name)
 
     def view(self) -> ClusterView:
         """Patroni's view of the group now, from the first member that answers. Raises NotYet if none does.

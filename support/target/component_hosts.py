@@ -20,11 +20,16 @@ def dcs_hosts(cluster: Cluster) -> list[str]:
     return [host.name for host in _running_program(cluster, *dcs.PROGRAMS)]
 
 
-def etcd_beside_members(topology: Topology) -> bool:
-    """Whether the host of a member is known to run etcd, too, so that both may lose their leader at once."""
+def dcs_beside_members(topology: Topology) -> bool:
+    """Whether the host of a member is known to run etcd or a server of Consul, too.
+
+    Then both may lose their leader at once, and the DCS' next leader lets locks last longer. (Whether ZooKeeper's does
+    is not known.)
+    """
+    program = dcs.program(topology)
     members = {one.name for one in (*topology.members, *topology.absent)}
     hosts = [host for name, host in topology.hosts.items() if name in members]
-    return dcs.program(topology) == "etcd" and any("etcd" in one.programs for one in hosts)
+    return program in ("etcd", "consul") and any(program in one.programs for one in hosts)
 
 
 def leader_of_dcs(cluster: Cluster) -> SiteHost:

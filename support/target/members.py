@@ -26,7 +26,7 @@ T = TypeVar("T")
 NO_ANSWER = (ConnectFailed, sql.Error, OSError, NotYet, ValueError)
 """What is raised where a component gives no answer, or none that can be read. (requests' errors are OSErrors.)"""
 _NUMBERS = re.compile(r"\d+(\.\d+)*")
-_CAUSE = re.compile(r"\[Errno \d+\] [\w ]+|(?<=Error\(\d{3}, ')[\w ]+")
+_CAUSE = re.compile(r"\[Errno -?\d+\] [\w ]+|certificate verify failed: .+?(?=\.? \(_ssl)|(?<=Error\(\d{3}, ')[\w ]+")
 
 
 @dataclass(frozen=True)

@@ -59,16 +59,28 @@ class ClusterView:
 class PatroniApi:
     """The REST API of one member. A call that gets no answer raises requests.RequestException."""
 
-    def __init__(self, address: Address, access: WebAccess = PLAIN) -> None:
-        self.url, self.access = f"{access.scheme}://{address}", access
+    def __init__(self, address: Address, access: WebAccess = PLAIN, member: str = "") -> None:
+        """`member` is the one that should answer there; empty if any may."""
+        self.url, self.access, self._member = f"{access.scheme}://{address}", access, member
 
     def status_code(self, path: str) -> int:
         """The HTTP status with which a health check such as `/primary` answers: 200 is yes, 503 is no."""
         return self._get(path, allow_redirects=False).status_code
 
     def status(self) -> dict[str, Any]:
-        """The member's own status (/patroni); answered even while its PostgreSQL is down."""
-        return self._json("/patroni")
+        """The member's own status (/patroni); answered even while its PostgreSQL is down.
+
+        Raises NotYet if another member answers: a virtual address, for example, moves with the leader.
+        """
+        answer = self._json("/patroni")
+        about = answer.get("patroni")
+        named = str(about.get("name") or "") if isinstance(about, Mapping) else ""  # since Patroni 3.1
+        if self._member and named not in ("", self._member):
+            raise NotYet(
+                f"{named} answers at {self.url}, and not {self._member}: give the address of the REST API of "
+                f"{self._member} itself in [members]"
+            )
+        return answer
 
     def configuration(self) -> dict[str, Any]:
         """The dynamic configuration, the same for all members."""

@@ -4,6 +4,7 @@ Source: https://patroni.readthedocs.io/en/latest/rest_api.html
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,18 +87,27 @@ def configure_by(patroni: PatroniApi, login: Login | None, changes: Mapping[str,
 
 
 def reload_configuration(cluster: Cluster, member: str) -> None:
-    """Have a member's Patroni reload its own configuration file. Raises NotAvailable if that is refused."""
-    _require_done(member, _send(cluster, member, "POST", "/reload", {}))
+    """Have a member's Patroni reload its own configuration file.
+
+    Raises NotAvailable if that is refused, NotYet if another member answers at its address.
+    """
+    _command(cluster, member, "/reload", {})
 
 
 def restart(cluster: Cluster, member: str) -> None:
-    """Have a member's Patroni restart its PostgreSQL; returns when it runs. Raises NotAvailable if that is refused."""
-    _require_done(member, _send(cluster, member, "POST", "/restart", {}))
+    """Have a member's Patroni restart its PostgreSQL; returns when it runs.
+
+    Raises NotAvailable if that is refused, NotYet if another member answers at its address.
+    """
+    _command(cluster, member, "/restart", {})
 
 
 def reinitialize(cluster: Cluster, member: str) -> None:
-    """Have a member's Patroni discard its data, and copy them from the leader. Raises NotAvailable if it refuses."""
-    _require_done(member, _send(cluster, member, "POST", "/reinitialize", {"force": True}))
+    """Have a member's Patroni discard its data, and copy them from the leader.
+
+    Raises NotAvailable if it refuses, NotYet if another member answers at its address.
+    """
+    _command(cluster, member, "/reinitialize", {"force": True})
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,13 @@ def _why_denied(patroni: PatroniApi, login: Login | None, reply: Reply) -> str:
     if login is None:
         return f"Patroni at {patroni.url} requires a login for commands: {reply}; set {_LOGIN}"
     return f"Patroni at {patroni.url} refuses our login: {reply}; check {_LOGIN}"
+
+
+def _command(cluster: Cluster, member: str, path: str, command: Mapping[str, Any]) -> None:
+    """Send what this member is to do, and no other: who answers at its address is asked first."""
+    with suppress(requests.RequestException):  # then the command gets no answer either
+        cluster.patroni(member).status()
+    _require_done(member, _send(cluster, member, "POST", path, command))
 
 
 def _require_done(member: str, reply: Reply) -> None:

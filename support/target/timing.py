@@ -15,10 +15,14 @@ from support.vocabulary import Kind
 PROXY_ASSUMED = 12.0
 """Seconds within which a HAProxy with unknown settings notices a change: one interval of 3 s until the first failed
 check, and three failed checks (as in Patroni's example; HAProxy's defaults are quicker)."""
-ETCD_ELECTION_ASSUMED = 15.0
-"""Seconds by which an election of etcd makes the leader's lock last longer, with an election timeout of 5 s, which is
-autobase's (ETCD_ELECTION_TIMEOUT; etcd's default is 1 s). etcd does not tell it. Its other members miss their leader
-within two such timeouts, and the new one extends every lease by a third. Source: Promote in lease/lessor.go of etcd"""
+DCS_ELECTION_ASSUMED = 15.0
+"""Seconds by which an election of etcd or Consul makes the leader's lock last longer, with timeouts of 5 s; neither
+tells its own. The other members of it miss their leader within two such timeouts.
+
+In etcd, the new one extends every lease by a third; 5 s is autobase's ETCD_ELECTION_TIMEOUT, and etcd's default 1 s.
+In Consul, the new one starts the time of every session anew, and a vote that is split costs a third; 5 s is the default
+(raft_multiplier 5). Sources: Promote in lease/lessor.go of etcd; initializeSessionTimers in agent/consul/session_ttl.go
+of Consul, which doubles a TTL that Patroni has halved (`set_ttl` in patroni/dcs/consul.py)"""
 _ELECTION = 5.0  # seconds: the replicas compare their WAL, one takes the leader key and is promoted
 _CHOICE = 2.0  # seconds: the leader chooses another standby, and PostgreSQL reloads its configuration
 _START = 30.0  # seconds: a host's programs start, PostgreSQL recovers or is rewound
@@ -83,8 +87,8 @@ class Timing:
     """HAProxy notices within this time that a server is down, or up again."""
     proxy_told: str = "proxy"
     """How reports name that part of a limit, including whether it was assumed or declared."""
-    etcd_election: float = 0.0
-    """The lock lasts longer by this time if etcd loses its leader together with the cluster's: 0 where it cannot."""
+    dcs_election: float = 0.0
+    """The lock lasts longer by this time if the DCS loses its leader together with the cluster's: 0 where it cannot."""
     multiplier: float = 1.0
     """The factor for waits that are not promises, on a slow machine."""
 
@@ -92,8 +96,8 @@ class Timing:
         """The successive parts of a reaction: name -> seconds."""
         ttl, loop, proxy = {"ttl": self.ttl}, {"loop_wait": self.loop_wait}, {self.proxy_told: self.proxy}
         loops, silence = {"2 x loop_wait": 2 * self.loop_wait}, {"replication timeout": self.silence}
-        etcd = {"election of etcd (assumed)": self.etcd_election} if self.etcd_election else {}
-        failover = {**ttl, **etcd, **loop, "election": _ELECTION, **proxy}
+        dcs = {"election of the DCS (assumed)": self.dcs_election} if self.dcs_election else {}
+        failover = {**ttl, **dcs, **loop, "election": _ELECTION, **proxy}
         return {
             Span.FAILOVER: failover,
             Span.SWITCHOVER: {**loop, "election": _ELECTION, **proxy},
@@ -166,7 +170,7 @@ class Timing:
         A leader that never manages to renew its lock loses it within this time: when Patroni gives up, or when the lock
         expires. The others notice within a loop, and the proxy after that.
         """
-        lock = max(self.ttl + self.etcd_election, self.loop_wait + 2 * self.retry_timeout)
+        lock = max(self.ttl + self.dcs_election, self.loop_wait + 2 * self.retry_timeout)
         return self.wait(lock + self.loop_wait + self.proxy)
 
     @property

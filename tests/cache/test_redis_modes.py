@@ -372,6 +372,28 @@ def test_what_is_wrong_with_a_cluster_is_named(nodes: tuple[int, ...], tmp_path:
         found(redis_host="127.0.0.1", redis_port=alone.port, redis_cluster=True)
 
 
+def test_a_cluster_that_announces_addresses_without_a_certificate_is_named(tmp_path: Path) -> None:
+    """As where certificates name hosts, and the nodes announce IP addresses: here, they name one address of two."""
+    authority = Authority.create(tmp_path / "authority")
+    issued = authority.issue(["127.0.0.2"])
+    (tmp_path / "server.pem").write_text(issued.certificate)
+    (tmp_path / "server.key").write_text(issued.key)
+    port, said = free_port(), {"redis_cafile": str(authority.certificate)}
+    files = ["--tls-cert-file", f"{tmp_path}/server.pem", "--tls-key-file", f"{tmp_path}/server.key"]
+    options = ["--tls-port", str(port), *files, "--tls-ca-cert-file", said["redis_cafile"], "--tls-auth-clients", "no"]
+    options += ["--cluster-enabled", "yes", "--cluster-port", str(free_port()), "--tls-cluster", "yes"]
+    options += ["--cluster-announce-ip", "127.0.0.1", "--bind", "127.0.0.1", "127.0.0.2"]
+    with running(tmp_path, free_port(), options) as there:
+        with there.client() as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        for host, words in (
+            ("127.0.0.2", r"its nodes announce addresses that their certificates are not for \(127.0.0.1\): set clus"),
+            ("127.0.0.1", "its certificate is for another name: check REDIS_HOST"),
+        ):
+            with pytest.raises(RequirementMissing, match=words):
+                found(redis_host=host, redis_port=port, redis_cluster=True, **said)
+
+
 def test_users_and_databases(tmp_path: Path, database: Topology) -> None:
     users = ("user app on >secret ~* &* +@all", "user reader on >secret ~* -@all", "user default off")
     with with_users(tmp_path, *users) as port:

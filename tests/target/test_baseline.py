@@ -321,18 +321,20 @@ NOWHERE = Topology(
 )
 
 
-def test_where_etcd_loses_its_leader_with_the_clusters_the_lock_lasts_longer() -> None:
-    """As in autobase, with an etcd beside each Patroni, and an election timeout of 5 s."""
+@pytest.mark.parametrize("program", ["etcd", "consul"])
+def test_where_the_dcs_loses_its_leader_with_the_clusters_the_lock_lasts_longer(program: str) -> None:
+    """As in autobase, with an etcd or a server of Consul beside each Patroni, and timeouts of 5 s."""
     read = Baseline({0: PatroniConfiguration(ttl=20, loop_wait=5)})
     quick = Expectations(proxy_detection=6)
-    host = HostAccess("ssh://pg1", programs={"etcd": ProgramAccess("", "", "")})
-    apart = _timing(Cluster(NOWHERE), read, quick, 1)
-    beside = _timing(Cluster(replace(NOWHERE, hosts={"pg1": host})), read, quick, 1)
+    host = HostAccess("ssh://pg1", programs={program: ProgramAccess("", "", "")})
+    there = NOWHERE if program == "etcd" else replace(NOWHERE, dcs=(), dcs_access={"consul": {"host": "pg1"}})
+    apart = _timing(Cluster(there), read, quick, 1)
+    beside = _timing(Cluster(replace(there, hosts={"pg1": host})), read, quick, 1)
     assert apart.total(Span.FAILOVER) == 20 + 5 + 5 + 6
     assert beside.total(Span.FAILOVER) == apart.total(Span.FAILOVER) + 3 * 5
     assert (apart.second_outage, beside.second_outage) == (5 + 2 * 10 + 5 + 6, 20 + 3 * 5 + 5 + 6)
-    assert "election of etcd (assumed) 15" in beside.limit(Span.FAILOVER, 30).why
-    assert "etcd" not in apart.limit(Span.FAILOVER, 30).why
+    assert "election of the DCS (assumed) 15" in beside.limit(Span.FAILOVER, 30).why
+    assert "DCS" not in apart.limit(Span.FAILOVER, 30).why
     assert beside.total(Span.SWITCHOVER) == apart.total(Span.SWITCHOVER)
 
 
@@ -445,11 +447,16 @@ def test_without_patroni_nothing_is_known_of_modes() -> None:
             Expectations(synchronous=True),
             r"\[expect\] synchronous declares something that does not exist: none answers",
         ),
+        (
+            Expectations(proxy_lists_members=True),
+            r"\[expect\] proxy_lists_members declares something that does not exist: no page",
+        ),
     ],
 )
 def test_what_is_declared_of_a_part_that_is_missing(declared: Expectations, words: str) -> None:
+    lacks = {"patroni": "none answers", "citus": "not installed", "statistics": "no page"}
     with pytest.raises(RequirementMissing, match=words):
-        apply_baseline(replace(NOWHERE, lacks={"patroni": "none answers", "citus": "not installed"}), declared)
+        apply_baseline(replace(NOWHERE, lacks=lacks), declared)
 
 
 def test_it_is_kept_with_the_topology(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from support.hosts.remote import HostAccess, HostUnreached, ProgramAccess, Remot
 from support.hosts.remote.containers import Container
 from support.hosts.remote.rehearsal import Unkept
 from support.target.cluster import Cluster
-from support.target.component_hosts import _at, cache_host, etcd_beside_members, proxy_host, unknown
+from support.target.component_hosts import _at, cache_host, dcs_beside_members, proxy_host, unknown
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, Topology
 
 
@@ -55,7 +55,7 @@ def test_an_address_that_has_moved_leads_to_the_host_that_has_it_now() -> None:
     assert _at(both, shared).name == "lb2"
 
 
-def test_etcd_beside_members() -> None:
+def test_dcs_beside_members() -> None:
     at = Address("10.0.0.1", 5432)
     members = (MemberAddress("pg1", at),)
     beside = {
@@ -63,11 +63,19 @@ def test_etcd_beside_members() -> None:
     }
     apart = {"pg1": HostAccess("ssh://pg1"), "dcs1": replace(beside["pg1"], reach="ssh://dcs1")}
     topology = Topology("app", Login("app", ""), at, members=members, dcs=(Address("10.0.0.1", 2379),))
-    assert etcd_beside_members(replace(topology, hosts=beside))
-    assert etcd_beside_members(replace(topology, hosts=beside, members=(), absent=members))
-    assert not etcd_beside_members(replace(topology, hosts=apart))
-    assert not etcd_beside_members(replace(topology, hosts=beside, dcs=(), dcs_access={"consul": {"host": "c:8500"}}))
-    assert not etcd_beside_members(topology), "no fault of a host is injected where none was given"
+    assert dcs_beside_members(replace(topology, hosts=beside))
+    assert dcs_beside_members(replace(topology, hosts=beside, members=(), absent=members))
+    assert not dcs_beside_members(replace(topology, hosts=apart))
+    others = {
+        name: replace(topology, dcs=(), dcs_access={name: {"hosts": "c:8500"}}) for name in ("consul", "zookeeper")
+    }
+    assert not any(dcs_beside_members(replace(one, hosts=beside)) for one in others.values()), "it is another etcd"
+    programs = {name: ProgramAccess("", "", "") for name in others}
+    all_beside = {"pg1": replace(beside["pg1"], programs=programs)}
+    assert dcs_beside_members(replace(others["consul"], hosts=all_beside))
+    assert not dcs_beside_members(replace(others["consul"], hosts={"c": all_beside["pg1"]}))
+    assert not dcs_beside_members(replace(others["zookeeper"], hosts=all_beside))
+    assert not dcs_beside_members(topology), "no fault of a host is injected where none was given"
 
 
 def test_none_is_guessed() -> None:

@@ -20,7 +20,7 @@ from support.errors import RequirementMissing, UsageError
 from support.settings import Settings
 from support.target import dcs, etcd
 from support.target.discovery.addresses import Reach, reach
-from support.target.discovery.dcs import Declared, _members_unknown, declared, discover
+from support.target.discovery.dcs import Declared, _members_unknown, _wrong, declared, discover
 from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually
 
@@ -102,6 +102,15 @@ def test_a_node_that_is_gone_is_passed_over(plain: Ensemble) -> None:
     gone = Address("127.0.0.1", free_port())
     topology = replace(plain.topology(0, scope="some"), dcs=(gone, *plain.clients))
     assert dcs.state(topology).leader == "pg1"
+
+
+@pytest.mark.parametrize(("section", "advised"), [("consul", True), ("zookeeper", False)])
+def test_keys_that_a_token_may_not_read_look_as_if_they_were_not_there(section: str, advised: bool) -> None:
+    """In Consul: it leaves them out of what it lists."""
+    said = replace(NOWHERE, dcs_access={section: {"host": "db"}}, dcs_namespace="/service")
+    words = _wrong(said, dcs.GroupState(), "4711")
+    assert "give the namespace of Patroni's own configuration" in words
+    assert ("or a token that may read them ([dcs.consul] token)" in words) is advised
 
 
 def test_nobody_answers() -> None:

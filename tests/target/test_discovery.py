@@ -1,9 +1,11 @@
 """Where members are reached from here, told by what answers: real PostgreSQLs under addresses that lead nowhere."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import free_port
@@ -17,8 +19,12 @@ from support.settings import Settings
 from support.target.cluster import Cluster
 from support.target.discovery import addresses, identity, user_cluster
 from support.target.discovery.addresses import Place, Reach
+from support.target.leadership import member_roles
 from support.target.login import salt
+from support.target.members import status_of
+from support.target.patroni_commands import restart
 from support.target.topology import Address, Topology
+from support.waiting import NotYet
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +143,74 @@ def test_an_endpoint_is_no_members_own_address(
     assert "patroni" not in topology.lacks
 
 
+@pytest.mark.parametrize("tells_name", [True, False], ids=["by name", "by its server"])
+def test_the_address_of_whoever_leads_is_no_members_own(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack, tells_name: bool
+) -> None:
+    """As a virtual address, at which the Patroni of the leader answers, whichever member that is."""
+    for one, at in zip(cluster, published(apis, cluster), strict=True):
+        one.tells_name, one.api = tells_name, at.replace("localhost", "127.0.0.1")
+    (moving,) = published(apis, cluster[:1], cluster)
+    own = {one.name: one.api for one in cluster}
+    for hosts in ([moving], [*own.values(), moving]):
+        found = reached(look(pair, hosts, members=places(pair)))
+        assert {name: rest for name, (_, rest) in found.items()} == own
+
+
+@pytest.mark.parametrize("stranger", [{"name": "b"}, {"beside": None, "scope": "another"}, {"beside": "b"}], ids=str)
+def test_a_stranger_at_a_members_own_address_is_not_that_member(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack, stranger: dict[str, Any]
+) -> None:
+    """As where members call themselves by addresses that mean another machine here."""
+    hosts = published(apis, cluster)
+    if "beside" in stranger:
+        stranger = stranger | {"beside": pair[1] if stranger["beside"] else None}
+    (there,) = published(apis, [replace(cluster[0], **stranger)], cluster)
+    cluster[0].api = there
+    assert reached(look(pair, hosts, members=places(pair)))["a"][1] == hosts[0]
+
+
+def test_a_dead_member_is_not_counted_twice_where_both_its_addresses_are_right(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    """As with containers on this machine, which are reached at their own addresses and at published ports."""
+    gone, dead = Member("c", "replica", "c.invalid:5432", "c.invalid:8008", None), f"localhost:{free_port()}"
+    hosts = published(apis, cluster, [*cluster, gone])
+    for one, at in zip(cluster, published(apis, cluster, [*cluster, gone]), strict=True):
+        one.api = at
+    topology = look(pair, [*hosts, dead], members=places(pair))
+    assert [(one.name, str(one.rest)) for one in topology.absent] == [("c", dead)]
+    assert {name: rest for name, (_, rest) in reached(topology).items()} == {one.name: one.api for one in cluster}
+
+
+def test_the_place_in_members_counts(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    hosts = published(apis, cluster)
+    (own,) = published(apis, cluster[:1], cluster)
+    cluster[0].api = own
+    declared = places(pair) | {"a": f"{places(pair)['a']}/{hosts[0].partition(':')[2]}"}
+    assert reached(look(pair, hosts[1:], members=declared))["a"][1] == hosts[0]
+
+
+def test_another_member_that_answers_at_a_members_address_is_not_taken_for_it(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    """An address that moved: what b says there is no word of a, and what a is to do is not told to b."""
+    hosts = published(apis, cluster)
+    topology = look(pair, hosts, members=places(pair))
+    cluster[0].extra = {"xlog": {"location": 1}, "timeline": 1}
+    assert member_roles(Cluster(topology))["a"] == "the primary on timeline 1"
+    cluster[0].name, cluster[0].replies = "b", {"/restart": (200, "restarted")}
+    moved = Cluster(topology)
+    assert "a" not in member_roles(moved)
+    words = rf"b answers at http://{hosts[0]}, and not a: give the address of .* in \[members\]"
+    for ask in (status_of, restart):
+        with pytest.raises(NotYet, match=words):
+            ask(moved, "a")
+    restart(Cluster(replace(topology, members=(replace(topology.members[0], name="b"),))), "b")
+
+
 def test_names_are_told_where_patroni_does_not_say_them(
     pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
 ) -> None:
@@ -234,9 +308,12 @@ def test_members_whose_patroni_was_not_given_are_told(
     pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
 ) -> None:
     topology = look(pair, published(apis, cluster)[:1], members=places(pair))
-    assert topology.lacks["patroni"].endswith(
-        "b: b.invalid:8008 cannot be reached from here: add its address to PATRONI_HOSTS, or to [members]"
-    )
+    told = r"b: b\.invalid:8008 cannot be reached from here \(\[Errno -\d\] [\w ]+\): "
+    advice = r"add its address to PATRONI_HOSTS, or to \[members\]"
+    assert re.search(f"{told}{advice}$", topology.lacks["patroni"])
+    (cluster[1].api,) = published(apis, cluster[:1], cluster)
+    topology = look(pair, published(apis, cluster)[:1], members=places(pair))
+    assert re.search(f"b: at its own address {cluster[1].api}, a answers here: {advice}$", topology.lacks["patroni"])
 
 
 def test_a_patroni_of_another_cluster_is_no_member(
@@ -271,6 +348,23 @@ def test_a_member_that_refuses_the_application_is_evidence(
             sql.execute(one, "DROP ROLE app")
 
 
+def test_a_superuser_whom_a_member_lets_in_is_no_wrong_declaration(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    """As where a pooler before the members does not know superusers; here, the leader does not know this one."""
+    hosts = published(apis, cluster)
+    given = {"accept_admin_user": "boss", "accept_admin_password": "secret", "members": places(pair)}
+    with pytest.raises(RequirementMissing, match="ACCEPT_ADMIN_USER declares something that does not exist: the write"):
+        look(pair, hosts, **given)
+    sql.execute(pair[1], "CREATE ROLE boss SUPERUSER LOGIN PASSWORD 'secret'")
+    try:
+        lacks = look(pair, hosts, **given).lacks
+        assert lacks["admin"].startswith("the superuser cannot log in to every member: member a")
+        assert lacks["monitor"] == lacks["admin"], "that login is used to see the sessions of each member"
+    finally:
+        sql.execute(pair[1], "DROP ROLE boss")
+
+
 def test_where_patroni_is_declared_and_silent_nothing_is_skipped(pair: tuple[sql.Endpoint, sql.Endpoint]) -> None:
     with pytest.raises(RequirementMissing, match="PATRONI_HOSTS"):
         look(pair, [f"localhost:{free_port()}"])
@@ -294,3 +388,14 @@ def test_where_several_addresses_lead_to_a_member_none_is_taken(pair: tuple[sql.
     )
     assert found == {}
     assert set(in_doubt) == {"a", "b"}
+
+
+@pytest.mark.parametrize(("required", "all_found"), [("scram-sha-256", True), ("md5", False)])
+def test_members_are_searched_by_the_methods_that_the_user_requires(
+    pair: tuple[sql.Endpoint, sql.Endpoint], required: str, all_found: bool
+) -> None:
+    """Their passwords are stored for SCRAM."""
+    wanted = dict(zip("ab", map(identity.server_at, pair), strict=True))
+    base, ports = replace(pair[0], options={"require_auth": required}), [one.port for one in pair]
+    found, _ = identity.published(base, wanted, {"localhost": 1}, ports, ())
+    assert (found.keys() == {"a", "b"}) is all_found

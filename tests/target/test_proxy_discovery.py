@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import free_port
@@ -54,7 +55,7 @@ backend postgres_replica_backend
     server two 127.0.0.1:{b} check port {api_b}
 backend whoever_leads
     option httpchk GET /leader
-    server pgrw1 127.0.0.1:{a} check port {api_a}
+    server {leader_alone} 127.0.0.1:{a} check port {api_a}
 backend all_nodes
     option httpchk GET /health
     server one 127.0.0.1:{a} check port {api_a}
@@ -233,7 +234,7 @@ def running(
         apis = [opened.enter_context(patroni(member, members)) for member in members]
         ports = {name: free_port() for name in ("page", "write", "read")}
         file = directory / "haproxy.cfg"
-        texts = {"reads": "/replica", "legends": "", "balance": balance, **said}
+        texts = {"reads": "/replica", "legends": "", "balance": balance, "leader_alone": "pgrw1", **said}
         file.write_text(APART.format(a=a.port, b=b.port, api_a=apis[0], api_b=apis[1], **ports, **texts))
         process = opened.enter_context(subprocess.Popen(["haproxy", "-db", "-f", file], stderr=subprocess.DEVNULL))
         opened.callback(process.kill)
@@ -345,6 +346,55 @@ def test_a_server_that_may_be_another_member_after_a_failover_is_not_judged(
         assert lacks["pools"].startswith("the servers of whoever_leads seem to change members with the leader")
         _, lacks = proxy.identify(there.page, replace(said, servers={"whoever_leads/pgrw1": "a"}), there.known)
         assert "pools" not in lacks
+
+
+def judged(rows: Sequence[haproxy.ServerRow], *, may_lead: str = "db1 db2 db3", **said: Any) -> str:
+    """Why it is not judged which members these backends `w` have servers for; empty if it is."""
+    nobody = sql.Endpoint("nobody", "127.0.0.1", 1, "", "", "")
+    known = ProxyContext(nobody, None, {}, {}, leader="db1", may_lead=frozenset(may_lead.split()))
+    backends = tuple(dict.fromkeys(row.proxy for row in rows if row.proxy.startswith("w")))
+    return proxy._not_listed(StatisticsPage("", write_backends=backends), rows, ProxySettings(**said), known)
+
+
+LEADER_ALONE = [row("w", "db1"), row("r", "db2"), row("r", "db3")]
+"""As consul-template writes it, from the services primary and replica."""
+
+
+@pytest.mark.parametrize("rows", [LEADER_ALONE, [*LEADER_ALONE, row("w2", "db1")], [*LEADER_ALONE, row("w", "db1")]])
+def test_a_server_for_the_leader_alone_may_be_written_anew_with_each_failover(rows: list[haproxy.ServerRow]) -> None:
+    backends = "w and w2" if rows[-1].proxy == "w2" else "w"
+    assert judged(rows).startswith(f"HAProxy's {backends} has a server for db1 alone")
+    assert "[expect] proxy_lists_members = true" in judged(rows)
+    assert judged(rows, lists_members=True) == ""
+
+
+@pytest.mark.parametrize("further", [row("w", "db2", "DOWN"), row("w", "unknown", "DOWN"), row("w2", "db2", "DOWN")])
+def test_a_proxy_that_has_a_server_for_another_member_is_judged(further: haproxy.ServerRow) -> None:
+    assert judged([*LEADER_ALONE, further]) == ""
+    assert "[expect] proxy_lists_members = false" in judged([*LEADER_ALONE, further], lists_members=False)
+
+
+def test_a_leader_whom_nobody_may_succeed_is_the_only_one_to_be_listed() -> None:
+    assert judged(LEADER_ALONE, may_lead="db1") == ""
+    assert judged([row("w", "db2"), row("r", "db3")]) == "", "writes do not reach the leader"
+
+
+@pytest.mark.parametrize("name", ["db1", "w/db1"])
+def test_a_server_that_the_settings_name_stays_that_member(name: str) -> None:
+    assert judged(LEADER_ALONE, servers={name: "db1"}) == ""
+
+
+def test_a_backend_that_is_rewritten_with_each_failover_is_not_judged(
+    pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path
+) -> None:
+    """As consul-template does it, which calls the server like the leader."""
+    with running(pair, tmp_path, leader_alone="a") as there:
+        said = ProxySettings(write=("whoever_leads",), read=("postgres_replica_backend",))
+        both = replace(there.known, may_lead=frozenset("ab"))
+        assert "pools" not in proxy.identify(there.page, said, there.known)[1]
+        _, lacks = proxy.identify(there.page, said, both)
+        assert lacks["pools"].startswith("HAProxy's whoever_leads has a server for a alone, which leads: ")
+        assert "pools" not in proxy.identify(there.page, replace(said, lists_members=True), both)[1]
 
 
 def test_the_page_of_another_proxy_tells_nothing(pair: tuple[sql.Endpoint, sql.Endpoint], tmp_path: Path) -> None:

@@ -143,15 +143,21 @@ PIGSTY = [(5433, 0), (5434, 1, 2), (5436, 0), (5438, 1, 2)]
         ([(5432, 1), (6432, 1), *PIGSTY], 5433, 5434),  # on a replica's
         ([(5432, 0), (6432, 0), (5433, 0), (5434, 1), (5436, 0), (5438, 1)], 5433, 5434),  # of two members
         ([(5432, 0), (6432, 0), (5000, 0), (5001, 1, 2)], 5000, 5001),
-        ([(5432, 0), (6432, 0)], 6432, None),
+        ([(5432, 0), (6432, 0)], 5432, None),
+        ([(5432, 0), (5433, 0), (6432, 0)], 5433, None),
+        ([(6432, 0)], 6432, None),  # nothing else can be reached from here
     ],
 )
-def test_the_proxy_on_a_members_host_is_preferred_to_its_pooler(
+def test_the_proxy_and_the_member_itself_are_preferred_to_the_pooler_on_its_host(
     ports: list[tuple[int, ...]], write: int, read: int | None
 ) -> None:
     found = dict(listener(port, *servers, host="10.0.0.1") for port, *servers in ports)
-    chosen = choose(found, None, {"a": Address("10.0.0.1", 5432), "b": Address("10.0.0.2", 5432)})
+    own = {"a": Address("10.0.0.1", 5432), "b": Address("10.0.0.2", 5432)}
+    chosen = choose(found, None, own)
     assert (chosen.write.address.port, chosen.read.address.port if chosen.read else None) == (write, read)
+    for at in found:
+        if at.port == 6432 and found[at].writes:
+            assert choose(found, at, own).write.address == choose(found, None, own, [at]).write.address == at
 
 
 def test_a_port_that_leads_to_several_worker_groups_is_no_worker() -> None:
@@ -324,6 +330,16 @@ def test_a_server_that_asks_for_the_password_itself_needs_a_named_port(
         with pytest.raises(TargetUnreachable, match=r"as with LDAP and PAM.*you name: give host:port.*verify-full"):
             endpoints.listeners(there, named=False)
         assert endpoints.listeners(there, named=True)
+
+
+def test_what_the_user_requires_of_a_server_is_required_of_every_port(
+    monkeypatch: pytest.MonkeyPatch, postgres: sql.Endpoint
+) -> None:
+    """Its passwords are stored for SCRAM."""
+    monkeypatch.setattr(endpoints, "USUAL", (postgres.port,))
+    assert endpoints.listeners(replace(postgres, options={"require_auth": "scram-sha-256"}), named=False)
+    with pytest.raises(TargetUnreachable, match='requirement "md5" failed'):
+        endpoints.listeners(replace(postgres, options={"require_auth": "md5"}), named=False)
 
 
 TOPOLOGY = Topology("app", Login("app", ""), Address("lb", 5000), scope="staging")

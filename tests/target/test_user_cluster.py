@@ -87,6 +87,11 @@ def test_an_extension_that_the_server_does_not_have_is_not_recommended(tmp_path:
         ({"etcd_hosts": "https://etcd:2379"}, UsageError, ["https://etcd:2379", "etcd's TLS is described in [dcs]"]),
         ({"members": {"pg1": "somewhere:x"}}, UsageError, ["[members]: pg1 = 'somewhere:x'"]),
         ({"haproxy_replica_port": 1}, RequirementMissing, ["127.0.0.1:1", "HAPROXY_REPLICA_PORT"]),
+        (
+            {"accept_admin_user": "postgres", "accept_admin_password": "wrong"},
+            RequirementMissing,
+            ["ACCEPT_ADMIN_USER declares something that does not exist", "password authentication failed"],
+        ),
     ],
 )
 def test_a_wrong_setting_is_named(
@@ -134,6 +139,26 @@ def test_a_port_that_is_none(port: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("RUVECTOR_PORT", port)
     with pytest.raises(UsageError, match=f"RUVECTOR_PORT is '{port}'"):
         Settings.load()
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["no member known", "a member"])
+def test_a_superuser_that_was_given_is_tried(postgres: sql.Endpoint, alone: bool) -> None:
+    sql.execute(postgres, f"CREATE ROLE no_superuser LOGIN PASSWORD '{postgres.password}'")
+    members = {} if alone else {"accept_members": {"db-1": f"{postgres.host}:{postgres.port}"}}
+
+    def lacks(administrator: str | None) -> Mapping[str, str]:
+        password = postgres.password if administrator else None
+        given = {"accept_admin_user": administrator, "accept_admin_password": password}
+        return user_cluster.discover(settings(postgres, redis_port=None, **members, **given)).lacks
+
+    try:
+        assert lacks("postgres").keys().isdisjoint({"admin", "monitor"})
+        assert lacks(None)["admin"] == "no superuser's login was given (ACCEPT_ADMIN_USER, ACCEPT_ADMIN_PASSWORD)"
+        told = lacks("no_superuser")
+        assert told["admin"] == "no_superuser is not a superuser (ACCEPT_ADMIN_USER)"
+        assert told["monitor"].startswith("no_superuser does not see the sessions of other roles")
+    finally:
+        sql.execute(postgres, "DROP ROLE no_superuser")
 
 
 def test_members_may_be_declared_where_there_is_no_patroni(postgres: sql.Endpoint) -> None:

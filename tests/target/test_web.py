@@ -66,6 +66,29 @@ def test_members_are_found_by_https(postgres: sql.Endpoint, port: int, files: di
     assert "certificates" not in topology.lacks
 
 
+def test_a_certificate_without_the_address_that_a_member_announces_is_told(
+    postgres: sql.Endpoint, tmp_path: Path
+) -> None:
+    """As where certificates name hosts, and the members announce IP addresses."""
+    authority = Authority.create(tmp_path / "authority")
+    issued = authority.issue(["localhost"])
+    for kind, text in (("crt", issued.certificate), ("key", issued.key)):
+        (tmp_path / f"by_name.{kind}").write_text(text)
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    secure.load_cert_chain(tmp_path / "by_name.crt", tmp_path / "by_name.key")
+    leader = Member("pg1", "leader", f"{postgres.host}:{postgres.port}", f"{HOST}:1", postgres)
+    members = [leader, Member("pg2", "replica", f"{HOST}:1", "", None)]
+    with patroni(leader, members, secure) as first, patroni(members[1], members, secure) as second:
+        members[1].api = f"{HOST}:{second}"
+        trusted = str(authority.certificate)
+        topology = discovered(postgres, patroni_hosts=f"localhost:{first}", patroni_ctl_cacert=trusted)
+    assert (
+        f"pg2: {HOST}:{second} cannot be reached from here (certificate verify failed: IP address mismatch, "
+        f"certificate is not valid for '{HOST}'): its certificate was rejected: check PATRONI_CTL_CACERT, and that "
+        "PATRONI_HOSTS has the names in it"
+    ) in topology.lacks["patroni"]
+
+
 @pytest.mark.parametrize(
     ("other", "advice"),
     [

@@ -3,6 +3,7 @@
 A Redis that was not named may be somebody else's: it is not touched.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from secrets import token_hex
@@ -244,6 +245,13 @@ def _advice(said: str, server: RedisAddress) -> str:
         return "if it does not speak TLS, leave REDIS_TLS out; or check REDIS_HOST and REDIS_PORT"
     if hung_up:
         return "if it requires a client certificate, set REDIS_CERTFILE and REDIS_KEYFILE"
+    asked = re.search(r"not valid for '([^']+)'", said)
+    if server.mode == "cluster" and asked and asked[1] not in {one.host.lower() for one in server.addresses}:
+        return (
+            f"its nodes announce addresses that their certificates are not for ({asked[1]}): set "
+            "cluster-announce-hostname, and cluster-preferred-endpoint-type to hostname, or add the addresses to the "
+            "certificates"
+        )
     return next((advice for sign, advice in _ADVICE.items() if sign in said), "check REDIS_HOST and REDIS_PORT")
 
 

@@ -225,9 +225,11 @@ def _wrong(topology: Topology, found: GroupState, system: str) -> str:
     """What is wrong with what was found, and what to change; empty if it is this cluster's."""
     where = f"namespace {topology.dcs_namespace or '/'} of {dcs.kind(topology)}"
     if not found.system and not found.leader:
+        # Consul leaves out of a list what the token may not read: https://developer.hashicorp.com/consul/api-docs/kv
+        or_token = ", or a token that may read them ([dcs.consul] token)" if "consul" in dcs.sections(topology) else ""
         return (
             f"[dcs] namespace: {where} has no keys of Patroni's cluster {topology.scope}{_elsewhere(topology)}; "
-            "give the namespace of Patroni's own configuration"
+            f"give the namespace of Patroni's own configuration{or_token}"
         )
     if system and found.system and found.system != system:
         return (

@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from support import sql
+from support import libpq, sql
 from support.target.discovery.addresses import POSTGRES, Reach, reach_each
 from support.target.login import salt
 from support.target.members import NoAnswer, ask_in_parallel
@@ -85,7 +85,7 @@ def published(
     } - set(known)
     listening = [address for address, answer in reach_each(tried).items() if answer is Reach.OPEN]
     # These addresses may be somebody else's: they are not sent the password, only proof that we know it.
-    careful = replace(base, options={**base.options, "require_auth": "!password"})
+    careful = replace(base, options=libpq.never_in_clear_text(base.options))
     by_server: dict[ServerIdentity, list[Address]] = {}
     looks = [servers_at(careful, listening) for _ in range(_LOOKS)]
     for address in listening:

@@ -31,11 +31,14 @@ def refused(topology: Topology, login: Login, without: Collection[str] = ()) -> 
 def rights_lacking(topology: Topology) -> dict[str, str]:
     """Capability -> why it is lacking: a superuser who is none, or a login that does not see the sessions of others.
 
-    Asks as the superuser, else as the application.
+    Asks as the superuser, else as the application. Raises RequirementMissing where a superuser's login was given, and
+    nobody lets it in.
     """
     lacks = dict[str, str]()
     login = topology.administrator or topology.application
     endpoint = topology.endpoint("write", login)
+    if login is topology.administrator and sql.tells_of_refusal(why := login_refused(endpoint)):
+        endpoint = _member_that_lets_in(topology, login, why)
     with suppress(sql.Error, ConnectFailed), sql.session(endpoint) as session:
         if not sql.value(session, _SEES_ALL):
             lacks["monitor"] = (
@@ -45,6 +48,21 @@ def rights_lacking(topology: Topology) -> dict[str, str]:
         if login is topology.administrator and not sql.value(session, _SUPERUSER):
             lacks["admin"] = f"{login.user} is not a superuser (ACCEPT_ADMIN_USER)"
     return lacks
+
+
+def _member_that_lets_in(topology: Topology, login: Login, why: str) -> sql.Endpoint:
+    """A member that accepts the superuser, whom the write endpoint refuses (`why`): a pooler may not know superusers.
+
+    Raises RequirementMissing where none does.
+    """
+    without = refused(topology, login)
+    for member in topology.members:
+        if not member.unreached and member.name not in without:
+            return topology.endpoint_at(f"member {member.name}", member.postgres, login)
+    raise RequirementMissing(
+        f"ACCEPT_ADMIN_USER declares something that does not exist: {why}: check ACCEPT_ADMIN_USER and "
+        "ACCEPT_ADMIN_PASSWORD"
+    )
 
 
 def commands_lacking(topology: Topology, lacks: Mapping[str, str]) -> dict[str, str]:

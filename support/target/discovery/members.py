@@ -12,10 +12,12 @@ from urllib.parse import urlsplit
 
 from support import sql
 from support.errors import RequirementMissing, UsageError
+from support.target.discovery import web
 from support.target.discovery.addresses import Place, Reach, names_of, reach_each, same_address
 from support.target.discovery.identity import PatroniAnswer, ServerIdentity, patronis_at, published, servers_at
 from support.target.members import NoAnswer
 from support.target.patroni import ClusterView, MemberView
+from support.target.purposes import never_leads
 from support.target.topology import PLAIN, Address, MemberAddress, WebAccess
 
 
@@ -55,6 +57,12 @@ class Group:
     def leader(self) -> str:
         """The member that says it leads; empty where none does."""
         return next((name for name, answer in self.answers.items() if answer.leads), "")
+
+    @property
+    def may_lead(self) -> frozenset[str]:
+        """The members that no tag bars from leading, as far as Patroni tells."""
+        known = (one for answer in self.answers.values() for one in answer.view.members)
+        return frozenset(one.name for one in known if not never_leads(one.tags))
 
 
 def declared_alone(context: SearchContext, behind: ServerIdentity | None) -> Group:
@@ -207,6 +215,7 @@ def _require_true_places(search: _Search, heard: list[PatroniAnswer]) -> None:
 
 
 def _find_rests(search: _Search, silent: dict[Address, str]) -> None:
+    """Where the REST APIs are: at their own addresses, where those work; another one may move with the leader."""
     search.rests.update({name: answer.address for name, answer in search.answers.items()})
     missing = {name: member for name, member in search.listed.items() if name not in search.answers}
     for name, member in missing.items():
@@ -216,28 +225,58 @@ def _find_rests(search: _Search, silent: dict[Address, str]) -> None:
             search.rests[name] = declared[0]
             silent.pop(declared[0])
     own = {name: at for name, member in missing.items() if name not in search.rests and (at := _own_rest(member))}
-    answers = patronis_at(own.values(), search.context.rest)
-    for name, at in own.items():
+    elsewhere = {
+        name: at
+        for name, answer in search.answers.items()
+        if not _declared_at(search, name, answer.address)
+        and (at := _own_rest(search.listed[name]))
+        and not same_address(at, answer.address)
+    }
+    answers = patronis_at(dict.fromkeys([*own.values(), *elsewhere.values()]), search.context.rest)
+    for name, at in (own | elsewhere).items():
         answer = answers[at]
-        if isinstance(answer, PatroniAnswer) and answer.name in ("", name) and not answer.several:
+        if isinstance(answer, PatroniAnswer) and _may_be(answer, name, search.answers.get(name)):
             search.answers[name], search.rests[name] = replace(answer, name=name), at
     own_addresses_work = any(_is_at(search.listed[name], answer.address) for name, answer in search.answers.items())
     left = [name for name in missing if name not in search.rests]
     nameless = _nameless(silent)
-    if own_addresses_work:  # those of other members do: so would this one, if its Patroni ran
-        search.rests.update({name: own[name] for name in left if name in own})
-    elif len(left) == len(nameless):  # each of them is one of these
+    if len(left) == len(nameless) and (elsewhere or not own_addresses_work):  # each of them is one of these
         search.rests.update(zip(left, nameless, strict=True))
         for at in nameless:
             silent.pop(at)
-    search.without_rest.update(
-        {
-            name: f"{own.get(name, 'its own address')} cannot be reached from here: "
-            "add its address to PATRONI_HOSTS, or to [members]"
-            for name in left
-            if name not in search.rests
-        }
-    )
+    elif own_addresses_work:  # those of other members do: so would this one, if its Patroni ran
+        search.rests.update({name: own[name] for name in left if name in own})
+    for name in left:
+        if name not in search.rests:
+            search.without_rest[name] = _unreached(own.get(name), answers, search.context.rest)
+
+
+def _declared_at(search: _Search, name: str, address: Address) -> bool:
+    """Whether [members] says that this member's REST API is there."""
+    place = search.context.places.get(name)
+    return place is not None and place.rest == address
+
+
+def _may_be(answer: PatroniAnswer, name: str, before: PatroniAnswer | None) -> bool:
+    """Whether what answers at a member's own address is that member, which may have answered elsewhere `before`."""
+    if answer.several or answer.name not in ("", name):
+        return False
+    if before is None:
+        return True
+    if answer.server is None or before.server is None:
+        return bool(answer.name) and answer.scope == before.scope
+    return answer.server == before.server
+
+
+def _unreached(at: Address | None, answers: Mapping[Address, PatroniAnswer | NoAnswer], access: WebAccess) -> str:
+    """Why a REST API cannot be reached at its own address, and what to change."""
+    add = "add its address to PATRONI_HOSTS, or to [members]"
+    if at is None:
+        return f"its own address cannot be reached from here: {add}"
+    answer = answers[at]
+    if isinstance(answer, PatroniAnswer):
+        return f"at its own address {at}, {answer.name or 'another member'} answers here: {add}"
+    return f"{at} cannot be reached from here ({answer.why}): {web.advice([answer.why], access, add)}"
 
 
 def _nameless(silent: Mapping[Address, str]) -> list[Address]:

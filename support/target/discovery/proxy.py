@@ -34,6 +34,8 @@ class ProxyContext:
     places: Mapping[str, Collection[Address]]
     """Member -> the addresses of its PostgreSQL, from here and within its cluster."""
     leader: str
+    may_lead: frozenset[str] = frozenset()
+    """The members that may lead, the present leader among them, as far as Patroni tells."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class ProxySettings:
     servers: Mapping[str, str] = field(default_factory=dict)
     """Server, or `backend/server` -> member."""
     balance: str = ""
+    lists_members: bool | None = None
+    """Whether [expect] declares that there is a server for writes for each member that may lead."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ def identify(page: StatisticsPage, said: ProxySettings, known: ProxyContext) -> 
             "names or a virtual address; if they do not, name them in HAPROXY_SERVERS"
         )
     page = replace(page, write_backends=write, read_backends=read, servers=names)
+    if why := _not_listed(page, now.servers, said, known):
+        lacks.setdefault("pools", why)
     balance = said.balance or next((now.algorithms[one] for one in read if one in now.algorithms), "")
     if why := _not_spread(page, balance, reads):
         lacks["spread"] = why
@@ -288,6 +294,27 @@ def _taking_turns(
         if all_up and few and not any(row in named for row in own):
             found.append(backend)
     return found
+
+
+def _not_listed(page: StatisticsPage, rows: Iterable[ServerRow], said: ProxySettings, known: ProxyContext) -> str:
+    """Why it is not judged which members the proxy has servers for; empty if it is.
+
+    consul-template, for example, writes a configuration with a server for the present leader alone, and another one
+    after a failover. That looks like a proxy that knows a single member. A server in HAPROXY_SERVERS stays what it is.
+    """
+    if said.lists_members is False:
+        return "[expect] proxy_lists_members = false declares that the proxy does not list every member that may lead"
+    for_writes = [row for row in rows if row.proxy in page.write_backends]
+    listed = {page.member(row.proxy, row.server) for row in for_writes}
+    if said.lists_members or listed != {known.leader} or not known.may_lead - listed:
+        return ""
+    if any({row.server, _key(row)} & said.servers.keys() for row in for_writes):
+        return ""
+    return (
+        f"HAProxy's {' and '.join(page.write_backends)} has a server for {known.leader} alone, which leads: either the "
+        "configuration is written anew with each failover, as by consul-template, or writes could not reach another "
+        "leader ([expect] proxy_lists_members = true has it judged)"
+    )
 
 
 _WITHOUT_ADDRESS = "MAINT (resolution)"

@@ -316,11 +316,13 @@ def _look_at_nodes(
 
 def _look_at_logins(topology: Topology, findings: _Findings) -> None:
     """A member that refuses the application is evidence for the scenarios; if all do, nothing can be examined."""
+    findings.lacks |= logins.rights_lacking(topology)
+    if topology.administrator is None:
+        findings.lacks["admin"] = _NO_ADMINISTRATOR
     if not any(member.group == 0 for member in (*topology.members, *topology.absent)):
         findings.lacks.setdefault("members", "not known without Patroni")
         findings.lacks |= dict.fromkeys(("replicas", "several_replicas"), "not known without Patroni")
         if not topology.members:
-            findings.lacks.setdefault("admin", _NO_ADMINISTRATOR)
             return
     first = [one.name for one in (*topology.members, *topology.absent) if one.group == 0]
     if len(first) == 1:
@@ -331,12 +333,9 @@ def _look_at_logins(topology: Topology, findings: _Findings) -> None:
     refused = logins.refused(topology, topology.application)
     if len(refused) == len(reached):
         findings.lacks.setdefault("members", f"no member accepts a direct login: {'; '.join(refused.values())}")
-    findings.lacks |= logins.rights_lacking(topology)
-    if topology.administrator is None:
-        findings.lacks["admin"] = _NO_ADMINISTRATOR
-    else:
-        if refused := logins.refused(topology, topology.administrator, refused):
-            findings.lacks["admin"] = f"the superuser cannot log in to every member: {'; '.join(refused.values())}"
+    if topology.administrator and (refused := logins.refused(topology, topology.administrator, refused)):
+        why = f"the superuser cannot log in to every member: {'; '.join(refused.values())}"
+        findings.lacks |= dict.fromkeys(("admin", "monitor"), why)
 
 
 def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) -> Topology:
@@ -359,12 +358,14 @@ def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) 
             one.name: {one.postgres, group.own.get(one.name, one.postgres)} for one in (*group.members, *group.absent)
         },
         leader=group.leader,
+        may_lead=group.may_lead,
     )
     said = proxy.ProxySettings(
         settings.haproxy_write_backend,
         settings.haproxy_read_backend,
         settings.haproxy_servers,
         settings.haproxy_balance or "",
+        settings.expectations.proxy_lists_members,
     )
     page = topology.statistics
     if page is None:

@@ -40,8 +40,8 @@ def address(host: str) -> str:
     return host.removeprefix(_HTTPS)
 
 
-def advice(reasons: Sequence[str], access: WebAccess) -> str:
-    """What to change when no Patroni answers, for these reasons."""
+def advice(reasons: Sequence[str], access: WebAccess, otherwise: str = "check PATRONI_HOSTS and PATRONI_PORT") -> str:
+    """What to change when no Patroni answers, for these reasons; `otherwise` if none of them is about HTTP or TLS."""
     said = " ".join(reasons)
     if re.search("certificate.verify.failed|hostname|doesn't match", said, re.IGNORECASE):
         return "its certificate was rejected: check PATRONI_CTL_CACERT, and that PATRONI_HOSTS has the names in it"
@@ -51,4 +51,4 @@ def advice(reasons: Sequence[str], access: WebAccess) -> str:
         return "it rejects this client: check PATRONI_CTL_CERTFILE and PATRONI_CTL_KEYFILE"
     if re.search("aborted|disconnected|BadStatusLine|reset", said, re.IGNORECASE):
         return "what answers does not speak HTTP: if it speaks HTTPS, set PATRONI_CTL_CACERT"
-    return "check PATRONI_HOSTS and PATRONI_PORT"
+    return otherwise

@@ -12,9 +12,10 @@ from support.target.members import NoAnswer, ask_in_parallel
 from support.target.topology import Address
 from support.timeouts import REST
 
-WRITES = (5000, POSTGRES, 6432, 5500)
+_POOLER = 6432
+WRITES = (5000, POSTGRES, _POOLER, 5500)
 """The usual ports of a write endpoint, the likeliest first: those of HAProxy, PostgreSQL, PgBouncer, Traefik."""
-_BESIDE_A_MEMBER = (5000, POSTGRES, 5433, 5436, 5500, 6432)
+_BESIDE_A_MEMBER = (5000, POSTGRES, 5433, 5436, 5500, _POOLER)
 """The same on a member's host: HAProxy's ports (5433 and 5436: Pigsty). PgBouncer there leads to that member only."""
 _READS = (5001, 5433, 5434)
 """The usual ports of a read endpoint, besides the one right after the write endpoint's."""
@@ -108,7 +109,7 @@ def listeners(base: sql.Endpoint, named: bool) -> dict[Address, Listener]:
             f"{base.host}: none of the usual ports of PostgreSQL and its proxies accepts connections "
             f"({_ports(places)}): give the port, as {_bracketed(base.host)}:PORT"
         )
-    careful = replace(base, options={**base.options, "require_auth": "!password"})
+    careful = replace(base, options=libpq.never_in_clear_text(base.options))
     by_name = {str(address): address for address in open_ports}
 
     def asked(name: str) -> Listener:
@@ -142,9 +143,11 @@ def choose(
     direct = {at for at in found if any(same_address(at, one) for one in own.values())}
     of_workers = named is not None and found[named].of_workers
     ours = [at for at in found if found[at].of_workers == of_workers] or list(found)
-    behind = [at for at in ours if at not in direct and (proxied is None or at in proxied)]
     hosts = {at.host for at in found}
     on_a_member = any(names_of(host) & names_of(one.host) for host in hosts for one in own.values())
+    behind = [at for at in ours if at not in direct and (proxied is None or at in proxied)]
+    if on_a_member and proxied is None:  # PgBouncer would only be in between, and hide what each session is
+        behind = [at for at in behind if at.port != _POOLER]
     order = _BESIDE_A_MEMBER if on_a_member else WRITES
     writes = _sorted([at for at in behind if found[at].writes], order)
     write = named if named and found[named].writes else next(iter(writes), None)

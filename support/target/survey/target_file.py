@@ -4,7 +4,9 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
+from support import libpq
 from support.setting_values import bare, toml
 from support.settings import Settings
 from support.target.discovery.host_capabilities import MARK
@@ -15,6 +17,7 @@ from support.target.topology import MemberAddress
 
 WIDTH = 118
 _DATABASE = "host port db user password sslmode sslrootcert sslcert sslkey options"
+_ANY_STANDBY = "target_session_attrs=standby&load_balance_hosts=random"
 SECRETS = frozenset(name for name, one in Settings.model_fields.items() if "SecretStr" in str(one.annotation))
 
 
@@ -164,9 +167,7 @@ def _proxy(found: Survey, secrets: bool) -> Iterator[Line]:
         endpoints = ("haproxy_primary_port", "haproxy_replica_host", "haproxy_replica_port")
         yield from _settings(found, endpoints, secrets, comments)
     elif "ruvector_read_url" not in found.settings:
-        yield Line(comment="No port was found that leads to standbys only. If HAProxy has a port for reads:")
-        yield Line("haproxy_primary_port", 5000, used=False)
-        yield Line("haproxy_replica_port", 5001, used=False)
+        yield from _no_read_endpoint(found)
     if found.endpoints.guessed and read is not None:
         yield Line(comment=f"Guessed from the port numbers. {found.endpoints.guessed}.")
     if page is None:
@@ -180,6 +181,22 @@ def _proxy(found: Survey, secrets: bool) -> Iterator[Line]:
         yield Line(comment=found.statistics.why)
     if "pools" in found.topology.lacks:
         yield Line(comment=found.topology.lacks["pools"])
+
+
+def _no_read_endpoint(found: Survey) -> Iterator[Line]:
+    """What may be named in its place: HAProxy's ports, or the members, among which libpq finds a standby."""
+    needed = "Without a read endpoint, scenarios about routing and nearly all about failover are skipped."
+    yield Line(comment=f"No port was found that leads to standbys only. {needed}")
+    if len(found.topology.write_hosts) == 1:
+        yield Line(comment="If HAProxy has a port for reads:")
+        yield Line("haproxy_primary_port", 5000, used=False)
+        yield Line("haproxy_replica_port", 5001, used=False)
+    reached = [one.postgres for one in found.topology.members if one.group == 0 and not one.unreached]
+    places = [at for at in reached or found.topology.write_hosts if not libpq.is_socket(at.host)]
+    if len(places) > 1:
+        url = f"postgresql://{','.join(map(str, places))}/{quote(found.topology.database, safe='')}"
+        yield Line(comment="If reads may go to the standbys themselves, libpq can choose among these:")
+        yield Line("ruvector_read_url", f"{url}?{_ANY_STANDBY}", used=False)
 
 
 def _patroni(found: Survey, secrets: bool) -> Iterator[Line]:

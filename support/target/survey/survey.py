@@ -121,16 +121,17 @@ def _where(given: Settings) -> tuple[sql.Endpoint, bool]:
 
     Raises TargetUnreachable if a database that is named does not take the login.
     """
-    host = given.haproxy_host or given.citus_coordinator or given.ruvector_host or database.LOCAL
+    said = given.haproxy_host or given.citus_coordinator or given.ruvector_host
+    host, options = said or database.LOCAL, dict(given.ruvector_options)
     named = {"ruvector_port", "haproxy_primary_port"} & given.model_fields_set or given.accept_libpq
-    if named or "," in host or libpq.is_socket(host) or addresses.parsed(host, 0).port:
+    by_libpq = "service" in options or ("hostaddr" in options and not said)
+    if named or by_libpq or "," in host or libpq.is_socket(host) or addresses.parsed(host, 0).port:
         found = database.find(given)
         (first, *further), login = found.write, found.login
         options, more = {**found.options, **found.write_options}, [(one.host, one.port) for one in further]
         where = ("the database", first.host, first.port, found.name, login.user, login.password)
         return sql.Endpoint(*where, options, more), True
     password = given.ruvector_password.get_secret_value() if given.ruvector_password else ""
-    options = dict(given.ruvector_options)
     for name in ("sslmode", "sslrootcert", "sslcert", "sslkey"):
         if (value := getattr(given, f"ruvector_{name}")) is not None:
             options[name] = value

@@ -2,8 +2,10 @@
 
 import tomllib
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 import pytest
+from conftest import free_port
 
 from support import libpq, sql
 from support.settings import Settings
@@ -44,3 +46,19 @@ def test_an_ip_address_of_libpqs_says_where_the_database_is(postgres: sql.Endpoi
     options = {"hostaddr": "127.0.0.1", "port": str(postgres.port)}
     found = surveyed(ruvector_password=postgres.password, ruvector_options=options)
     assert found.endpoints.write.address == Address("127.0.0.1", postgres.port)
+
+
+def test_all_parameters_of_several_hosts_are_written(postgres: sql.Endpoint) -> None:
+    places = f"127.0.0.1:{free_port()},127.0.0.1:{postgres.port}"
+    tls = {"ssl_min_protocol_version": "TLSv1.3", "sslcrl": "/etc/app/crl.pem", "sslpassword": "hush"}
+    options = {"target_session_attrs": "read-write", "options": "-c work_mem=5MB", **tls}
+    said = urlencode({"sslmode": "allow", "sslkey": "/etc/app/key.pem", **options}, quote_via=quote)
+    found = surveyed(ruvector_url=f"postgresql://postgres:{postgres.password}@{places}/postgres?{said}")
+    loaded = Settings.load(tomllib.loads(written(found)))
+    assert (loaded.ruvector_host, loaded.ruvector_options) == (places, options)
+    assert (loaded.ruvector_sslmode, loaded.ruvector_sslkey) == ("allow", "/etc/app/key.pem")
+    printed = written(found, secrets=False)
+    assert "hush" not in printed
+    assert "add sslpassword, left out here" in printed
+    del options["sslpassword"]
+    assert tomllib.loads(printed)["ruvector_options"] == options

@@ -132,7 +132,7 @@ def _where(given: Settings) -> tuple[sql.Endpoint, bool]:
         where = ("the database", first.host, first.port, found.name, login.user, login.password)
         return sql.Endpoint(*where, options, more), True
     password = given.ruvector_password.get_secret_value() if given.ruvector_password else ""
-    for name in ("sslmode", "sslrootcert", "sslcert", "sslkey"):
+    for name in _OF_TLS:
         if (value := getattr(given, f"ruvector_{name}")) is not None:
             options[name] = value
     at = addresses.parsed(host, given.ruvector_port)
@@ -235,7 +235,8 @@ def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: Page
             settings["haproxy_replica_host"] = _told(Address(read.host, 0), 0)
     if base.further:
         places = (at, *(Address(*one) for one in base.further))
-        options = {name: value for name, value in base.options.items() if not name.startswith("ssl")}
+        said = {name for name in _OF_TLS if f"ruvector_{name}" in settings}
+        options = {name: value for name, value in base.options.items() if name not in said}
         return settings | {"ruvector_host": ",".join(map(str, places)), "ruvector_options": options}
     settings["ruvector_host"] = _told(Address(at.host, 0), 0)
     return settings | {"ruvector_port" if read is None else "haproxy_primary_port": at.port}
@@ -252,6 +253,8 @@ def _of_components(patronis: Patronis, etcd: Etcd, workers: tuple[Address, ...],
     return {name: those for name, those in told.items() if those}
 
 
+_OF_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+"""The parameters of libpq that have settings of their own."""
 _KEPT = ("ruvector_", "redis_", "haproxy_", "patroni_", "etcd_", "citus_", "enable_", "accept_admin_")
 """Beginnings of the settings that the file takes over from what the user said."""
 DECLARED = frozenset("accept_dcs accept_nodes accept_schema accept_own_schema accept_expect accept_members".split())

@@ -17,6 +17,9 @@ from support.target.topology import MemberAddress
 
 WIDTH = 118
 _DATABASE = "host port db user password sslmode sslrootcert sslcert sslkey options"
+_OPTIONS = "ruvector_options"
+_SECRET_OPTIONS = frozenset({"password", libpq.KEY_PASSWORD})
+"""Parameters of libpq that are passwords."""
 _ANY_STANDBY = "target_session_attrs=standby&load_balance_hosts=random"
 SECRETS = frozenset(name for name, one in Settings.model_fields.items() if "SecretStr" in str(one.annotation))
 
@@ -107,10 +110,14 @@ def _settings(found: Survey, names: Sequence[str], secrets: bool, comments: Mapp
     for name in names:
         if name not in found.settings:
             continue
+        value = found.settings[name]
         if name in SECRETS and not secrets:
             yield Line(comment=f"{name} is left out here: set {name.upper()} in the environment.")
+        elif name == _OPTIONS and not secrets and value.keys() & _SECRET_OPTIONS:
+            few = {option: one for option, one in value.items() if option not in _SECRET_OPTIONS}
+            yield Line(name, few, f"add {' and '.join(sorted(value.keys() & _SECRET_OPTIONS))}, left out here")
         else:
-            yield Line(name, found.settings[name], comments.get(name, ""))
+            yield Line(name, value, comments.get(name, ""))
 
 
 def _further(found: Survey, lines: Iterable[Line], beginnings: tuple[str, ...], secrets: bool) -> Iterator[Line]:

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from support import libpq, sql
+from support import libpq, setting_files, sql
 from support.errors import AcceptError
 from support.settings import Settings
 from support.target import citus
@@ -219,12 +220,14 @@ def _published_workers(write: sql.Endpoint, found: Mapping[Address, Listener]) -
 
 
 def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: PageFound) -> dict[str, Any]:
-    """The settings of the endpoints: what the user said, completed by what was found."""
+    """The settings of the endpoints: what the user said, completed by what libpq knows, and by what was found."""
     kept = {name for name in given.model_fields_set if name.startswith(_KEPT) and name not in _NOT_KEPT}
     kept |= {name for name in DECLARED & given.model_fields_set if getattr(given, name) != _BY_DEFAULT[name].default}
     if cache.ambient_and_unusable(given):
         kept -= {"redis_url"}
     settings = {name: getattr(given, name) for name in sorted(kept)}
+    options = setting_files.of_libpq({**given.ruvector_options, **base.options}, Path.cwd())  # as libpq found files
+    settings = {f"ruvector_{name}": options.pop(name) for name in _OF_TLS if name in options} | settings
     settings |= {"ruvector_db": base.database, "ruvector_user": base.user}
     if page.page is not None:
         settings["haproxy_stats_url"] = page.page.url
@@ -235,9 +238,10 @@ def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: Page
             settings["haproxy_replica_host"] = _told(Address(read.host, 0), 0)
     if base.further:
         places = (at, *(Address(*one) for one in base.further))
-        said = {name for name in _OF_TLS if f"ruvector_{name}" in settings}
-        options = {name: value for name, value in base.options.items() if name not in said}
         return settings | {"ruvector_host": ",".join(map(str, places)), "ruvector_options": options}
+    of_several = libpq.OF_HOSTS - given.ruvector_options.keys()
+    if of_login := {name: value for name, value in options.items() if name not in of_several}:
+        settings["ruvector_options"] = of_login
     settings["ruvector_host"] = _told(Address(at.host, 0), 0)
     return settings | {"ruvector_port" if read is None else "haproxy_primary_port": at.port}
 

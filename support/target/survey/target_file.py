@@ -136,7 +136,9 @@ def _database(found: Survey, secrets: bool) -> Iterator[Line]:
     }
     yield from _settings(found, names, secrets, comments)
     if "ruvector_password" not in found.settings:
-        yield Line("ruvector_password", "...", "the server asked for none", used=False)
+        elsewhere = "libpq had it from PGPASSWORD, a service or ~/.pgpass; without these, set RUVECTOR_PASSWORD"
+        asked = elsewhere if write.asks_password else "the server asked for none"
+        yield Line("ruvector_password", "...", asked, used=False)
     if "ruvector_sslmode" not in found.settings:
         offered = "the session was encrypted; this refuses any that is not" if write.tls else "the server offers no TLS"
         yield Line("ruvector_sslmode", "require", offered, used=False)

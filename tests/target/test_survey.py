@@ -30,15 +30,17 @@ from support.errors import TargetUnreachable, UsageError
 from support.setting_values import bare, toml
 from support.settings import Settings
 from support.target.cluster import Cluster
-from support.target.discovery import user_cluster
-from support.target.discovery.identity import ServerIdentity
+from support.target.discovery import from_settings, user_cluster
+from support.target.discovery.identity import PatroniAnswer, ServerIdentity
+from support.target.patroni import ClusterView
 from support.target.survey import endpoints, hosts, services
 from support.target.survey.endpoints import Listener, choose, worker_primaries
 from support.target.survey.hosts import Wanted, check_pattern, etcd_in, propose
-from support.target.survey.survey import Survey, survey
+from support.target.survey.services import Etcd, Patronis
+from support.target.survey.survey import Survey, _of_components, survey
 from support.target.survey.target_file import Line, _further, _settings, text
 from support.target.timing import Span
-from support.target.topology import Address, Login, Topology, WebAccess
+from support.target.topology import PLAIN, Address, Login, Topology, WebAccess
 
 SERVERS = [ServerIdentity(datetime(2026, 1, 1, 0, number, tzinfo=UTC), "7") for number in range(3)]
 
@@ -220,6 +222,32 @@ def test_a_cluster_is_surveyed_from_its_address(postgres: sql.Endpoint) -> None:
     without = text(found, {}, "today", secrets=False)
     assert postgres.password not in without
     assert "set RUVECTOR_PASSWORD in the environment" in without
+
+
+def test_patronis_port_is_the_one_that_was_given(postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the file, so that an address there means the same whatever the environment says."""
+    with ExitStack() as stack:
+        member = Member("a", "leader", f"127.0.0.1:{postgres.port}", "127.0.0.1:1", postgres)
+        port = stack.enter_context(patroni(member, [member]))
+        monkeypatch.setenv("PATRONI_PORT", str(port))
+        said = {"ruvector_host": "127.0.0.1", "ruvector_port": postgres.port, "ruvector_password": postgres.password}
+        found = survey(Settings.load(said), "", lambda line: None)
+    written = tomllib.loads(text(found, {}, "today", secrets=True))
+    monkeypatch.setenv("PATRONI_PORT", "8008")
+    assert from_settings.patroni_hosts(Settings.load(written)) == [Address("127.0.0.1", port)]
+    monkeypatch.delenv("PATRONI_PORT")
+    assert from_settings.patroni_hosts(Settings.load(written)) == [Address("127.0.0.1", port)]
+
+
+def test_a_patroni_at_the_usual_port_keeps_it_where_another_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATRONI_PORT", "8009")
+    answers = [
+        PatroniAnswer(Address(host, port), host, "main", False, None, ClusterView((), False, "main"))
+        for host, port in (("db1", 8008), ("db2", 8009))
+    ]
+    told = _of_components(Patronis(tuple(answers)), Etcd(), (), PLAIN, 8009)
+    assert told == {"patroni_hosts": ["db1:8008", "db2"]}
+    assert from_settings.patroni_hosts(Settings.load(told)) == [Address("db1", 8008), Address("db2", 8009)]
 
 
 @pytest.fixture

@@ -72,7 +72,8 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     system = next(iter(likely.systems), "")
     hosts_given = [host, *(one for one, _ in base.further)]
     near = list(dict.fromkeys([*hosts_given, *(one for listener in found.values() for one in sorted(listener.hosts))]))
-    patronis = services.patronis(near, from_settings.patroni_hosts(given), host, system, web.of_patroni(given))
+    access, rest_port = web.of_patroni(given), given.patroni_port
+    patronis = services.patronis(near, from_settings.patroni_hosts(given), host, system, access, rest_port)
     progress(patronis.why or f"Patroni answers at {', '.join(str(one.address) for one in patronis.answers)}")
     authority = web.authority_of_page(given)
     beside = [*near, *(at.host for at in patronis.own.values()), *(one.address.host for one in patronis.answers)]
@@ -95,7 +96,7 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     at = chosen.write.address
     write = base if base.further else base.at("the write endpoint", at.host, at.port)
     workers = _published_workers(write, found)
-    settings = _settings(given, base, chosen, page) | _of_components(patronis, etcd, workers, web.of_patroni(given))
+    settings = _settings(given, base, chosen, page) | _of_components(patronis, etcd, workers, access, rest_port)
     topology, limits, notes = _examined(settings)
     if given.haproxy_replica_host and not given.haproxy_replica_port:
         notes += ("HAPROXY_REPLICA_HOST is left out: without HAPROXY_REPLICA_PORT, it names no read endpoint",)
@@ -246,11 +247,13 @@ def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: Page
     return settings | {"ruvector_port" if read is None else "haproxy_primary_port": at.port}
 
 
-def _of_components(patronis: Patronis, etcd: Etcd, workers: tuple[Address, ...], access: WebAccess) -> dict[str, Any]:
-    """Those of the other components, as far as they were found."""
+def _of_components(
+    patronis: Patronis, etcd: Etcd, workers: tuple[Address, ...], access: WebAccess, rest_port: int
+) -> dict[str, Any]:
+    """Those of the other components, as far as they were found. `rest_port` is that of a Patroni without another."""
     scheme = "https://" if access.scheme == "https" and not access.authority else ""  # the authority says it, too
     told = {
-        "patroni_hosts": [f"{scheme}{_told(one.address, services.PATRONI)}" for one in patronis.answers],
+        "patroni_hosts": [f"{scheme}{_told(one.address, rest_port)}" for one in patronis.answers],
         "etcd_hosts": [_told(one, services.ETCD) for one in etcd.addresses],
         "citus_workers": [str(one) for one in workers],
     }
@@ -265,7 +268,7 @@ DECLARED = frozenset("accept_dcs accept_nodes accept_schema accept_own_schema ac
 """And what it takes over of the tables of a target file: the discovery examines the cluster by them, too."""
 _BY_DEFAULT = Settings.model_fields
 _NOT_KEPT = frozenset(
-    "ruvector_url ruvector_host ruvector_port patroni_port haproxy_host haproxy_replica_host "
+    "ruvector_url ruvector_host ruvector_port haproxy_host haproxy_replica_host "
     "haproxy_primary_port haproxy_replica_port citus_coordinator".split()
 )
 

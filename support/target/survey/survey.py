@@ -244,7 +244,8 @@ def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: Page
     if of_login := {name: value for name, value in options.items() if name not in of_several}:
         settings["ruvector_options"] = of_login
     settings["ruvector_host"] = _told(Address(at.host, 0), 0)
-    return settings | {"ruvector_port" if read is None else "haproxy_primary_port": at.port}
+    of_proxy = read is not None or given.haproxy_host or given.haproxy_replica_host  # which need a port of the proxy
+    return settings | {"haproxy_primary_port" if of_proxy else "ruvector_port": at.port}
 
 
 def _of_components(

@@ -168,14 +168,13 @@ def _leads_to(found: Survey) -> str:
 
 def _proxy(found: Survey, secrets: bool) -> Iterator[Line]:
     read, page = found.endpoints.read, found.topology.statistics
-    if read is not None:
-        comments = {
-            "haproxy_primary_port": f"leads to {_leads_to(found)}",
-            "haproxy_replica_port": f"leads to {read.leads_to}",
-        }
-        endpoints = ("haproxy_primary_port", "haproxy_replica_host", "haproxy_replica_port")
-        yield from _settings(found, endpoints, secrets, comments)
-    elif "ruvector_read_url" not in found.settings:
+    comments = {
+        "haproxy_primary_port": f"leads to {_leads_to(found)}",
+        "haproxy_replica_port": f"leads to {read.leads_to}" if read else "",
+    }
+    endpoints = ("haproxy_primary_port", "haproxy_replica_host", "haproxy_replica_port")
+    yield from _settings(found, endpoints, secrets, comments)
+    if read is None and "ruvector_read_url" not in found.settings:
         yield from _no_read_endpoint(found)
     if found.endpoints.guessed and read is not None:
         yield Line(comment=f"Guessed from the port numbers. {found.endpoints.guessed}.")
@@ -198,7 +197,8 @@ def _no_read_endpoint(found: Survey) -> Iterator[Line]:
     yield Line(comment=f"No port was found that leads to standbys only. {needed}")
     if len(found.topology.write_hosts) == 1:
         yield Line(comment="If HAProxy has a port for reads:")
-        yield Line("haproxy_primary_port", 5000, used=False)
+        if "haproxy_primary_port" not in found.settings:
+            yield Line("haproxy_primary_port", 5000, used=False)
         yield Line("haproxy_replica_port", 5001, used=False)
     reached = [one.postgres for one in found.topology.members if one.group == 0 and not one.unreached]
     places = [at for at in reached or found.topology.write_hosts if not libpq.is_socket(at.host)]

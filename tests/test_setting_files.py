@@ -102,7 +102,7 @@ def test_the_files_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.accept_programs == {"redis": STARTED_IN / "valkey/server"}
     read = "host=db sslrootcert=ca.pem"
     settings = Settings.load({"ruvector_read_url": read})
-    _, options = database._read(settings, (), database.Login("app", ""), "app")
+    _, options = database._read(settings, (), database.Login("app", ""), "app", {})
     assert options == {"sslrootcert": here}
 
 

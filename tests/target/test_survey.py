@@ -29,14 +29,18 @@ from support.embedded.certificates import Authority
 from support.errors import TargetUnreachable, UsageError
 from support.setting_values import bare, toml
 from support.settings import Settings
-from support.target.discovery.identity import ServerIdentity
+from support.target.cluster import Cluster
+from support.target.discovery import from_settings, user_cluster
+from support.target.discovery.identity import PatroniAnswer, ServerIdentity
+from support.target.patroni import ClusterView
 from support.target.survey import endpoints, hosts, services
 from support.target.survey.endpoints import Listener, choose, worker_primaries
 from support.target.survey.hosts import Wanted, check_pattern, etcd_in, propose
-from support.target.survey.survey import Survey, survey
+from support.target.survey.services import Etcd, Patronis
+from support.target.survey.survey import Survey, _of_components, survey
 from support.target.survey.target_file import Line, _further, _settings, text
 from support.target.timing import Span
-from support.target.topology import Address, Login, Topology, WebAccess
+from support.target.topology import PLAIN, Address, Login, Topology, WebAccess
 
 SERVERS = [ServerIdentity(datetime(2026, 1, 1, 0, number, tzinfo=UTC), "7") for number in range(3)]
 
@@ -219,10 +223,37 @@ def test_a_cluster_is_surveyed_from_its_address(postgres: sql.Endpoint) -> None:
     assert '# a = "ssh://root@127.0.0.1"' in written
     assert "no etcd answers at" in written
     assert "FO-01.leader" in written
+    assert "ruvector_read_url" not in written, "only one of the members is reached"
     assert any("Patroni answers" in line for line in told)
     without = text(found, {}, "today", secrets=False)
     assert postgres.password not in without
     assert "set RUVECTOR_PASSWORD in the environment" in without
+
+
+def test_patronis_port_is_the_one_that_was_given(postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in the file, so that an address there means the same whatever the environment says."""
+    with ExitStack() as stack:
+        member = Member("a", "leader", f"127.0.0.1:{postgres.port}", "127.0.0.1:1", postgres)
+        port = stack.enter_context(patroni(member, [member]))
+        monkeypatch.setenv("PATRONI_PORT", str(port))
+        said = {"ruvector_host": "127.0.0.1", "ruvector_port": postgres.port, "ruvector_password": postgres.password}
+        found = survey(Settings.load(said), "", lambda line: None)
+    written = tomllib.loads(text(found, {}, "today", secrets=True))
+    monkeypatch.setenv("PATRONI_PORT", "8008")
+    assert from_settings.patroni_hosts(Settings.load(written)) == [Address("127.0.0.1", port)]
+    monkeypatch.delenv("PATRONI_PORT")
+    assert from_settings.patroni_hosts(Settings.load(written)) == [Address("127.0.0.1", port)]
+
+
+def test_a_patroni_at_the_usual_port_keeps_it_where_another_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATRONI_PORT", "8009")
+    answers = [
+        PatroniAnswer(Address(host, port), host, "main", False, None, ClusterView((), False, "main"))
+        for host, port in (("db1", 8008), ("db2", 8009))
+    ]
+    told = _of_components(Patronis(tuple(answers)), Etcd(), (), PLAIN, 8009)
+    assert told == {"patroni_hosts": ["db1:8008", "db2"]}
+    assert from_settings.patroni_hosts(Settings.load(told)) == [Address("db1", 8008), Address("db2", 8009)]
 
 
 @pytest.fixture
@@ -249,6 +280,35 @@ def test_the_first_of_several_hosts_need_not_be_the_leader(
     assert found.settings["ruvector_host"] == at
     assert found.settings["ruvector_options"] == {"target_session_attrs": "read-write"}
     assert found.topology.called == at
+
+
+@pytest.mark.parametrize("known_to_patroni", [True, False])
+def test_without_a_port_for_reads_the_members_are_proposed(
+    postgres: sql.Endpoint, standby: sql.Endpoint, known_to_patroni: bool
+) -> None:
+    """As behind a virtual address that leads to the leader: without a read endpoint, most scenarios are skipped."""
+    places = f"127.0.0.1:{postgres.port},127.0.0.1:{standby.port}"
+    said: dict[str, object] = {"ruvector_password": postgres.password, "ruvector_db": "postgres"}
+    with ExitStack() as stack:
+        if known_to_patroni:
+            members = [
+                Member("a", "leader", f"127.0.0.1:{postgres.port}", "127.0.0.1:1", postgres),
+                Member("b", "replica", f"127.0.0.1:{standby.port}", "127.0.0.1:1", standby),
+            ]
+            said |= {"ruvector_host": "127.0.0.1", "ruvector_port": postgres.port}
+            said["patroni_hosts"] = [f"127.0.0.1:{stack.enter_context(patroni(one, members))}" for one in members]
+        else:
+            said |= {"ruvector_host": places, "ruvector_options": {"target_session_attrs": "read-write"}}
+        found = survey(Settings.load(said), "", lambda line: None)
+        written = text(found, {}, "today", secrets=True)
+        followed = tomllib.loads(written.replace("# ruvector_read_url", "ruvector_read_url"))
+        topology = user_cluster.discover(Settings.load(followed))
+    assert "haproxy" in found.topology.lacks
+    assert "haproxy" not in topology.lacks
+    assert ",".join(map(str, topology.read_hosts)) == places
+    assert topology.read_options == {"target_session_attrs": "standby", "load_balance_hosts": "random"}
+    assert sql.value(Cluster(topology).read, "SELECT pg_is_in_recovery()")
+    assert ("haproxy_replica_port" in written) == known_to_patroni, "several hosts are no proxy's"
 
 
 def test_of_several_hosts_one_has_to_answer() -> None:

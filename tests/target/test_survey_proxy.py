@@ -23,6 +23,7 @@ from support.embedded.certificates import Authority
 from support.errors import TargetUnreachable, UsageError
 from support.settings import Settings
 from support.target import haproxy
+from support.target.discovery import user_cluster
 from support.target.survey import endpoints, services
 from support.target.survey.endpoints import look
 from support.target.survey.services import PageFound
@@ -223,6 +224,27 @@ def test_the_read_endpoint_that_was_given_is_in_the_file(
     if host:
         with pytest.raises(UsageError, match=r"^HAPROXY_REPLICA_HOST says"):
             survey(Settings.load({**said, "ruvector_port": postgres.port}), "", lambda line: None)
+
+
+@pytest.mark.parametrize("variable", ["HAPROXY_HOST", "HAPROXY_REPLICA_HOST"])
+def test_a_host_of_haproxy_in_the_environment_needs_no_port_there(
+    postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """The survey finds the port of the write endpoint, and the settings that it writes are read beside that host."""
+    monkeypatch.setattr(endpoints, "USUAL", (postgres.port,))
+    monkeypatch.setenv(variable, "127.0.0.1")
+    found = survey(
+        Settings.load({"ruvector_host": "127.0.0.1", "ruvector_password": postgres.password}), "", lambda line: None
+    )
+    written = tomllib.loads(text(found, {}, "today", secrets=True))
+    assert written["haproxy_primary_port"] == postgres.port
+    assert Settings.load(written).haproxy_primary_port == postgres.port
+    for environment in (True, False):
+        if not environment:
+            monkeypatch.delenv(variable)
+        topology = user_cluster.discover(Settings.load(written))
+        assert (topology.write, topology.read) == (Address("127.0.0.1", postgres.port), None)
+    assert any("HAPROXY_REPLICA_HOST is left out" in note for note in found.notes) == (variable != "HAPROXY_HOST")
 
 
 def test_a_read_endpoint_that_does_not_answer_is_told(postgres: sql.Endpoint) -> None:

@@ -31,6 +31,7 @@ from support.target.discovery.user_hosts import (
     _is_here,
     _obstacles,
     _ports,
+    _unreached,
     _watched,
     declared_access,
     find,
@@ -441,6 +442,12 @@ def test_a_password_in_a_command_is_in_no_message() -> None:
 )
 def test_a_way_to_a_host_becomes_a_command_line(words: str, argv: list[str]) -> None:
     assert list(Reach.of(words).argv) == argv
+
+
+def test_a_container_that_docker_does_not_know_may_be_that_of_a_swarm_task() -> None:
+    told = _unreached("docker inspect pg1: Error response from daemon: No such container: pg1")
+    assert "docker ps --all lists them" in told
+    assert "a Swarm task has a name of its own, such as SERVICE.1.ID" in told
 
 
 def test_sockets_of_ssh_have_short_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

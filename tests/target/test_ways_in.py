@@ -176,6 +176,33 @@ def test_a_service_and_its_password_file(
         found()
 
 
+def test_the_read_endpoint_may_be_a_service(postgres: sql.Endpoint, read_only: sql.Endpoint, tmp_path: Path) -> None:
+    ports = f"{postgres.port},{read_only.port}"
+    here = "host=127.0.0.1,127.0.0.1"
+    (tmp_path / ".pg_service.conf").write_text(
+        f"[reads]\n{here}\nport={ports}\ntarget_session_attrs=read-only\n"
+        f"[other]\n{here}\nport={ports}\ndbname=template1\n"
+    )
+    write = {"ruvector_url": url(place(postgres), login=f"postgres:{postgres.password}")}
+    topology = found(**write, ruvector_read_url="postgresql:///?service=reads")
+    assert topology.read_hosts == (Address("127.0.0.1", postgres.port), Address("127.0.0.1", read_only.port))
+    assert topology.read_options == {"target_session_attrs": "read-only"}
+    with sql.session(Cluster(topology).read) as session:
+        assert session.info.port == read_only.port
+    with pytest.raises(UsageError, match="RUVECTOR_READ_URL has the dbname template1, and the write endpoint postgres"):
+        found(**write, ruvector_read_url="postgresql:///?service=other")
+    with pytest.raises(TargetUnreachable, match=r'RUVECTOR_READ_URL \(service raeds\).*"raeds" not found.*file'):
+        found(**write, ruvector_read_url="postgresql:///?service=raeds")
+
+
+def test_an_ip_address_of_libpqs_is_that_of_the_endpoint(postgres: sql.Endpoint) -> None:
+    """It would be looked for on this machine otherwise, as without any host."""
+    login = f"postgres:{postgres.password}"
+    topology = found(ruvector_url=f"postgresql://{login}@/postgres?hostaddr=127.0.0.1&port={postgres.port}")
+    require_at_work(topology, postgres)
+    assert topology.called == place(postgres)
+
+
 def test_a_unix_socket(postgres: sql.Endpoint) -> None:
     folder = str(sql.value(postgres, "SHOW unix_socket_directories"))
     said = {"ruvector_port": postgres.port, "ruvector_password": postgres.password}

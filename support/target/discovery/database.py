@@ -41,6 +41,8 @@ _ADVICE = {
 }
 _WRITES = ("read-write", "primary")
 _READ_URL = "RUVECTOR_READ_URL"
+_SERVICE_FILES = frozenset({"PGSERVICEFILE", "PGSYSCONFDIR", "PGPASSFILE"})
+"""The variables that say where services and passwords are looked up, for either endpoint."""
 LOCAL = "localhost"
 
 
@@ -67,7 +69,7 @@ def find(settings: Settings) -> Database:
     """
     said = _said(settings)
     defaults = {"PGUSER": settings.ruvector_user, "PGDATABASE": settings.ruvector_db}
-    if "PGHOSTADDR" not in settings.accept_libpq:
+    if "PGHOSTADDR" not in settings.accept_libpq and not said.get("hostaddr"):
         defaults["PGHOST"] = LOCAL
     try:
         with libpq.variables({**defaults, **settings.accept_libpq}):
@@ -83,7 +85,7 @@ def find(settings: Settings) -> Database:
             f"{of_hosts.get('target_session_attrs', 'any')} may lead to a replica; add target_session_attrs=read-write "
             "to the URL, or to RUVECTOR_OPTIONS"
         )
-    read, read_options = _read(settings, write, login, told["dbname"])
+    read, read_options = _read(settings, write, login, told["dbname"], options)
     own = [one.host for one in (_direct(settings) or write) if not libpq.is_socket(one.host)]
     return Database(told["dbname"], login, options, write, of_hosts, read, read_options, tuple(own) or (LOCAL,))
 
@@ -164,9 +166,9 @@ def _direct(settings: Settings) -> list[Address]:
 
 
 def _read(
-    settings: Settings, write: Sequence[Address], login: Login, database: str
+    settings: Settings, write: Sequence[Address], login: Login, database: str, options: Mapping[str, str]
 ) -> tuple[tuple[Address, ...], Mapping[str, str]]:
-    """The hosts of the read endpoint, and the parameters that choose among them."""
+    """The hosts of the read endpoint, and the parameters that choose among them. `options` are those of every login."""
     port, host = settings.haproxy_replica_port, _plain(settings.haproxy_replica_host) or _plain(settings.haproxy_host)
     if settings.ruvector_read_url is None:
         direct = _direct(settings)
@@ -174,6 +176,9 @@ def _read(
     if port:
         raise UsageError(f"{_READ_URL} and HAPROXY_REPLICA_PORT both say where the read endpoint is: give one of them")
     said = setting_files.of_libpq(libpq.parsed(settings.ruvector_read_url.get_secret_value(), _READ_URL))
+    if "service" in said:
+        known = sql.Endpoint("", LOCAL, POSTGRES, database, login.user, login.password, options)
+        said = _with_service(said, known, settings.accept_libpq)
     for what, given, other in (("user", said.get("user"), login.user), ("dbname", said.get("dbname"), database)):
         if given not in (None, other):
             raise UsageError(
@@ -183,6 +188,22 @@ def _read(
         raise UsageError(f"{_READ_URL} has another password than the write endpoint: the suite uses one login for both")
     chosen = {name: said[name] for name in said.keys() - {"user", "dbname", "password", "host", "port"}}
     return _addresses({"host": LOCAL, **said}), chosen
+
+
+def _with_service(said: Mapping[str, str], known: sql.Endpoint, variables: Mapping[str, str]) -> dict[str, str]:
+    """The parameters in a URL, completed by those of the service that it names: a login tells what libpq made of it.
+
+    What neither says is as in the `known` login. Raises TargetUnreachable where there is no such service, or the login
+    is refused.
+    """
+    files = {name: value for name, value in variables.items() if name in _SERVICE_FILES}
+    try:
+        with libpq.variables({**sql.login_variables(known, "accept"), **files}):
+            told, password = sql.effective(f"{_READ_URL} (service {said['service']})", said)
+    except ConnectFailed as error:
+        raise TargetUnreachable(f"{error}: {advice(str(error))}") from None
+    place = {name: told[name] for name in ("user", "dbname", "host", "port") if name in told}
+    return {**place, "password": password, **libpq.of_login(told)}
 
 
 def _addresses(told: Mapping[str, str]) -> tuple[Address, ...]:

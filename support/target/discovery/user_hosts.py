@@ -374,7 +374,8 @@ def _unreached(why: str) -> str:
     advice = {
         "Host key verification failed": "check its key, and add it: ssh-keyscan HOST >> ~/.ssh/known_hosts",
         "Permission denied": "it rejects the key: ssh-copy-id, or ssh-add here",
-        "No such container": "docker ps --all lists them; one of compose is docker://project/service",
+        "No such container": "docker ps --all lists them; one of compose is docker://project/service, and that of a "
+        "Swarm task has a name of its own, such as SERVICE.1.ID, which docker ps shows on its node",
         "no such container": "podman ps --all lists them",
         "no such object": "its ps --all lists them",
         "Docker daemon socket": "that user has no access to the engine: add it to the group docker, or run as root",

@@ -43,6 +43,8 @@ class Listener:
     """Their Citus groups; none without Citus."""
     tls: bool = False
     """The session was encrypted."""
+    asks_password: bool = False
+    """The server asked for the password."""
 
     @property
     def leads_to(self) -> str:
@@ -197,7 +199,7 @@ def _look(base: sql.Endpoint, address: Address) -> Listener:
 def _listener(where: sql.Endpoint, address: Address) -> Listener:
     """What the login leads to; `address` stands for it."""
     servers, recovery, hosts, groups = set(), set(), set(), set[int]()
-    scope, tls = "", False
+    scope, tls, asks = "", False, False
     for number in range(_LOOKS):
         with sql.session(where, connect_timeout=REST, statement_timeout=REST) as session:
             in_recovery, host, scope = sql.rows(session, _STATE)[0]
@@ -206,9 +208,9 @@ def _listener(where: sql.Endpoint, address: Address) -> Listener:
             hosts.add(str(host))
             groups |= _group(session)
             if number == 0:
-                tls = bool(session.info.ssl_in_use)
+                tls, asks = bool(session.info.ssl_in_use), bool(session.info.used_password)
     sets = frozenset(servers), frozenset(recovery), frozenset(hosts - {""})
-    return Listener(address, *sets, str(scope), frozenset(groups), tls)
+    return Listener(address, *sets, str(scope), frozenset(groups), tls, asks)
 
 
 def _group(session: sql.Session) -> set[int]:

@@ -76,15 +76,16 @@ def patronis(
     published_at: str,
     system: str,
     access: WebAccess = PLAIN,
+    port: int = PATRONI,
 ) -> Patronis:
     """The members' REST APIs: at the addresses given, else beside the database; each knows those of the others.
 
     `published_at` is the host that may publish the ports of several members; `system` is the system identifier of the
-    database, empty if it is not known.
+    database, empty if it is not known; `port` is the one at which they usually are.
     """
-    asked = list(given) or [Address(host, PATRONI) for host in hosts]
+    asked = list(given) or [Address(host, port) for host in hosts]
     if not given:
-        asked += [Address(published_at, port) for port in _PUBLISHED_PATRONIS]
+        asked += [Address(published_at, one) for one in (port, *_PUBLISHED_PATRONIS)]
     asked = list(dict.fromkeys(asked))
     listening = [at for at, answer in reach_each(asked).items() if answer is Reach.OPEN]
     answers = patronis_at(listening, access)

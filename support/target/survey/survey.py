@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from support import libpq, sql
+from support import libpq, setting_files, sql
 from support.errors import AcceptError
 from support.settings import Settings
 from support.target import citus
@@ -71,7 +72,8 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     system = next(iter(likely.systems), "")
     hosts_given = [host, *(one for one, _ in base.further)]
     near = list(dict.fromkeys([*hosts_given, *(one for listener in found.values() for one in sorted(listener.hosts))]))
-    patronis = services.patronis(near, from_settings.patroni_hosts(given), host, system, web.of_patroni(given))
+    access, rest_port = web.of_patroni(given), given.patroni_port
+    patronis = services.patronis(near, from_settings.patroni_hosts(given), host, system, access, rest_port)
     progress(patronis.why or f"Patroni answers at {', '.join(str(one.address) for one in patronis.answers)}")
     authority = web.authority_of_page(given)
     beside = [*near, *(at.host for at in patronis.own.values()), *(one.address.host for one in patronis.answers)]
@@ -94,7 +96,7 @@ def survey(given: Settings, pattern: str, progress: Progress) -> Survey:
     at = chosen.write.address
     write = base if base.further else base.at("the write endpoint", at.host, at.port)
     workers = _published_workers(write, found)
-    settings = _settings(given, base, chosen, page) | _of_components(patronis, etcd, workers, web.of_patroni(given))
+    settings = _settings(given, base, chosen, page) | _of_components(patronis, etcd, workers, access, rest_port)
     topology, limits, notes = _examined(settings)
     if given.haproxy_replica_host and not given.haproxy_replica_port:
         notes += ("HAPROXY_REPLICA_HOST is left out: without HAPROXY_REPLICA_PORT, it names no read endpoint",)
@@ -121,17 +123,18 @@ def _where(given: Settings) -> tuple[sql.Endpoint, bool]:
 
     Raises TargetUnreachable if a database that is named does not take the login.
     """
-    host = given.haproxy_host or given.citus_coordinator or given.ruvector_host or database.LOCAL
+    said = given.haproxy_host or given.citus_coordinator or given.ruvector_host
+    host, options = said or database.LOCAL, dict(given.ruvector_options)
     named = {"ruvector_port", "haproxy_primary_port"} & given.model_fields_set or given.accept_libpq
-    if named or "," in host or libpq.is_socket(host) or addresses.parsed(host, 0).port:
+    by_libpq = "service" in options or ("hostaddr" in options and not said)
+    if named or by_libpq or "," in host or libpq.is_socket(host) or addresses.parsed(host, 0).port:
         found = database.find(given)
         (first, *further), login = found.write, found.login
         options, more = {**found.options, **found.write_options}, [(one.host, one.port) for one in further]
         where = ("the database", first.host, first.port, found.name, login.user, login.password)
         return sql.Endpoint(*where, options, more), True
     password = given.ruvector_password.get_secret_value() if given.ruvector_password else ""
-    options = dict(given.ruvector_options)
-    for name in ("sslmode", "sslrootcert", "sslcert", "sslkey"):
+    for name in _OF_TLS:
         if (value := getattr(given, f"ruvector_{name}")) is not None:
             options[name] = value
     at = addresses.parsed(host, given.ruvector_port)
@@ -218,12 +221,14 @@ def _published_workers(write: sql.Endpoint, found: Mapping[Address, Listener]) -
 
 
 def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: PageFound) -> dict[str, Any]:
-    """The settings of the endpoints: what the user said, completed by what was found."""
+    """The settings of the endpoints: what the user said, completed by what libpq knows, and by what was found."""
     kept = {name for name in given.model_fields_set if name.startswith(_KEPT) and name not in _NOT_KEPT}
     kept |= {name for name in DECLARED & given.model_fields_set if getattr(given, name) != _BY_DEFAULT[name].default}
     if cache.ambient_and_unusable(given):
         kept -= {"redis_url"}
     settings = {name: getattr(given, name) for name in sorted(kept)}
+    options = setting_files.of_libpq({**given.ruvector_options, **base.options}, Path.cwd())  # as libpq found files
+    settings = {f"ruvector_{name}": options.pop(name) for name in _OF_TLS if name in options} | settings
     settings |= {"ruvector_db": base.database, "ruvector_user": base.user}
     if page.page is not None:
         settings["haproxy_stats_url"] = page.page.url
@@ -234,30 +239,37 @@ def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: Page
             settings["haproxy_replica_host"] = _told(Address(read.host, 0), 0)
     if base.further:
         places = (at, *(Address(*one) for one in base.further))
-        options = {name: value for name, value in base.options.items() if not name.startswith("ssl")}
         return settings | {"ruvector_host": ",".join(map(str, places)), "ruvector_options": options}
+    of_several = libpq.OF_HOSTS - given.ruvector_options.keys()
+    if of_login := {name: value for name, value in options.items() if name not in of_several}:
+        settings["ruvector_options"] = of_login
     settings["ruvector_host"] = _told(Address(at.host, 0), 0)
-    return settings | {"ruvector_port" if read is None else "haproxy_primary_port": at.port}
+    of_proxy = read is not None or given.haproxy_host or given.haproxy_replica_host  # which need a port of the proxy
+    return settings | {"haproxy_primary_port" if of_proxy else "ruvector_port": at.port}
 
 
-def _of_components(patronis: Patronis, etcd: Etcd, workers: tuple[Address, ...], access: WebAccess) -> dict[str, Any]:
-    """Those of the other components, as far as they were found."""
+def _of_components(
+    patronis: Patronis, etcd: Etcd, workers: tuple[Address, ...], access: WebAccess, rest_port: int
+) -> dict[str, Any]:
+    """Those of the other components, as far as they were found. `rest_port` is that of a Patroni without another."""
     scheme = "https://" if access.scheme == "https" and not access.authority else ""  # the authority says it, too
     told = {
-        "patroni_hosts": [f"{scheme}{_told(one.address, services.PATRONI)}" for one in patronis.answers],
+        "patroni_hosts": [f"{scheme}{_told(one.address, rest_port)}" for one in patronis.answers],
         "etcd_hosts": [_told(one, services.ETCD) for one in etcd.addresses],
         "citus_workers": [str(one) for one in workers],
     }
     return {name: those for name, those in told.items() if those}
 
 
+_OF_TLS = ("sslmode", "sslrootcert", "sslcert", "sslkey")
+"""The parameters of libpq that have settings of their own."""
 _KEPT = ("ruvector_", "redis_", "haproxy_", "patroni_", "etcd_", "citus_", "enable_", "accept_admin_")
 """Beginnings of the settings that the file takes over from what the user said."""
 DECLARED = frozenset("accept_dcs accept_nodes accept_schema accept_own_schema accept_expect accept_members".split())
 """And what it takes over of the tables of a target file: the discovery examines the cluster by them, too."""
 _BY_DEFAULT = Settings.model_fields
 _NOT_KEPT = frozenset(
-    "ruvector_url ruvector_host ruvector_port patroni_port haproxy_host haproxy_replica_host "
+    "ruvector_url ruvector_host ruvector_port haproxy_host haproxy_replica_host "
     "haproxy_primary_port haproxy_replica_port citus_coordinator".split()
 )
 

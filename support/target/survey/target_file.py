@@ -4,7 +4,9 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
+from support import libpq
 from support.setting_values import bare, toml
 from support.settings import Settings
 from support.target.discovery.host_capabilities import MARK
@@ -15,6 +17,10 @@ from support.target.topology import MemberAddress
 
 WIDTH = 118
 _DATABASE = "host port db user password sslmode sslrootcert sslcert sslkey options"
+_OPTIONS = "ruvector_options"
+_SECRET_OPTIONS = frozenset({"password", libpq.KEY_PASSWORD})
+"""Parameters of libpq that are passwords."""
+_ANY_STANDBY = "target_session_attrs=standby&load_balance_hosts=random"
 SECRETS = frozenset(name for name, one in Settings.model_fields.items() if "SecretStr" in str(one.annotation))
 
 
@@ -104,10 +110,14 @@ def _settings(found: Survey, names: Sequence[str], secrets: bool, comments: Mapp
     for name in names:
         if name not in found.settings:
             continue
+        value = found.settings[name]
         if name in SECRETS and not secrets:
             yield Line(comment=f"{name} is left out here: set {name.upper()} in the environment.")
+        elif name == _OPTIONS and not secrets and value.keys() & _SECRET_OPTIONS:
+            few = {option: one for option, one in value.items() if option not in _SECRET_OPTIONS}
+            yield Line(name, few, f"add {' and '.join(sorted(value.keys() & _SECRET_OPTIONS))}, left out here")
         else:
-            yield Line(name, found.settings[name], comments.get(name, ""))
+            yield Line(name, value, comments.get(name, ""))
 
 
 def _further(found: Survey, lines: Iterable[Line], beginnings: tuple[str, ...], secrets: bool) -> Iterator[Line]:
@@ -126,7 +136,9 @@ def _database(found: Survey, secrets: bool) -> Iterator[Line]:
     }
     yield from _settings(found, names, secrets, comments)
     if "ruvector_password" not in found.settings:
-        yield Line("ruvector_password", "...", "the server asked for none", used=False)
+        elsewhere = "libpq had it from PGPASSWORD, a service or ~/.pgpass; without these, set RUVECTOR_PASSWORD"
+        asked = elsewhere if write.asks_password else "the server asked for none"
+        yield Line("ruvector_password", "...", asked, used=False)
     if "ruvector_sslmode" not in found.settings:
         offered = "the session was encrypted; this refuses any that is not" if write.tls else "the server offers no TLS"
         yield Line("ruvector_sslmode", "require", offered, used=False)
@@ -156,17 +168,14 @@ def _leads_to(found: Survey) -> str:
 
 def _proxy(found: Survey, secrets: bool) -> Iterator[Line]:
     read, page = found.endpoints.read, found.topology.statistics
-    if read is not None:
-        comments = {
-            "haproxy_primary_port": f"leads to {_leads_to(found)}",
-            "haproxy_replica_port": f"leads to {read.leads_to}",
-        }
-        endpoints = ("haproxy_primary_port", "haproxy_replica_host", "haproxy_replica_port")
-        yield from _settings(found, endpoints, secrets, comments)
-    elif "ruvector_read_url" not in found.settings:
-        yield Line(comment="No port was found that leads to standbys only. If HAProxy has a port for reads:")
-        yield Line("haproxy_primary_port", 5000, used=False)
-        yield Line("haproxy_replica_port", 5001, used=False)
+    comments = {
+        "haproxy_primary_port": f"leads to {_leads_to(found)}",
+        "haproxy_replica_port": f"leads to {read.leads_to}" if read else "",
+    }
+    endpoints = ("haproxy_primary_port", "haproxy_replica_host", "haproxy_replica_port")
+    yield from _settings(found, endpoints, secrets, comments)
+    if read is None and "ruvector_read_url" not in found.settings:
+        yield from _no_read_endpoint(found)
     if found.endpoints.guessed and read is not None:
         yield Line(comment=f"Guessed from the port numbers. {found.endpoints.guessed}.")
     if page is None:
@@ -180,6 +189,23 @@ def _proxy(found: Survey, secrets: bool) -> Iterator[Line]:
         yield Line(comment=found.statistics.why)
     if "pools" in found.topology.lacks:
         yield Line(comment=found.topology.lacks["pools"])
+
+
+def _no_read_endpoint(found: Survey) -> Iterator[Line]:
+    """What may be named in its place: HAProxy's ports, or the members, among which libpq finds a standby."""
+    needed = "Without a read endpoint, scenarios about routing and nearly all about failover are skipped."
+    yield Line(comment=f"No port was found that leads to standbys only. {needed}")
+    if len(found.topology.write_hosts) == 1:
+        yield Line(comment="If HAProxy has a port for reads:")
+        if "haproxy_primary_port" not in found.settings:
+            yield Line("haproxy_primary_port", 5000, used=False)
+        yield Line("haproxy_replica_port", 5001, used=False)
+    reached = [one.postgres for one in found.topology.members if one.group == 0 and not one.unreached]
+    places = [at for at in reached or found.topology.write_hosts if not libpq.is_socket(at.host)]
+    if len(places) > 1:
+        url = f"postgresql://{','.join(map(str, places))}/{quote(found.topology.database, safe='')}"
+        yield Line(comment="If reads may go to the standbys themselves, libpq can choose among these:")
+        yield Line("ruvector_read_url", f"{url}?{_ANY_STANDBY}", used=False)
 
 
 def _patroni(found: Survey, secrets: bool) -> Iterator[Line]:

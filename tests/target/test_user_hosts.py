@@ -77,6 +77,24 @@ def test_with_every_host_nothing_is_lacking() -> None:
     assert lacks({**MEMBERS, **OTHERS}) == {}
 
 
+def test_what_nobody_could_start_again_is_not_crashed() -> None:
+    """Such as a task of Swarm's, which it replaces."""
+    hosts = {**MEMBERS, **OTHERS}
+    for name, program in (("pg2", "patroni"), ("etcd1", "etcd"), ("lb", "haproxy"), ("cache", "redis")):
+        hosts[name] = replace(
+            hosts[name], programs={program: ProgramAccess(beside=True, unstarted="Swarm replaces it")}
+        )
+    told = lacks(hosts)
+    assert told == {
+        "crashes": "pg2: Swarm replaces it",
+        "dcs_hosts": "etcd1: Swarm replaces it",
+        "dcs_links": "etcd1: Swarm replaces it",
+        "proxy_host": "lb: Swarm replaces it",
+        "proxy_reload": "lb: Swarm replaces it",
+        "cache_host": "cache: Swarm replaces it",
+    }
+
+
 def test_links_within_the_dcs_are_cut_by_one_of_their_two_hosts() -> None:
     unable = {name: replace(one, cutter="") for name, one in OTHERS.items() if name in ("etcd1", "etcd2")}
     assert "dcs_links" not in lacks({**MEMBERS, **OTHERS, "etcd1": unable["etcd1"]})

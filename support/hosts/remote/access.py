@@ -37,6 +37,8 @@ class ProgramAccess:
     """By what it is started, for people: "systemd unit patroni.service"."""
     service: str = ""
     """The unit of systemd in which it runs, if it is alone there: what another unit has started is another's."""
+    unstarted: str = ""
+    """Why `start` is empty although it is known what has started it, for people."""
 
     @property
     def shown(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
+from support.errors import NotAvailable
 from support.hosts.interface import Clock, Log, Running
 from support.hosts.remote.access import HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostUnreached
@@ -107,6 +108,8 @@ class ContainerHost(RemoteHost):
     def kill(self, processes: Sequence[Running]) -> None:
         """See SiteHost."""
         first, others = _first_apart(processes)
+        if first:
+            self._require_startable()
         if others:
             super().kill(others)
         for one in first:
@@ -144,10 +147,15 @@ class ContainerHost(RemoteHost):
             super().bring_down(names, isolated=isolated)
 
     def _bring_all_down(self, *, isolated: bool) -> None:
+        self._require_startable()
         undo = f"{self.container.start} || {self.container.is_gone}"  # one that is gone for good cannot be started
         words = (self.container.kill, undo)
         fault = self._inject("outside", *words, by=self.cutting, ISOLATED="yes" if isolated else "")
         self._down |= dict.fromkeys(self.access.programs, fault)
+
+    def _require_startable(self) -> None:
+        if why := self.container.state().why_not_killed:
+            raise NotAvailable(f"the container {self.container.name} is not killed: {why}")
 
     def run_command(self, command: str, program: ProgramAccess) -> None:
         """See RemoteHost."""

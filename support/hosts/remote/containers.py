@@ -26,10 +26,20 @@ from support.hosts.remote.streams import streamed
 LABEL = "accept-breakable"
 """The label of a container that stands for the mark on a machine."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_ORCHESTRATORS = {
+    "com.docker.swarm.task.id": "Swarm",
+    "io.kubernetes.pod.name": "Kubernetes",
+    "com.hashicorp.nomad.alloc_id": "Nomad",
+    "com.amazonaws.ecs.task-arn": "ECS",
+}
+"""Label of a container that an orchestrator has made -> the orchestrator."""
 _FACTS = (
     "{{.State.Status}}|{{.State.ExitCode}}|{{.State.Pid}}|{{.State.StartedAt}}|{{.HostConfig.NetworkMode}}|"
-    '{{with index .Config.Labels "' + LABEL + '"}}{{.}}{{end}}|'
-    "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}} {{end}}"
+    '{{with index .Config.Labels "'
+    + LABEL
+    + '"}}{{.}}{{end}}|'
+    + "".join('{{with index .Config.Labels "' + one + '"}}' + its + " {{end}}" for one, its in _ORCHESTRATORS.items())
+    + "|{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}} {{end}}"
 )
 _ENVIRONMENT = re.compile(r"(?!\w*(AUTH|PASS|TOKEN|SECRET))(DOCKER|CONTAINERS?|PODMAN|XDG)_\w+|HOME|PATH")
 """What the engine's client reads; the guard's commands are given the same, but no login for a registry."""
@@ -60,6 +70,33 @@ class State:
     label: str
     """The scope for which it may be broken, if a label says so."""
     addresses: tuple[str, ...]
+    orchestrator: str = ""
+    """What has made it, and puts another in its place when it dies, such as Swarm; empty if nothing does."""
+
+    @classmethod
+    def of(cls, said: str) -> "State":
+        """As an engine answers to `_FACTS`."""
+        status, code, pid, started, network, label, orchestrators, addresses = said.strip().split("|", 7)
+        orchestrator = next(iter(orchestrators.split()), "")
+        return cls(status, int(code), int(pid), started, network, label.strip(), tuple(addresses.split()), orchestrator)
+
+    @property
+    def why_not_started(self) -> str:
+        """Why it must not be started once it is down; empty if it may be.
+
+        Of two servers with the same data directory, each destroys what the other writes: PostgreSQL's lock on it does
+        not work between containers.
+        """
+        if self.orchestrator:
+            return (
+                f"{self.orchestrator} replaces it when it dies, and would leave two with the same data if it is started"
+            )
+        return ""
+
+    @property
+    def why_not_killed(self) -> str:
+        """Why it must not be killed, as nobody could bring it back; empty if somebody can."""
+        return self.why_not_started
 
 
 @dataclass(frozen=True)
@@ -114,9 +151,7 @@ class Container:
 
     def state(self) -> State:
         """As it is now. Raises HostUnreached, with what to do about it, if the engine does not know it or refuses."""
-        said = asked([self.client, "inspect", "--type=container", f"--format={_FACTS}", self.name])
-        status, code, pid, started, network, label, addresses = said.strip().split("|", 6)
-        return State(status, int(code), int(pid), started, network, label.strip(), tuple(addresses.split()))
+        return State.of(asked([self.client, "inspect", "--type=container", f"--format={_FACTS}", self.name]))
 
     @property
     def is_marked(self) -> bool:
@@ -180,11 +215,13 @@ class Container:
 
     @property
     def let_go(self) -> str:
-        """The command that ends what a fault may have done to it from outside; empty if it runs, or ended by itself."""
+        """The command that ends what a fault may have done to it from outside; empty if it runs, or ended by itself, or
+        must not be started again.
+        """
         state = self.state()
         if state.status == "paused":
             return self.command("unpause", self.name)
-        return self.start if state.status in _ENDED and state.exit_code == _KILLED else ""
+        return self.start if state.status in _ENDED and state.exit_code == _KILLED and not state.why_not_started else ""
 
     @property
     def pause(self) -> str:

@@ -288,8 +288,10 @@ class RemoteHost:
         trees = self.trees()
         running = [name for name in names if trees.get(name)]
         if untold := [name for name in running if not self.access.programs[name].start]:
+            known = (f": {one.unstarted}" for name in untold if (one := self.access.programs[name]).unstarted)
             raise NotAvailable(
-                f"how {', '.join(untold)} is started on {self.name} is not known ([hosts.{self.name}] programs)"
+                f"how {', '.join(untold)} is started on {self.name} is not known{next(known, '')} "
+                f"([hosts.{self.name}] programs)"
             )
         if not running:
             return

@@ -53,11 +53,18 @@ class WayIn:
         return "", ""
 
     def started_by_engine(self, programs: Mapping[str, ProgramAccess]) -> Mapping[str, ProgramAccess]:
-        """The same programs; the only one in a container is started with it, unless something else is known."""
-        if self.container is None or len(programs) != 1:
+        """The same programs; the only one in a container is started with it, unless something else is known.
+
+        None can be started in a container that must not be killed: that is what a crash would do.
+        """
+        if self.container is None:
+            return programs
+        how = f"container {self.container.name}"
+        if why := self.container.state().why_not_killed:
+            return {program: ProgramAccess(beside=True, how=how, unstarted=why) for program in programs}
+        if len(programs) != 1:
             return programs
         ((program, known),) = programs.items()
-        how = f"container {self.container.name}"
         return {program: known if known.start else ProgramAccess(self.container.start, beside=True, how=how)}
 
     @property
@@ -95,7 +102,7 @@ def way_in(declared: HostAccess) -> WayIn:
     if state.status == "paused":
         raise HostUnreached(f"the container {container.name} is paused: {container.command('unpause', container.name)}")
     if state.status != "running":
-        raise HostUnreached(f"the container {container.name} is {state.status}: {container.start}")
+        raise HostUnreached(f"the container {container.name} is {state.status}: {_advice(container)}")
     access = replace(declared, addresses=declared.addresses or state.addresses)
     unknown = None
     for privileged in (True, False):
@@ -145,13 +152,24 @@ def _let_go(container: Container, told: Callable[[str], object]) -> bool:
     """
     if container.running:
         return True
-    status, command = container.state().status, container.let_go
+    state, command = container.state(), container.let_go
+    status = state.status
+    if not command and state.why_not_started:
+        told(f"it is {status}: {_advice(container)}")
+        return False
     if not command or not container.is_marked:
         told(f"it is {status}; if a run did that: {command or container.start}")
         return False
     asked(["sh", "-c", command])
     told(f"it was {status}, and no run had a record of that here: {command}")
     return True
+
+
+def _advice(container: Container) -> str:
+    """What to do about a container that does not run."""
+    if why := container.state().why_not_started:
+        return f"{why}; name the one that runs now in [hosts]"
+    return container.start
 
 
 def _networks(declared: HostAccess, container: Container | None) -> Iterator[Reach]:

@@ -100,14 +100,20 @@ def lacking(
     if without := [name for name, one in own.items() if "patroni" not in one.programs]:
         return lacks | dict.fromkeys(OF_HOSTS, f"no Patroni was found on {', '.join(without)}")
     if without := [name for name, one in own.items() if not one.programs["patroni"].start]:
-        lacks["crashes"] = (
-            f"how Patroni is started on {', '.join(without)} is not known: "
-            f'[hosts.{bare(without[0])}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
-        )
+        if why := own[without[0]].programs["patroni"].unstarted:
+            lacks["crashes"] = f"{without[0]}: {why}"
+        else:
+            lacks["crashes"] = (
+                f"how Patroni is started on {', '.join(without)} is not known: "
+                f'[hosts.{bare(without[0])}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
+            )
     elif unstarted := _started_by_nobody(own):
         name, program = unstarted
+        why = own[name].programs[program].unstarted
         lacks["crashes"] = (
-            f"how {program} is started on {name} is not known: [hosts.{bare(name)}] programs = "
+            f"{name}: {why}"
+            if why
+            else f"how {program} is started on {name} is not known: [hosts.{bare(name)}] programs = "
             f'{{ {program} = "systemd:UNIT" }}, or the command; {program} = "" if it is not the cluster\'s'
         )
     for capability in ("member_files", "member_data", "rebuildable"):
@@ -168,6 +174,8 @@ def _lacks_program(program: str, what: str, looked: Mapping[str, Looked], own: M
     if shared := [name for name, one in having.items() if name in own or _shares(one.access, own.values())]:
         return f"{what} runs on the members' own machines ({', '.join(shared)}), so it cannot fail separately"
     if untold := [name for name, one in having.items() if not one.access.programs[program].start]:
+        if why := having[untold[0]].access.programs[program].unstarted:
+            return f"{untold[0]}: {why}"
         return f"how {what} is started on {untold[0]} is not known: [hosts.{bare(untold[0])}] programs"
     return ""
 

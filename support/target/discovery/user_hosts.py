@@ -194,7 +194,9 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
         ports=_ports(tables, (member.postgres.port, *((member.rest.port,) if member.rest else ())) if member else ()),
     )
     remarks = [
-        f"{program}: {one.how or 'running; how it is started is not known'}" for program, one in programs.items()
+        f"{program}: {one.how or 'running; how it is started is not known'}"
+        + (f", and is not crashed: {one.unstarted}" if one.unstarted else "")
+        for program, one in programs.items()
     ]
     remarks += [f"{program}: left alone, as {why}" for program, why in others.items()]
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")

@@ -17,7 +17,7 @@ def first() -> Iterator[int]:
         process.kill()
 
 
-ANSWER = "running|0|4711|2026-11-30T12:00:00.123456789Z|app_default|staging|{by}|10.0.9.3  "
+ANSWER = "running|0|4711|2026-11-30T12:00:00.123456789Z|app_default|staging|{by}|{removed}|10.0.9.3  "
 
 
 @pytest.mark.parametrize(
@@ -25,11 +25,18 @@ ANSWER = "running|0|4711|2026-11-30T12:00:00.123456789Z|app_default|staging|{by}
 )
 def test_what_an_orchestrator_replaces_is_neither_killed_nor_started(by: str, orchestrator: str) -> None:
     """Its next task has the same volume: with the old one started again, two servers would write to one directory."""
-    found = State.of(ANSWER.format(by=by))
+    found = State.of(ANSWER.format(by=by, removed="false"))
     assert (found.status, found.pid, found.label, found.addresses) == ("running", 4711, "staging", ("10.0.9.3",))
     assert found.orchestrator == orchestrator
     for why in (found.why_not_killed, found.why_not_started):
         assert why.startswith(f"{orchestrator} replaces it") if orchestrator else why == ""
+
+
+def test_what_its_engine_removes_is_not_killed() -> None:
+    """Its anonymous volumes are removed with it. Before that, whoever has stopped it may start it."""
+    found = State.of(ANSWER.format(by="", removed="true"))
+    assert "removes it when it is killed (--rm)" in found.why_not_killed
+    assert found.why_not_started == ""
 
 
 def _state(pid: int, started: str) -> State:

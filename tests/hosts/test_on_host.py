@@ -19,7 +19,7 @@ from support.hosts.interface import Clock, Running
 from support.hosts.processes import LogFile
 from support.hosts.remote import HostAccess, HostRefused, HostUnreached, ProgramAccess, Reach, RemoteHost, RemoteSite
 from support.hosts.remote.clients import HostFailed
-from support.hosts.remote.guards import Guards
+from support.hosts.remote.guards import Guards, heal_left
 from support.hosts.remote.logs import CollectedLogs, RemoteLog, clock_of, log_filename, own_names
 from support.hosts.remote.machines import identities
 from support.hosts.remote.processes import parsed_table
@@ -341,6 +341,23 @@ def test_a_container_that_somebody_else_lets_go_on_is_no_evidence(here: Reach, t
                 guards.heal(fault)
         else:
             guards.heal(fault)
+
+
+def test_a_container_that_cannot_be_brought_back_is_not_called_undone(here: Reach, tmp_path: Path) -> None:
+    """Somebody has removed it, so nobody need try that again."""
+    guards, gone = Guards(), tmp_path / "gone"
+    for removed in (False, True):
+        fault = guards.inject("here", here, "outside", ":", "false", GONE=f"[ -e {gone} ]")
+        with pytest.raises(ProcessFailed, match="failed" if not removed else "no such container any more"):
+            guards.heal(fault)
+        if not removed:
+            gone.touch()
+            told: list[str] = []
+            assert not heal_left(here, told.append)
+            assert [one.startswith(f"{fault.id} could not be undone") for one in told] == [True]
+        assert here.run("left").split() == []
+    fault = guards.inject("here", here, "outside", ":", ":", GONE=f"[ -e {gone} ]")
+    guards.heal(fault)
 
 
 @boots

@@ -331,7 +331,20 @@ def test_a_container_that_has_ended_itself_is_not_called_clean(pods: Pods) -> No
     assert told[0].startswith("it is exited; if a run did that:")
 
 
-def test_a_container_that_is_gone_for_good_needs_no_undo(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_its_engine_removes_is_not_killed(pods: Pods) -> None:
+    """As podman runs the containers of its units: what is in an anonymous volume would be gone with it."""
+    labels = (f"--label=accept-breakable={SCOPE}", "--rm")
+    pods.run("removed", _program(pods, "removed"), "-c", _LISTEN, options=labels)
+    found = _look(pods.url("removed"))
+    assert found.obstacles == ()
+    assert "removes it when it is killed (--rm)" in found.access.programs["etcd"].unstarted
+    host = RemoteSite({"one": found.access}, Guards(grace=4, longest=60, beat=1.0)).machines["one"]
+    with pytest.raises(NotAvailable, match="is not killed: its engine removes it"):
+        host.power_off()
+    assert pods.state("removed") == "running"
+
+
+def test_a_container_that_is_gone_for_good_is_not_called_undone(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
     etcd = shutil.which("sleep", path="/usr/bin")
     pods.run("doomed", "/usr/bin/sh", "-c", f"ln -s {etcd} /etcd; exec /etcd 600")
     pods.mark("doomed", SCOPE)
@@ -345,7 +358,7 @@ def test_a_container_that_is_gone_for_good_needs_no_undo(pods: Pods, monkeypatch
     pods.call("rm", "--force", pods.names.pop())
     assert _succeeds(container.is_down)
     for fault in guards.active:
-        with pytest.raises(Inconclusive):
+        with pytest.raises(ProcessFailed, match="no such container any more"):
             guards.heal(fault)
     assert beside.run("left").split() == []
     monkeypatch.setenv("PATH", str(Path(str(shutil.which("grep"))).parent))

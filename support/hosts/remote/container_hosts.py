@@ -148,8 +148,7 @@ class ContainerHost(RemoteHost):
 
     def _bring_all_down(self, *, isolated: bool) -> None:
         self._require_startable()
-        undo = f"{self.container.start} || {self.container.is_gone}"  # one that is gone for good cannot be started
-        words = (self.container.kill, undo)
+        words = (self.container.kill, self.container.start)
         fault = self._inject("outside", *words, by=self.cutting, ISOLATED="yes" if isolated else "")
         self._down |= dict.fromkeys(self.access.programs, fault)
 

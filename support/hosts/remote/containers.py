@@ -39,7 +39,7 @@ _FACTS = (
     + LABEL
     + '"}}{{.}}{{end}}|'
     + "".join('{{with index .Config.Labels "' + one + '"}}' + its + " {{end}}" for one, its in _ORCHESTRATORS.items())
-    + "|{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}} {{end}}"
+    + "|{{.HostConfig.AutoRemove}}|{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}} {{end}}"
 )
 _ENVIRONMENT = re.compile(r"(?!\w*(AUTH|PASS|TOKEN|SECRET))(DOCKER|CONTAINERS?|PODMAN|XDG)_\w+|HOME|PATH")
 """What the engine's client reads; the guard's commands are given the same, but no login for a registry."""
@@ -72,13 +72,15 @@ class State:
     addresses: tuple[str, ...]
     orchestrator: str = ""
     """What has made it, and puts another in its place when it dies, such as Swarm; empty if nothing does."""
+    removed: bool = False
+    """Whether its engine removes it when it ends, with the data in its anonymous volumes (--rm)."""
 
     @classmethod
     def of(cls, said: str) -> "State":
         """As an engine answers to `_FACTS`."""
-        status, code, pid, started, network, label, orchestrators, addresses = said.strip().split("|", 7)
-        orchestrator = next(iter(orchestrators.split()), "")
-        return cls(status, int(code), int(pid), started, network, label.strip(), tuple(addresses.split()), orchestrator)
+        status, code, pid, started, network, label, orchestrators, removed, addresses = said.strip().split("|", 8)
+        orchestrator, each = next(iter(orchestrators.split()), ""), tuple(addresses.split())
+        return cls(status, int(code), int(pid), started, network, label.strip(), each, orchestrator, removed == "true")
 
     @property
     def why_not_started(self) -> str:
@@ -96,6 +98,11 @@ class State:
     @property
     def why_not_killed(self) -> str:
         """Why it must not be killed, as nobody could bring it back; empty if somebody can."""
+        if self.removed:
+            return (
+                "its engine removes it when it is killed (--rm): start it without --rm; or, if systemd starts it, name "
+                'its machine in [hosts], with programs = { patroni = "systemd:UNIT" }'
+            )
         return self.why_not_started
 
 
@@ -196,6 +203,7 @@ class Container:
             "MARK": f"{self.mark}; {self.command('exec', self.name, 'cat', _MARK_FILE)}",
             "BORN": self.command("inspect", "--type=container", "--format={{.State.StartedAt}}", self.name),
             "DOWN": self.is_down,
+            "GONE": self.is_gone,
             "EXPORTS": "; ".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(given.items())),
         }
 

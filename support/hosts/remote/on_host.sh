@@ -248,6 +248,7 @@ heal() { # ID...: undo these faults; harmless for one that is not there
     [ "$(born)" = "$(cat "$D/born")" ] || echo "restarted $id"
     bury
     if sh "$D/undo" > "$D/healed" 2>&1; then
+      [ ! -e "$D/lost" ] || echo "lost $id"
       for one in "$D"/*; do case ${one##*/} in dead|undo|owner) ;; *) rm -f "$one";; esac; done
       rm -f "$D/owner"; rm -f "$D/beat" "$D/beat.new" # a beat may have come in between
       rmdir "$KEPT" 2>/dev/null; continue
@@ -643,7 +644,10 @@ outside() { # ID DO UNDO [LASTS]: a command of a container's engine, such as one
   [ -z "${ISOLATED:-}" ] || know_line
   begin "$1"
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first, see down
-  undo_by "$3"; if [ "${ISOLATED:-}" ] && [ "${DOWN:-}" ]; then undo_by "$(uncut)"; fi; guard # the network may have been kept
+  if [ "${GONE:-}" ]; then undo_by "{ $3
+} || { $GONE && : > $(quoted "$D/lost"); }" # nobody need try that again
+  else undo_by "$3"; fi
+  if [ "${ISOLATED:-}" ] && [ "${DOWN:-}" ]; then undo_by "$(uncut)"; fi; guard # the network may have been kept
   if [ "${ISOLATED:-}" ]; then isolate; fi
   still; said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
   [ -z "${4:-}" ] || lasts_by "${EXPORTS:-}

@@ -109,6 +109,7 @@ def test_a_program_that_the_cluster_does_not_use_is_left_alone(machines: Mapping
         assert "redis" not in without.access.programs
         of_user = look("a", declared_access("a", {"reach": one.url, "programs": {"redis": "systemd:r"}}), TOPOLOGY)
         assert of_user.access.programs["redis"].how == "systemd unit r.service"
+        assert "systemd does not run there" in of_user.access.programs["redis"].unstarted
     finally:
         for machine in machines.values():
             machine.call("pkill", "-x", "redis-server")

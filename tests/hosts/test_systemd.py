@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 from remote_hosts import SCOPE, Machine, ssh_hosts
@@ -11,8 +12,10 @@ from remote_hosts import SCOPE, Machine, ssh_hosts
 from support.errors import Inconclusive
 from support.faults.nemesis import Nemesis
 from support.faults.process import EveryHostCrashes, HostCrash
-from support.hosts.remote import Guards, HostRefused, RemoteSite
+from support.hosts.remote import Guards, HostRefused, ProgramAccess, Reach, RemoteSite
+from support.hosts.remote.processes import parsed_table
 from support.target.discovery.user_hosts import declared_access, look
+from support.target.discovery.user_units import by_words
 from support.target.topology import Address, Login, Topology
 from support.waiting import NotYet, eventually, throughout
 
@@ -136,6 +139,54 @@ def test_a_program_of_somebody_else_is_not_touched(nodes: Mapping[str, Machine],
             "ActiveState=active",
         ]
     _await_healthy(nodes)
+
+
+@pytest.mark.parametrize("command", ["{etcd} 700", "/bin/sh -c '{etcd} 700 & wait'"])
+def test_a_unit_that_starts_a_program_again_is_told_from_one_that_does_not(
+    nodes: Mapping[str, Machine], another: Machine, command: str
+) -> None:
+    """An agent that has started it goes on when it is killed, and to start its unit does nothing."""
+    etcd = another.folder / "etcd"
+    agent = another.folder / "agent"
+    shutil.copy(str(shutil.which("dash")), agent)
+    another.add_unit("etcd-of-others.service", f"[Service]\nExecStart={command.format(etcd=etcd)}\n")
+    another.add_unit("agent.service", f"[Service]\nExecStart={agent} -c '{etcd} 702 & wait'\n")
+    another.call("systemctl", "restart", "etcd-of-others", "agent")
+
+    def of(unit: str) -> ProgramAccess:
+        declared = declared_access("etcd3", {"reach": another.url, "programs": {"etcd": f"systemd:{unit}"}})
+        return look("etcd3", declared, TOPOLOGY).access.programs["etcd"]
+
+    try:
+        assert of("etcd-of-others").start
+        assert of("agent").start == ""
+        assert "goes on without it, as its main process is" in of("agent").unstarted
+        assert "systemd there has no unit etcd@main.service" in of("etcd@main").unstarted
+    finally:
+        another.call("systemctl", "stop", "agent")
+
+
+def test_a_unit_that_does_not_exist_keeps_nothing_down(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
+    """systemd says Restart=no of it, too."""
+    access = replace(site.machines["etcd1"].access, programs={"etcd": by_words("systemd:etcd@main")})
+    host = RemoteSite({"etcd1": access}, Guards()).machines["etcd1"]
+    before = host.processes["etcd"].pid
+    with pytest.raises(HostRefused, match=r"systemd has no unit etcd@main.service \(LoadState=not-found\)"):
+        host.power_off()
+    assert host.processes["etcd"].pid == before
+
+
+def test_a_unit_of_a_user_is_not_one_of_the_machines(nodes: Mapping[str, Machine]) -> None:
+    """Both can have the same name."""
+    machine, etcd = nodes["etcd3"], nodes["etcd3"].folder / "etcd"
+    shutil.copy(str(shutil.which("sleep")), etcd)
+    machine.add_unit("user-etcd.service", f"[Service]\nSlice=user.slice\nExecStart={etcd} 703\n")
+    machine.call("systemctl", "start", "user-etcd")
+    try:
+        table = parsed_table(Reach.of(machine.url).run("table"))
+        assert [one.service for one in table if one.title == f"{etcd} 703"] == [""]
+    finally:
+        machine.call("systemctl", "stop", "user-etcd")
 
 
 def test_what_a_guard_has_started_outlives_it(nodes: Mapping[str, Machine], site: RemoteSite) -> None:

@@ -27,7 +27,6 @@ from support.settings import Settings
 from support.target.discovery.host_capabilities import Looked, lacking, members_of_dcs, others_in_dcs
 from support.target.discovery.host_programs import not_the_clusters
 from support.target.discovery.user_hosts import (
-    _found_access,
     _is_here,
     _obstacles,
     _ports,
@@ -36,6 +35,7 @@ from support.target.discovery.user_hosts import (
     find,
     look,
 )
+from support.target.discovery.user_units import by_process, why_not_started
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 
 STARTED = ProgramAccess("systemctl start it", how="systemd unit it.service")
@@ -651,8 +651,56 @@ def test_how_patroni_is_started(command: str, recognised: bool) -> None:
 @pytest.mark.parametrize("unit", ["supervisor.service", "supervisord.service", "cron.service", "monit.service"])
 def test_what_a_supervisor_has_started_is_not_started_by_its_unit(unit: str) -> None:
     first = Running(1, 1, "S", "patroni", "patroni", service=unit)
-    assert not _found_access(first, systemd=True).start
-    assert _found_access(replace(first, service="patroni.service"), systemd=True).start
+    assert not by_process(first, systemd=True).start
+    assert by_process(replace(first, service="patroni.service"), systemd=True).start
+    assert not by_process(replace(first, service="patroni.service"), systemd=False).start
+
+
+UNITS = """\
+1\t5\tS\t0\tsystemd\tinit.scope\t/sbin/init
+9\t40\tS\t1\tamazon-ssm-agent\tit.service\t/usr/bin/amazon-ssm-agent
+10\t50\tS\t9\tsudo\tit.service\tsudo -u postgres /opt/start-patroni
+11\t51\tS\t10\tsh\tit.service\tsh /opt/start-patroni
+12\t52\tS\t11\tpatroni\tit.service\tpython3 /usr/bin/patroni /etc/patroni/pg.yml
+13\t53\tS\t1\tpostgres\tit.service\t/usr/bin/postgres -D /data --cluster_name=staging
+"""
+
+
+@pytest.mark.parametrize(
+    ("properties", "told"),
+    [
+        ({"MainPID": "12"}, ""),
+        ({"MainPID": "13"}, ""),
+        ({"MainPID": "11"}, ""),
+        ({"MainPID": "10"}, ""),
+        ({"MainPID": "9"}, "its main process is 9 (amazon-ssm-agent)"),
+        ({"MainPID": "4711"}, "its main process is 4711, and"),
+        ({"MainPID": "12", "LoadState": "not-found"}, "has no unit it.service that can be started (not-found)"),
+        ({"MainPID": "12", "LoadState": "masked"}, "(masked)"),
+        ({"MainPID": "0", "Type": "forking", "RemainAfterExit": "no"}, ""),
+        ({"MainPID": "0", "Type": "forking", "RemainAfterExit": "no", "Id": "other.service"}, "no main process"),
+        ({"MainPID": "0", "Type": "forking", "RemainAfterExit": "yes"}, "no main process"),
+        ({"MainPID": "0", "Type": "oneshot", "RemainAfterExit": "no"}, "no main process"),
+    ],
+)
+def test_a_unit_that_would_not_start_a_program_again_is_told(properties: Mapping[str, str], told: str) -> None:
+    """It goes on without the program, such as that of an agent that has started it; or it is another, or none."""
+    table = parsed_table(UNITS)
+    tree = program_trees(table, "staging")["patroni"]
+    given = {"LoadState": "loaded", "Id": "it.service", **properties}
+    why = why_not_started("it.service", given, tree[0], tree, table)
+    assert told in why if told else why == ""
+
+
+@pytest.mark.parametrize(("name", "starts"), [("conmon", True), ("docker", True), ("python3", False)])
+def test_a_unit_that_runs_a_container_starts_what_is_in_it(name: str, starts: bool) -> None:
+    """The client of the engine ends with the container; only podman's conmon is above it."""
+    main = Running(20, 60, "S", name, name, 1, "it.service")
+    first = Running(
+        30, 70, "S", "patroni", "patroni pg.yml", 20 if name == "conmon" else 25, "container:/machine.slice"
+    )
+    given = {"LoadState": "loaded", "Id": "it.service", "MainPID": "20"}
+    assert (why_not_started("it.service", given, first, [first], [main, first]) == "") == starts
 
 
 def test_addresses_are_as_a_firewall_lists_them() -> None:

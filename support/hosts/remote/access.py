@@ -21,6 +21,10 @@ def program_of(command: str) -> str:
     return first if len(words) == 1 else f"{first} ..."
 
 
+UNIT = "systemd unit "
+"""How what systemd starts is told, before the name of the unit."""
+
+
 @dataclass(frozen=True)
 class ProgramAccess:
     """One of the cluster's programs on a host."""
@@ -39,6 +43,11 @@ class ProgramAccess:
     """The unit of systemd in which it runs, if it is alone there: what another unit has started is another's."""
     unstarted: str = ""
     """Why `start` is empty although it is known what has started it, for people."""
+
+    @property
+    def unit(self) -> str:
+        """The unit of systemd that starts it; empty if that is not how it is started."""
+        return self.how.removeprefix(UNIT) if self.how.startswith(UNIT) else ""
 
     @property
     def shown(self) -> str:

@@ -173,8 +173,7 @@ class RemoteHost:
         """See SiteHost. Nothing can be read of a program that writes neither to a file nor to the journal."""
         found: dict[str, Log] = {}
         for name, tree in self.trees().items():
-            unit = self.access.programs[name].how.removeprefix("systemd unit ")
-            if unit != self.access.programs[name].how:
+            if unit := self.access.programs[name].unit:
                 found[name] = Journal(self.reach, unit)
             for one in opened(self.reach, writers(name, tree, self.access.scope)):
                 if one.file:
@@ -284,7 +283,10 @@ class RemoteHost:
             )
 
     def bring_down(self, names: Sequence[str], *, isolated: bool) -> None:
-        """Kill these programs, and keep them down. Raises NotAvailable if nobody knows how one of them is started."""
+        """Kill these programs, and keep them down. Raises NotAvailable if nobody knows how one of them is started.
+
+        Raises HostRefused, and then nothing was done, if systemd has no unit of that name.
+        """
         trees = self.trees()
         running = [name for name in names if trees.get(name)]
         if untold := [name for name in running if not self.access.programs[name].start]:
@@ -296,6 +298,8 @@ class RemoteHost:
         if not running:
             return
         programs = [self.access.programs[name] for name in running]
+        if units := [one.unit for one in programs if one.unit]:
+            self.reach.run("require_units", *units)
         hold = " && ".join(f"sh -c {shlex.quote(one.hold)}" for one in programs if one.hold)
         ways = [text for one in programs for text in (one.release, one.start) if text]
         undo = "ok=0; " + "; ".join(f"sh -c {shlex.quote(text)} || ok=1" for text in ways) + "; [ $ok = 0 ]"

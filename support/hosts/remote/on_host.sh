@@ -62,7 +62,9 @@ table() { # every process: pid, start, state, parent, name, service and title, w
     service= group=
     while read -r one; do
       case $one in *:/) ;; *) group=${one#*:*:};; esac
-      case $one in *.service|*.scope|*docker*) service=${one##*/};; esac
+      case $one in # a user's units are not those of the systemd that we ask
+        *:/user.slice/*) ;; *.service|*.scope|*docker*) service=${one##*/};;
+      esac
     done 2>/dev/null < "$d/cgroup"
     case $contained in *" $pid "*)
       case $group in /system.slice/*.service) ;; *) service=container:$group;; esac;; # a unit can have PrivatePIDs=
@@ -380,6 +382,11 @@ fell() { # PID:START...: kill these and their descendants at once, so that none 
   while [ "$found" != "$before" ]; do kill -STOP $found 2>/dev/null; before=$found; tree $found; done
   excuse $found; kill -KILL $found 2>/dev/null
   return 0
+}
+require_units() { # UNIT...: refuses where systemd has no such unit: it would say Restart=no of that, and not start it
+  for one; do
+    said=$(systemctl show -p LoadState "$one" 2>&1); [ "$said" = LoadState=loaded ] || refuse "systemd has no unit $one ($said)"
+  done
 }
 down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are commands
   [ -z "${ISOLATED:-}" ] || know_line

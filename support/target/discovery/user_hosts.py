@@ -14,8 +14,8 @@ from typing import Any
 
 from support.errors import ProcessFailed, UsageError
 from support.hosts.interface import Running
-from support.hosts.remote import HostAccess, ProgramAccess, Reach
-from support.hosts.remote.access import LOCAL, NEVER_DIRECT, program_of, told
+from support.hosts.remote import HostAccess, Reach
+from support.hosts.remote.access import LOCAL, NEVER_DIRECT, told
 from support.hosts.remote.processes import (
     first_process,
     instances,
@@ -31,6 +31,7 @@ from support.target.discovery.host_capabilities import MARK, OF_HOSTS, Looked, l
 from support.target.discovery.host_programs import not_the_clusters, only_a_client, redis_elsewhere
 from support.target.discovery.user_files import find_files
 from support.target.discovery.user_logs import unread_logs
+from support.target.discovery.user_units import by_process, by_words, startable
 from support.target.topology import Topology
 from support.vocabulary import suggestion
 from support.waiting import describe
@@ -41,8 +42,6 @@ KEYS = ("reach", "address", "programs", "line", "network", "configuration")
 _PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IGNORECASE)
 EVEN_PRODUCTION = "even-production"
 """A further line of a mark: the host may be broken although something is called like production."""
-_LAST = "zzzz"
-"""The begin of the name of a unit's drop-in: of all such files, wherever they are, the last one by name holds."""
 _WATCHDOGS = {
     "patroni": "set Patroni's watchdog mode to off",
     "python": "set Patroni's watchdog mode to off",
@@ -115,7 +114,7 @@ def declared_access(name: str, said: Any) -> HostAccess:
         raise UsageError(f'{where}: configuration should be the path of a file such as "/etc/patroni/config.yml"')
     if not isinstance(network := table.get("network", ""), str):
         raise UsageError(f'{where}: network should be a text such as "nsenter --net=/run/netns/pg1"')
-    started = {program: _by_words(how) for program, how in programs.items() if how}
+    started = {program: by_words(how) for program, how in programs.items() if how}
     left_out = tuple(program for program, how in programs.items() if not how)
     line = str(table.get("line", reach.line))
     return HostAccess(
@@ -155,7 +154,7 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
         cutter, network = way.cutters(facts.get("cutter", []))
     except ProcessFailed as error:
         return Looked(name, declared, (_unreached(describe(error)),))
-    units = {name: one.how.removeprefix("systemd unit ") for name, one in declared.programs.items() if one.hold}
+    units = {name: one.unit for name, one in declared.programs.items() if one.unit}
     known = {"patroni": unit_of_servers(table, scope)}
     known |= {name: one for name, one in units.items() if runs_in(one, name, table)}
     trees = program_trees(table, scope, known)
@@ -168,9 +167,9 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
     found = {}
     for program, tree in trees.items():
         first = first_process(program, tree) or tree[0]
-        started = declared.programs.get(program) or _found_access(first, unit_of_systemd)
+        started = declared.programs.get(program) or by_process(first, unit_of_systemd)
         found[program] = replace(started, service=first.service if of_own_unit(first) else "")
-    programs = way.started_by_engine(found)
+    programs = way.started_by_engine(startable(reach, found, trees, table, unit_of_systemd))
     files = find_files(reach, trees.get("patroni", ()), scope, declared.configuration)
     line = declared.line or ("" if facts.get("line", [""])[0] else "unknown")
     line_known = line != "unknown"
@@ -278,42 +277,6 @@ def why_no_reload(tree: Sequence[Running]) -> str:
     if not processes or {one.parent for one in processes} & {one.pid for one in processes}:
         return ""
     return "HAProxy runs without a master process, so it cannot be told to reload: start it with haproxy -W (or -Ws)"
-
-
-def _by_words(how: str) -> ProgramAccess:
-    if not how.startswith("systemd:"):
-        return ProgramAccess(start=how, how=f"started by {program_of(how)}")
-    unit = how.removeprefix("systemd:").strip()
-    return _of_unit(unit if "." in unit else f"{unit}.service")
-
-
-def _found_access(first: Running, systemd: bool) -> ProgramAccess:
-    unit = first.service
-    if systemd and of_own_unit(first):
-        return _of_unit(unit)
-    return ProgramAccess()
-
-
-def _of_unit(unit: str) -> ProgramAccess:
-    """A crash stays until it is healed: whatever the unit says of restarts is overruled meanwhile, until a reboot.
-
-    It is not awaited that the unit has started: that may take the hosts that are healed after this one.
-    """
-    name, folder = shlex.quote(unit), shlex.quote(f"/run/systemd/system/{unit}.d")
-    file = f"{folder}/{_LAST}-accept.conf"
-    overruled = shlex.quote(f"Restart= of {unit} is set by a file that comes after ours, see: systemctl cat {unit}")
-    return ProgramAccess(
-        start=f"systemctl start --no-block {name}",
-        hold=(
-            f"mkdir -p {folder} && printf '[Service]\\nRestart=no\\n' > {file} && systemctl daemon-reload && "
-            f'{{ [ "$(systemctl show -p Restart {name})" = Restart=no ] || {{ echo {overruled}; false; }}; }}'
-        ),
-        release=(
-            f"rm -f {file}; rmdir {folder} 2>/dev/null; systemctl daemon-reload && "
-            f"{{ systemctl reset-failed {name} 2>/dev/null || :; }}"
-        ),
-        how=f"systemd unit {unit}",
-    )
 
 
 def _facts(text: str) -> dict[str, list[str]]:

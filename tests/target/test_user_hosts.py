@@ -17,6 +17,7 @@ from support.hosts.remote import HostAccess, ProgramAccess, Reach
 from support.hosts.remote.processes import (
     first_process,
     instances,
+    other_clusters,
     parsed_table,
     program_trees,
     runs_in,
@@ -31,6 +32,7 @@ from support.target.discovery.user_hosts import (
     _obstacles,
     _ports,
     _watched,
+    _why_shared,
     declared_access,
     find,
     look,
@@ -204,7 +206,7 @@ def test_every_host_of_etcd_has_to_be_known_to_be_there() -> None:
             {"cache_host"},
             "members' own machines (cache)",
         ),
-        ({**MEMBERS, **OTHERS, "pg3": replace(MEMBERS["pg3"], cutter="")}, {}, {"partitions"}, "pg3"),
+        ({**MEMBERS, **OTHERS, "pg3": replace(MEMBERS["pg3"], cutter="")}, {}, {"partitions", "poor_links"}, "pg3: -"),
         (
             {**MEMBERS, **OTHERS, "pg3": replace(MEMBERS["pg3"], programs={"patroni": ProgramAccess()})},
             {},
@@ -530,6 +532,21 @@ def test_another_cluster_on_the_same_machine_is_not_touched() -> None:
     assert _pids(down, units) == {"haproxy": [903, 904, 905]}, "nor taken for it while it is down"
     by_hand = f"{down}999\t99\tS\t1\tpatroni\tsession-3.scope\tpython3 /usr/bin/patroni /etc/patroni/16-app.yml\n"
     assert _pids(by_hand, units)["patroni"] == [999]
+
+
+def test_links_that_another_cluster_has_as_well_are_left_alone_unless_the_mark_names_it() -> None:
+    """Its member is on the same machine: what is cut is cut for both, and B would fail over without its permission."""
+    table = parsed_table(TWO_CLUSTERS)
+    own = program_trees(table, "staging", {"patroni": "patroni@16-app.service"})["patroni"]
+    assert other_clusters(table, own, "staging") == (["billing"], [])
+    assert other_clusters(table, (), "staging") == (["billing"], []), "the user says that none there is the cluster's"
+    assert other_clusters([one for one in table if one.pid >= 800], own, "staging") == ([], [])
+    down = [one for one in table if one.pid != 710]
+    scopes, silent = other_clusters(down, own, "staging")
+    assert (scopes, [one.pid for one in silent]) == ([], [700])
+    assert "add a line to /etc/accept-breakable: billing" in _why_shared(["billing"], [], ["staging"])
+    assert _why_shared(["billing"], [], ["staging", "billing"]) == ""
+    assert "14-billing.yml', which runs there, too" in _why_shared(scopes, silent, ["staging", "billing"])
 
 
 def test_a_program_that_runs_more_than_once_is_not_guessed() -> None:

@@ -149,7 +149,8 @@ def lacking(
     lacks |= _lacks_partitions(looked, own, topology, in_dcs)
     lacks |= _lacks_links(looked, dcs.program(topology))
     if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
-        why = (*unable[0].obstacles, "dropping packets needs nft, which cannot be used there")[0]
+        told = () if unable[0].access.cutter else unable[0].remarks[-1:]
+        why = (*unable[0].obstacles, *told, "dropping packets needs nft, which cannot be used there")[0]
         lacks["poor_links"] = f"{unable[0].name}: {why}"
     return lacks
 

@@ -20,6 +20,7 @@ from support.hosts.remote.processes import (
     first_process,
     instances,
     of_own_unit,
+    other_clusters,
     parsed_table,
     program_trees,
     runs_in,
@@ -176,6 +177,8 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
     beside_us = not network and _is_here(reach, facts)
     # The storage of a container is its machine's: it does not depend on the container's own network.
     storage = [] if way.container else reach.run("behind_network", *filter(None, [files.data])).splitlines()
+    marks = facts.get("mark", ())
+    shared = _why_shared(*other_clusters(table, trees.get("patroni", ()), scope), marks)
     fenced = [one for one in (*(process.name for process in table), *storage) if one in _FENCING]
     access = replace(
         declared,
@@ -183,7 +186,7 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
         programs=programs,
         scope=scope,
         line=line if line_known else "",
-        cutter=cutter if line_known and not beside_us and not fenced else "",
+        cutter=cutter if line_known and not beside_us and not fenced and not shared else "",
         behind_network=", ".join(storage),
         network=network,
         configuration=files.configuration,
@@ -203,12 +206,13 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
     remarks += [way.guarded] if way.guarded else []
     remarks += [_NOT_ISOLATED.format(", ".join(storage))] if storage else []
     why_not = way.why_not_cut or (_FENCED.format(fenced[0]) if fenced else _no_cutter(line_known, cutter, beside_us))
+    why_not = shared or why_not if cutter else why_not
     remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
     fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed, "rebuildable": files.data_moves}
     fixed["proxy_reload"] = why_no_reload(trees.get("haproxy", ()))
     obstacles = _obstacles(name, reach, facts, left, trees, topology)
     comes_from = "" if NEVER_DIRECT in (reach.line, line) else declared.line or _comes_from(facts)
-    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed, tuple(facts.get("mark", ())), comes_from)
+    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed, tuple(marks), comes_from)
 
 
 def _obstacles(
@@ -277,6 +281,20 @@ def why_no_reload(tree: Sequence[Running]) -> str:
     if not processes or {one.parent for one in processes} & {one.pid for one in processes}:
         return ""
     return "HAProxy runs without a master process, so it cannot be told to reload: start it with haproxy -W (or -Ws)"
+
+
+def _why_shared(scopes: Sequence[str], unknown: Sequence[Running], marks: Collection[str]) -> str:
+    """Why links are left alone where members of other clusters run, too; empty if these may be disturbed as well."""
+    words = "links are neither cut nor, in a crash, isolated: that would cut off"
+    if unmarked := [one for one in scopes if one not in marks]:
+        return (
+            f"{words} the member of {' and of '.join(unmarked)} that runs there, too; if that may be disturbed, too, "
+            f"add a line to {MARK}: {', '.join(unmarked)}"
+        )
+    if unknown:
+        told = _shortened(unknown[0].title)
+        return f"{words} {told!r}, which runs there, too, and whose scope is not known while its PostgreSQL is down"
+    return ""
 
 
 def _facts(text: str) -> dict[str, list[str]]:

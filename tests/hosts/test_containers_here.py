@@ -32,6 +32,22 @@ def test_what_an_orchestrator_replaces_is_neither_killed_nor_started(by: str, or
         assert why.startswith(f"{orchestrator} replaces it") if orchestrator else why == ""
 
 
+@pytest.mark.parametrize(
+    ("said", "addresses"),
+    [
+        ("10.0.9.3  ", ("10.0.9.3",)),
+        ("10.0.9.3 fd00::3 172.18.0.2  ", ("10.0.9.3", "fd00::3", "172.18.0.2")),
+        ("10.0.9.3 invalid IP ", ("10.0.9.3",)),
+        ("invalid IP invalid IP ", ()),  # with the network of its machine
+        ("", ()),
+    ],
+)
+def test_addresses_that_a_container_does_not_have_are_none(said: str, addresses: tuple[str, ...]) -> None:
+    """Docker 29 has words for them. A rule for such an address would be refused, with all others of a cut."""
+    told = ANSWER.format(by="", removed="false").rpartition("|")[0]
+    assert State.of(f"{told}|{said}\n").addresses == addresses
+
+
 def test_what_its_engine_removes_is_not_killed() -> None:
     """Its anonymous volumes are removed with it. Before that, whoever has stopped it may start it."""
     found = State.of(ANSWER.format(by="", removed="true"))

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -79,7 +80,7 @@ class State:
     def of(cls, said: str) -> "State":
         """As an engine answers to `_FACTS`."""
         status, code, pid, started, network, label, orchestrators, removed, addresses = said.strip().split("|", 8)
-        orchestrator, each = next(iter(orchestrators.split()), ""), tuple(addresses.split())
+        orchestrator, each = next(iter(orchestrators.split()), ""), tuple(filter(_is_address, addresses.split()))
         return cls(status, int(code), int(pid), started, network, label.strip(), each, orchestrator, removed == "true")
 
     @property
@@ -355,6 +356,14 @@ def _of_compose(words: str, client: str, names: Sequence[str]) -> str:
     if len(found) != 1:
         raise UsageError(f"{words}: compose has {len(found)} containers {number} of service {service} in {project}")
     return found[0]
+
+
+def _is_address(word: str) -> bool:
+    """Whether it is one. For one that it does not have, Docker 29 says "invalid IP"."""
+    try:
+        return bool(ip_address(word))
+    except ValueError:
+        return False
 
 
 def is_here(state: State) -> bool:

@@ -24,6 +24,7 @@ from support.hosts.remote.logs import CollectedLogs, RemoteLog, clock_of, log_fi
 from support.hosts.remote.machines import identities
 from support.hosts.remote.processes import parsed_table
 from support.target.cluster import Cluster
+from support.target.discovery.user_hosts import _tunnel
 from support.target.timing import Span, Timing
 from support.target.topology import Address, Login, Topology
 from support.waiting import NotYet, eventually, throughout
@@ -688,6 +689,27 @@ def test_a_guard_undoes_with_our_path_and_our_home(
     subprocess.run(["/usr/bin/env", "-i", "/bin/sh", str(undo)], check=True)
     assert undone.read_text() == f"{tmp_path}/it's home\n"
     guards.heal(fault)
+
+
+@pytest.mark.parametrize(
+    ("policy", "encrypted"),
+    [
+        ("dst 10.1.0.0/24 dir out tmpl proto esp", True),
+        ("dst 0.0.0.0/0 dir out tmpl proto esp mode transport", True),
+        ("dst 10.2.0.0/24 dir out tmpl proto esp", False),
+        ("dst 10.1.0.0/24 dir in tmpl proto esp", False),
+        ("dst 10.1.0.0/24 dir out", False),
+        ("dst 10.1.0.0/24 dir out mark 42 tmpl proto esp", False),
+    ],
+)
+def test_a_line_that_a_policy_encrypts_is_known(here: Reach, policy: str, encrypted: bool) -> None:
+    """Its packets are others than those of the line, and it has no device of its own. Others' are no matter."""
+    ways = "ip link set lo up && ip route add 10.0.0.0/8 dev lo"
+    own = ("unshare", "--net", "sh", "-c", f'{ways} && ip xfrm policy add src 0.0.0.0/0 {policy} && exec "$@"', "sh")
+    if os.geteuid() or subprocess.run([*own, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("policies of IPsec cannot be made here")
+    told = _tunnel(replace(here, argv=(*own, *here.argv)), "10.1.0.7")
+    assert told == ("our own connection comes through IPsec" if encrypted else "")
 
 
 SLOW = Timing(ttl=120, loop_wait=30, retry_timeout=10, silence=60, proxy=12)

@@ -73,6 +73,8 @@ class HostAccess:
     """nft or iptables, whichever works there; empty if neither does."""
     behind_network: str = ""
     """Its storage that is lost with the network, such as "iSCSI"; a crash leaves its links alone then."""
+    links_needed: str = ""
+    """Why our own connections need its links, besides the one to it; a crash leaves them alone then."""
     python: str = ""
     """The Python of its Patroni, if it has one."""
     ports: tuple[int, ...] = ()
@@ -91,3 +93,8 @@ class HostAccess:
     """A container that has no sh: its processes are looked at from its engine's machine."""
     left_out: tuple[str, ...] = ()
     """The programs there that are not the cluster's, as the user says."""
+
+    @property
+    def isolated(self) -> bool:
+        """Whether a crash first cuts its links, so that no peer is told that it dies."""
+        return bool(self.cutter) and not self.behind_network and not self.links_needed

@@ -136,7 +136,7 @@ class ContainerHost(RemoteHost):
 
     def power_off(self) -> None:
         """See SiteHost. First its links are cut, where that is possible, so that no peer is told that it dies."""
-        self._bring_all_down(isolated=bool(self.access.cutter))
+        self._bring_all_down(isolated=self.access.isolated)
 
     def bring_down(self, names: Sequence[str], *, isolated: bool) -> None:
         """See RemoteHost. A program that is what the container was made for is killed with it."""

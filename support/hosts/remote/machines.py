@@ -261,11 +261,10 @@ class RemoteHost:
     def power_off(self) -> None:
         """See SiteHost. First all links but the suite's own are cut, so that no peer is told that it dies.
 
-        Not if that would cut off the host's storage, too: what is on it would be damaged, and stay so.
+        Not if that would cut off the host's storage, too: what is on it would be damaged, and stay so. Nor if our own
+        connections need more of its links than the one that is left: nobody could undo it then.
         """
-        self.bring_down(
-            list(self.access.programs), isolated=bool(self.access.cutter) and not self.access.behind_network
-        )
+        self.bring_down(list(self.access.programs), isolated=self.access.isolated)
 
     def power_on(self) -> None:
         """See SiteHost. Raises Inconclusive if a program came back by itself before that."""

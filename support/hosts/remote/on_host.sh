@@ -90,6 +90,24 @@ behind_network() { # FOLDER...: the storage of this host, or of these folders, t
       case $source in //*|*:/*|*=/*) echo "$source";; esac # of SMB; of NFS, GlusterFS and CephFS
     done; } | sort -u
 }
+tunnels() { # ADDRESS: "device" and the tunnel that ends here and leads there; "encrypted" and each network that IPsec leads to
+  device=$(ip -o route get "$1" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+  if [ "$device" ]; then
+    case "$(ip -o -d link show dev "$device" 2>/dev/null || ip link show dev "$device") $(cat "/sys/class/net/$device/uevent")" in
+      *' vxlan '*|*' geneve '*|*' gretap '*|*' ip6gretap '*|*' l2tp '*|*' tun type '*|*DEVTYPE=vxlan*|*DEVTYPE=geneve*) echo "device $device";;
+      *' link/ether '*|*' link/infiniband '*|*' link/loopback '*) [ ! -e "/sys/class/net/$device/tun_flags" ] || echo "device $device";;
+      *' link/'*) echo "device $device";;
+    esac 2>/dev/null
+  fi
+  ip xfrm policy list dir out 2>/dev/null | { net= how=
+    while read -r word _ _ to _; do
+      case $word in
+        src) [ -z "$net" ] || [ -z "$how" ] || echo "encrypted $net"; net=$to how=;; # src NETWORK dst NETWORK
+        tmpl) how=yes;;
+        mark|if_id) net=;; # that of a device
+      esac
+    done; [ -z "$net" ] || [ -z "$how" ] || echo "encrypted $net"; }
+}
 logged() { # PID...: the files to which these log: id, device and inode, path; a ? where we may not see what one has open
   for pid; do
     [ -n "$(readlink "/proc/$pid/exe")" ] || { printf '%s\t?\t\n' "$pid"; continue; }

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from support.errors import ProcessFailed, UsageError
@@ -54,9 +54,7 @@ _WATCHDOGS = {
 _FENCING = ("corosync", "DRBD")
 """What connects machines beside the cluster; when it loses another machine, it may reset that one, or stop this one."""
 _FENCED = "links cannot be cut: {} there would lose the machines that it is connected with, and might have one reset"
-_NOT_ISOLATED = (
-    "a crash leaves the links alone, as storage is behind them ({}): peers see at once that its programs died"
-)
+_NOT_ISOLATED = "a crash leaves the links alone, as {}: peers see at once that its programs died"
 _SHOWN = 60  # characters of a command
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS, _SSH = 8, 22
@@ -177,6 +175,8 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
     beside_us = not network and _is_here(reach, facts)
     # The storage of a container is its machine's: it does not depend on the container's own network.
     storage = [] if way.container else reach.run("behind_network", *filter(None, [files.data])).splitlines()
+    comes_from = "" if NEVER_DIRECT in (reach.line, line) else declared.line or _comes_from(facts)
+    tunnel = "" if network else _tunnel(reach, comes_from)
     marks = facts.get("mark", ())
     shared = _why_shared(*other_clusters(table, trees.get("patroni", ()), scope), marks)
     fenced = [one for one in (*(process.name for process in table), *storage) if one in _FENCING]
@@ -188,6 +188,7 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
         line=line if line_known else "",
         cutter=cutter if line_known and not beside_us and not fenced and not shared else "",
         behind_network=", ".join(storage),
+        links_needed=tunnel,
         network=network,
         configuration=files.configuration,
         data=files.data,
@@ -204,14 +205,14 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
     remarks += unread_logs(reach, trees, programs, scope, way.container is not None)
     remarks += [way.guarded] if way.guarded else []
-    remarks += [_NOT_ISOLATED.format(", ".join(storage))] if storage else []
+    remarks += [_NOT_ISOLATED.format(f"storage is behind them ({', '.join(storage)})")] if storage else []
+    remarks += [_NOT_ISOLATED.format(tunnel)] if tunnel else []
     why_not = way.why_not_cut or (_FENCED.format(fenced[0]) if fenced else _no_cutter(line_known, cutter, beside_us))
     why_not = shared or why_not if cutter else why_not
     remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
     fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed, "rebuildable": files.data_moves}
     fixed["proxy_reload"] = why_no_reload(trees.get("haproxy", ()))
     obstacles = _obstacles(name, reach, facts, left, trees, topology)
-    comes_from = "" if NEVER_DIRECT in (reach.line, line) else declared.line or _comes_from(facts)
     return Looked(name, access, tuple(obstacles), tuple(remarks), fixed, tuple(marks), comes_from)
 
 
@@ -343,6 +344,27 @@ def _is_here(reach: Reach, facts: Mapping[str, Sequence[str]]) -> bool:
 
 def _comes_from(facts: Mapping[str, Sequence[str]]) -> str:
     return facts.get("line", [""])[0].partition(" ")[0].removeprefix("::ffff:")
+
+
+def _tunnel(reach: Reach, comes_from: str) -> str:
+    """Why an isolation would cut our own line: a tunnel carries it that ends there. Empty if none does."""
+    if not comes_from:
+        return ""
+    for line in reach.run("tunnels", comes_from).splitlines():
+        kind, _, what = line.partition(" ")
+        if kind == "device":
+            return f"our own connection comes through the tunnel {what}"
+        if _is_in(comes_from, what):
+            return "our own connection comes through IPsec"
+    return ""
+
+
+def _is_in(address: str, network: str) -> bool:
+    """Whether an address is in a network; what the user says of our line need not be one."""
+    try:
+        return ip_address(address) in ip_network(network, strict=False)
+    except ValueError:
+        return False
 
 
 def _no_cutter(known: bool, cutter: str, beside_us: bool = False) -> str:

@@ -101,6 +101,36 @@ def test_a_crash_lasts_whatever_the_units_own_files_say_of_restarts(
     assert nodes["etcd1"].call("systemctl", "show", "-p", "Restart", "etcd").strip() == "Restart=always"
 
 
+def test_what_is_bound_to_a_program_comes_back_with_it(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
+    """systemd stops a pooler, or a manager of a virtual address, whose unit has BindsTo= of Patroni's."""
+    machine, sleep = nodes["etcd1"], shutil.which("sleep")
+
+    def active(*units: str) -> list[str]:
+        return [machine.call("systemctl", "show", "-p", "ActiveState", "--value", one).strip() for one in units]
+
+    units = {"pooler": "etcd", "address": "pooler", "idle": "etcd"}
+    for name, to in units.items():
+        bound = f"[Unit]\nBindsTo={to}.service\nAfter={to}.service\n"
+        machine.add_unit(f"{name}.service", f"{bound}[Service]\nExecStart={sleep} 704\n")
+    try:
+        machine.call("systemctl", "start", "pooler", "address")
+        assert active(*units) == ["active", "active", "inactive"]
+        with Nemesis() as nemesis:
+            nemesis.inject(HostCrash(site.machines["etcd1"]))
+            eventually(
+                lambda: _require(active("pooler", "address") == ["inactive"] * 2), within=10, subject="they are stopped"
+            )
+        _await_healthy(nodes)
+        eventually(
+            lambda: _require(active(*units) == ["active", "active", "inactive"]), within=20, subject="they are back"
+        )
+    finally:
+        machine.call("systemctl", "stop", *units)
+        for name in units:
+            (machine.folder / f"etc/systemd/system/{name}.service").unlink()
+        machine.call("systemctl", "daemon-reload")
+
+
 def test_what_a_file_after_ours_would_restart_is_not_killed(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
     host = site.machines["etcd2"]
     before = host.processes["etcd"].pid

@@ -297,20 +297,26 @@ class RemoteHost:
         if not running:
             return
         programs = [self.access.programs[name] for name in running]
+        bound = list[str]()
         if units := [one.unit for one in programs if one.unit]:
             self.reach.run("require_units", *units)
+            bound = [f"systemctl start --no-block {shlex.quote(one)}" for one in self._bound_to(units)]
         hold = " && ".join(f"sh -c {shlex.quote(one.hold)}" for one in programs if one.hold)
-        ways = [text for one in programs for text in (one.release, one.start) if text]
+        ways = [text for one in programs for text in (one.release, one.start) if text] + bound
         undo = "ok=0; " + "; ".join(f"sh -c {shlex.quote(text)} || ok=1" for text in ways) + "; [ $ok = 0 ]"
         processes = identities([process for name in running for process in trees[name]])
         shown = [
             "down",
             hold,
-            "; ".join(text for one in programs for text in (one.release, one.shown) if text),
+            "; ".join([*(text for one in programs for text in (one.release, one.shown) if text), *bound]),
             *processes,
         ]
         fault = self._inject("down", hold, undo, *processes, shown=shown, ISOLATED="yes" if isolated else "")
         self._down |= dict.fromkeys(running, fault)
+
+    def _bound_to(self, units: Sequence[str]) -> Sequence[str]:
+        """Further units that systemd stops with these, such as a pooler's: they would stay down without the cluster."""
+        return self.reach.run("bound_to", *units).split()
 
     def restore(self, name: str) -> bool:
         """Start a program that was brought down alone; returns whether it was."""

@@ -406,6 +406,21 @@ require_units() { # UNIT...: refuses where systemd has no such unit: it would sa
     said=$(systemctl show -p LoadState "$one" 2>&1); [ "$said" = LoadState=loaded ] || refuse "systemd has no unit $one ($said)"
   done
 }
+bound_to() { # UNIT...: the units that systemd stops when one of these fails, and that it would not start again with it
+  todo=$* known=" $* "
+  while [ "$todo" ]; do
+    next=
+    for one in $todo; do
+      for by in $(systemctl show -p BoundBy "$one" | sed 's/^BoundBy=//'); do
+        case $known in *" $by "*) continue;; esac
+        known="$known$by "
+        case $(systemctl show -p ActiveState "$by") in *=active|*=activating|*=reloading) ;; *) continue;; esac
+        printf '%s\n' "$by"; next="$next $by"
+      done
+    done
+    todo=$next
+  done
+}
 down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are commands
   [ -z "${ISOLATED:-}" ] || know_line
   begin "$1"; hold=$2; undo=$3; shift 3

@@ -546,15 +546,48 @@ def test_a_banner_and_a_host_that_dies(tmp_path: Path) -> None:
 
 def test_a_login_without_rights_is_told_with_what_would_allow_it(tmp_path: Path) -> None:
     """Neither root nor the user of its programs; sudo wants a password, or does not know the user."""
+    shutil.copy(str(shutil.which("sleep")), tmp_path / "etcd")
     with ssh_hosts(tmp_path, "plain", user="deploy", more="SetEnv PATH=/etc/programs:/usr/bin:/bin") as machines:
         declared = declared_access("plain", machines["plain"].url)
         sudo = machines["plain"].folder / "etc/programs/sudo"
         sudo.parent.mkdir()
+        machines["plain"].spawn(str(tmp_path / "etcd"), "657")
+        _await_program(machines["plain"], "etcd")
         for refusal in ("sudo: a password is required", "sudo: deploy is not in the sudoers file"):
             sudo.write_text(f"#!/bin/sh\necho '{refusal}' >&2\nexit 1\n")
             sudo.chmod(0o755)
             (told,) = look("plain", declared, TOPOLOGY).obstacles
-            assert f"{refusal}; allow sudo -n sh for that user, or log in as root" in told
+            assert f"sudo -n sh is refused ({refusal}): allow it for that user, or log in as root" in told
+
+
+def test_the_user_of_the_programs_needs_no_sudo(tmp_path: Path) -> None:
+    """Such as postgres. It cannot cut links, which doctor says."""
+    more = "SetEnv PATH=/etc/programs:/usr/bin:/bin"
+    with ssh_hosts(tmp_path, "own", user="deploy", more=more) as machines:
+        sudo = machines["own"].folder / "etc/programs/sudo"
+        sudo.parent.mkdir()
+        sudo.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
+        sudo.chmod(0o755)
+        shutil.copy(str(shutil.which("sleep")), sudo.with_name("etcd"))
+        as_deploy = ("setpriv", "--reuid=1001", "--regid=1001", "--clear-groups")
+        process = machines["own"].spawn(*as_deploy, "/etc/programs/etcd", "658")
+        _await_program(machines["own"], "etcd")
+        found = look("own", declared_access("own", machines["own"].url), TOPOLOGY)
+        assert (found.obstacles, found.access.cutter) == ((), "")
+        assert found.comes_from == _us(machines["own"])
+        host = RemoteSite({"own": found.access}, Guards(grace=4, beat=1.0)).machines["own"]
+        try:
+            host.freeze()
+            assert [one.state for one in host.running()] == ["T"]
+            host.thaw()
+            eventually(lambda: _require([one.state for one in host.running()] == ["S"]), within=5, subject="it goes on")
+            assert machines["own"].left() == []
+            host.kill(host.running())
+            eventually(lambda: _require(not host.powered), within=5, subject="it is killed")
+        finally:
+            process.kill()  # nsenter, which stopped when its child did
+            process.wait()
+            shutil.rmtree("/tmp/accept-1001", ignore_errors=True)
 
 
 def test_a_run_whose_own_line_breaks_errs_and_its_guard_heals(

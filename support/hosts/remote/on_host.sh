@@ -11,7 +11,7 @@ TRIES=120
 STAYS=6 # seconds; a receiver that finds no server, or not what it needs, exits at once and is restarted
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH
-OWN_LINE=${SSH_CONNECTION:-${1:-}}
+OWN_LINE=${SSH_CONNECTION:-${1:-}} NO_SUDO=${2:-}
 
 refuse() { echo "refused: $*"; exit 65; }
 uptime() { read -r up _ < /proc/uptime; echo "${up%%.*}"; }
@@ -28,6 +28,7 @@ stat_of() { # PID: sets $name, $state, $parent and $started; fails if there is n
 look() { # what this host is, a "key<tab>value" each
   say() { printf '%s\t%s\n' "$1" "$2"; }
   say uid "$(id -u)"; say name "$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"; say line "$OWN_LINE"
+  [ -z "$NO_SUDO" ] || say sudo "$(printf '%s\n' "$NO_SUDO" | tail -n 1)"
   mark | while read -r scope; do say mark "$scope"; done
   addresses | while read -r one; do say address "$one"; done
   read -r init < /proc/1/comm; say init "$init"

@@ -168,7 +168,7 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
         first = first_process(program, tree) or tree[0]
         started = declared.programs.get(program) or by_process(first, unit_of_systemd)
         found[program] = replace(started, service=first.service if of_own_unit(first) else "")
-    programs = way.started_by_engine(startable(reach, found, trees, table, unit_of_systemd))
+    programs = way.started_by_engine(startable(reach, found, trees, table, _why_no_systemd(facts)))
     files = find_files(reach, trees.get("patroni", ()), scope, declared.configuration)
     line = declared.line or ("" if facts.get("line", [""])[0] else "unknown")
     line_known = line != "unknown"
@@ -257,7 +257,8 @@ def _obstacles(
             found.append(
                 "root in the container is not permitted to send signals to its programs (cap_add: [KILL])"
                 if in_container
-                else "the login there is neither root nor the user of its programs, and sudo -n sh is refused"
+                else f"the login there is neither root nor the user of its programs, and sudo -n sh is refused"
+                f"{''.join(f' ({why})' for why in facts.get('sudo', ()))}: allow it for that user, or log in as root"
             )
     return found
 
@@ -333,6 +334,15 @@ def _ports(tables: str, own: Collection[int] = ()) -> tuple[int, ...]:
                 found.add(int(port, 16))
     order = sorted(found, key=lambda port: (port not in own, port not in _USUAL_PORTS, port == _SSH, port))
     return tuple(order[:_MOST_PORTS])
+
+
+def _why_no_systemd(facts: Mapping[str, Sequence[str]]) -> str:
+    """Why its units can be neither started nor kept down; empty if they can."""
+    if "systemd" not in facts:
+        return "systemd does not run there"
+    return (
+        "" if facts.get("uid", ["0"])[0] == "0" else "only root can keep its unit down, and the login there is not root"
+    )
 
 
 def _is_here(reach: Reach, facts: Mapping[str, Sequence[str]]) -> bool:

@@ -60,19 +60,19 @@ def startable(
     programs: Mapping[str, ProgramAccess],
     trees: Mapping[str, Sequence[Running]],
     table: Sequence[Running],
-    systemd: bool,
+    why: str,
 ) -> dict[str, ProgramAccess]:
     """The same programs; of one whose unit would not start it again, with the reason instead of the commands.
 
-    `table`: every process there; `trees`: those of each program.
+    `table`: every process there; `trees`: those of each program; `why`: why that is so for every unit, if it is.
     """
     of_unit = {program: one for program, one in programs.items() if one.unit}
     if not of_unit:
         return dict(programs)
     asked = [f"--property={one}" for one in _ASKED]
-    why, told = "" if systemd else "systemd does not run there", ""
+    told = ""
     try:
-        told = reach.run("systemctl", "show", *asked, "--", *(one.unit for one in of_unit.values())) if systemd else ""
+        told = "" if why else reach.run("systemctl", "show", *asked, "--", *(one.unit for one in of_unit.values()))
     except ProcessFailed as error:
         why = f"systemd does not tell of its units ({describe(error)})"
     found = dict(programs)

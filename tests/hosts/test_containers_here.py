@@ -82,11 +82,13 @@ def test_with_the_engine_on_another_machine_a_process_here_is_a_stranger(first: 
 
 
 def test_the_guard_is_given_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DOCKER_HOST", "DOCKER_AUTH_CONFIG", "DOCKER_PASSWORD", "CONTAINER_HOST", "HOME"):
+    given = ("DOCKER_HOST", "CONTAINER_HOST", "HOME", "SSH_AUTH_SOCK")
+    for name in (*given, "DOCKER_AUTH_CONFIG", "DOCKER_PASSWORD", "SSH_AUTH_SOCKET_TOKEN"):
         monkeypatch.setenv(name, f"the value of {name}")
     monkeypatch.setattr(Container, "mark", ":")
     exported = Container("docker", "pg1").variables_beside()["EXPORTS"]
-    assert all(name in exported for name in ("DOCKER_HOST", "CONTAINER_HOST", "HOME")), exported
-    assert "AUTH" not in exported
+    assert all(f"export {name}=" in exported for name in given), exported
+    assert "AUTH" not in exported.replace("SSH_AUTH_SOCK", "")
     assert "PASSWORD" not in exported
+    assert "TOKEN" not in exported
     assert os.environ["PATH"] in exported

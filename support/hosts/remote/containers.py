@@ -42,8 +42,10 @@ _FACTS = (
     + "".join('{{with index .Config.Labels "' + one + '"}}' + its + " {{end}}" for one, its in _ORCHESTRATORS.items())
     + "|{{.HostConfig.AutoRemove}}|{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}} {{end}}"
 )
-_ENVIRONMENT = re.compile(r"(?!\w*(AUTH|PASS|TOKEN|SECRET))(DOCKER|CONTAINERS?|PODMAN|XDG)_\w+|HOME|PATH")
-"""What the engine's client reads; the guard's commands are given the same, but no login for a registry."""
+_ENVIRONMENT = re.compile(r"(?!\w*(AUTH|PASS|TOKEN|SECRET))(DOCKER|CONTAINERS?|PODMAN|XDG)_\w+|HOME|PATH|SSH_AUTH_SOCK")
+"""What the engine's client reads; the guard's commands are given the same, but no login for a registry. With
+DOCKER_HOST=ssh://, it asks an agent for the key.
+"""
 _MARK_FILE = "/etc/accept-breakable"
 _KILLED = 128 + signal.SIGKILL
 _START_TIME = 19  # the field of /proc/PID/stat, counted after the name

@@ -115,6 +115,14 @@ def test_a_program_that_the_cluster_does_not_use_is_left_alone(machines: Mapping
             machine.call("pkill", "-x", "redis-server")
 
 
+def test_a_host_through_which_we_come_to_another_keeps_its_links(machines: Mapping[str, Machine]) -> None:
+    """Here the address that a sees us come from is said to be b's."""
+    declared = {"a": machines["a"].url, "b": {"reach": machines["b"].url, "address": _us(machines["a"])}}
+    found = find(declared, TOPOLOGY).looked
+    assert {name: one.access.isolated for name, one in found.items()} == {"a": True, "b": False}
+    assert any("our own connection to a comes through them" in one for one in found["b"].remarks)
+
+
 PROXIED = """
 defaults
     mode tcp

@@ -25,7 +25,13 @@ from support.hosts.remote.processes import (
 )
 from support.hosts.remote.reach import _sockets
 from support.settings import Settings
-from support.target.discovery.host_capabilities import Looked, lacking, members_of_dcs, others_in_dcs
+from support.target.discovery.host_capabilities import (
+    Looked,
+    lacking,
+    members_of_dcs,
+    others_in_dcs,
+    ways_to_others,
+)
 from support.target.discovery.host_programs import not_the_clusters
 from support.target.discovery.user_hosts import (
     _is_here,
@@ -33,6 +39,7 @@ from support.target.discovery.user_hosts import (
     _ports,
     _watched,
     _why_shared,
+    _with_links,
     declared_access,
     find,
     look,
@@ -172,6 +179,19 @@ def test_links_that_our_own_commands_take_cannot_be_cut() -> None:
     assert all("come to etcd2 from etcd1" in told[one] for one in ("partitions", "poor_links", "dcs_links"))
     elsewhere = {name: replace(one, comes_from="10.9.9.9") for name, one in looked.items()}
     assert not {"partitions", "poor_links", "dcs_links"} & lacking(elsewhere, TOPOLOGY, 3).keys()
+
+
+def test_the_links_of_a_jump_host_stay_when_it_crashes() -> None:
+    """Through them goes what the suite does on the others, such as beats and undoing."""
+    looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
+    assert ways_to_others(looked) == {}
+    for name in ("pg1", "pg2"):
+        looked[name] = replace(looked[name], comes_from="10.0.2.1")
+    assert ways_to_others(looked) == {"lb": ["pg1", "pg2"]}
+    kept = _with_links(looked["lb"], "our own connection to pg1 and pg2 comes through them")
+    assert (looked["lb"].access.isolated, kept.access.isolated) == (True, False)
+    assert kept.remarks[0].startswith("a crash leaves the links alone, as our own connection to pg1 and pg2")
+    assert kept.remarks[-1] == "-"
 
 
 def test_every_host_of_etcd_has_to_be_known_to_be_there() -> None:

@@ -268,19 +268,26 @@ def _lacks_partitions(
     return {}
 
 
+def ways_to_others(looked: Mapping[str, Looked]) -> dict[str, list[str]]:
+    """Host -> the others to which our commands come through it, such as a jump host."""
+    found: dict[str, list[str]] = {}
+    for (name, one), (other, by) in itertools.permutations(looked.items(), 2):
+        if one.comes_from in by.access.addresses:
+            found.setdefault(other, []).append(name)
+    return found
+
+
 def _lacks_links(looked: Mapping[str, Looked], of_dcs: str) -> dict[str, str]:
     """What cannot be done because it would cut links that our own commands use: those of a jump host, or of the host on
     which the suite runs."""
     lacks: dict[str, str] = {}
-    for (name, one), (other, by) in itertools.permutations(looked.items(), 2):
-        if one.comes_from not in by.access.addresses:
-            continue
+    for other, name in ((other, name) for other, names in ways_to_others(looked).items() for name in names):
         why = (
             f"commands come to {name} from {other}, so the links between the two cannot be cut: run the suite, and any "
             "jump host, on machines that are not in [hosts]"
         )
         lacks |= dict.fromkeys(("partitions", "poor_links"), why)
-        if of_dcs in one.access.programs and of_dcs in by.access.programs:
+        if of_dcs in looked[name].access.programs and of_dcs in looked[other].access.programs:
             lacks["dcs_links"] = why
     return lacks
 

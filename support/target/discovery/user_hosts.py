@@ -28,7 +28,15 @@ from support.hosts.remote.processes import (
 )
 from support.hosts.remote.ways import way_in
 from support.target import dcs
-from support.target.discovery.host_capabilities import MARK, OF_HOSTS, Looked, lacking, members_of_dcs, others_in_dcs
+from support.target.discovery.host_capabilities import (
+    MARK,
+    OF_HOSTS,
+    Looked,
+    lacking,
+    members_of_dcs,
+    others_in_dcs,
+    ways_to_others,
+)
 from support.target.discovery.host_programs import not_the_clusters, only_a_client, redis_elsewhere
 from support.target.discovery.user_files import find_files
 from support.target.discovery.user_logs import unread_logs
@@ -83,6 +91,8 @@ def find(given: Mapping[str, Any], topology: Topology) -> Found:
     for name, why in redis_elsewhere({name: one.access for name, one in looked.items()}, topology).items():
         if "redis" not in declared[name].programs:
             looked[name] = look(name, declared[name], topology, {"redis": why})
+    for name, others in ways_to_others(looked).items():
+        looked[name] = _with_links(looked[name], f"our own connection to {' and '.join(others)} comes through them")
     hosts = {name: one.access for name, one in looked.items() if not one.obstacles}
     others, unknown = others_in_dcs(topology)
     if unknown:
@@ -91,6 +101,12 @@ def find(given: Mapping[str, Any], topology: Topology) -> Found:
             if program in one.access.programs:
                 looked[name] = replace(one, remarks=(note, *one.remarks))
     return Found(hosts, lacking(looked, topology, members_of_dcs(topology), others), looked)
+
+
+def _with_links(one: Looked, needed: str) -> Looked:
+    """A host whose links a crash leaves alone, as we need them."""
+    remarks = [_NOT_ISOLATED.format(needed)] if one.access.isolated else []
+    return replace(one, access=replace(one.access, links_needed=needed), remarks=(*remarks, *one.remarks))
 
 
 def declared_access(name: str, said: Any) -> HostAccess:

@@ -19,7 +19,7 @@ from support.hosts.interface import Clock, Running
 from support.hosts.processes import LogFile
 from support.hosts.remote import HostAccess, HostRefused, HostUnreached, ProgramAccess, Reach, RemoteHost, RemoteSite
 from support.hosts.remote.clients import HostFailed
-from support.hosts.remote.guards import Guards, heal_left
+from support.hosts.remote.guards import GRACE, IN_TIME, Guards, heal_left
 from support.hosts.remote.logs import CollectedLogs, RemoteLog, clock_of, log_filename, own_names
 from support.hosts.remote.machines import identities
 from support.hosts.remote.processes import parsed_table
@@ -763,6 +763,26 @@ def test_a_beat_that_crosses_a_heal_does_not_revive_the_guard(
             monkeypatch.setenv("PATH", path)
     throughout(lambda: _require(undone.read_text() == "once\n"), seconds=6)
     assert not beat.exists()
+
+
+def test_what_a_run_does_now_is_told_from_what_one_has_left(here: Reach, tmp_path: Path) -> None:
+    """Whoever heals the first, because doctor says so, ends a fault in the middle of a scenario."""
+    guards = Guards(grace=600)
+    fault = guards.inject("here", here, "outside", ":", ":")
+    record = _folder(here.variables["FOLDER"]) / fault.id
+    assert here.run("at_work", variables=IN_TIME).split() == [fault.id]
+    assert [f"{word}\t{fault.id}" in here.run("look", variables=IN_TIME) for word in ("left", "busy")] == [True, True]
+    now = float(Path("/proc/uptime").read_text().split()[0])
+    for beat in (now - GRACE - 1, now + 600):  # the second one was before a reboot
+        (record / "beat").write_text(f"{beat:.0f}\n")
+        assert here.run("at_work", variables=IN_TIME).split() == []
+        assert here.run("left").split() == [fault.id]
+    here.run("beat", fault.id)
+    assert here.run("at_work", variables=IN_TIME).split() == [fault.id]
+    (record / "expired").write_text("1\n")
+    assert here.run("at_work", variables=IN_TIME).split() == []
+    with pytest.raises(Inconclusive):
+        guards.heal(fault)
 
 
 OWNED = {"OWNER": "us", "GRACE": "600", "LONGEST": "600"}

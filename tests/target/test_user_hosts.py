@@ -620,6 +620,14 @@ def test_a_master_process_of_haproxy_and_its_workers_are_one() -> None:
     assert [one.pid for one in instances("haproxy", [master, *workers, elsewhere])] == [1, 30], "ids of its own"
 
 
+def test_a_run_that_is_at_work_is_not_to_be_healed() -> None:
+    facts = {"mark": ["staging"], "busy": ["0a1b2c3d"]}
+    busy, left = _obstacles("pg1", Reach.of("true {}"), facts, ["0a1b2c3d", "4e5f6a7b"], {}, TOPOLOGY)[:2]
+    assert busy.startswith("another run is at work there (0a1b2c3d)")
+    assert "heal" not in busy
+    assert left == "an earlier run left 4e5f6a7b there: ./accept heal"
+
+
 @pytest.mark.parametrize(("line", "unit"), [("none", False), ("", True)])
 def test_in_a_container_there_are_no_units_to_tell_programs_apart(line: str, unit: bool) -> None:
     two = [Running(pid, pid, "S", "redis-server", "redis-server *:6379", 0) for pid in (7, 8)]

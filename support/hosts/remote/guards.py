@@ -15,6 +15,8 @@ from support.waiting import eventually
 
 GRACE = 20
 """Seconds without a beat after which the guard on the host undoes a fault."""
+IN_TIME = {"GRACE": str(GRACE)}
+"""For the script, to tell a run that is at work from one that was killed."""
 LONGEST = 300
 """Seconds after which it does so in any case, unless the cluster's timing needs longer."""
 BEAT = 5.0

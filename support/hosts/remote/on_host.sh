@@ -38,6 +38,7 @@ look() { # what this host is, a "key<tab>value" each
   for tool in bash python3 nc journalctl; do command -v $tool >/dev/null 2>&1 && say tool $tool; done
   watched | sort -u | while read -r one; do say watchdog "$one"; done
   left | while read -r one; do say left "$one"; done
+  at_work | while read -r one; do say busy "$one"; done
 }
 watched() { # name and id of every process that has a watchdog open, which resets the machine unless it is fed
   ls -ln /proc/[0-9]*/fd 2>/dev/null | sed -n 's|^/proc/\([0-9]*\)/fd:$|\1|p;s|.* -> .*/dev/watchdog.*|open|p' | while read -r one; do
@@ -283,6 +284,14 @@ bury() { # whoever still makes this fault, in a session that was given up, is to
 left() { # the faults that are there, and what is left of those whose record is lost
   { for one in "$RUN"/*/owner; do [ ! -e "$one" ] || { one=${one%/owner}; echo "${one##*/}"; }; done
     rules; on_disk | while read -r id _; do echo "$id"; done; } | sort -u
+}
+
+at_work() { # those of them for which a run answers: its beat is no older than the guard allows
+  for one in "$RUN"/*/owner; do
+    D=${one%/owner}
+    [ -e "$one" ] && [ ! -e "$D/expired" ] && [ ! -e "$D/dead" ] && read -r since 2>/dev/null < "$D/beat" || continue
+    age=$(($(uptime) - since)); [ $age -lt 0 ] || [ $age -ge "${GRACE:-0}" ] || echo "${D##*/}"
+  done
 }
 
 # --- What outlives its record in /run: a reboot empties that, and a container may have had it that is gone

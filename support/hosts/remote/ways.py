@@ -9,7 +9,7 @@ from support.errors import ProcessFailed
 from support.hosts.remote.access import HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostUnreached, asked
 from support.hosts.remote.containers import Container, is_here
-from support.hosts.remote.guards import heal_left
+from support.hosts.remote.guards import IN_TIME, heal_left
 from support.hosts.remote.reach import Reach
 
 _OF_CONTAINERS = ("/.dockerenv", "/run/.containerenv")
@@ -33,6 +33,10 @@ class WayIn:
         beside = [Reach.beside(self.container)] if self.container else []
         ways = [*beside, *_networks(self.access, self.container)]
         return tuple(dict.fromkeys(id for way in ways for id in way.run("left").split()))
+
+    def at_work_beside(self) -> Sequence[str]:
+        """Those of them for which a run answers at this moment."""
+        return Reach.beside(self.container).run("at_work", variables=IN_TIME).split() if self.container else ()
 
     def cutters(self, found: Sequence[str]) -> tuple[str, str]:
         """By what links can be cut, nft or iptables, and the words before that command; both empty if they cannot.
@@ -97,7 +101,7 @@ def way_in(declared: HostAccess) -> WayIn:
     container = Container.of(declared.reach)
     if container is None:
         reach = Reach.of(declared.reach)
-        return WayIn(reach, declared, reach.run("look"))
+        return WayIn(reach, declared, _looked(reach))
     state = container.state()
     if state.status == "paused":
         raise HostUnreached(f"the container {container.name} is paused: {container.command('unpause', container.name)}")
@@ -108,7 +112,7 @@ def way_in(declared: HostAccess) -> WayIn:
     for privileged in (True, False):
         reach = Reach.inside(container, declared.reach, privileged=privileged)
         try:
-            return WayIn(reach, replace(access, privileged=privileged), reach.run("look"), container)
+            return WayIn(reach, replace(access, privileged=privileged), _looked(reach), container)
         except HostUnreached as error:
             without_shell, unknown = any(sign in str(error) for sign in _NO_SHELL), error
             if not privileged and not without_shell:
@@ -121,12 +125,16 @@ def way_in(declared: HostAccess) -> WayIn:
         ) from unknown
     reach = Reach.inside(container, declared.reach, without_shell=True)
     try:
-        return WayIn(reach, replace(access, without_shell=True), reach.run("look"), container)
+        return WayIn(reach, replace(access, without_shell=True), _looked(reach), container)
     except HostUnreached as error:
         raise HostUnreached(
             f"the container {container.name} has no sh; it can be looked at from outside only, as root on the machine "
             f"of its engine ({error})"
         ) from error
+
+
+def _looked(reach: Reach) -> str:
+    return reach.run("look", variables=IN_TIME)
 
 
 def heal_host(declared: HostAccess, told: Callable[[str], object]) -> bool:

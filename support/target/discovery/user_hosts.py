@@ -166,6 +166,7 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
         table = parsed_table(reach.run("table"))
         tables = reach.run("sh", "-c", "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; :")
         left = [*facts.get("left", []), *way.left_beside()]
+        facts["busy"] = [*facts.get("busy", []), *way.at_work_beside()]
         cutter, network = way.cutters(facts.get("cutter", []))
     except ProcessFailed as error:
         return Looked(name, declared, (_unreached(describe(error)),))
@@ -249,8 +250,10 @@ def _obstacles(
         found.append(
             f"{told(named[0])!r} has a name like production; if it is not production: echo {EVEN_PRODUCTION} >> {MARK}"
         )
-    if left:
-        found.append(f"an earlier run left {', '.join(left)} there: ./accept heal")
+    if busy := facts.get("busy"):
+        found.append(f"another run is at work there ({', '.join(busy)}): wait for its end; it undoes that itself")
+    if idle := [one for one in left if one not in facts.get("busy", ())]:
+        found.append(f"an earlier run left {', '.join(idle)} there: ./accept heal")
     if holders := facts.get("watchdog"):
         found.append(_watched(holders))
     in_container = reach.line == NEVER_DIRECT

@@ -712,6 +712,22 @@ def test_a_line_that_a_policy_encrypts_is_known(here: Reach, policy: str, encryp
     assert told == ("our own connection comes through IPsec" if encrypted else "")
 
 
+@pytest.mark.parametrize("fault", [("cut", "in:10.1.0.7"), ("lossy", "200", "10.1.0.7"), ("outside", ":", ":")])
+def test_what_nft_has_to_say_of_its_refusal_is_told(here: Reach, tmp_path: Path, fault: tuple[str, ...]) -> None:
+    """Its first error; the lines around that show the rule."""
+    nft = tmp_path / "nft"
+    nft.write_text(
+        '#!/bin/sh\n[ "$1" = -f ] || exit 0\ncat >/dev/null\necho "/dev/stdin:3:1-9: Error: Could not process rule: '
+        'Operation not supported" >&2\necho "add rule inet" >&2\necho "^^^^" >&2\nexit 1\n'
+    )
+    nft.chmod(0o755)
+    isolated = {"ISOLATED": "yes"} if fault[0] == "outside" else {}
+    given = {"NET": f"env PATH={tmp_path}:/usr/bin:/bin", "CUTTER": "nft", "LINE": "none", **isolated}
+    with pytest.raises(HostRefused, match=r"nft refused: Could not process rule: Operation not supported$"):
+        Guards().inject("here", here, fault[0], *fault[1:], **given)
+    assert here.run("left").split() == []
+
+
 SLOW = Timing(ttl=120, loop_wait=30, retry_timeout=10, silence=60, proxy=12)
 
 

@@ -571,13 +571,18 @@ is_own_line() { # ADDRESS: whether that is where we come from
   [ "${LINE:-ssh}" != none ] || return 1
   set -- "$1" $OWN_LINE; [ "$1" = "${2#::ffff:}" ]
 }
+refused_by() { # TOOL WORDS: the fault is undone, and why there is none is told in the tool's own words
+  heal "${D##*/}" >/dev/null
+  why=$(printf '%s\n' "$2" | sed -n 's/.*Error: //p' | head -n 1); why=${why:-$(printf '%s\n' "$2" | head -n 1)}
+  refuse "$1 refused${why:+: $why}"
+}
 NEIGHBOURS='133 134 135 136' # ICMPv6 for what ARP is under IPv4: without it, our own line ends when the peer's entry is old
 isolate() { # drop everything but this host's own loopback, our own line, and by which neighbours find each other
-  from= port=
+  from= port= said=
   if [ "${LINE:-ssh}" != none ]; then
     set -- $OWN_LINE; from=${1#::ffff:} port=${4:-}; from=${from%%\%*} # without a port: whatever comes from there by TCP
   fi
-  if [ "${CUTTER:-nft}" = nft ]; then isolation | ${NET:-} nft -f - && return
+  if [ "${CUTTER:-nft}" = nft ]; then said=$(isolation | ${NET:-} nft -f - 2>&1) && return
   else
     t=accept_${D##*/}; ok=yes
     for i in iptables ip6tables; do
@@ -601,7 +606,7 @@ isolate() { # drop everything but this host's own loopback, our own line, and by
     done
     [ -z "$ok" ] || return 0
   fi
-  heal "${D##*/}" >/dev/null; refuse "${CUTTER:-nft} refused"
+  refused_by "${CUTTER:-nft}" "$said"
 }
 isolation() { # the same as rules of nft
   own=; f=ip; case $from in *:*) f=ip6;; esac
@@ -616,14 +621,14 @@ isolation() { # the same as rules of nft
   echo "}"
 }
 cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes there; seen: is only counted
-  know_line; id=$1; shift
+  know_line; id=$1 said=; shift
   for one; do
     [ "${one%%:*}" = seen ] || ! is_own_line "${one#*:}" || refuse "${one#*:} is where the suite's own connection comes from"
   done
   begin "$id"
   undo_by "$(uncut)"; guard
   if [ "${CUTTER:-nft}" = nft ]; then
-    { t=accept_${D##*/}
+    said=$({ t=accept_${D##*/}
       echo "table inet $t {"
       for way in input forward output; do echo "chain $way { type filter hook $way priority -310; }"; done
       echo "}"
@@ -634,7 +639,7 @@ cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes 
           out:*) for c in output forward; do echo "add rule inet $t $c $f daddr $a counter drop"; done;;
           seen:*) echo "add rule inet $t input $f saddr $a counter";;
         esac
-      done; } | ${NET:-} nft -f - && { cut_lasts; return; }
+      done; } | ${NET:-} nft -f - 2>&1) && { cut_lasts; return; }
   else
     t=accept_${D##*/}; ok=yes
     for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
@@ -650,13 +655,13 @@ cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes 
     done
     [ -z "$ok" ] || { cut_lasts; return 0; }
   fi
-  heal "${D##*/}" >/dev/null; refuse "${CUTTER:-nft} refused"
+  refused_by "${CUTTER:-nft}" "$said"
 }
 lossy() { # ID THOUSANDTHS ADDRESS...: lose that share of the packets that come from there; all are counted
   know_line; id=$1 share=$2; shift 2
   for one; do ! is_own_line "$one" || refuse "$one is where the suite's own connection comes from"; done
   begin "$id"; undo_by "$(uncut)"; guard; t=accept_$id
-  { echo "table inet $t {"
+  said=$({ echo "table inet $t {"
     for way in input forward; do echo "chain $way { type filter hook $way priority -310; }"; done
     echo "}"
     for one; do
@@ -665,8 +670,8 @@ lossy() { # ID THOUSANDTHS ADDRESS...: lose that share of the packets that come 
         echo "add rule inet $t $c $f saddr $one counter"
         echo "add rule inet $t $c numgen random mod 1000 < $share $f saddr $one counter drop"
       done
-    done; } | ${NET:-} nft -f - && { cut_lasts; return; }
-  heal "$id" >/dev/null; refuse "nft refused"
+    done; } | ${NET:-} nft -f - 2>&1) && { cut_lasts; return; }
+  refused_by nft "$said"
 }
 counted() { # ID: way, address and packets of each rule
   t=accept_$1

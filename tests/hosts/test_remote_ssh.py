@@ -21,8 +21,9 @@ from support.faults.network import PoorLinks
 from support.hosts.interface import Running
 from support.hosts.remote import Guards, HostRefused, HostUnreached, Reach, RemoteSite
 from support.hosts.remote.processes import parsed_table
+from support.target.discovery.user_addresses import open_links
 from support.target.discovery.user_hosts import declared_access, find, look
-from support.target.topology import Address, Login, RedisAddress, Topology
+from support.target.topology import Address, Login, MemberAddress, RedisAddress, Topology
 from support.waiting import NotYet, eventually, pause, throughout
 
 TOPOLOGY = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
@@ -121,6 +122,30 @@ def test_a_host_through_which_we_come_to_another_keeps_its_links(machines: Mappi
     found = find(declared, TOPOLOGY).looked
     assert {name: one.access.isolated for name, one in found.items()} == {"a": True, "b": False}
     assert any("our own connection to a comes through them" in one for one in found["b"].remarks)
+
+
+def test_an_address_that_others_connect_to_and_that_would_stay_open_is_told(machines: Mapping[str, Machine]) -> None:
+    """A floating one, which is nowhere on the host itself: through it, a leader would keep leading in a partition."""
+    names = f"10.99.0.7 b.floating\n{machines['b'].address} b.own\n127.0.1.1 a.own\n"
+    for one in machines.values():
+        (one.folder / "etc/hosts").write_text(names)
+    hosts = {name: one.access() for name, one in machines.items()}
+    members = tuple(MemberAddress(name, Address(one.address, 5432)) for name, one in machines.items())
+
+    def told(**advertised: tuple[str, ...]) -> str:
+        topology = replace(TOPOLOGY, members=members, advertised=advertised)
+        return open_links(hosts, topology).get("partitions", "")
+
+    assert told(a=("a.own", "localhost", machines["a"].address), b=("b.own", "nowhere.invalid")) == ""
+    assert told(b=("b.own", "b.floating")) == (
+        "the others reach b at 10.99.0.7 (b.floating), which is none of its addresses: "
+        f'[hosts.b] address = ["{machines["b"].address}", "10.99.0.7"]'
+    )
+    assert told(a=("10.99.0.8",)).startswith("the others reach a at 10.99.0.8, which is none of its addresses")
+    hosts["b"] = replace(hosts["b"], addresses=(machines["b"].address, "10.99.0.7"))
+    assert told(b=("b.own", "b.floating")) == ""
+    for one in machines.values():
+        (one.folder / "etc/hosts").unlink()
 
 
 PROXIED = """

@@ -14,9 +14,10 @@ from support.faults.nemesis import Nemesis
 from support.faults.process import EveryHostCrashes, HostCrash
 from support.hosts.remote import Guards, HostRefused, ProgramAccess, Reach, RemoteSite
 from support.hosts.remote.processes import parsed_table
+from support.target.discovery.user_addresses import open_links
 from support.target.discovery.user_hosts import declared_access, look
 from support.target.discovery.user_units import by_words
-from support.target.topology import Address, Login, Topology
+from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually, throughout
 
 TOPOLOGY = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
@@ -140,6 +141,19 @@ def test_what_a_file_after_ours_would_restart_is_not_killed(nodes: Mapping[str, 
     ):
         host.power_off()
     assert host.processes["etcd"].pid == before
+
+
+def test_an_address_of_etcd_that_would_stay_open_is_told(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
+    hosts = {name: one.access for name, one in site.machines.items()}
+    dcs = tuple(Address(one.address, _CLIENTS) for one in nodes.values())
+    member = MemberAddress("etcd1", Address(nodes["etcd1"].address, 5432))
+    topology = replace(TOPOLOGY, dcs=dcs, members=(member,))
+    assert open_links(hosts, topology) == {}
+    hosts["etcd2"] = replace(hosts["etcd2"], addresses=("10.99.0.7",))
+    told = open_links(hosts, topology)
+    assert told.keys() == {"partitions", "dcs_links"}
+    at = nodes["etcd2"].address
+    assert told["dcs_links"].startswith(f"etcd's member etcd2 is reached at {at}, which is no address of its host: ")
 
 
 @pytest.fixture

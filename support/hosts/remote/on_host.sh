@@ -92,6 +92,13 @@ behind_network() { # FOLDER...: the storage of this host, or of these folders, t
       case $source in //*|*:/*|*=/*) echo "$source";; esac # of SMB; of NFS, GlusterFS and CephFS
     done; } | sort -u
 }
+resolved() { # HOST...: each, and an address that it leads to from here, a line each
+  for host; do
+    { getent ahosts "$host" || getent hosts "$host" || { [ -n "${PYTHON:-}" ] && "$PYTHON" -c 'import socket, sys
+for one in socket.getaddrinfo(sys.argv[1], None): print(one[4][0])' "$host"; }; } 2>/dev/null |
+      while read -r address _; do printf '%s\t%s\n' "$host" "$address"; done
+  done | sort -u
+}
 tunnels() { # ADDRESS: "device" and the tunnel that ends here and leads there; "encrypted" and each network that IPsec leads to
   device=$(ip -o route get "$1" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
   if [ "$device" ]; then

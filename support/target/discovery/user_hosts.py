@@ -38,6 +38,7 @@ from support.target.discovery.host_capabilities import (
     ways_to_others,
 )
 from support.target.discovery.host_programs import not_the_clusters, only_a_client, redis_elsewhere
+from support.target.discovery.user_addresses import open_links
 from support.target.discovery.user_files import find_files
 from support.target.discovery.user_logs import unread_logs
 from support.target.discovery.user_units import by_process, by_words, startable
@@ -100,7 +101,8 @@ def find(given: Mapping[str, Any], topology: Topology) -> Found:
         for name, one in looked.items():
             if program in one.access.programs:
                 looked[name] = replace(one, remarks=(note, *one.remarks))
-    return Found(hosts, lacking(looked, topology, members_of_dcs(topology), others), looked)
+    lacks = lacking(looked, topology, members_of_dcs(topology), others)
+    return Found(hosts, lacks if "partitions" in lacks else {**open_links(hosts, topology), **lacks}, looked)
 
 
 def _with_links(one: Looked, needed: str) -> Looked:

@@ -131,7 +131,7 @@ class Machine:
     def join_ipv6(self) -> str:
         """Let it and the test have IPv6 addresses as well; returns its own."""
         prefix = f"fd00:98:{self.address.split('.')[2]}::"
-        _ip("-6", "addr", "replace", f"{prefix}1/64", "dev", _bridge_of(self.address), "nodad")
+        ip("-6", "addr", "replace", f"{prefix}1/64", "dev", _bridge_of(self.address), "nodad")
         self.call("ip", "-6", "addr", "replace", f"{prefix}11/64", "dev", "eth0", "nodad")
         key = (self.folder.parent / "host_key.pub").read_text()
         with (self.folder.parent / "known").open("a") as known:
@@ -141,7 +141,7 @@ class Machine:
     def forget_neighbours(self) -> None:
         """It and the test have to ask for one another's addresses on the wire again."""
         self.call("ip", "neigh", "flush", "dev", "eth0")
-        _ip("neigh", "flush", "dev", _bridge_of(self.address))
+        ip("neigh", "flush", "dev", _bridge_of(self.address))
 
     def add_unit(self, name: str, text: str) -> None:
         """Give its systemd a unit, or one of the files that complete one ("etcd.service.d/override.conf")."""
@@ -179,10 +179,10 @@ def ssh_hosts(
         ending.enter_context(own_client(folder))
         network = _free_network()
         bridge = _bridge_of(f"{network}.1")
-        _ip("link", "add", bridge, "type", "bridge")
-        ending.callback(_ip, "link", "del", bridge)
-        _ip("addr", "add", f"{network}.1/24", "dev", bridge)
-        _ip("link", "set", bridge, "up")
+        ip("link", "add", bridge, "type", "bridge")
+        ending.callback(ip, "link", "del", bridge)
+        ip("addr", "add", f"{network}.1/24", "dev", bridge)
+        ip("link", "set", bridge, "up")
         machines = {}
         for number, name in enumerate(names, 11):
             machines[name] = machine = _machine(folder, name, f"{network}.{number}", more, room, systemd)
@@ -259,8 +259,8 @@ def _divided(name: str) -> Iterator[Path]:
 
 def _connect(machine: Machine) -> None:
     eventually(lambda: _booted(machine), within=15, subject=f"{machine.name} boots")
-    _ip("link", "add", machine.cable, "type", "veth", "peer", "name", "eth0", "netns", str(machine.init))
-    _ip("link", "set", machine.cable, "master", _bridge_of(machine.address), "up")
+    ip("link", "add", machine.cable, "type", "veth", "peer", "name", "eth0", "netns", str(machine.init))
+    ip("link", "set", machine.cable, "master", _bridge_of(machine.address), "up")
     machine.call("ip", "addr", "add", f"{machine.address}/24", "dev", "eth0")
     machine.call("ip", "link", "set", "eth0", "up")
     machine.mark(SCOPE)
@@ -294,5 +294,6 @@ def _found(program: str) -> str | None:
     return shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 
-def _ip(*words: str) -> None:
+def ip(*words: str) -> None:
+    """Change the network of this machine."""
     subprocess.run([str(_found("ip")), *words], check=True, capture_output=True)

@@ -114,6 +114,26 @@ def _name(member: Mapping[str, Any]) -> str:
     return str(member.get("name") or member["ID"])
 
 
+def advertised(topology: Topology) -> dict[str, list[str]]:
+    """Member -> the hosts by which it tells the other members and clients to reach it.
+
+    Raises NotYet if no member answers.
+    """
+    addresses = {str(address): address for address in topology.dcs}
+    answers = ask_in_parallel(
+        addresses, lambda name: _post(topology, addresses[name], "/v3/cluster/member/list", {})["members"]
+    )
+    for answer in answers.values():
+        if not isinstance(answer, NoAnswer):
+            return {_name(one): _hosts(one) for one in answer}
+    raise NotYet(_nobody(answers))
+
+
+def _hosts(member: Mapping[str, Any]) -> list[str]:
+    hosts = (urlsplit(url).hostname for key in _URLS for url in member.get(key) or ())
+    return list(dict.fromkeys(host for host in hosts if host))
+
+
 def _own_address(member: Mapping[str, Any]) -> Address | None:
     parts = urlsplit(next(iter(member.get("clientURLs") or ()), ""))
     return Address(parts.hostname, parts.port or 2379) if parts.hostname else None

@@ -150,6 +150,8 @@ class Topology:
     members: tuple[MemberAddress, ...] = ()
     absent: tuple[MemberAddress, ...] = ()
     """Further members that were declared, and did not answer when the run began: expected, and missing."""
+    advertised: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Member -> the hosts by which the other members reach its PostgreSQL and its REST API, as names or addresses."""
     nodes: Mapping[str, Address] = field(default_factory=dict)
     """Citus node, as "host:port" in pg_dist_node -> where it is reached from here, where that is another address."""
     dcs: tuple[Address, ...] = ()

@@ -17,6 +17,44 @@ def first() -> Iterator[int]:
         process.kill()
 
 
+ANSWER = "running|0|4711|2026-11-30T12:00:00.123456789Z|app_default|staging|{by}|{removed}|10.0.9.3  "
+
+
+@pytest.mark.parametrize(
+    ("by", "orchestrator"), [("", ""), ("Swarm ", "Swarm"), ("Kubernetes ", "Kubernetes"), ("Nomad ", "Nomad")]
+)
+def test_what_an_orchestrator_replaces_is_neither_killed_nor_started(by: str, orchestrator: str) -> None:
+    """Its next task has the same volume: with the old one started again, two servers would write to one directory."""
+    found = State.of(ANSWER.format(by=by, removed="false"))
+    assert (found.status, found.pid, found.label, found.addresses) == ("running", 4711, "staging", ("10.0.9.3",))
+    assert found.orchestrator == orchestrator
+    for why in (found.why_not_killed, found.why_not_started):
+        assert why.startswith(f"{orchestrator} replaces it") if orchestrator else why == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "addresses"),
+    [
+        ("10.0.9.3  ", ("10.0.9.3",)),
+        ("10.0.9.3 fd00::3 172.18.0.2  ", ("10.0.9.3", "fd00::3", "172.18.0.2")),
+        ("10.0.9.3 invalid IP ", ("10.0.9.3",)),
+        ("invalid IP invalid IP ", ()),  # with the network of its machine
+        ("", ()),
+    ],
+)
+def test_addresses_that_a_container_does_not_have_are_none(said: str, addresses: tuple[str, ...]) -> None:
+    """Docker 29 has words for them. A rule for such an address would be refused, with all others of a cut."""
+    told = ANSWER.format(by="", removed="false").rpartition("|")[0]
+    assert State.of(f"{told}|{said}\n").addresses == addresses
+
+
+def test_what_its_engine_removes_is_not_killed() -> None:
+    """Its anonymous volumes are removed with it. Before that, whoever has stopped it may start it."""
+    found = State.of(ANSWER.format(by="", removed="true"))
+    assert "removes it when it is killed (--rm)" in found.why_not_killed
+    assert found.why_not_started == ""
+
+
 def _state(pid: int, started: str) -> State:
     return State("running", 0, pid, started, "bridge", "", ())
 
@@ -44,11 +82,13 @@ def test_with_the_engine_on_another_machine_a_process_here_is_a_stranger(first: 
 
 
 def test_the_guard_is_given_no_login(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DOCKER_HOST", "DOCKER_AUTH_CONFIG", "DOCKER_PASSWORD", "CONTAINER_HOST", "HOME"):
+    given = ("DOCKER_HOST", "CONTAINER_HOST", "HOME", "SSH_AUTH_SOCK")
+    for name in (*given, "DOCKER_AUTH_CONFIG", "DOCKER_PASSWORD", "SSH_AUTH_SOCKET_TOKEN"):
         monkeypatch.setenv(name, f"the value of {name}")
     monkeypatch.setattr(Container, "mark", ":")
     exported = Container("docker", "pg1").variables_beside()["EXPORTS"]
-    assert all(name in exported for name in ("DOCKER_HOST", "CONTAINER_HOST", "HOME")), exported
-    assert "AUTH" not in exported
+    assert all(f"export {name}=" in exported for name in given), exported
+    assert "AUTH" not in exported.replace("SSH_AUTH_SOCK", "")
     assert "PASSWORD" not in exported
+    assert "TOKEN" not in exported
     assert os.environ["PATH"] in exported

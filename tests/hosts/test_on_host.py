@@ -19,11 +19,12 @@ from support.hosts.interface import Clock, Running
 from support.hosts.processes import LogFile
 from support.hosts.remote import HostAccess, HostRefused, HostUnreached, ProgramAccess, Reach, RemoteHost, RemoteSite
 from support.hosts.remote.clients import HostFailed
-from support.hosts.remote.guards import Guards
+from support.hosts.remote.guards import GRACE, IN_TIME, Guards, heal_left
 from support.hosts.remote.logs import CollectedLogs, RemoteLog, clock_of, log_filename, own_names
 from support.hosts.remote.machines import identities
 from support.hosts.remote.processes import parsed_table
 from support.target.cluster import Cluster
+from support.target.discovery.user_hosts import _tunnel
 from support.target.timing import Span, Timing
 from support.target.topology import Address, Login, Topology
 from support.waiting import NotYet, eventually, throughout
@@ -341,6 +342,23 @@ def test_a_container_that_somebody_else_lets_go_on_is_no_evidence(here: Reach, t
                 guards.heal(fault)
         else:
             guards.heal(fault)
+
+
+def test_a_container_that_cannot_be_brought_back_is_not_called_undone(here: Reach, tmp_path: Path) -> None:
+    """Somebody has removed it, so nobody need try that again."""
+    guards, gone = Guards(), tmp_path / "gone"
+    for removed in (False, True):
+        fault = guards.inject("here", here, "outside", ":", "false", GONE=f"[ -e {gone} ]")
+        with pytest.raises(ProcessFailed, match="failed" if not removed else "no such container any more"):
+            guards.heal(fault)
+        if not removed:
+            gone.touch()
+            told: list[str] = []
+            assert not heal_left(here, told.append)
+            assert [one.startswith(f"{fault.id} could not be undone") for one in told] == [True]
+        assert here.run("left").split() == []
+    fault = guards.inject("here", here, "outside", ":", ":", GONE=f"[ -e {gone} ]")
+    guards.heal(fault)
 
 
 @boots
@@ -673,6 +691,43 @@ def test_a_guard_undoes_with_our_path_and_our_home(
     guards.heal(fault)
 
 
+@pytest.mark.parametrize(
+    ("policy", "encrypted"),
+    [
+        ("dst 10.1.0.0/24 dir out tmpl proto esp", True),
+        ("dst 0.0.0.0/0 dir out tmpl proto esp mode transport", True),
+        ("dst 10.2.0.0/24 dir out tmpl proto esp", False),
+        ("dst 10.1.0.0/24 dir in tmpl proto esp", False),
+        ("dst 10.1.0.0/24 dir out", False),
+        ("dst 10.1.0.0/24 dir out mark 42 tmpl proto esp", False),
+    ],
+)
+def test_a_line_that_a_policy_encrypts_is_known(here: Reach, policy: str, encrypted: bool) -> None:
+    """Its packets are others than those of the line, and it has no device of its own. Others' are no matter."""
+    ways = "ip link set lo up && ip route add 10.0.0.0/8 dev lo"
+    own = ("unshare", "--net", "sh", "-c", f'{ways} && ip xfrm policy add src 0.0.0.0/0 {policy} && exec "$@"', "sh")
+    if os.geteuid() or subprocess.run([*own, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("policies of IPsec cannot be made here")
+    told = _tunnel(replace(here, argv=(*own, *here.argv)), "10.1.0.7")
+    assert told == ("our own connection comes through IPsec" if encrypted else "")
+
+
+@pytest.mark.parametrize("fault", [("cut", "in:10.1.0.7"), ("lossy", "200", "10.1.0.7"), ("outside", ":", ":")])
+def test_what_nft_has_to_say_of_its_refusal_is_told(here: Reach, tmp_path: Path, fault: tuple[str, ...]) -> None:
+    """Its first error; the lines around that show the rule."""
+    nft = tmp_path / "nft"
+    nft.write_text(
+        '#!/bin/sh\n[ "$1" = -f ] || exit 0\ncat >/dev/null\necho "/dev/stdin:3:1-9: Error: Could not process rule: '
+        'Operation not supported" >&2\necho "add rule inet" >&2\necho "^^^^" >&2\nexit 1\n'
+    )
+    nft.chmod(0o755)
+    isolated = {"ISOLATED": "yes"} if fault[0] == "outside" else {}
+    given = {"NET": f"env PATH={tmp_path}:/usr/bin:/bin", "CUTTER": "nft", "LINE": "none", **isolated}
+    with pytest.raises(HostRefused, match=r"nft refused: Could not process rule: Operation not supported$"):
+        Guards().inject("here", here, fault[0], *fault[1:], **given)
+    assert here.run("left").split() == []
+
+
 SLOW = Timing(ttl=120, loop_wait=30, retry_timeout=10, silence=60, proxy=12)
 
 
@@ -724,6 +779,26 @@ def test_a_beat_that_crosses_a_heal_does_not_revive_the_guard(
             monkeypatch.setenv("PATH", path)
     throughout(lambda: _require(undone.read_text() == "once\n"), seconds=6)
     assert not beat.exists()
+
+
+def test_what_a_run_does_now_is_told_from_what_one_has_left(here: Reach, tmp_path: Path) -> None:
+    """Whoever heals the first, because doctor says so, ends a fault in the middle of a scenario."""
+    guards = Guards(grace=600)
+    fault = guards.inject("here", here, "outside", ":", ":")
+    record = _folder(here.variables["FOLDER"]) / fault.id
+    assert here.run("at_work", variables=IN_TIME).split() == [fault.id]
+    assert [f"{word}\t{fault.id}" in here.run("look", variables=IN_TIME) for word in ("left", "busy")] == [True, True]
+    now = float(Path("/proc/uptime").read_text().split()[0])
+    for beat in (now - GRACE - 1, now + 600):  # the second one was before a reboot
+        (record / "beat").write_text(f"{beat:.0f}\n")
+        assert here.run("at_work", variables=IN_TIME).split() == []
+        assert here.run("left").split() == [fault.id]
+    here.run("beat", fault.id)
+    assert here.run("at_work", variables=IN_TIME).split() == [fault.id]
+    (record / "expired").write_text("1\n")
+    assert here.run("at_work", variables=IN_TIME).split() == []
+    with pytest.raises(Inconclusive):
+        guards.heal(fault)
 
 
 OWNED = {"OWNER": "us", "GRACE": "600", "LONGEST": "600"}

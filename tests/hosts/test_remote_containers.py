@@ -291,6 +291,37 @@ def test_what_a_removed_job_has_killed_is_started_if_it_is_marked(pods: Pods, ma
     assert pods.state(name) in (("running",) if marked else DOWN)
 
 
+@pytest.mark.parametrize(
+    ("label", "orchestrator"), [("com.docker.swarm.task.id", "Swarm"), ("io.kubernetes.pod.name", "Kubernetes")]
+)
+def test_what_an_orchestrator_replaces_is_neither_killed_nor_started(pods: Pods, label: str, orchestrator: str) -> None:
+    """When it is killed, the next one gets its data; two servers would run on that if the old one was started again."""
+    name = orchestrator.lower()
+    labels = (f"--label=accept-breakable={SCOPE}", f"--label={label}=k3j2h1")
+    pods.run(name, _program(pods, name), "-c", _LISTEN, options=labels)
+    found = _look(pods.url(name))
+    assert found.obstacles == ()
+    assert found.access.programs["etcd"].start == ""
+    assert orchestrator in found.access.programs["etcd"].unstarted
+    assert any(f"is not crashed: {orchestrator} replaces it" in one for one in found.remarks)
+    host = RemoteSite({"one": found.access}, Guards(grace=4, longest=60, beat=1.0)).machines["one"]
+    first = [one for one in host.table() if one.pid == 1]
+    for attempt in (host.power_off, host.processes["etcd"].kill, lambda: host.kill(first)):
+        with pytest.raises(NotAvailable, match=f"is not killed: {orchestrator} replaces it"):
+            attempt()
+    assert pods.state(name) == "running"
+    host.freeze()
+    assert pods.state(name) == "paused"
+    host.thaw()
+    pods.call("kill", name)
+    eventually(lambda: _require(pods.state(name) in DOWN), within=10, subject="it is killed")
+    told: list[str] = []
+    assert not heal_host(HostAccess(pods.url(name)), told.append)
+    assert [f"{orchestrator} replaces it" in one and "start " not in one for one in told] == [True]
+    assert pods.state(name) in DOWN
+    assert f"{orchestrator} replaces it" in _look(pods.url(name)).obstacles[0]
+
+
 def test_a_container_that_has_ended_itself_is_not_called_clean(pods: Pods) -> None:
     pods.run("ended", "/usr/bin/true")
     pods.mark("ended", SCOPE)
@@ -300,7 +331,20 @@ def test_a_container_that_has_ended_itself_is_not_called_clean(pods: Pods) -> No
     assert told[0].startswith("it is exited; if a run did that:")
 
 
-def test_a_container_that_is_gone_for_good_needs_no_undo(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_its_engine_removes_is_not_killed(pods: Pods) -> None:
+    """As podman runs the containers of its units: what is in an anonymous volume would be gone with it."""
+    labels = (f"--label=accept-breakable={SCOPE}", "--rm")
+    pods.run("removed", _program(pods, "removed"), "-c", _LISTEN, options=labels)
+    found = _look(pods.url("removed"))
+    assert found.obstacles == ()
+    assert "removes it when it is killed (--rm)" in found.access.programs["etcd"].unstarted
+    host = RemoteSite({"one": found.access}, Guards(grace=4, longest=60, beat=1.0)).machines["one"]
+    with pytest.raises(NotAvailable, match="is not killed: its engine removes it"):
+        host.power_off()
+    assert pods.state("removed") == "running"
+
+
+def test_a_container_that_is_gone_for_good_is_not_called_undone(pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
     etcd = shutil.which("sleep", path="/usr/bin")
     pods.run("doomed", "/usr/bin/sh", "-c", f"ln -s {etcd} /etcd; exec /etcd 600")
     pods.mark("doomed", SCOPE)
@@ -314,7 +358,7 @@ def test_a_container_that_is_gone_for_good_needs_no_undo(pods: Pods, monkeypatch
     pods.call("rm", "--force", pods.names.pop())
     assert _succeeds(container.is_down)
     for fault in guards.active:
-        with pytest.raises(Inconclusive):
+        with pytest.raises(ProcessFailed, match="no such container any more"):
             guards.heal(fault)
     assert beside.run("left").split() == []
     monkeypatch.setenv("PATH", str(Path(str(shutil.which("grep"))).parent))

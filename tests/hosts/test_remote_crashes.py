@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from remote_hosts import PORT, SCOPE, Machine, ssh_hosts
+from remote_hosts import PORT, SCOPE, Machine, ip, ssh_hosts
 
 from support.errors import Inconclusive, NotAvailable, ProcessFailed
 from support.faults.nemesis import Nemesis
@@ -97,6 +97,45 @@ def test_storage_behind_the_network_is_found(machine: Machine, host: RemoteHost)
     finally:
         machine.call("umount", "/sys/class")
         machine.call("umount", "/mnt")
+
+
+@pytest.fixture
+def tunnelled(machine: Machine) -> Iterator[str]:
+    """The way to the machine through a tunnel that ends there."""
+    us, inside = f"{machine.address.rpartition('.')[0]}.1", f"10.97.{machine.address.split('.')[2]}"
+    ours, known = f"{machine.cable[:12]}t", machine.folder.parent / "known"
+    vxlan = ("type", "vxlan", "id", "4", "dstport", "4789")
+    ip("link", "add", ours, *vxlan, "remote", machine.address, "local", us)
+    try:
+        ip("addr", "add", f"{inside}.1/24", "dev", ours)
+        ip("link", "set", ours, "up")
+        machine.call("ip", "link", "add", "tunnel0", *vxlan, "remote", us, "local", machine.address)
+        machine.call("ip", "addr", "add", f"{inside}.11/24", "dev", "tunnel0")
+        machine.call("ip", "link", "set", "tunnel0", "up")
+        with known.open("a") as more:
+            more.write(f"[{inside}.11]:{PORT} {(machine.folder.parent / 'host_key.pub').read_text()}")
+        yield f"ssh://root@{inside}.11:{PORT}"
+    finally:
+        ip("link", "del", ours)
+        machine.call("ip", "link", "del", "tunnel0")
+
+
+def test_a_crash_does_not_cut_the_tunnel_through_which_we_come(
+    machine: Machine, host: RemoteHost, tunnelled: str
+) -> None:
+    """What carries our packets are others, which an isolation would drop: nobody could undo it but the guard."""
+    topology = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
+    assert look("one", declared_access("one", machine.url), topology).access.isolated
+    found = look("one", declared_access("one", tunnelled), topology)
+    assert (found.access.cutter, found.access.isolated) == ("nft", False)
+    assert any("our own connection comes through the tunnel tunnel0" in one for one in found.remarks)
+    access = replace(found.access, programs=host.access.programs)
+    crashed = RemoteSite({"one": access}, Guards(grace=4, beat=1.0)).machines["one"]
+    with Nemesis() as nemesis:
+        nemesis.inject(HostCrash(crashed))
+        assert crashed.powered is False
+        assert machine.call("nft", "list", "tables") == ""
+    eventually(lambda: _require(crashed.powered), within=5, subject="it runs")
 
 
 def test_links_of_a_machine_that_others_may_reset_are_not_cut(machine: Machine, host: RemoteHost) -> None:

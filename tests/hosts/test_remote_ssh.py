@@ -21,8 +21,9 @@ from support.faults.network import PoorLinks
 from support.hosts.interface import Running
 from support.hosts.remote import Guards, HostRefused, HostUnreached, Reach, RemoteSite
 from support.hosts.remote.processes import parsed_table
+from support.target.discovery.user_addresses import open_links
 from support.target.discovery.user_hosts import declared_access, find, look
-from support.target.topology import Address, Login, RedisAddress, Topology
+from support.target.topology import Address, Login, MemberAddress, RedisAddress, Topology
 from support.waiting import NotYet, eventually, pause, throughout
 
 TOPOLOGY = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
@@ -109,9 +110,42 @@ def test_a_program_that_the_cluster_does_not_use_is_left_alone(machines: Mapping
         assert "redis" not in without.access.programs
         of_user = look("a", declared_access("a", {"reach": one.url, "programs": {"redis": "systemd:r"}}), TOPOLOGY)
         assert of_user.access.programs["redis"].how == "systemd unit r.service"
+        assert "systemd does not run there" in of_user.access.programs["redis"].unstarted
     finally:
         for machine in machines.values():
             machine.call("pkill", "-x", "redis-server")
+
+
+def test_a_host_through_which_we_come_to_another_keeps_its_links(machines: Mapping[str, Machine]) -> None:
+    """Here the address that a sees us come from is said to be b's."""
+    declared = {"a": machines["a"].url, "b": {"reach": machines["b"].url, "address": _us(machines["a"])}}
+    found = find(declared, TOPOLOGY).looked
+    assert {name: one.access.isolated for name, one in found.items()} == {"a": True, "b": False}
+    assert any("our own connection to a comes through them" in one for one in found["b"].remarks)
+
+
+def test_an_address_that_others_connect_to_and_that_would_stay_open_is_told(machines: Mapping[str, Machine]) -> None:
+    """A floating one, which is nowhere on the host itself: through it, a leader would keep leading in a partition."""
+    names = f"10.99.0.7 b.floating\n{machines['b'].address} b.own\n127.0.1.1 a.own\n"
+    for one in machines.values():
+        (one.folder / "etc/hosts").write_text(names)
+    hosts = {name: one.access() for name, one in machines.items()}
+    members = tuple(MemberAddress(name, Address(one.address, 5432)) for name, one in machines.items())
+
+    def told(**advertised: tuple[str, ...]) -> str:
+        topology = replace(TOPOLOGY, members=members, advertised=advertised)
+        return open_links(hosts, topology).get("partitions", "")
+
+    assert told(a=("a.own", "localhost", machines["a"].address), b=("b.own", "nowhere.invalid")) == ""
+    assert told(b=("b.own", "b.floating")) == (
+        "the others reach b at 10.99.0.7 (b.floating), which is none of its addresses: "
+        f'[hosts.b] address = ["{machines["b"].address}", "10.99.0.7"]'
+    )
+    assert told(a=("10.99.0.8",)).startswith("the others reach a at 10.99.0.8, which is none of its addresses")
+    hosts["b"] = replace(hosts["b"], addresses=(machines["b"].address, "10.99.0.7"))
+    assert told(b=("b.own", "b.floating")) == ""
+    for one in machines.values():
+        (one.folder / "etc/hosts").unlink()
 
 
 PROXIED = """
@@ -545,15 +579,48 @@ def test_a_banner_and_a_host_that_dies(tmp_path: Path) -> None:
 
 def test_a_login_without_rights_is_told_with_what_would_allow_it(tmp_path: Path) -> None:
     """Neither root nor the user of its programs; sudo wants a password, or does not know the user."""
+    shutil.copy(str(shutil.which("sleep")), tmp_path / "etcd")
     with ssh_hosts(tmp_path, "plain", user="deploy", more="SetEnv PATH=/etc/programs:/usr/bin:/bin") as machines:
         declared = declared_access("plain", machines["plain"].url)
         sudo = machines["plain"].folder / "etc/programs/sudo"
         sudo.parent.mkdir()
+        machines["plain"].spawn(str(tmp_path / "etcd"), "657")
+        _await_program(machines["plain"], "etcd")
         for refusal in ("sudo: a password is required", "sudo: deploy is not in the sudoers file"):
             sudo.write_text(f"#!/bin/sh\necho '{refusal}' >&2\nexit 1\n")
             sudo.chmod(0o755)
             (told,) = look("plain", declared, TOPOLOGY).obstacles
-            assert f"{refusal}; allow sudo -n sh for that user, or log in as root" in told
+            assert f"sudo -n sh is refused ({refusal}): allow it for that user, or log in as root" in told
+
+
+def test_the_user_of_the_programs_needs_no_sudo(tmp_path: Path) -> None:
+    """Such as postgres. It cannot cut links, which doctor says."""
+    more = "SetEnv PATH=/etc/programs:/usr/bin:/bin"
+    with ssh_hosts(tmp_path, "own", user="deploy", more=more) as machines:
+        sudo = machines["own"].folder / "etc/programs/sudo"
+        sudo.parent.mkdir()
+        sudo.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
+        sudo.chmod(0o755)
+        shutil.copy(str(shutil.which("sleep")), sudo.with_name("etcd"))
+        as_deploy = ("setpriv", "--reuid=1001", "--regid=1001", "--clear-groups")
+        process = machines["own"].spawn(*as_deploy, "/etc/programs/etcd", "658")
+        _await_program(machines["own"], "etcd")
+        found = look("own", declared_access("own", machines["own"].url), TOPOLOGY)
+        assert (found.obstacles, found.access.cutter) == ((), "")
+        assert found.comes_from == _us(machines["own"])
+        host = RemoteSite({"own": found.access}, Guards(grace=4, beat=1.0)).machines["own"]
+        try:
+            host.freeze()
+            assert [one.state for one in host.running()] == ["T"]
+            host.thaw()
+            eventually(lambda: _require([one.state for one in host.running()] == ["S"]), within=5, subject="it goes on")
+            assert machines["own"].left() == []
+            host.kill(host.running())
+            eventually(lambda: _require(not host.powered), within=5, subject="it is killed")
+        finally:
+            process.kill()  # nsenter, which stopped when its child did
+            process.wait()
+            shutil.rmtree("/tmp/accept-1001", ignore_errors=True)
 
 
 def test_a_run_whose_own_line_breaks_errs_and_its_guard_heals(

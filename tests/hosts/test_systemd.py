@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 from remote_hosts import SCOPE, Machine, ssh_hosts
@@ -11,9 +12,12 @@ from remote_hosts import SCOPE, Machine, ssh_hosts
 from support.errors import Inconclusive
 from support.faults.nemesis import Nemesis
 from support.faults.process import EveryHostCrashes, HostCrash
-from support.hosts.remote import Guards, HostRefused, RemoteSite
+from support.hosts.remote import Guards, HostRefused, ProgramAccess, Reach, RemoteSite
+from support.hosts.remote.processes import parsed_table
+from support.target.discovery.user_addresses import open_links
 from support.target.discovery.user_hosts import declared_access, look
-from support.target.topology import Address, Login, Topology
+from support.target.discovery.user_units import by_words
+from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually, throughout
 
 TOPOLOGY = Topology("app", Login("app", "secret"), Address("10.0.2.1", 5000), scope=SCOPE)
@@ -98,6 +102,36 @@ def test_a_crash_lasts_whatever_the_units_own_files_say_of_restarts(
     assert nodes["etcd1"].call("systemctl", "show", "-p", "Restart", "etcd").strip() == "Restart=always"
 
 
+def test_what_is_bound_to_a_program_comes_back_with_it(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
+    """systemd stops a pooler, or a manager of a virtual address, whose unit has BindsTo= of Patroni's."""
+    machine, sleep = nodes["etcd1"], shutil.which("sleep")
+
+    def active(*units: str) -> list[str]:
+        return [machine.call("systemctl", "show", "-p", "ActiveState", "--value", one).strip() for one in units]
+
+    units = {"pooler": "etcd", "address": "pooler", "idle": "etcd"}
+    for name, to in units.items():
+        bound = f"[Unit]\nBindsTo={to}.service\nAfter={to}.service\n"
+        machine.add_unit(f"{name}.service", f"{bound}[Service]\nExecStart={sleep} 704\n")
+    try:
+        machine.call("systemctl", "start", "pooler", "address")
+        assert active(*units) == ["active", "active", "inactive"]
+        with Nemesis() as nemesis:
+            nemesis.inject(HostCrash(site.machines["etcd1"]))
+            eventually(
+                lambda: _require(active("pooler", "address") == ["inactive"] * 2), within=10, subject="they are stopped"
+            )
+        _await_healthy(nodes)
+        eventually(
+            lambda: _require(active(*units) == ["active", "active", "inactive"]), within=20, subject="they are back"
+        )
+    finally:
+        machine.call("systemctl", "stop", *units)
+        for name in units:
+            (machine.folder / f"etc/systemd/system/{name}.service").unlink()
+        machine.call("systemctl", "daemon-reload")
+
+
 def test_what_a_file_after_ours_would_restart_is_not_killed(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
     host = site.machines["etcd2"]
     before = host.processes["etcd"].pid
@@ -107,6 +141,19 @@ def test_what_a_file_after_ours_would_restart_is_not_killed(nodes: Mapping[str, 
     ):
         host.power_off()
     assert host.processes["etcd"].pid == before
+
+
+def test_an_address_of_etcd_that_would_stay_open_is_told(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
+    hosts = {name: one.access for name, one in site.machines.items()}
+    dcs = tuple(Address(one.address, _CLIENTS) for one in nodes.values())
+    member = MemberAddress("etcd1", Address(nodes["etcd1"].address, 5432))
+    topology = replace(TOPOLOGY, dcs=dcs, members=(member,))
+    assert open_links(hosts, topology) == {}
+    hosts["etcd2"] = replace(hosts["etcd2"], addresses=("10.99.0.7",))
+    told = open_links(hosts, topology)
+    assert told.keys() == {"partitions", "dcs_links"}
+    at = nodes["etcd2"].address
+    assert told["dcs_links"].startswith(f"etcd's member etcd2 is reached at {at}, which is no address of its host: ")
 
 
 @pytest.fixture
@@ -136,6 +183,54 @@ def test_a_program_of_somebody_else_is_not_touched(nodes: Mapping[str, Machine],
             "ActiveState=active",
         ]
     _await_healthy(nodes)
+
+
+@pytest.mark.parametrize("command", ["{etcd} 700", "/bin/sh -c '{etcd} 700 & wait'"])
+def test_a_unit_that_starts_a_program_again_is_told_from_one_that_does_not(
+    nodes: Mapping[str, Machine], another: Machine, command: str
+) -> None:
+    """An agent that has started it goes on when it is killed, and to start its unit does nothing."""
+    etcd = another.folder / "etcd"
+    agent = another.folder / "agent"
+    shutil.copy(str(shutil.which("dash")), agent)
+    another.add_unit("etcd-of-others.service", f"[Service]\nExecStart={command.format(etcd=etcd)}\n")
+    another.add_unit("agent.service", f"[Service]\nExecStart={agent} -c '{etcd} 702 & wait'\n")
+    another.call("systemctl", "restart", "etcd-of-others", "agent")
+
+    def of(unit: str) -> ProgramAccess:
+        declared = declared_access("etcd3", {"reach": another.url, "programs": {"etcd": f"systemd:{unit}"}})
+        return look("etcd3", declared, TOPOLOGY).access.programs["etcd"]
+
+    try:
+        assert of("etcd-of-others").start
+        assert of("agent").start == ""
+        assert "goes on without it, as its main process is" in of("agent").unstarted
+        assert "systemd there has no unit etcd@main.service" in of("etcd@main").unstarted
+    finally:
+        another.call("systemctl", "stop", "agent")
+
+
+def test_a_unit_that_does_not_exist_keeps_nothing_down(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
+    """systemd says Restart=no of it, too."""
+    access = replace(site.machines["etcd1"].access, programs={"etcd": by_words("systemd:etcd@main")})
+    host = RemoteSite({"etcd1": access}, Guards()).machines["etcd1"]
+    before = host.processes["etcd"].pid
+    with pytest.raises(HostRefused, match=r"systemd has no unit etcd@main.service \(LoadState=not-found\)"):
+        host.power_off()
+    assert host.processes["etcd"].pid == before
+
+
+def test_a_unit_of_a_user_is_not_one_of_the_machines(nodes: Mapping[str, Machine]) -> None:
+    """Both can have the same name."""
+    machine, etcd = nodes["etcd3"], nodes["etcd3"].folder / "etcd"
+    shutil.copy(str(shutil.which("sleep")), etcd)
+    machine.add_unit("user-etcd.service", f"[Service]\nSlice=user.slice\nExecStart={etcd} 703\n")
+    machine.call("systemctl", "start", "user-etcd")
+    try:
+        table = parsed_table(Reach.of(machine.url).run("table"))
+        assert [one.service for one in table if one.title == f"{etcd} 703"] == [""]
+    finally:
+        machine.call("systemctl", "stop", "user-etcd")
 
 
 def test_what_a_guard_has_started_outlives_it(nodes: Mapping[str, Machine], site: RemoteSite) -> None:

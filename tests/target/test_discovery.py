@@ -133,6 +133,14 @@ def test_published_members_are_found_by_what_they_say(
     }
 
 
+def test_the_hosts_that_members_tell_others_to_connect_to_are_known(
+    pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
+) -> None:
+    cluster[1].api = "api.b.invalid:8008"
+    found = look(pair, published(apis, cluster), members=places(pair))
+    assert found.advertised == {"a": ("a.invalid",), "b": ("b.invalid", "api.b.invalid")}
+
+
 def test_an_endpoint_is_no_members_own_address(
     pair: tuple[sql.Endpoint, sql.Endpoint], cluster: list[Member], apis: ExitStack
 ) -> None:

@@ -199,6 +199,16 @@ def test_what_was_not_given_is_told_by_the_others(three: Ensemble) -> None:
     assert now.spare == 1
 
 
+def test_what_members_tell_others_to_connect_to_is_known(three: Ensemble) -> None:
+    """Whoever answers knows it of all; the first that is asked need not."""
+    gone = Address("127.0.0.1", free_port())
+    topology = replace(three.topology(2), dcs=(gone, three.clients[2]))
+    expected = {f"etcd-{number}": ["dcs.invalid", "127.0.0.1"] for number in range(3)}
+    assert etcd.advertised(topology) == expected
+    with pytest.raises(NotYet, match="no member of etcd answered"):
+        etcd.advertised(replace(topology, dcs=(gone,)))
+
+
 def test_all_given_are_asked_themselves(three: Ensemble) -> None:
     now = etcd.quorum(three.topology(0, 1, 2))
     assert now.healthy == frozenset(map(str, three.clients))

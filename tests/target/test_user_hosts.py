@@ -17,6 +17,7 @@ from support.hosts.remote import HostAccess, ProgramAccess, Reach
 from support.hosts.remote.processes import (
     first_process,
     instances,
+    other_clusters,
     parsed_table,
     program_trees,
     runs_in,
@@ -24,19 +25,27 @@ from support.hosts.remote.processes import (
 )
 from support.hosts.remote.reach import _sockets
 from support.settings import Settings
-from support.target.discovery.host_capabilities import Looked, lacking, members_of_dcs, others_in_dcs
+from support.target.discovery.host_capabilities import (
+    Looked,
+    lacking,
+    members_of_dcs,
+    others_in_dcs,
+    ways_to_others,
+)
 from support.target.discovery.host_programs import not_the_clusters
 from support.target.discovery.user_hosts import (
-    _found_access,
     _is_here,
     _obstacles,
     _ports,
     _unreached,
     _watched,
+    _why_shared,
+    _with_links,
     declared_access,
     find,
     look,
 )
+from support.target.discovery.user_units import by_process, why_not_started
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 
 STARTED = ProgramAccess("systemctl start it", how="systemd unit it.service")
@@ -76,6 +85,24 @@ def lacks(
 
 def test_with_every_host_nothing_is_lacking() -> None:
     assert lacks({**MEMBERS, **OTHERS}) == {}
+
+
+def test_what_nobody_could_start_again_is_not_crashed() -> None:
+    """Such as a task of Swarm's, which it replaces."""
+    hosts = {**MEMBERS, **OTHERS}
+    for name, program in (("pg2", "patroni"), ("etcd1", "etcd"), ("lb", "haproxy"), ("cache", "redis")):
+        hosts[name] = replace(
+            hosts[name], programs={program: ProgramAccess(beside=True, unstarted="Swarm replaces it")}
+        )
+    told = lacks(hosts)
+    assert told == {
+        "crashes": "pg2: Swarm replaces it",
+        "dcs_hosts": "etcd1: Swarm replaces it",
+        "dcs_links": "etcd1: Swarm replaces it",
+        "proxy_host": "lb: Swarm replaces it",
+        "proxy_reload": "lb: Swarm replaces it",
+        "cache_host": "cache: Swarm replaces it",
+    }
 
 
 def test_links_within_the_dcs_are_cut_by_one_of_their_two_hosts() -> None:
@@ -155,6 +182,19 @@ def test_links_that_our_own_commands_take_cannot_be_cut() -> None:
     assert not {"partitions", "poor_links", "dcs_links"} & lacking(elsewhere, TOPOLOGY, 3).keys()
 
 
+def test_the_links_of_a_jump_host_stay_when_it_crashes() -> None:
+    """Through them goes what the suite does on the others, such as beats and undoing."""
+    looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
+    assert ways_to_others(looked) == {}
+    for name in ("pg1", "pg2"):
+        looked[name] = replace(looked[name], comes_from="10.0.2.1")
+    assert ways_to_others(looked) == {"lb": ["pg1", "pg2"]}
+    kept = _with_links(looked["lb"], "our own connection to pg1 and pg2 comes through them")
+    assert (looked["lb"].access.isolated, kept.access.isolated) == (True, False)
+    assert kept.remarks[0].startswith("a crash leaves the links alone, as our own connection to pg1 and pg2")
+    assert kept.remarks[-1] == "-"
+
+
 def test_every_host_of_etcd_has_to_be_known_to_be_there() -> None:
     """The settings may name one address of three, and [hosts] only that host."""
     one = {name: Looked(name, had, remarks=("-",)) for name, had in {**MEMBERS, "etcd1": OTHERS["etcd1"]}.items()}
@@ -187,7 +227,7 @@ def test_every_host_of_etcd_has_to_be_known_to_be_there() -> None:
             {"cache_host"},
             "members' own machines (cache)",
         ),
-        ({**MEMBERS, **OTHERS, "pg3": replace(MEMBERS["pg3"], cutter="")}, {}, {"partitions"}, "pg3"),
+        ({**MEMBERS, **OTHERS, "pg3": replace(MEMBERS["pg3"], cutter="")}, {}, {"partitions", "poor_links"}, "pg3: -"),
         (
             {**MEMBERS, **OTHERS, "pg3": replace(MEMBERS["pg3"], programs={"patroni": ProgramAccess()})},
             {},
@@ -521,6 +561,21 @@ def test_another_cluster_on_the_same_machine_is_not_touched() -> None:
     assert _pids(by_hand, units)["patroni"] == [999]
 
 
+def test_links_that_another_cluster_has_as_well_are_left_alone_unless_the_mark_names_it() -> None:
+    """Its member is on the same machine: what is cut is cut for both, and B would fail over without its permission."""
+    table = parsed_table(TWO_CLUSTERS)
+    own = program_trees(table, "staging", {"patroni": "patroni@16-app.service"})["patroni"]
+    assert other_clusters(table, own, "staging") == (["billing"], [])
+    assert other_clusters(table, (), "staging") == (["billing"], []), "the user says that none there is the cluster's"
+    assert other_clusters([one for one in table if one.pid >= 800], own, "staging") == ([], [])
+    down = [one for one in table if one.pid != 710]
+    scopes, silent = other_clusters(down, own, "staging")
+    assert (scopes, [one.pid for one in silent]) == ([], [700])
+    assert "add a line to /etc/accept-breakable: billing" in _why_shared(["billing"], [], ["staging"])
+    assert _why_shared(["billing"], [], ["staging", "billing"]) == ""
+    assert "14-billing.yml', which runs there, too" in _why_shared(scopes, silent, ["staging", "billing"])
+
+
 def test_a_program_that_runs_more_than_once_is_not_guessed() -> None:
     trees = program_trees(parsed_table(TWO_CLUSTERS), "staging")
     found = {name: [one.pid for one in instances(name, tree)] for name, tree in trees.items()}
@@ -570,6 +625,14 @@ def test_a_master_process_of_haproxy_and_its_workers_are_one() -> None:
     assert first_process("haproxy", [master, *workers]) == master
     elsewhere = Running(30, 300, "S", "haproxy", f"{COMPOSE} -sf 1", 0, "container:/docker/0a")
     assert [one.pid for one in instances("haproxy", [master, *workers, elsewhere])] == [1, 30], "ids of its own"
+
+
+def test_a_run_that_is_at_work_is_not_to_be_healed() -> None:
+    facts = {"mark": ["staging"], "busy": ["0a1b2c3d"]}
+    busy, left = _obstacles("pg1", Reach.of("true {}"), facts, ["0a1b2c3d", "4e5f6a7b"], {}, TOPOLOGY)[:2]
+    assert busy.startswith("another run is at work there (0a1b2c3d)")
+    assert "heal" not in busy
+    assert left == "an earlier run left 4e5f6a7b there: ./accept heal"
 
 
 @pytest.mark.parametrize(("line", "unit"), [("none", False), ("", True)])
@@ -640,8 +703,56 @@ def test_how_patroni_is_started(command: str, recognised: bool) -> None:
 @pytest.mark.parametrize("unit", ["supervisor.service", "supervisord.service", "cron.service", "monit.service"])
 def test_what_a_supervisor_has_started_is_not_started_by_its_unit(unit: str) -> None:
     first = Running(1, 1, "S", "patroni", "patroni", service=unit)
-    assert not _found_access(first, systemd=True).start
-    assert _found_access(replace(first, service="patroni.service"), systemd=True).start
+    assert not by_process(first, systemd=True).start
+    assert by_process(replace(first, service="patroni.service"), systemd=True).start
+    assert not by_process(replace(first, service="patroni.service"), systemd=False).start
+
+
+UNITS = """\
+1\t5\tS\t0\tsystemd\tinit.scope\t/sbin/init
+9\t40\tS\t1\tamazon-ssm-agent\tit.service\t/usr/bin/amazon-ssm-agent
+10\t50\tS\t9\tsudo\tit.service\tsudo -u postgres /opt/start-patroni
+11\t51\tS\t10\tsh\tit.service\tsh /opt/start-patroni
+12\t52\tS\t11\tpatroni\tit.service\tpython3 /usr/bin/patroni /etc/patroni/pg.yml
+13\t53\tS\t1\tpostgres\tit.service\t/usr/bin/postgres -D /data --cluster_name=staging
+"""
+
+
+@pytest.mark.parametrize(
+    ("properties", "told"),
+    [
+        ({"MainPID": "12"}, ""),
+        ({"MainPID": "13"}, ""),
+        ({"MainPID": "11"}, ""),
+        ({"MainPID": "10"}, ""),
+        ({"MainPID": "9"}, "its main process is 9 (amazon-ssm-agent)"),
+        ({"MainPID": "4711"}, "its main process is 4711, and"),
+        ({"MainPID": "12", "LoadState": "not-found"}, "has no unit it.service that can be started (not-found)"),
+        ({"MainPID": "12", "LoadState": "masked"}, "(masked)"),
+        ({"MainPID": "0", "Type": "forking", "RemainAfterExit": "no"}, ""),
+        ({"MainPID": "0", "Type": "forking", "RemainAfterExit": "no", "Id": "other.service"}, "no main process"),
+        ({"MainPID": "0", "Type": "forking", "RemainAfterExit": "yes"}, "no main process"),
+        ({"MainPID": "0", "Type": "oneshot", "RemainAfterExit": "no"}, "no main process"),
+    ],
+)
+def test_a_unit_that_would_not_start_a_program_again_is_told(properties: Mapping[str, str], told: str) -> None:
+    """It goes on without the program, such as that of an agent that has started it; or it is another, or none."""
+    table = parsed_table(UNITS)
+    tree = program_trees(table, "staging")["patroni"]
+    given = {"LoadState": "loaded", "Id": "it.service", **properties}
+    why = why_not_started("it.service", given, tree[0], tree, table)
+    assert told in why if told else why == ""
+
+
+@pytest.mark.parametrize(("name", "starts"), [("conmon", True), ("docker", True), ("python3", False)])
+def test_a_unit_that_runs_a_container_starts_what_is_in_it(name: str, starts: bool) -> None:
+    """The client of the engine ends with the container; only podman's conmon is above it."""
+    main = Running(20, 60, "S", name, name, 1, "it.service")
+    first = Running(
+        30, 70, "S", "patroni", "patroni pg.yml", 20 if name == "conmon" else 25, "container:/machine.slice"
+    )
+    given = {"LoadState": "loaded", "Id": "it.service", "MainPID": "20"}
+    assert (why_not_started("it.service", given, first, [first], [main, first]) == "") == starts
 
 
 def test_addresses_are_as_a_firewall_lists_them() -> None:

@@ -21,6 +21,10 @@ def program_of(command: str) -> str:
     return first if len(words) == 1 else f"{first} ..."
 
 
+UNIT = "systemd unit "
+"""How what systemd starts is told, before the name of the unit."""
+
+
 @dataclass(frozen=True)
 class ProgramAccess:
     """One of the cluster's programs on a host."""
@@ -37,6 +41,13 @@ class ProgramAccess:
     """By what it is started, for people: "systemd unit patroni.service"."""
     service: str = ""
     """The unit of systemd in which it runs, if it is alone there: what another unit has started is another's."""
+    unstarted: str = ""
+    """Why `start` is empty although it is known what has started it, for people."""
+
+    @property
+    def unit(self) -> str:
+        """The unit of systemd that starts it; empty if that is not how it is started."""
+        return self.how.removeprefix(UNIT) if self.how.startswith(UNIT) else ""
 
     @property
     def shown(self) -> str:
@@ -62,6 +73,8 @@ class HostAccess:
     """nft or iptables, whichever works there; empty if neither does."""
     behind_network: str = ""
     """Its storage that is lost with the network, such as "iSCSI"; a crash leaves its links alone then."""
+    links_needed: str = ""
+    """Why our own connections need its links, besides the one to it; a crash leaves them alone then."""
     python: str = ""
     """The Python of its Patroni, if it has one."""
     ports: tuple[int, ...] = ()
@@ -80,3 +93,8 @@ class HostAccess:
     """A container that has no sh: its processes are looked at from its engine's machine."""
     left_out: tuple[str, ...] = ()
     """The programs there that are not the cluster's, as the user says."""
+
+    @property
+    def isolated(self) -> bool:
+        """Whether a crash first cuts its links, so that no peer is told that it dies."""
+        return bool(self.cutter) and not self.behind_network and not self.links_needed

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
+from support.errors import NotAvailable
 from support.hosts.interface import Clock, Log, Running
 from support.hosts.remote.access import HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostUnreached
@@ -107,6 +108,8 @@ class ContainerHost(RemoteHost):
     def kill(self, processes: Sequence[Running]) -> None:
         """See SiteHost."""
         first, others = _first_apart(processes)
+        if first:
+            self._require_startable()
         if others:
             super().kill(others)
         for one in first:
@@ -133,7 +136,7 @@ class ContainerHost(RemoteHost):
 
     def power_off(self) -> None:
         """See SiteHost. First its links are cut, where that is possible, so that no peer is told that it dies."""
-        self._bring_all_down(isolated=bool(self.access.cutter))
+        self._bring_all_down(isolated=self.access.isolated)
 
     def bring_down(self, names: Sequence[str], *, isolated: bool) -> None:
         """See RemoteHost. A program that is what the container was made for is killed with it."""
@@ -144,10 +147,14 @@ class ContainerHost(RemoteHost):
             super().bring_down(names, isolated=isolated)
 
     def _bring_all_down(self, *, isolated: bool) -> None:
-        undo = f"{self.container.start} || {self.container.is_gone}"  # one that is gone for good cannot be started
-        words = (self.container.kill, undo)
+        self._require_startable()
+        words = (self.container.kill, self.container.start)
         fault = self._inject("outside", *words, by=self.cutting, ISOLATED="yes" if isolated else "")
         self._down |= dict.fromkeys(self.access.programs, fault)
+
+    def _require_startable(self) -> None:
+        if why := self.container.state().why_not_killed:
+            raise NotAvailable(f"the container {self.container.name} is not killed: {why}")
 
     def run_command(self, command: str, program: ProgramAccess) -> None:
         """See RemoteHost."""

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,13 +27,25 @@ from support.hosts.remote.streams import streamed
 LABEL = "accept-breakable"
 """The label of a container that stands for the mark on a machine."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_ORCHESTRATORS = {
+    "com.docker.swarm.task.id": "Swarm",
+    "io.kubernetes.pod.name": "Kubernetes",
+    "com.hashicorp.nomad.alloc_id": "Nomad",
+    "com.amazonaws.ecs.task-arn": "ECS",
+}
+"""Label of a container that an orchestrator has made -> the orchestrator."""
 _FACTS = (
     "{{.State.Status}}|{{.State.ExitCode}}|{{.State.Pid}}|{{.State.StartedAt}}|{{.HostConfig.NetworkMode}}|"
-    '{{with index .Config.Labels "' + LABEL + '"}}{{.}}{{end}}|'
-    "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}} {{end}}"
+    '{{with index .Config.Labels "'
+    + LABEL
+    + '"}}{{.}}{{end}}|'
+    + "".join('{{with index .Config.Labels "' + one + '"}}' + its + " {{end}}" for one, its in _ORCHESTRATORS.items())
+    + "|{{.HostConfig.AutoRemove}}|{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}} {{end}}"
 )
-_ENVIRONMENT = re.compile(r"(?!\w*(AUTH|PASS|TOKEN|SECRET))(DOCKER|CONTAINERS?|PODMAN|XDG)_\w+|HOME|PATH")
-"""What the engine's client reads; the guard's commands are given the same, but no login for a registry."""
+_ENVIRONMENT = re.compile(r"(?!\w*(AUTH|PASS|TOKEN|SECRET))(DOCKER|CONTAINERS?|PODMAN|XDG)_\w+|HOME|PATH|SSH_AUTH_SOCK")
+"""What the engine's client reads; the guard's commands are given the same, but no login for a registry. With
+DOCKER_HOST=ssh://, it asks an agent for the key.
+"""
 _MARK_FILE = "/etc/accept-breakable"
 _KILLED = 128 + signal.SIGKILL
 _START_TIME = 19  # the field of /proc/PID/stat, counted after the name
@@ -60,6 +73,40 @@ class State:
     label: str
     """The scope for which it may be broken, if a label says so."""
     addresses: tuple[str, ...]
+    orchestrator: str = ""
+    """What has made it, and puts another in its place when it dies, such as Swarm; empty if nothing does."""
+    removed: bool = False
+    """Whether its engine removes it when it ends, with the data in its anonymous volumes (--rm)."""
+
+    @classmethod
+    def of(cls, said: str) -> "State":
+        """As an engine answers to `_FACTS`."""
+        status, code, pid, started, network, label, orchestrators, removed, addresses = said.strip().split("|", 8)
+        orchestrator, each = next(iter(orchestrators.split()), ""), tuple(filter(_is_address, addresses.split()))
+        return cls(status, int(code), int(pid), started, network, label.strip(), each, orchestrator, removed == "true")
+
+    @property
+    def why_not_started(self) -> str:
+        """Why it must not be started once it is down; empty if it may be.
+
+        Of two servers with the same data directory, each destroys what the other writes: PostgreSQL's lock on it does
+        not work between containers.
+        """
+        if self.orchestrator:
+            return (
+                f"{self.orchestrator} replaces it when it dies, and would leave two with the same data if it is started"
+            )
+        return ""
+
+    @property
+    def why_not_killed(self) -> str:
+        """Why it must not be killed, as nobody could bring it back; empty if somebody can."""
+        if self.removed:
+            return (
+                "its engine removes it when it is killed (--rm): start it without --rm; or, if systemd starts it, name "
+                'its machine in [hosts], with programs = { patroni = "systemd:UNIT" }'
+            )
+        return self.why_not_started
 
 
 @dataclass(frozen=True)
@@ -114,9 +161,7 @@ class Container:
 
     def state(self) -> State:
         """As it is now. Raises HostUnreached, with what to do about it, if the engine does not know it or refuses."""
-        said = asked([self.client, "inspect", "--type=container", f"--format={_FACTS}", self.name])
-        status, code, pid, started, network, label, addresses = said.strip().split("|", 6)
-        return State(status, int(code), int(pid), started, network, label.strip(), tuple(addresses.split()))
+        return State.of(asked([self.client, "inspect", "--type=container", f"--format={_FACTS}", self.name]))
 
     @property
     def is_marked(self) -> bool:
@@ -161,6 +206,7 @@ class Container:
             "MARK": f"{self.mark}; {self.command('exec', self.name, 'cat', _MARK_FILE)}",
             "BORN": self.command("inspect", "--type=container", "--format={{.State.StartedAt}}", self.name),
             "DOWN": self.is_down,
+            "GONE": self.is_gone,
             "EXPORTS": "; ".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(given.items())),
         }
 
@@ -180,11 +226,13 @@ class Container:
 
     @property
     def let_go(self) -> str:
-        """The command that ends what a fault may have done to it from outside; empty if it runs, or ended by itself."""
+        """The command that ends what a fault may have done to it from outside; empty if it runs, or ended by itself, or
+        must not be started again.
+        """
         state = self.state()
         if state.status == "paused":
             return self.command("unpause", self.name)
-        return self.start if state.status in _ENDED and state.exit_code == _KILLED else ""
+        return self.start if state.status in _ENDED and state.exit_code == _KILLED and not state.why_not_started else ""
 
     @property
     def pause(self) -> str:
@@ -310,6 +358,14 @@ def _of_compose(words: str, client: str, names: Sequence[str]) -> str:
     if len(found) != 1:
         raise UsageError(f"{words}: compose has {len(found)} containers {number} of service {service} in {project}")
     return found[0]
+
+
+def _is_address(word: str) -> bool:
+    """Whether it is one. For one that it does not have, Docker 29 says "invalid IP"."""
+    try:
+        return bool(ip_address(word))
+    except ValueError:
+        return False
 
 
 def is_here(state: State) -> bool:

@@ -15,10 +15,13 @@ from support.waiting import eventually
 
 GRACE = 20
 """Seconds without a beat after which the guard on the host undoes a fault."""
+IN_TIME = {"GRACE": str(GRACE)}
+"""For the script, to tell a run that is at work from one that was killed."""
 LONGEST = 300
 """Seconds after which it does so in any case, unless the cluster's timing needs longer."""
 BEAT = 5.0
 _HEALS_WITHIN = 30.0
+_LOST = "could not be undone, and cannot be: the engine has no such container any more, so somebody has removed it"
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Guards:
 
     def heal(self, fault: HostFault) -> None:
         """Undo it. Harmless if that was done. Raises Inconclusive if its guard or somebody else did so before,
-        ProcessFailed if nobody could."""
+        ProcessFailed if nobody could, or ever can."""
         if fault not in self.active:
             return
         try:
@@ -99,6 +102,8 @@ class Guards:
                 f"{fault.words} could not be undone ({failed[0]}): its guard and ./accept heal try again"
             )
         self._forget(fault)
+        if f"lost {fault.id}" in said:
+            raise ProcessFailed(f"{fault.words} {_LOST}")
         if f"expired {fault.id}" in said or fault.id in self._expired:
             raise Inconclusive(f"{fault.words}: the guard on the host undid it before its time")
         if f"gone {fault.id}" in said:
@@ -160,6 +165,7 @@ def heal_left(reach: Reach, told: Callable[[str], object] = lambda line: None) -
         return True
     said = reach.run("heal", *left, within=_HEALS_WITHIN * (1 + len(left)))
     failed = [line for line in said.splitlines() if line.startswith("failed")]
+    failed += [f"{line.partition(' ')[2]} {_LOST}" for line in said.splitlines() if line.startswith("lost")]
     for id in left:
         told(next((line for line in failed if id in line), f"healed {id}"))
     return not failed

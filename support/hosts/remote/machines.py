@@ -173,8 +173,7 @@ class RemoteHost:
         """See SiteHost. Nothing can be read of a program that writes neither to a file nor to the journal."""
         found: dict[str, Log] = {}
         for name, tree in self.trees().items():
-            unit = self.access.programs[name].how.removeprefix("systemd unit ")
-            if unit != self.access.programs[name].how:
+            if unit := self.access.programs[name].unit:
                 found[name] = Journal(self.reach, unit)
             for one in opened(self.reach, writers(name, tree, self.access.scope)):
                 if one.file:
@@ -262,11 +261,10 @@ class RemoteHost:
     def power_off(self) -> None:
         """See SiteHost. First all links but the suite's own are cut, so that no peer is told that it dies.
 
-        Not if that would cut off the host's storage, too: what is on it would be damaged, and stay so.
+        Not if that would cut off the host's storage, too: what is on it would be damaged, and stay so. Nor if our own
+        connections need more of its links than the one that is left: nobody could undo it then.
         """
-        self.bring_down(
-            list(self.access.programs), isolated=bool(self.access.cutter) and not self.access.behind_network
-        )
+        self.bring_down(list(self.access.programs), isolated=self.access.isolated)
 
     def power_on(self) -> None:
         """See SiteHost. Raises Inconclusive if a program came back by itself before that."""
@@ -284,28 +282,41 @@ class RemoteHost:
             )
 
     def bring_down(self, names: Sequence[str], *, isolated: bool) -> None:
-        """Kill these programs, and keep them down. Raises NotAvailable if nobody knows how one of them is started."""
+        """Kill these programs, and keep them down. Raises NotAvailable if nobody knows how one of them is started.
+
+        Raises HostRefused, and then nothing was done, if systemd has no unit of that name.
+        """
         trees = self.trees()
         running = [name for name in names if trees.get(name)]
         if untold := [name for name in running if not self.access.programs[name].start]:
+            known = (f": {one.unstarted}" for name in untold if (one := self.access.programs[name]).unstarted)
             raise NotAvailable(
-                f"how {', '.join(untold)} is started on {self.name} is not known ([hosts.{self.name}] programs)"
+                f"how {', '.join(untold)} is started on {self.name} is not known{next(known, '')} "
+                f"([hosts.{self.name}] programs)"
             )
         if not running:
             return
         programs = [self.access.programs[name] for name in running]
+        bound = list[str]()
+        if units := [one.unit for one in programs if one.unit]:
+            self.reach.run("require_units", *units)
+            bound = [f"systemctl start --no-block {shlex.quote(one)}" for one in self._bound_to(units)]
         hold = " && ".join(f"sh -c {shlex.quote(one.hold)}" for one in programs if one.hold)
-        ways = [text for one in programs for text in (one.release, one.start) if text]
+        ways = [text for one in programs for text in (one.release, one.start) if text] + bound
         undo = "ok=0; " + "; ".join(f"sh -c {shlex.quote(text)} || ok=1" for text in ways) + "; [ $ok = 0 ]"
         processes = identities([process for name in running for process in trees[name]])
         shown = [
             "down",
             hold,
-            "; ".join(text for one in programs for text in (one.release, one.shown) if text),
+            "; ".join([*(text for one in programs for text in (one.release, one.shown) if text), *bound]),
             *processes,
         ]
         fault = self._inject("down", hold, undo, *processes, shown=shown, ISOLATED="yes" if isolated else "")
         self._down |= dict.fromkeys(running, fault)
+
+    def _bound_to(self, units: Sequence[str]) -> Sequence[str]:
+        """Further units that systemd stops with these, such as a pooler's: they would stay down without the cluster."""
+        return self.reach.run("bound_to", *units).split()
 
     def restore(self, name: str) -> bool:
         """Start a program that was brought down alone; returns whether it was."""

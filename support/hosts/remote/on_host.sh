@@ -11,7 +11,7 @@ TRIES=120
 STAYS=6 # seconds; a receiver that finds no server, or not what it needs, exits at once and is restarted
 LC_ALL=C; export LC_ALL
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; export PATH
-OWN_LINE=${SSH_CONNECTION:-${1:-}}
+OWN_LINE=${SSH_CONNECTION:-${1:-}} NO_SUDO=${2:-}
 
 refuse() { echo "refused: $*"; exit 65; }
 uptime() { read -r up _ < /proc/uptime; echo "${up%%.*}"; }
@@ -28,6 +28,7 @@ stat_of() { # PID: sets $name, $state, $parent and $started; fails if there is n
 look() { # what this host is, a "key<tab>value" each
   say() { printf '%s\t%s\n' "$1" "$2"; }
   say uid "$(id -u)"; say name "$(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"; say line "$OWN_LINE"
+  [ -z "$NO_SUDO" ] || say sudo "$(printf '%s\n' "$NO_SUDO" | tail -n 1)"
   mark | while read -r scope; do say mark "$scope"; done
   addresses | while read -r one; do say address "$one"; done
   read -r init < /proc/1/comm; say init "$init"
@@ -37,6 +38,7 @@ look() { # what this host is, a "key<tab>value" each
   for tool in bash python3 nc journalctl; do command -v $tool >/dev/null 2>&1 && say tool $tool; done
   watched | sort -u | while read -r one; do say watchdog "$one"; done
   left | while read -r one; do say left "$one"; done
+  at_work | while read -r one; do say busy "$one"; done
 }
 watched() { # name and id of every process that has a watchdog open, which resets the machine unless it is fed
   ls -ln /proc/[0-9]*/fd 2>/dev/null | sed -n 's|^/proc/\([0-9]*\)/fd:$|\1|p;s|.* -> .*/dev/watchdog.*|open|p' | while read -r one; do
@@ -62,7 +64,9 @@ table() { # every process: pid, start, state, parent, name, service and title, w
     service= group=
     while read -r one; do
       case $one in *:/) ;; *) group=${one#*:*:};; esac
-      case $one in *.service|*.scope|*docker*) service=${one##*/};; esac
+      case $one in # a user's units are not those of the systemd that we ask
+        *:/user.slice/*) ;; *.service|*.scope|*docker*) service=${one##*/};;
+      esac
     done 2>/dev/null < "$d/cgroup"
     case $contained in *" $pid "*)
       case $group in /system.slice/*.service) ;; *) service=container:$group;; esac;; # a unit can have PrivatePIDs=
@@ -87,6 +91,31 @@ behind_network() { # FOLDER...: the storage of this host, or of these folders, t
       source=$(df -P "$folder" 2>/dev/null | sed -n '2s/ .*//p')
       case $source in //*|*:/*|*=/*) echo "$source";; esac # of SMB; of NFS, GlusterFS and CephFS
     done; } | sort -u
+}
+resolved() { # HOST...: each, and an address that it leads to from here, a line each
+  for host; do
+    { getent ahosts "$host" || getent hosts "$host" || { [ -n "${PYTHON:-}" ] && "$PYTHON" -c 'import socket, sys
+for one in socket.getaddrinfo(sys.argv[1], None): print(one[4][0])' "$host"; }; } 2>/dev/null |
+      while read -r address _; do printf '%s\t%s\n' "$host" "$address"; done
+  done | sort -u
+}
+tunnels() { # ADDRESS: "device" and the tunnel that ends here and leads there; "encrypted" and each network that IPsec leads to
+  device=$(ip -o route get "$1" 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p')
+  if [ "$device" ]; then
+    case "$(ip -o -d link show dev "$device" 2>/dev/null || ip link show dev "$device") $(cat "/sys/class/net/$device/uevent")" in
+      *' vxlan '*|*' geneve '*|*' gretap '*|*' ip6gretap '*|*' l2tp '*|*' tun type '*|*DEVTYPE=vxlan*|*DEVTYPE=geneve*) echo "device $device";;
+      *' link/ether '*|*' link/infiniband '*|*' link/loopback '*) [ ! -e "/sys/class/net/$device/tun_flags" ] || echo "device $device";;
+      *' link/'*) echo "device $device";;
+    esac 2>/dev/null
+  fi
+  ip xfrm policy list dir out 2>/dev/null | { net= how=
+    while read -r word _ _ to _; do
+      case $word in
+        src) [ -z "$net" ] || [ -z "$how" ] || echo "encrypted $net"; net=$to how=;; # src NETWORK dst NETWORK
+        tmpl) how=yes;;
+        mark|if_id) net=;; # that of a device
+      esac
+    done; [ -z "$net" ] || [ -z "$how" ] || echo "encrypted $net"; }
 }
 logged() { # PID...: the files to which these log: id, device and inode, path; a ? where we may not see what one has open
   for pid; do
@@ -248,6 +277,7 @@ heal() { # ID...: undo these faults; harmless for one that is not there
     [ "$(born)" = "$(cat "$D/born")" ] || echo "restarted $id"
     bury
     if sh "$D/undo" > "$D/healed" 2>&1; then
+      [ ! -e "$D/lost" ] || echo "lost $id"
       for one in "$D"/*; do case ${one##*/} in dead|undo|owner) ;; *) rm -f "$one";; esac; done
       rm -f "$D/owner"; rm -f "$D/beat" "$D/beat.new" # a beat may have come in between
       rmdir "$KEPT" 2>/dev/null; continue
@@ -261,6 +291,14 @@ bury() { # whoever still makes this fault, in a session that was given up, is to
 left() { # the faults that are there, and what is left of those whose record is lost
   { for one in "$RUN"/*/owner; do [ ! -e "$one" ] || { one=${one%/owner}; echo "${one##*/}"; }; done
     rules; on_disk | while read -r id _; do echo "$id"; done; } | sort -u
+}
+
+at_work() { # those of them for which a run answers: its beat is no older than the guard allows
+  for one in "$RUN"/*/owner; do
+    D=${one%/owner}
+    [ -e "$one" ] && [ ! -e "$D/expired" ] && [ ! -e "$D/dead" ] && read -r since 2>/dev/null < "$D/beat" || continue
+    age=$(($(uptime) - since)); [ $age -lt 0 ] || [ $age -ge "${GRACE:-0}" ] || echo "${D##*/}"
+  done
 }
 
 # --- What outlives its record in /run: a reboot empties that, and a container may have had it that is gone
@@ -379,6 +417,26 @@ fell() { # PID:START...: kill these and their descendants at once, so that none 
   while [ "$found" != "$before" ]; do kill -STOP $found 2>/dev/null; before=$found; tree $found; done
   excuse $found; kill -KILL $found 2>/dev/null
   return 0
+}
+require_units() { # UNIT...: refuses where systemd has no such unit: it would say Restart=no of that, and not start it
+  for one; do
+    said=$(systemctl show -p LoadState "$one" 2>&1); [ "$said" = LoadState=loaded ] || refuse "systemd has no unit $one ($said)"
+  done
+}
+bound_to() { # UNIT...: the units that systemd stops when one of these fails, and that it would not start again with it
+  todo=$* known=" $* "
+  while [ "$todo" ]; do
+    next=
+    for one in $todo; do
+      for by in $(systemctl show -p BoundBy "$one" | sed 's/^BoundBy=//'); do
+        case $known in *" $by "*) continue;; esac
+        known="$known$by "
+        case $(systemctl show -p ActiveState "$by") in *=active|*=activating|*=reloading) ;; *) continue;; esac
+        printf '%s\n' "$by"; next="$next $by"
+      done
+    done
+    todo=$next
+  done
 }
 down() { # ID HOLD UNDO PID:START...: kill and keep down; HOLD and UNDO are commands
   [ -z "${ISOLATED:-}" ] || know_line
@@ -520,13 +578,18 @@ is_own_line() { # ADDRESS: whether that is where we come from
   [ "${LINE:-ssh}" != none ] || return 1
   set -- "$1" $OWN_LINE; [ "$1" = "${2#::ffff:}" ]
 }
+refused_by() { # TOOL WORDS: the fault is undone, and why there is none is told in the tool's own words
+  heal "${D##*/}" >/dev/null
+  why=$(printf '%s\n' "$2" | sed -n 's/.*Error: //p' | head -n 1); why=${why:-$(printf '%s\n' "$2" | head -n 1)}
+  refuse "$1 refused${why:+: $why}"
+}
 NEIGHBOURS='133 134 135 136' # ICMPv6 for what ARP is under IPv4: without it, our own line ends when the peer's entry is old
 isolate() { # drop everything but this host's own loopback, our own line, and by which neighbours find each other
-  from= port=
+  from= port= said=
   if [ "${LINE:-ssh}" != none ]; then
     set -- $OWN_LINE; from=${1#::ffff:} port=${4:-}; from=${from%%\%*} # without a port: whatever comes from there by TCP
   fi
-  if [ "${CUTTER:-nft}" = nft ]; then isolation | ${NET:-} nft -f - && return
+  if [ "${CUTTER:-nft}" = nft ]; then said=$(isolation | ${NET:-} nft -f - 2>&1) && return
   else
     t=accept_${D##*/}; ok=yes
     for i in iptables ip6tables; do
@@ -550,7 +613,7 @@ isolate() { # drop everything but this host's own loopback, our own line, and by
     done
     [ -z "$ok" ] || return 0
   fi
-  heal "${D##*/}" >/dev/null; refuse "${CUTTER:-nft} refused"
+  refused_by "${CUTTER:-nft}" "$said"
 }
 isolation() { # the same as rules of nft
   own=; f=ip; case $from in *:*) f=ip6;; esac
@@ -565,14 +628,14 @@ isolation() { # the same as rules of nft
   echo "}"
 }
 cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes there; seen: is only counted
-  know_line; id=$1; shift
+  know_line; id=$1 said=; shift
   for one; do
     [ "${one%%:*}" = seen ] || ! is_own_line "${one#*:}" || refuse "${one#*:} is where the suite's own connection comes from"
   done
   begin "$id"
   undo_by "$(uncut)"; guard
   if [ "${CUTTER:-nft}" = nft ]; then
-    { t=accept_${D##*/}
+    said=$({ t=accept_${D##*/}
       echo "table inet $t {"
       for way in input forward output; do echo "chain $way { type filter hook $way priority -310; }"; done
       echo "}"
@@ -583,7 +646,7 @@ cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes 
           out:*) for c in output forward; do echo "add rule inet $t $c $f daddr $a counter drop"; done;;
           seen:*) echo "add rule inet $t input $f saddr $a counter";;
         esac
-      done; } | ${NET:-} nft -f - && { cut_lasts; return; }
+      done; } | ${NET:-} nft -f - 2>&1) && { cut_lasts; return; }
   else
     t=accept_${D##*/}; ok=yes
     for i in iptables ip6tables; do for c in PREROUTING OUTPUT; do
@@ -599,13 +662,13 @@ cut() { # ID WAY:ADDRESS...: in: what comes from there vanishes; out: what goes 
     done
     [ -z "$ok" ] || { cut_lasts; return 0; }
   fi
-  heal "${D##*/}" >/dev/null; refuse "${CUTTER:-nft} refused"
+  refused_by "${CUTTER:-nft}" "$said"
 }
 lossy() { # ID THOUSANDTHS ADDRESS...: lose that share of the packets that come from there; all are counted
   know_line; id=$1 share=$2; shift 2
   for one; do ! is_own_line "$one" || refuse "$one is where the suite's own connection comes from"; done
   begin "$id"; undo_by "$(uncut)"; guard; t=accept_$id
-  { echo "table inet $t {"
+  said=$({ echo "table inet $t {"
     for way in input forward; do echo "chain $way { type filter hook $way priority -310; }"; done
     echo "}"
     for one; do
@@ -614,8 +677,8 @@ lossy() { # ID THOUSANDTHS ADDRESS...: lose that share of the packets that come 
         echo "add rule inet $t $c $f saddr $one counter"
         echo "add rule inet $t $c numgen random mod 1000 < $share $f saddr $one counter drop"
       done
-    done; } | ${NET:-} nft -f - && { cut_lasts; return; }
-  heal "$id" >/dev/null; refuse "nft refused"
+    done; } | ${NET:-} nft -f - 2>&1) && { cut_lasts; return; }
+  refused_by nft "$said"
 }
 counted() { # ID: way, address and packets of each rule
   t=accept_$1
@@ -643,7 +706,10 @@ outside() { # ID DO UNDO [LASTS]: a command of a container's engine, such as one
   [ -z "${ISOLATED:-}" ] || know_line
   begin "$1"
   if [ "${ISOLATED:-}" ]; then undo_by "$(uncut)"; fi # first, see down
-  undo_by "$3"; if [ "${ISOLATED:-}" ] && [ "${DOWN:-}" ]; then undo_by "$(uncut)"; fi; guard # the network may have been kept
+  if [ "${GONE:-}" ]; then undo_by "{ $3
+} || { $GONE && : > $(quoted "$D/lost"); }" # nobody need try that again
+  else undo_by "$3"; fi
+  if [ "${ISOLATED:-}" ] && [ "${DOWN:-}" ]; then undo_by "$(uncut)"; fi; guard # the network may have been kept
   if [ "${ISOLATED:-}" ]; then isolate; fi
   still; said=$(sh -c "$2" 2>&1) || { heal "${D##*/}" >/dev/null; refuse "$2: $said"; }
   [ -z "${4:-}" ] || lasts_by "${EXPORTS:-}

@@ -100,6 +100,22 @@ def unit_of_servers(table: Sequence[Running], scope: str) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
+def other_clusters(
+    table: Sequence[Running], own: Sequence[Running], scope: str
+) -> tuple[Sequence[str], Sequence[Running]]:
+    """The scopes of the other Patroni clusters that have a member there, and each further Patroni, of which it is not
+    known to which cluster it belongs: its PostgreSQL does not run.
+
+    `own`: the processes of the cluster's Patroni and PostgreSQL there.
+    """
+    ours, living = {one.pid for one in own}, [one for one in table if not one.over]
+    named = [one for one in _first_servers(living) if _named(one)]
+    patronis = {one.pid: one for one in living if _FIRST["patroni"](one)}
+    first = [one for one in patronis.values() if one.pid not in ours and one.parent not in patronis]
+    silent = [one for one in first if one.service not in {server.service for server in named}]
+    return list(dict.fromkeys(_named(one) for one in named if _named(one) != scope)), silent
+
+
 def instances(program: str, tree: Sequence[Running]) -> list[Running]:
     """The first process of each time that a program runs: of the processes that one unit has started, one."""
     first = [one for one in tree if _FIRST[program](one)]

@@ -18,7 +18,8 @@ from support.hosts.remote.reach import Reach
 
 _SCRIPT = Path(__file__).with_name("rehearsal.sh")
 _LOOKS = frozenset(
-    "look addresses table where logged sizes tail tail_of cat date journalctl probe cutters counted cramped".split()
+    "look addresses table where logged sizes tail tail_of cat date journalctl probe cutters counted cramped "
+    "require_units bound_to".split()
 )
 """Verbs that only look: they are carried out."""
 _SAID = frozenset({"freeze", "strike", "down", "cut", "lossy", "outside", "destroy"})

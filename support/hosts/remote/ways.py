@@ -9,7 +9,7 @@ from support.errors import ProcessFailed
 from support.hosts.remote.access import HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostUnreached, asked
 from support.hosts.remote.containers import Container, is_here
-from support.hosts.remote.guards import heal_left
+from support.hosts.remote.guards import IN_TIME, heal_left
 from support.hosts.remote.reach import Reach
 
 _OF_CONTAINERS = ("/.dockerenv", "/run/.containerenv")
@@ -34,6 +34,10 @@ class WayIn:
         ways = [*beside, *_networks(self.access, self.container)]
         return tuple(dict.fromkeys(id for way in ways for id in way.run("left").split()))
 
+    def at_work_beside(self) -> Sequence[str]:
+        """Those of them for which a run answers at this moment."""
+        return Reach.beside(self.container).run("at_work", variables=IN_TIME).split() if self.container else ()
+
     def cutters(self, found: Sequence[str]) -> tuple[str, str]:
         """By what links can be cut, nft or iptables, and the words before that command; both empty if they cannot.
 
@@ -53,11 +57,18 @@ class WayIn:
         return "", ""
 
     def started_by_engine(self, programs: Mapping[str, ProgramAccess]) -> Mapping[str, ProgramAccess]:
-        """The same programs; the only one in a container is started with it, unless something else is known."""
-        if self.container is None or len(programs) != 1:
+        """The same programs; the only one in a container is started with it, unless something else is known.
+
+        None can be started in a container that must not be killed: that is what a crash would do.
+        """
+        if self.container is None:
+            return programs
+        how = f"container {self.container.name}"
+        if why := self.container.state().why_not_killed:
+            return {program: ProgramAccess(beside=True, how=how, unstarted=why) for program in programs}
+        if len(programs) != 1:
             return programs
         ((program, known),) = programs.items()
-        how = f"container {self.container.name}"
         return {program: known if known.start else ProgramAccess(self.container.start, beside=True, how=how)}
 
     @property
@@ -90,18 +101,18 @@ def way_in(declared: HostAccess) -> WayIn:
     container = Container.of(declared.reach)
     if container is None:
         reach = Reach.of(declared.reach)
-        return WayIn(reach, declared, reach.run("look"))
+        return WayIn(reach, declared, _looked(reach))
     state = container.state()
     if state.status == "paused":
         raise HostUnreached(f"the container {container.name} is paused: {container.command('unpause', container.name)}")
     if state.status != "running":
-        raise HostUnreached(f"the container {container.name} is {state.status}: {container.start}")
+        raise HostUnreached(f"the container {container.name} is {state.status}: {_advice(container)}")
     access = replace(declared, addresses=declared.addresses or state.addresses)
     unknown = None
     for privileged in (True, False):
         reach = Reach.inside(container, declared.reach, privileged=privileged)
         try:
-            return WayIn(reach, replace(access, privileged=privileged), reach.run("look"), container)
+            return WayIn(reach, replace(access, privileged=privileged), _looked(reach), container)
         except HostUnreached as error:
             without_shell, unknown = any(sign in str(error) for sign in _NO_SHELL), error
             if not privileged and not without_shell:
@@ -114,12 +125,16 @@ def way_in(declared: HostAccess) -> WayIn:
         ) from unknown
     reach = Reach.inside(container, declared.reach, without_shell=True)
     try:
-        return WayIn(reach, replace(access, without_shell=True), reach.run("look"), container)
+        return WayIn(reach, replace(access, without_shell=True), _looked(reach), container)
     except HostUnreached as error:
         raise HostUnreached(
             f"the container {container.name} has no sh; it can be looked at from outside only, as root on the machine "
             f"of its engine ({error})"
         ) from error
+
+
+def _looked(reach: Reach) -> str:
+    return reach.run("look", variables=IN_TIME)
 
 
 def heal_host(declared: HostAccess, told: Callable[[str], object]) -> bool:
@@ -145,13 +160,24 @@ def _let_go(container: Container, told: Callable[[str], object]) -> bool:
     """
     if container.running:
         return True
-    status, command = container.state().status, container.let_go
+    state, command = container.state(), container.let_go
+    status = state.status
+    if not command and state.why_not_started:
+        told(f"it is {status}: {_advice(container)}")
+        return False
     if not command or not container.is_marked:
         told(f"it is {status}; if a run did that: {command or container.start}")
         return False
     asked(["sh", "-c", command])
     told(f"it was {status}, and no run had a record of that here: {command}")
     return True
+
+
+def _advice(container: Container) -> str:
+    """What to do about a container that does not run."""
+    if why := container.state().why_not_started:
+        return f"{why}; name the one that runs now in [hosts]"
+    return container.start
 
 
 def _networks(declared: HostAccess, container: Container | None) -> Iterator[Reach]:

@@ -100,14 +100,20 @@ def lacking(
     if without := [name for name, one in own.items() if "patroni" not in one.programs]:
         return lacks | dict.fromkeys(OF_HOSTS, f"no Patroni was found on {', '.join(without)}")
     if without := [name for name, one in own.items() if not one.programs["patroni"].start]:
-        lacks["crashes"] = (
-            f"how Patroni is started on {', '.join(without)} is not known: "
-            f'[hosts.{bare(without[0])}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
-        )
+        if why := own[without[0]].programs["patroni"].unstarted:
+            lacks["crashes"] = f"{without[0]}: {why}"
+        else:
+            lacks["crashes"] = (
+                f"how Patroni is started on {', '.join(without)} is not known: "
+                f'[hosts.{bare(without[0])}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
+            )
     elif unstarted := _started_by_nobody(own):
         name, program = unstarted
+        why = own[name].programs[program].unstarted
         lacks["crashes"] = (
-            f"how {program} is started on {name} is not known: [hosts.{bare(name)}] programs = "
+            f"{name}: {why}"
+            if why
+            else f"how {program} is started on {name} is not known: [hosts.{bare(name)}] programs = "
             f'{{ {program} = "systemd:UNIT" }}, or the command; {program} = "" if it is not the cluster\'s'
         )
     for capability in ("member_files", "member_data", "rebuildable"):
@@ -143,7 +149,8 @@ def lacking(
     lacks |= _lacks_partitions(looked, own, topology, in_dcs)
     lacks |= _lacks_links(looked, dcs.program(topology))
     if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
-        why = (*unable[0].obstacles, "dropping packets needs nft, which cannot be used there")[0]
+        told = () if unable[0].access.cutter else unable[0].remarks[-1:]
+        why = (*unable[0].obstacles, *told, "dropping packets needs nft, which cannot be used there")[0]
         lacks["poor_links"] = f"{unable[0].name}: {why}"
     return lacks
 
@@ -168,6 +175,8 @@ def _lacks_program(program: str, what: str, looked: Mapping[str, Looked], own: M
     if shared := [name for name, one in having.items() if name in own or _shares(one.access, own.values())]:
         return f"{what} runs on the members' own machines ({', '.join(shared)}), so it cannot fail separately"
     if untold := [name for name, one in having.items() if not one.access.programs[program].start]:
+        if why := having[untold[0]].access.programs[program].unstarted:
+            return f"{untold[0]}: {why}"
         return f"how {what} is started on {untold[0]} is not known: [hosts.{bare(untold[0])}] programs"
     return ""
 
@@ -259,19 +268,26 @@ def _lacks_partitions(
     return {}
 
 
+def ways_to_others(looked: Mapping[str, Looked]) -> dict[str, list[str]]:
+    """Host -> the others to which our commands come through it, such as a jump host."""
+    found: dict[str, list[str]] = {}
+    for (name, one), (other, by) in itertools.permutations(looked.items(), 2):
+        if one.comes_from in by.access.addresses:
+            found.setdefault(other, []).append(name)
+    return found
+
+
 def _lacks_links(looked: Mapping[str, Looked], of_dcs: str) -> dict[str, str]:
     """What cannot be done because it would cut links that our own commands use: those of a jump host, or of the host on
     which the suite runs."""
     lacks: dict[str, str] = {}
-    for (name, one), (other, by) in itertools.permutations(looked.items(), 2):
-        if one.comes_from not in by.access.addresses:
-            continue
+    for other, name in ((other, name) for other, names in ways_to_others(looked).items() for name in names):
         why = (
             f"commands come to {name} from {other}, so the links between the two cannot be cut: run the suite, and any "
             "jump host, on machines that are not in [hosts]"
         )
         lacks |= dict.fromkeys(("partitions", "poor_links"), why)
-        if of_dcs in one.access.programs and of_dcs in by.access.programs:
+        if of_dcs in looked[name].access.programs and of_dcs in looked[other].access.programs:
             lacks["dcs_links"] = why
     return lacks
 

@@ -52,6 +52,8 @@ class Group:
     """Member -> why its REST API cannot be reached from here."""
     without_postgres: Mapping[str, str] = field(default_factory=dict)
     """Member whose PostgreSQL probably runs -> why it cannot be reached from here."""
+    advertised: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Member -> the hosts that the cluster itself uses for its PostgreSQL and for its REST API."""
 
     @property
     def leader(self) -> str:
@@ -144,6 +146,7 @@ def find(context: SearchContext, heard: list[PatroniAnswer], silent: dict[Addres
             for name, why in unreached.items()
             if name not in gone and (name not in search.answers or search.answers[name].server)
         },
+        {name: _advertised(member) for name, member in search.listed.items()},
     )
 
 
@@ -357,6 +360,11 @@ def _own_address_works(search: _Search, name: str, own: Mapping[str, Address], f
 def _is_at(member: MemberView, address: Address) -> bool:
     at = _own_rest(member)
     return at is not None and same_address(at, address)
+
+
+def _advertised(member: MemberView) -> tuple[str, ...]:
+    rest = _own_rest(member)
+    return tuple(dict.fromkeys(host for host in (member.host, rest.host if rest else "") if host))
 
 
 def _own_rest(member: MemberView) -> Address | None:

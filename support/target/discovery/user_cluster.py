@@ -55,6 +55,7 @@ class _Findings:
 
     def with_members(self, topology: Topology) -> Topology:
         members = tuple(member for group in self.groups for member in group.members)
+        topology = replace(topology, advertised={n: own for one in self.groups for n, own in one.advertised.items()})
         return replace(topology, members=members, absent=tuple(self.absent), scope=self.scope, nodes=self.nodes)
 
 

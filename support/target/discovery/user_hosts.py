@@ -9,17 +9,18 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from support.errors import ProcessFailed, UsageError
 from support.hosts.interface import Running
-from support.hosts.remote import HostAccess, ProgramAccess, Reach
-from support.hosts.remote.access import LOCAL, NEVER_DIRECT, program_of, told
+from support.hosts.remote import HostAccess, Reach
+from support.hosts.remote.access import LOCAL, NEVER_DIRECT, told
 from support.hosts.remote.processes import (
     first_process,
     instances,
     of_own_unit,
+    other_clusters,
     parsed_table,
     program_trees,
     runs_in,
@@ -27,10 +28,20 @@ from support.hosts.remote.processes import (
 )
 from support.hosts.remote.ways import way_in
 from support.target import dcs
-from support.target.discovery.host_capabilities import MARK, OF_HOSTS, Looked, lacking, members_of_dcs, others_in_dcs
+from support.target.discovery.host_capabilities import (
+    MARK,
+    OF_HOSTS,
+    Looked,
+    lacking,
+    members_of_dcs,
+    others_in_dcs,
+    ways_to_others,
+)
 from support.target.discovery.host_programs import not_the_clusters, only_a_client, redis_elsewhere
+from support.target.discovery.user_addresses import open_links
 from support.target.discovery.user_files import find_files
 from support.target.discovery.user_logs import unread_logs
+from support.target.discovery.user_units import by_process, by_words, startable
 from support.target.topology import Topology
 from support.vocabulary import suggestion
 from support.waiting import describe
@@ -41,8 +52,6 @@ KEYS = ("reach", "address", "programs", "line", "network", "configuration")
 _PRODUCTION = re.compile(r"(?<![a-z])(prod|production|prd|live)(?![a-z])", re.IGNORECASE)
 EVEN_PRODUCTION = "even-production"
 """A further line of a mark: the host may be broken although something is called like production."""
-_LAST = "zzzz"
-"""The begin of the name of a unit's drop-in: of all such files, wherever they are, the last one by name holds."""
 _WATCHDOGS = {
     "patroni": "set Patroni's watchdog mode to off",
     "python": "set Patroni's watchdog mode to off",
@@ -54,9 +63,7 @@ _WATCHDOGS = {
 _FENCING = ("corosync", "DRBD")
 """What connects machines beside the cluster; when it loses another machine, it may reset that one, or stop this one."""
 _FENCED = "links cannot be cut: {} there would lose the machines that it is connected with, and might have one reset"
-_NOT_ISOLATED = (
-    "a crash leaves the links alone, as storage is behind them ({}): peers see at once that its programs died"
-)
+_NOT_ISOLATED = "a crash leaves the links alone, as {}: peers see at once that its programs died"
 _SHOWN = 60  # characters of a command
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS, _SSH = 8, 22
@@ -85,6 +92,8 @@ def find(given: Mapping[str, Any], topology: Topology) -> Found:
     for name, why in redis_elsewhere({name: one.access for name, one in looked.items()}, topology).items():
         if "redis" not in declared[name].programs:
             looked[name] = look(name, declared[name], topology, {"redis": why})
+    for name, others in ways_to_others(looked).items():
+        looked[name] = _with_links(looked[name], f"our own connection to {' and '.join(others)} comes through them")
     hosts = {name: one.access for name, one in looked.items() if not one.obstacles}
     others, unknown = others_in_dcs(topology)
     if unknown:
@@ -92,7 +101,14 @@ def find(given: Mapping[str, Any], topology: Topology) -> Found:
         for name, one in looked.items():
             if program in one.access.programs:
                 looked[name] = replace(one, remarks=(note, *one.remarks))
-    return Found(hosts, lacking(looked, topology, members_of_dcs(topology), others), looked)
+    lacks = lacking(looked, topology, members_of_dcs(topology), others)
+    return Found(hosts, lacks if "partitions" in lacks else {**open_links(hosts, topology), **lacks}, looked)
+
+
+def _with_links(one: Looked, needed: str) -> Looked:
+    """A host whose links a crash leaves alone, as we need them."""
+    remarks = [_NOT_ISOLATED.format(needed)] if one.access.isolated else []
+    return replace(one, access=replace(one.access, links_needed=needed), remarks=(*remarks, *one.remarks))
 
 
 def declared_access(name: str, said: Any) -> HostAccess:
@@ -115,7 +131,7 @@ def declared_access(name: str, said: Any) -> HostAccess:
         raise UsageError(f'{where}: configuration should be the path of a file such as "/etc/patroni/config.yml"')
     if not isinstance(network := table.get("network", ""), str):
         raise UsageError(f'{where}: network should be a text such as "nsenter --net=/run/netns/pg1"')
-    started = {program: _by_words(how) for program, how in programs.items() if how}
+    started = {program: by_words(how) for program, how in programs.items() if how}
     left_out = tuple(program for program, how in programs.items() if not how)
     line = str(table.get("line", reach.line))
     return HostAccess(
@@ -152,10 +168,11 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
         table = parsed_table(reach.run("table"))
         tables = reach.run("sh", "-c", "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; :")
         left = [*facts.get("left", []), *way.left_beside()]
+        facts["busy"] = [*facts.get("busy", []), *way.at_work_beside()]
         cutter, network = way.cutters(facts.get("cutter", []))
     except ProcessFailed as error:
         return Looked(name, declared, (_unreached(describe(error)),))
-    units = {name: one.how.removeprefix("systemd unit ") for name, one in declared.programs.items() if one.hold}
+    units = {name: one.unit for name, one in declared.programs.items() if one.unit}
     known = {"patroni": unit_of_servers(table, scope)}
     known |= {name: one for name, one in units.items() if runs_in(one, name, table)}
     trees = program_trees(table, scope, known)
@@ -168,15 +185,19 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
     found = {}
     for program, tree in trees.items():
         first = first_process(program, tree) or tree[0]
-        started = declared.programs.get(program) or _found_access(first, unit_of_systemd)
+        started = declared.programs.get(program) or by_process(first, unit_of_systemd)
         found[program] = replace(started, service=first.service if of_own_unit(first) else "")
-    programs = way.started_by_engine(found)
+    programs = way.started_by_engine(startable(reach, found, trees, table, _why_no_systemd(facts)))
     files = find_files(reach, trees.get("patroni", ()), scope, declared.configuration)
     line = declared.line or ("" if facts.get("line", [""])[0] else "unknown")
     line_known = line != "unknown"
     beside_us = not network and _is_here(reach, facts)
     # The storage of a container is its machine's: it does not depend on the container's own network.
     storage = [] if way.container else reach.run("behind_network", *filter(None, [files.data])).splitlines()
+    comes_from = "" if NEVER_DIRECT in (reach.line, line) else declared.line or _comes_from(facts)
+    tunnel = "" if network else _tunnel(reach, comes_from)
+    marks = facts.get("mark", ())
+    shared = _why_shared(*other_clusters(table, trees.get("patroni", ()), scope), marks)
     fenced = [one for one in (*(process.name for process in table), *storage) if one in _FENCING]
     access = replace(
         declared,
@@ -184,8 +205,9 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
         programs=programs,
         scope=scope,
         line=line if line_known else "",
-        cutter=cutter if line_known and not beside_us and not fenced else "",
+        cutter=cutter if line_known and not beside_us and not fenced and not shared else "",
         behind_network=", ".join(storage),
+        links_needed=tunnel,
         network=network,
         configuration=files.configuration,
         data=files.data,
@@ -194,20 +216,23 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
         ports=_ports(tables, (member.postgres.port, *((member.rest.port,) if member.rest else ())) if member else ()),
     )
     remarks = [
-        f"{program}: {one.how or 'running; how it is started is not known'}" for program, one in programs.items()
+        f"{program}: {one.how or 'running; how it is started is not known'}"
+        + (f", and is not crashed: {one.unstarted}" if one.unstarted else "")
+        for program, one in programs.items()
     ]
     remarks += [f"{program}: left alone, as {why}" for program, why in others.items()]
     remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
     remarks += unread_logs(reach, trees, programs, scope, way.container is not None)
     remarks += [way.guarded] if way.guarded else []
-    remarks += [_NOT_ISOLATED.format(", ".join(storage))] if storage else []
+    remarks += [_NOT_ISOLATED.format(f"storage is behind them ({', '.join(storage)})")] if storage else []
+    remarks += [_NOT_ISOLATED.format(tunnel)] if tunnel else []
     why_not = way.why_not_cut or (_FENCED.format(fenced[0]) if fenced else _no_cutter(line_known, cutter, beside_us))
+    why_not = shared or why_not if cutter else why_not
     remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
     fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed, "rebuildable": files.data_moves}
     fixed["proxy_reload"] = why_no_reload(trees.get("haproxy", ()))
     obstacles = _obstacles(name, reach, facts, left, trees, topology)
-    comes_from = "" if NEVER_DIRECT in (reach.line, line) else declared.line or _comes_from(facts)
-    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed, tuple(facts.get("mark", ())), comes_from)
+    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed, tuple(marks), comes_from)
 
 
 def _obstacles(
@@ -227,8 +252,10 @@ def _obstacles(
         found.append(
             f"{told(named[0])!r} has a name like production; if it is not production: echo {EVEN_PRODUCTION} >> {MARK}"
         )
-    if left:
-        found.append(f"an earlier run left {', '.join(left)} there: ./accept heal")
+    if busy := facts.get("busy"):
+        found.append(f"another run is at work there ({', '.join(busy)}): wait for its end; it undoes that itself")
+    if idle := [one for one in left if one not in facts.get("busy", ())]:
+        found.append(f"an earlier run left {', '.join(idle)} there: ./accept heal")
     if holders := facts.get("watchdog"):
         found.append(_watched(holders))
     in_container = reach.line == NEVER_DIRECT
@@ -251,7 +278,8 @@ def _obstacles(
             found.append(
                 "root in the container is not permitted to send signals to its programs (cap_add: [KILL])"
                 if in_container
-                else "the login there is neither root nor the user of its programs, and sudo -n sh is refused"
+                else f"the login there is neither root nor the user of its programs, and sudo -n sh is refused"
+                f"{''.join(f' ({why})' for why in facts.get('sudo', ()))}: allow it for that user, or log in as root"
             )
     return found
 
@@ -278,40 +306,18 @@ def why_no_reload(tree: Sequence[Running]) -> str:
     return "HAProxy runs without a master process, so it cannot be told to reload: start it with haproxy -W (or -Ws)"
 
 
-def _by_words(how: str) -> ProgramAccess:
-    if not how.startswith("systemd:"):
-        return ProgramAccess(start=how, how=f"started by {program_of(how)}")
-    unit = how.removeprefix("systemd:").strip()
-    return _of_unit(unit if "." in unit else f"{unit}.service")
-
-
-def _found_access(first: Running, systemd: bool) -> ProgramAccess:
-    unit = first.service
-    if systemd and of_own_unit(first):
-        return _of_unit(unit)
-    return ProgramAccess()
-
-
-def _of_unit(unit: str) -> ProgramAccess:
-    """A crash stays until it is healed: whatever the unit says of restarts is overruled meanwhile, until a reboot.
-
-    It is not awaited that the unit has started: that may take the hosts that are healed after this one.
-    """
-    name, folder = shlex.quote(unit), shlex.quote(f"/run/systemd/system/{unit}.d")
-    file = f"{folder}/{_LAST}-accept.conf"
-    overruled = shlex.quote(f"Restart= of {unit} is set by a file that comes after ours, see: systemctl cat {unit}")
-    return ProgramAccess(
-        start=f"systemctl start --no-block {name}",
-        hold=(
-            f"mkdir -p {folder} && printf '[Service]\\nRestart=no\\n' > {file} && systemctl daemon-reload && "
-            f'{{ [ "$(systemctl show -p Restart {name})" = Restart=no ] || {{ echo {overruled}; false; }}; }}'
-        ),
-        release=(
-            f"rm -f {file}; rmdir {folder} 2>/dev/null; systemctl daemon-reload && "
-            f"{{ systemctl reset-failed {name} 2>/dev/null || :; }}"
-        ),
-        how=f"systemd unit {unit}",
-    )
+def _why_shared(scopes: Sequence[str], unknown: Sequence[Running], marks: Collection[str]) -> str:
+    """Why links are left alone where members of other clusters run, too; empty if these may be disturbed as well."""
+    words = "links are neither cut nor, in a crash, isolated: that would cut off"
+    if unmarked := [one for one in scopes if one not in marks]:
+        return (
+            f"{words} the member of {' and of '.join(unmarked)} that runs there, too; if that may be disturbed, too, "
+            f"add a line to {MARK}: {', '.join(unmarked)}"
+        )
+    if unknown:
+        told = _shortened(unknown[0].title)
+        return f"{words} {told!r}, which runs there, too, and whose scope is not known while its PostgreSQL is down"
+    return ""
 
 
 def _facts(text: str) -> dict[str, list[str]]:
@@ -351,6 +357,15 @@ def _ports(tables: str, own: Collection[int] = ()) -> tuple[int, ...]:
     return tuple(order[:_MOST_PORTS])
 
 
+def _why_no_systemd(facts: Mapping[str, Sequence[str]]) -> str:
+    """Why its units can be neither started nor kept down; empty if they can."""
+    if "systemd" not in facts:
+        return "systemd does not run there"
+    return (
+        "" if facts.get("uid", ["0"])[0] == "0" else "only root can keep its unit down, and the login there is not root"
+    )
+
+
 def _is_here(reach: Reach, facts: Mapping[str, Sequence[str]]) -> bool:
     """Whether the suite runs on that very machine: what is cut there would be cut for its clients, too."""
     comes_from = _comes_from(facts)
@@ -360,6 +375,27 @@ def _is_here(reach: Reach, facts: Mapping[str, Sequence[str]]) -> bool:
 
 def _comes_from(facts: Mapping[str, Sequence[str]]) -> str:
     return facts.get("line", [""])[0].partition(" ")[0].removeprefix("::ffff:")
+
+
+def _tunnel(reach: Reach, comes_from: str) -> str:
+    """Why an isolation would cut our own line: a tunnel carries it that ends there. Empty if none does."""
+    if not comes_from:
+        return ""
+    for line in reach.run("tunnels", comes_from).splitlines():
+        kind, _, what = line.partition(" ")
+        if kind == "device":
+            return f"our own connection comes through the tunnel {what}"
+        if _is_in(comes_from, what):
+            return "our own connection comes through IPsec"
+    return ""
+
+
+def _is_in(address: str, network: str) -> bool:
+    """Whether an address is in a network; what the user says of our line need not be one."""
+    try:
+        return ip_address(address) in ip_network(network, strict=False)
+    except ValueError:
+        return False
 
 
 def _no_cutter(known: bool, cutter: str, beside_us: bool = False) -> str:

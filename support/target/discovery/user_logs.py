@@ -26,5 +26,5 @@ def unread_logs(
             continue
         if any(not one.file for one in files):
             yield f"files to which {program} logs are not read: {UNSEEN}"
-        elif not files and not kept and not programs[program].how.startswith("systemd unit "):
+        elif not files and not kept and not programs[program].unit:
             yield f"the log of {program} is not read: it has no log file open, and is no unit of systemd with a journal"

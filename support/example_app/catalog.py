@@ -208,7 +208,7 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
 def closed(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[str, str]:
     """Table -> why the login cannot reach it, for those in a schema that it may not use, whether they exist or not."""
     schemas = {table: schema for table in tables if (schema := _schema_of(table))}
-    grants = dict(sql.rows(where, _CLOSED, [list(schemas.values())]))
+    grants: dict[str, str] = dict(sql.rows(where, _CLOSED, [list(schemas.values())]))
     return {
         table: f"the application's role may not use schema {schema}: {grants[schema]}"
         for table, schema in schemas.items()

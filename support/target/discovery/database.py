@@ -202,7 +202,7 @@ def _with_service(said: Mapping[str, str], known: sql.Endpoint, variables: Mappi
             told, password = sql.effective(f"{_READ_URL} (service {said['service']})", said)
     except ConnectFailed as error:
         raise TargetUnreachable(f"{error}: {advice(str(error))}") from None
-    place = {name: told[name] for name in ("user", "dbname", "host", "port") if name in told}
+    place: dict[str, str] = {name: told[name] for name in ("user", "dbname", "host", "port") if name in told}
     return {**place, "password": password, **libpq.of_login(told)}
 
 

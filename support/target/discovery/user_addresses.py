@@ -34,8 +34,8 @@ def open_links(hosts: Mapping[str, HostAccess], topology: Topology) -> dict[str,
             why = f"the others reach {name} at {_as_told(address, host)}, which is none of its addresses: "
             return {"partitions": f"{why}[hosts.{bare(name)}] address = {own}"}
     etcds = [one.addresses for one in hosts.values() if dcs.program(topology) in one.programs]
-    for name, told in of_etcd.items():
-        if found := _further(told, list(seen.values()), [address for each in etcds for address in each]):
+    for name, its in of_etcd.items():
+        if found := _further(its, list(seen.values()), [address for each in etcds for address in each]):
             why = f"etcd's member {name} is reached at {_as_told(*found)}, which is no address of its host: "
             return dict.fromkeys(("partitions", "dcs_links"), f"{why}add it to the `address` of that host in [hosts]")
     return {}

@@ -71,18 +71,17 @@ def test_what_refuses_it_for_another_reason_does_not_count(storing: Storing, def
 @pytest.mark.parametrize(("value", "note", "refused"), [("12", "1234", True), ("1", "123", False)])
 def test_the_constraint_of_a_shard_is_the_tables(citus: sql.Endpoint, value: str, note: str, refused: bool) -> None:
     """The coordinator passes on the worker's message, which names it. Here, any text plays the embedding."""
-    sql.execute(citus, "CREATE TABLE noted (namespace text, key text, value text CHECK (length(value) > 1), note text)")
-    sql.execute(citus, "SELECT create_distributed_table('noted', 'namespace', shard_count => 2)")
-    sql.execute(citus, "ALTER TABLE noted ADD CHECK (length(note) = 3)")
-    try:
-        error = sql.error_of(lambda: sql.execute(citus, "INSERT INTO noted VALUES ('n', 'k', %s, %s)", [value, note]))
-        profile = Profile("noted", Entries("noted", embedding="note"))
-        world = SimpleNamespace(error=error, cluster=SimpleNamespace(write=citus), profile=profile)
-        context = cast(Context, SimpleNamespace(world=world))
-        if refused:
+    table = f"noted_{len(note)}"
+    columns = "namespace text, key text, value text CHECK (length(value) > 1), note text"
+    sql.execute(citus, f"CREATE TABLE {table} ({columns})")
+    sql.execute(citus, "SELECT create_distributed_table(%s, 'namespace', shard_count => 2)", [table])
+    sql.execute(citus, f"ALTER TABLE {table} ADD CHECK (length(note) = 3)")
+    error = sql.error_of(lambda: sql.execute(citus, f"INSERT INTO {table} VALUES ('n', 'k', %s, %s)", [value, note]))
+    profile = Profile(table, Entries(table, embedding="note"))
+    world = SimpleNamespace(error=error, cluster=SimpleNamespace(write=citus), profile=profile)
+    context = cast(Context, SimpleNamespace(world=world))
+    if refused:
+        entry_steps.step_refused_dimensions(context)
+    else:
+        with pytest.raises(AssertionError, match="is not about the embedding"):
             entry_steps.step_refused_dimensions(context)
-        else:
-            with pytest.raises(AssertionError, match="is not about the embedding"):
-                entry_steps.step_refused_dimensions(context)
-    finally:
-        sql.execute(citus, "DROP TABLE noted")

@@ -28,6 +28,7 @@ SETTLED = {
     "cluster.statistics_page": "statistics",
     "cluster.sandbox": "hosts",
     "roles.in_sandbox": "disks, own_programs; a sabotage is of the embedded cluster",
+    "container_hosts._require_startable": "crashes, cache_host, dcs_hosts, proxy_host",
     "containers.pid_here": "told where the suite cannot stop the first process of a container on another machine",
     "files._known": "member_files, member_data",
     "files.environment": "member_files",

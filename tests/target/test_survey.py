@@ -223,7 +223,7 @@ def test_a_cluster_is_surveyed_from_its_address(postgres: sql.Endpoint) -> None:
     assert '# a = "ssh://root@127.0.0.1"' in written
     assert "no etcd answers at" in written
     assert "FO-01.leader" in written
-    assert "ruvector_read_url" not in written, "only one of the members is reached"
+    assert f"127.0.0.1:{postgres.port},127.0.0.1:1/postgres?target_session_attrs=standby" in written, "one is down now"
     assert any("Patroni answers" in line for line in told)
     without = text(found, {}, "today", secrets=False)
     assert postgres.password not in without

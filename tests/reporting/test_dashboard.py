@@ -229,6 +229,19 @@ def test_a_speed_without_enough_earlier_figures_is_not_called_as_before(tmp_path
     assert "not known yet (it takes 5 earlier runs that measured the same)" in page
 
 
+def test_a_promise_that_was_tested_in_part_says_so(tmp_path: Path) -> None:
+    """One of several scenarios needs what the target lacks: that the others passed is told as well."""
+    other = replace(WRITES, name="Writes again")
+    record = record_of(
+        tmp_path / "run", ScenarioResult(WRITES, Verdict.PASSED), ScenarioResult(other, Verdict.SKIPPED, "no replica")
+    )
+    state = grid.states(record, LISTED)[0]
+    assert (state.word, state.in_part) == ("skipped", "in part: 1 of 2 scenarios passed")
+    page = page_of(record, tmp_path / "page")
+    assert "skipped in part</span>" in page
+    assert "FO-02</span> (in part: 1 of 2 scenarios passed)" in page
+
+
 def test_a_promise_that_was_seen_broken_counts_although_it_was_not_selected(tmp_path: Path) -> None:
     wrong = ScenarioResult(WRITES, Verdict.BROKEN, "two members accepted writes", final=True, also_broken=("SE-01",))
     record = record_of(tmp_path / "run", wrong)
@@ -286,8 +299,8 @@ def test_how_sure_it_is_comes_from_what_was_proved(tmp_path: Path) -> None:
     assert "Kept promises: with caution. On" in page
     assert "broken on purpose in 2 ways. The scenarios noticed 1 of 2, with 0 false alarms" in page
     assert "and every promise kept was seen to fail." in page
-    assert "Not noticed: slow." in page
-    assert "seen to fail by 1 sabotage" in page
+    assert "Not noticed by every scenario that should have: slow." in page
+    assert "1 sabotage made it fail" in page
 
 
 def test_flaky_scenarios_are_told_with_how_they_failed_at_first(tmp_path: Path) -> None:
@@ -335,7 +348,7 @@ def test_the_first_questions_are_answered_at_a_glance(tmp_path: Path) -> None:
         ("2", "2 of 900 when the host of the leader crashes; checked after 1 fault", "broken"),
         (
             "21.5 s",
-            "when the host of the leader crashes; limit: 30 s; the longest of 1 fault with clients writing",
+            "when the host of the leader crashes; limit: 30 s; the longest of 1 unplanned fault with clients writing",
             "kept",
         ),
         ("1 of 1", "newly slow: nothing", "kept"),

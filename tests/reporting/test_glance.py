@@ -45,7 +45,7 @@ def test_the_loss_is_told_first_whole_and_by_fault(tmp_path: Path) -> None:
     assert loss.note == (
         "261 of 68,378 when the leader crashes; 113 of 113 when the leader freezes; checked after 2 of 3 faults"
     )
-    assert outage.note == "when the leader crashes; limit: 30 s; the longest of 2 faults with clients writing"
+    assert outage.note == "when the leader crashes; limit: 30 s; the longest of 2 unplanned faults with clients writing"
 
 
 def test_without_a_limit_an_outage_is_neither_red_nor_green(tmp_path: Path) -> None:
@@ -121,7 +121,9 @@ def test_a_figure_that_could_not_be_judged_is_neither_within_nor_beyond(tmp_path
     unclear = ScenarioResult(READS, Verdict.INCONCLUSIVE, BUSY, measures=(SLOW, replace(SLOW, value=1.0)))
     speed = told(record_of(tmp_path / "unclear", unclear))[2]
     assert (speed.value, speed.style) == ("1 of 1", "kept")
-    assert speed.note == "1 not judged (PF-01); slower than before? not known yet: needs 5 earlier runs, has 0"
+    assert (
+        speed.note == "1 not judged (PF-01); slower than before? not known yet: needs 5 runs that measured them, has 0"
+    )
     speed = told(record_of(tmp_path / "slow", replace(unclear, verdict=Verdict.BROKEN)))[2]
     assert (speed.value, speed.style) == ("1 of 2", "broken")
 

@@ -275,7 +275,8 @@ def _unanswered(incidents: Sequence[Incident]) -> str:
         return ""
     if not sum(known):
         return f"Every write got an answer{' where a ledger was read back' if len(known) < len(incidents) else ''}."
-    return f"{numbered(sum(known), 'write')} ended without an answer: their clients cannot know whether they happened."
+    number = f"{'At least ' if len(known) < len(incidents) else ''}{numbered(sum(known), 'write')}"
+    return f"{number} ended without an answer: their clients cannot know whether they happened."
 
 
 def numbered(number: int, noun: str) -> str:

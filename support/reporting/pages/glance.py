@@ -62,8 +62,8 @@ def _downtime(run: PastRun) -> Fact:
     if most is not None and not worst.exceeded:
         notes.append(f"over its limit when {most.kind}: {costs.stopped_for(most)} (limit: {most.limit:g} s)")
     if measured:
-        notes.append(f"the longest of {numbered(len(measured), 'fault')} with clients writing")
-    style = "broken" if over else "kept" if worst.limit is not None else ""
+        notes.append(f"the longest of {numbered(len(measured), 'unplanned fault')} with clients writing")
+    style = "broken" if worst.exceeded else "kept" if worst.limit is not None and not over else ""
     return Fact(words, costs.stopped_for(worst), "; ".join(notes), style)
 
 
@@ -127,7 +127,7 @@ def confidence(
     if kept := {one.promise.id for one in states if one.word == KEPT}:
         yield _in_kept(kept, trust, at, sabotages)
     if missed := [one.sabotage for one in _broken_on_purpose(trust) if not one.noticed]:
-        yield f"Not noticed: {', '.join(missed)}."
+        yield f"Not noticed by every scenario that should have: {', '.join(missed)}."
     if busy := [one for one in states if one.word in UNCLEAR and busy_machine(one.why)]:
         told = ", ".join(one.promise.id for one in busy)
         yield f"No verdict on the speed of {told}: other programs kept the machine busy. Run it on a quiet machine."

@@ -30,7 +30,7 @@ STYLES: Mapping[str, str] = {NOT_RUN: "none", "not reached": "unreached"}
 """Word -> its style in the pages, if that is another one."""
 MEANINGS: Mapping[str, str] = {
     KEPT: "every scenario saw it hold",
-    "broken": "it was seen not to hold",
+    "broken": "it was seen to fail",
     "inconclusive": "there was no evidence either way",
     "error": "the suite or its surroundings failed",
     "skipped": "this target lacks what its scenarios need",
@@ -53,6 +53,8 @@ class PromiseState:
     """Those that are the reason for the word."""
     why: str = ""
     """Why it is not kept; empty if it is."""
+    passed: int = 0
+    """How many of its scenarios saw it hold."""
 
     @property
     def style(self) -> str:
@@ -72,6 +74,19 @@ class PromiseState:
     def unreached(self) -> bool:
         """Whether something that was waited for never came, and nothing worse was seen."""
         return not self.wrong and any(one.unreached for one in self.results)
+
+    @property
+    def in_part(self) -> str:
+        """How many of its scenarios passed, if it was tested in part only."""
+        if self.word != WORDS[Verdict.SKIPPED] or not self.passed:
+            return ""
+        return f"in part: {self.passed} of {len(self.scenarios)} scenarios passed"
+
+    @property
+    def label(self) -> str:
+        """Its short name, and that it failed by a limit only if it did."""
+        late = self.word == "broken" and not self.wrong and not self.unreached
+        return f"{self.promise.name}: over a limit" if late and self.promise.name else self.promise.name
 
     def twice(self, record: RunRecord) -> bool:
         """Whether a scenario found it broken when it ran once more as well."""
@@ -160,7 +175,9 @@ def _state(promise: Promise, verdict: Verdict, scenarios: Sequence[Scenario], re
     why = "; ".join(dict.fromkeys(one.reason_in_a_line for one in results))
     if verdict in (Verdict.INTERRUPTED, Verdict.NOT_REACHED):
         why = next((why_unfinished(record, one) for one in scenarios if record.verdict_on(one.key) is verdict), "")
-    return PromiseState(promise, WORDS[verdict], tuple(scenarios), results, "" if verdict is Verdict.PASSED else why)
+    passed = sum(record.verdict_on(one.key) is Verdict.PASSED for one in scenarios)
+    told = "" if verdict is Verdict.PASSED else why
+    return PromiseState(promise, WORDS[verdict], tuple(scenarios), results, told, passed)
 
 
 def _reasons(id: str, verdict: Verdict, scenarios: Sequence[Scenario], record: RunRecord) -> Iterator[ScenarioResult]:

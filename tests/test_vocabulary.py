@@ -18,7 +18,7 @@ SEVERAL = [
     "new.py: {PROGRAM_FILE} steps",
     "comparison.py: {chance.ENOUGH} runs",
     "dashboard.py: {kept} promises",
-    "glance.py: {trends.TELLING} earlier runs",
+    "glance.py: {trends.TELLING} runs",
     "trends.py: {_LATEST} runs",
     "trends.py: {_LATEST} runs",
 ]

@@ -60,9 +60,10 @@ _REFUSED = (psycopg2.OperationalError, UnicodeDecodeError)
 
 
 def _words(error: psycopg2.Error | UnicodeDecodeError) -> str:
-    """What the server said, in one line."""
+    """What the server said, in one line. Some Pythons (3.11.2, for one) leave an empty error where
+    its words are not in UTF-8."""
     said = error.object.decode(errors="replace") if isinstance(error, UnicodeDecodeError) else str(error)
-    return " ".join(said.split())
+    return " ".join(said.split()) or "FATAL: (in words that are not in UTF-8)"
 
 
 def connect(

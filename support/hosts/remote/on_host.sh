@@ -581,7 +581,7 @@ is_own_line() { # ADDRESS: whether that is where we come from
 refused_by() { # TOOL WORDS: the fault is undone, and why there is none is told in the tool's own words
   heal "${D##*/}" >/dev/null
   why=$(printf '%s\n' "$2" | sed -n 's/.*Error: //p' | head -n 1); why=${why:-$(printf '%s\n' "$2" | head -n 1)}
-  refuse "$1 refused${why:+: $why}"
+  refuse "$1 refused it${why:+: $why}"
 }
 NEIGHBOURS='133 134 135 136' # ICMPv6 for what ARP is under IPv4: without it, our own line ends when the peer's entry is old
 isolate() { # drop everything but this host's own loopback, our own line, and by which neighbours find each other

@@ -175,7 +175,7 @@ def _in_kept(kept: Collection[str], trust: Trust, at: float, sabotages: Mapping[
     sound = noticed == tried and not alarms
     verdict = "yes" if sound and 2 * seen > len(kept) else "in part" if sound and seen else "with caution"
     rest = f" The other {len(kept) - seen} were not tried; ./accept prove tries more." if seen < len(kept) else ""
-    share = f"{seen} of the {len(kept)} promises kept {'was' if seen == 1 else 'were'}"
+    share = f"{seen} of the {numbered(len(kept), 'promise')} kept {'was' if seen == 1 else 'were'}"
     in_ways = f"{tried} of {ways} known ways" if tried < ways else numbered(tried, "way")
     return (
         f"Kept promises: {verdict}. On {trends.day(at)} a cluster was broken on purpose in {in_ways}. The scenarios "

@@ -247,8 +247,9 @@ def _leads_still(server: RedisAddress, among: RedisAddress) -> bool:
 
 CACHE = "Redis"
 """What the report calls the target of its outages."""
-OUTAGE = 3.0
-"""Seconds that an outage of Redis lasts: long enough for several retries, and for these to fail."""
+OUTAGE = 2.0
+"""Seconds that an outage of Redis lasts once it was seen, which takes up to a second: long enough for several retries,
+and for these to fail; short enough that what Redis had before has not expired when it is back."""
 _PACE = 0.02  # seconds between two operations of a thread
 _OWN = 5  # entries of each client: several, so that each is left alone for a moment
 
@@ -277,6 +278,9 @@ def work_through_outage(world: World, what: str) -> None:
         fault = outage(cluster, what, world.namespace)
         hit = fault.server if isinstance(fault, RedisKilled | RedisFrozen) else None
         alone = hit is not None and _has_all(hit, server, world.namespace)
+        for number, recorder in enumerate(recorders):  # it is in Redis, and has its whole time to live
+            recorder.write(own_keys(number)[-1], "before")
+            recorder.read(own_keys(number)[-1])
         world.experiment.inject(fault, CACHE)
         lasts.set()
         pause(OUTAGE)

@@ -250,6 +250,9 @@ CACHE = "Redis"
 OUTAGE = 2.0
 """Seconds that an outage of Redis lasts once it was seen, which takes up to a second: long enough for several retries,
 and for these to fail; short enough that what Redis had before has not expired when it is back."""
+_AFTERWARDS = 3.0
+"""Seconds for which clients go on when all is well: reads have to come later after a change than values may be stale.
+"""
 _PACE = 0.02  # seconds between two operations of a thread
 _OWN = 5  # entries of each client: several, so that each is left alone for a moment
 
@@ -291,7 +294,7 @@ def work_through_outage(world: World, what: str) -> None:
         world.experiment.heal()
         with suppress(NotInTime):  # judged afterwards
             _await_hits(history, len(clients), world.experiment.over_since, world.time_for("caching", NOTICE))
-        pause(VISIBLE / 5)  # what is served once all is well belongs to the history too
+        pause(_AFTERWARDS)
 
     keys = [key for number in range(len(clients)) for key in own_keys(number)]
     over, lasts = threading.Event(), threading.Event()

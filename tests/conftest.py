@@ -1,11 +1,13 @@
 """Fixtures that several test modules share, and how `./accept test` spreads the tests over processes."""
 
+import dataclasses
 import fcntl
 import os
 import random
 import signal
 import socket
 from collections.abc import Generator, Iterator
+from itertools import count
 from pathlib import Path
 
 import booting
@@ -16,10 +18,11 @@ from servers import postgres as throw_away_postgres
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from support import sql
+from support import libpq, sql
 from support.embedded import programs
 from support.errors import AcceptError
 from support.reporting.installing import install_renderer
+from support.settings import Settings
 
 # A shell ignores Ctrl-C for what it starts in the background, and so would each program that a test starts from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -152,3 +155,25 @@ def _file(item: pytest.Item) -> str:
 
 def _is(item: pytest.Item, marker: str) -> bool:
     return item.get_closest_marker(marker) is not None
+
+
+_DATABASES = count()
+
+
+@pytest.fixture
+def empty(postgres: sql.Endpoint) -> sql.Endpoint:
+    """A database of its own, with the vector extension and nothing else."""
+    name = f"empty_{next(_DATABASES)}"
+    sql.execute(postgres, f"CREATE DATABASE {name}")
+    there = dataclasses.replace(postgres, database=name)
+    sql.execute(there, "CREATE EXTENSION vector")
+    return there
+
+
+@pytest.fixture
+def nothing_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting, and no variable or file of libpq's."""
+    for name in {*libpq.VARIABLES, libpq.SET_APART, libpq.URL, *(name.upper() for name in Settings.model_fields)}:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)

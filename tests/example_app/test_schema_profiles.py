@@ -51,16 +51,6 @@ NUMBERS = iter(range(1000))
 
 
 @pytest.fixture
-def empty(postgres: sql.Endpoint) -> sql.Endpoint:
-    """A database of its own, with the vector extension and nothing else."""
-    name = f"profiles_{next(NUMBERS)}"
-    sql.execute(postgres, f"CREATE DATABASE {name}")
-    there = dataclasses.replace(postgres, database=name)
-    sql.execute(there, "CREATE EXTENSION vector")
-    return there
-
-
-@pytest.fixture
 def swarm(empty: sql.Endpoint) -> sql.Endpoint:
     """A database with the swarm's tables."""
     sql.execute(empty, f"{SWARM_TABLES}{INDEXES}")

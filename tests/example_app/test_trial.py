@@ -1,7 +1,6 @@
 """Tables that have the right columns, and refuse or keep the rows of scenarios all the same."""
 
 import dataclasses
-from itertools import count
 
 import pytest
 from swarm_tables import INDEXES, SWARM_TABLES
@@ -14,7 +13,6 @@ from support.example_app.profile import Profile
 from support.example_app.profile_fit import Fit, fit
 from support.example_app.trial import tried
 
-NUMBERS = count()
 DOCS = declared_profile({"entries": {"table": "docs"}})
 TABLE = "CREATE TABLE docs (id serial, namespace text, key text, value text, status text, UNIQUE (namespace, key))"
 SOFT_DELETE = """
@@ -30,16 +28,6 @@ LATE = """
     CREATE CONSTRAINT TRIGGER late AFTER INSERT ON docs DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION late()
 """
-
-
-@pytest.fixture
-def empty(postgres: sql.Endpoint) -> sql.Endpoint:
-    """A database of its own, with the vector extension and nothing else."""
-    name = f"trial_{next(NUMBERS)}"
-    sql.execute(postgres, f"CREATE DATABASE {name}")
-    there = dataclasses.replace(postgres, database=name)
-    sql.execute(there, "CREATE EXTENSION vector")
-    return there
 
 
 def trying(there: sql.Endpoint, profile: Profile) -> Fit:

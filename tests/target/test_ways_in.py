@@ -17,14 +17,7 @@ from support.target.cluster import Cluster
 from support.target.discovery import user_cluster
 from support.target.topology import Address, Topology
 
-
-@pytest.fixture(autouse=True)
-def nothing_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No setting, and no variable or file of libpq's."""
-    for name in {*libpq.VARIABLES, libpq.SET_APART, libpq.URL, *(name.upper() for name in Settings.model_fields)}:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("nothing_said")
 
 
 @pytest.fixture(scope="module")

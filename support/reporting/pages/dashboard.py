@@ -73,8 +73,8 @@ def answer(record: RunRecord, states: Sequence[PromiseState]) -> Answer:
     if unclear or record.failing:
         sentence = f"Not certain: {numbered(unclear or len(record.failing), 'promise')} could not be judged."
         return Answer(sentence, "error", totals(states))
-    if blemish := _blemish(record):
-        return Answer(f"{numbered(kept, 'promise')} kept, but {blemish}.", "error", totals(states))
+    if caveat := _caveat(record):
+        return Answer(f"{numbered(kept, 'promise')} kept, but {caveat}.", "error", totals(states))
     every = f"all {kept} promises that were tested" if kept > 1 else "the one promise that was tested"
     sentence = f"Yes: the cluster keeps {'every promise' if kept == len(states) else every}."
     return Answer(sentence, "kept", totals(states))
@@ -153,7 +153,7 @@ def _what_broke(broken: Sequence[PromiseState], run: PastRun) -> str:
     return " ".join(filter(None, told))
 
 
-def _blemish(record: RunRecord) -> str:
+def _caveat(record: RunRecord) -> str:
     """Why a run is not a success although each promise that it judged is kept; empty if it is one."""
     if record.required_and_missing:
         return "something that was required is missing"

@@ -17,6 +17,7 @@ from typing import Any
 from support.cli.console import say
 from support.cli.suites import Selection
 from support.errors import NothingJudged, NotInTime, UsageError
+from support.reporting.console import can_move, real_stdout
 from support.waiting import NotYet, eventually
 
 FORMATTER = "allure_behave.formatter:AllureFormatter"
@@ -179,11 +180,26 @@ def run(argv: Sequence[str], environment: Mapping[str, str], log: Path | None = 
         child = subprocess.Popen(
             dies_with_us(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output, process_group=0, env=variables
         )
+    with _answered_by_view() if log is None else nullcontext():
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            _stop(child, heals_within)
+            raise
+
+
+@contextmanager
+def _answered_by_view() -> Iterator[None]:
+    """Inside this context we print no answer to Ctrl-C if the command shows a view that moves, in which it does so."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or not can_move(real_stdout()):
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return child.wait()
-    except KeyboardInterrupt:
-        _stop(child, heals_within)
-        raise
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def dies_with_us(argv: Sequence[str]) -> list[str]:

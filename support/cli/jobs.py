@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -202,10 +202,14 @@ class _Round:
         """Run the scenarios. False if Ctrl-C ended it."""
         follower = self._follower()
 
+        def tell(line: str) -> None:
+            if not follower.tell(line):
+                say(line)
+
         def over() -> None:
             follower.look()
-            self._pass_on_what_they_say()
-            self._start()
+            self._pass_on_what_they_say(tell)
+            self._start(tell)
             if any(not job.is_over for job in self._jobs):
                 raise NotYet("a job is still running")
 
@@ -217,7 +221,7 @@ class _Round:
             return False
         finally:
             follower.close()
-            self._pass_on_what_they_say()
+            self._pass_on_what_they_say(say)
         self._tell_of_failures()
         return True
 
@@ -237,12 +241,12 @@ class _Round:
             since=self._run.journal.stat().st_size if self._run.journal.exists() else 0,
         )
 
-    def _start(self) -> None:
+    def _start(self, tell: Callable[[str], None]) -> None:
         """Start jobs, as long as there is work for them and few others boot."""
         for job in self._jobs:
             if job.booted and job.number not in self._seen_up:
                 self._seen_up.add(job.number)
-                say(f"cluster {job.number} is up after {time.monotonic() - job.began:.0f} s")
+                tell(f"cluster {job.number} is up after {time.monotonic() - job.began:.0f} s")
             elif job.is_over and not job.booted and job.number not in self._did_not_boot:
                 self._did_not_boot.add(job.number)
                 if len(self._did_not_boot) == 1:  # one that does not boot may have bad luck, several have none
@@ -267,7 +271,7 @@ class _Round:
             )
         return _Job(len(self._jobs) + 1, share, process, log, time.monotonic())
 
-    def _pass_on_what_they_say(self) -> None:
+    def _pass_on_what_they_say(self, tell: Callable[[str], None]) -> None:
         for job in self._jobs:
             with job.log.open("rb") as log:
                 log.seek(self._told.get(job.number, 0))
@@ -275,7 +279,7 @@ class _Round:
             whole = said[: said.rfind(b"\n") + 1]
             self._told[job.number] = self._told.get(job.number, 0) + len(whole)
             for line in whole.decode(errors="replace").splitlines():
-                say(f"cluster {job.number}: {line}")
+                tell(f"cluster {job.number}: {line}")
 
     @property
     def any_failed(self) -> bool:
@@ -319,6 +323,7 @@ def run_share(options: RunOptions, file: Path) -> int:
     if run.work is None or run.whole is None:
         raise UsageError(f"{file} is not a share of a run")
     whole, work, options = run.whole, SharedWork(run.work), options.with_workers(run.workers)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C is answered once, by whoever started the jobs
 
     def booted(number: int, topology: Topology) -> None:
         keep(topology, whole / topology_of(run, number))

@@ -20,6 +20,16 @@ class PatientConsole(Console):
         os.close(nowhere)
 
 
+def real_stdout() -> Console:
+    """A console on the process's own standard output; behave replaces `sys.stdout` by a buffer."""
+    return PatientConsole(file=sys.__stdout__, highlight=False)
+
+
+def can_move(console: Console) -> bool:
+    """Whether a view can move on it. Without a terminal, or with NO_COLOR, plain lines are printed."""
+    return console.is_terminal and not console.no_color and not console.is_dumb_terminal
+
+
 def replace_unprintable() -> None:
     """From now on this process prints "?" for a character that its standard output cannot encode.
 

@@ -128,6 +128,10 @@ class Follower:
         if self._progress is not None:
             self._progress.view.running = tuple(self._running())
 
+    def tell(self, line: str) -> bool:
+        """Print a line above the view that moves; False if none does: then anybody may print it anywhere."""
+        return self._progress is not None and self._progress.tell(line)
+
     def close(self) -> None:
         """Show what is left, and restore the terminal."""
         self.look()

@@ -79,6 +79,8 @@ class LiveView:
         """On how many clusters the scenarios run."""
         self.alone: Collection[str] = ()
         """The keys of the scenarios that run one after another when all others have ended."""
+        self.stopping = False
+        """Whether Ctrl-C was pressed."""
 
     def begins(self, scenario: Scenario) -> None:
         """A scenario begins; nothing is known yet of what it does."""
@@ -112,7 +114,8 @@ class LiveView:
         """The lines, each cut at the width of the terminal."""
         now, running = time.monotonic(), self.running
         failed = f" · {self._failed} failed" if self._failed else ""
-        head = f"{self._started} of {self._total}{failed} · {_clock(now - self._begun)} · {_left(self.seconds_left)}"
+        left = "stopping (Ctrl-C)" if self.stopping else _left(self.seconds_left)
+        head = f"{self._started} of {self._total}{failed} · {_clock(now - self._begun)} · {left}"
         lines = [_line(head)]
         for one in running:
             where = f"{one.cluster} · " if one.cluster else ""
@@ -143,10 +146,10 @@ def _facts(running: Running) -> list[Text]:
             Text(f"{name}{_MARKS[writable]}", style=_STYLES[writable]) for name, writable in moment.members.items()
         ]
         lines.append(Text("  ").append(_line("  ").join(members)))
-    if moment.writes is not None:
-        lines.append(_line(f"  {moment.writes:,.0f} operations a second acknowledged"))
     if moment.fault:
         lines.append(Text(f"  {moment.fault}, for {moment.fault_since:.0f} s", style="yellow"))
+    if moment.writes is not None:
+        lines.append(_line(f"  {moment.writes:,.0f} operations/s acknowledged"))
     return lines
 
 

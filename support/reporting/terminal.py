@@ -4,9 +4,10 @@ On a terminal a view of a few lines moves (see live.py); elsewhere (a CI log) ea
 starts and one when it ends. What matters most is printed last: there it is still visible on a screen, and at the end
 of a truncated log."""
 
-import sys
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import FrameType
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from support.reporting import obstacles
-from support.reporting.console import PatientConsole
+from support.reporting.console import can_move, real_stdout
 from support.reporting.journal import RunRecord
 from support.reporting.live import LiveView
 from support.reporting.scenario import Scenario, ScenarioResult, Verdict
@@ -34,11 +35,6 @@ STYLES = {
 _WARNING, _MISSING = "yellow", "bold red"
 
 
-def real_stdout() -> Console:
-    """A console on the process's own standard output; behave replaces `sys.stdout` by a buffer."""
-    return PatientConsole(file=sys.__stdout__, highlight=False)
-
-
 class Progress:
     """Prints the progress of one run. Must be closed, or the moving line stays on the terminal."""
 
@@ -51,8 +47,7 @@ class Progress:
     ) -> None:
         """`known`: how long scenarios took in earlier runs, by path and title."""
         self._console = console or real_stdout()
-        self._moves = self._console.is_terminal and not self._console.no_color and not self._console.is_dumb_terminal
-        """Whether there is a view that moves. Without a terminal, or with NO_COLOR, there are plain lines."""
+        self._moves = can_move(self._console)
         self._total = total
         self._started = self._ended = self._failed = 0
         self._running: Scenario | None = None
@@ -66,6 +61,8 @@ class Progress:
             redirect_stdout=False,
             redirect_stderr=False,
         )
+        self._answered_before: signal._HANDLER = None
+        """What answered Ctrl-C before the view did."""
 
     def started(self, scenario: Scenario) -> None:
         """A scenario begins."""
@@ -73,7 +70,9 @@ class Progress:
         self._running = scenario
         self.view.begins(scenario)
         if self._moves:
-            self._live.start()
+            if not self._live.is_started:
+                self._live.start()
+                self._answer_interrupts()
             self._live.refresh()
         else:
             line = f"[{self._started}/{self._total}] {scenario.title} ..."
@@ -87,7 +86,7 @@ class Progress:
         left = f"{self._total - self._ended} left"
         style = STYLES[result.verdict]
         if self._moves:
-            line = f"[{style}]{result.verdict:<14}[/] {escape(result.scenario.title)} [dim]{result.seconds:.1f} s[/]"
+            line = f"[{style}]{result.verdict:<12}[/] [dim]{result.seconds:6.1f} s[/]  {escape(result.scenario.title)}"
         else:
             unseen = "" if result.scenario == self._running else f" {escape(result.scenario.title)}"
             line = f"    [{style}]{result.verdict}[/]{unseen} in {result.seconds:.1f} s, {left}"
@@ -104,6 +103,26 @@ class Progress:
     def close(self) -> None:
         """Restore the terminal."""
         self._live.stop()
+        if self._answered_before is not None:
+            signal.signal(signal.SIGINT, self._answered_before)
+            self._answered_before = None
+
+    def tell(self, line: str) -> bool:
+        """Print a line above the view that moves; False if none does: then anybody may print it anywhere."""
+        if not self._live.is_started:
+            return False
+        self._console.print(line, markup=False, soft_wrap=True)
+        return True
+
+    def _answer_interrupts(self) -> None:
+        """Let the view answer Ctrl-C: a line that others print in its midst would be drawn over."""
+        if callable(before := signal.getsignal(signal.SIGINT)):
+            self._answered_before = before
+            signal.signal(signal.SIGINT, self._interrupted)
+
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        self.view.stopping = True
+        raise KeyboardInterrupt
 
     def _reason(self, result: ScenarioResult) -> None:
         if result.reason:

@@ -1,6 +1,9 @@
 """Ctrl-C is answered at once, and the end of the run tells what was interrupted and what was not reached."""
 
+import os
+import pty
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -51,6 +54,47 @@ def test_ctrl_c_is_heard_and_the_end_tells_what_it_cut_off(program: Program, pos
     assert "interrupted: ZZ-01" in rest
     assert "not reached: ZZ-02" in rest
     assert "1 passed, 0 failed" in rest.rstrip().splitlines()[-1]
+
+
+def test_on_a_terminal_the_view_itself_says_that_ctrl_c_was_heard(program: Program, postgres: Endpoint) -> None:
+    """Whoever else printed it would do so in the midst of the view, which then draws over it."""
+    ours, theirs = pty.openpty()
+    running = subprocess.Popen(
+        [*program.argv, "run", "--jobs", "1"],
+        cwd=program.project,
+        env={**program.environment, **target(postgres), "TERM": "xterm"},
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown, begun = b"", 0.0
+    try:
+        while more := _read(ours):
+            shown += more
+            if not begun and "s · ZZ-01 A claim that takes long".encode() in shown:
+                begun = time.monotonic()
+                running.send_signal(signal.SIGINT)
+                shown = b""
+    finally:
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        os.close(ours)
+    assert begun, shown.decode()
+    assert running.returncode == 128 + signal.SIGINT, shown.decode()
+    assert b"stopping (Ctrl-C)" in shown, shown.decode()
+    assert b"accept: stopping" not in shown, shown.decode()
+    assert b"1 interrupted, 1 not reached" in shown, shown.decode()
+
+
+def _read(terminal: int) -> bytes:
+    """What was printed on a terminal; nothing at its end."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # nobody has it open any more
+        return b""
 
 
 def _interrupted(program: Program, postgres: Endpoint, seconds: int, times: int) -> tuple[float, str]:

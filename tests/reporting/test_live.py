@@ -55,11 +55,11 @@ def test_the_running_scenario_is_seen_at_work(now: list[float]) -> None:
     view.begins(CRASH)
     now[0] += 12
     view.observe(lambda: Moment({"pg1": None, "pg2": True, "pg3": False}, 1240.0, "the host of pg1 crashes", 7.2))
-    head, scenario, members, writes, fault = shown(view)
+    head, scenario, members, fault, writes = shown(view)
     assert head == "1 of 2 · 0:12 · about 5 min left"
     assert scenario.endswith("12 s · FO-01 The leader's host crashes")
     assert members.split() == ["pg1", "silent", "pg2", "leads", "pg3"]
-    assert writes == "  1,240 operations a second acknowledged"
+    assert writes == "  1,240 operations/s acknowledged"
     assert fault == "  the host of pg1 crashes, for 7 s"
     view.begins(FAST)
     assert len(shown(view)) == 2, "what is known of one scenario is not shown for the next"
@@ -95,7 +95,7 @@ def test_each_cluster_has_its_line(now: list[float]) -> None:
     _, first, details, second = shown(view, 120)
     assert first.endswith(" cluster 1 · 12 s · FO-01 The leader's host crashes")
     assert details == (
-        "  pg1 silent  pg2 leads     1,240 operations a second acknowledged     the host of pg1 crashes, for 7 s"
+        "  pg1 silent  pg2 leads     the host of pg1 crashes, for 7 s     1,240 operations/s acknowledged"
     )
     assert second.endswith(" cluster 3 · 3 s · RC-01 Redis answers")
 

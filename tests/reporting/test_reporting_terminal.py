@@ -1,6 +1,7 @@
 """What the terminal and the CI log show: the closing table, and the progress."""
 
 import io
+import signal
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,42 @@ def test_progress_on_a_terminal_gives_the_terminal_back() -> None:
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "Queries are fast" in written
     assert written.rindex("\x1b[?25h") > written.index("\x1b[?25l")
+
+
+def test_ctrl_c_is_answered_in_the_view() -> None:
+    """A line printed in its midst would be drawn over, and would leave an old frame behind."""
+    before = signal.getsignal(signal.SIGINT)
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    progress = Progress(2, console)
+    progress.started(FAST.scenario)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        assert "less than a minute left" in console.file.getvalue()  # type: ignore[attr-defined]
+        assert "1 of 2 · 0:00 · stopping (Ctrl-C)" in shown_by(progress)
+    finally:
+        progress.close()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def shown_by(progress: Progress) -> str:
+    console = Console(file=io.StringIO(), width=80)
+    console.print(progress.view.render())
+    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_what_others_say_is_printed_above_the_view_while_there_is_one() -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, highlight=False)
+    progress = Progress(2, console)
+    assert not progress.tell("cluster 1 is up"), "there is no view yet: the line belongs on standard error"
+    progress.started(FAST.scenario)
+    try:
+        assert progress.tell("cluster 2 is up")
+    finally:
+        progress.close()
+    assert not progress.tell("cluster 3 is up")
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert [number for number in "123" if f"cluster {number} is up" in written] == ["2"]
 
 
 def test_progress_moves_on_a_terminal_that_is_not_utf_8() -> None:

@@ -177,7 +177,7 @@ class Program:
 @boots
 def copy(project: Path) -> Program:
     """A fresh copy of this project."""
-    unfinished = shutil.ignore_patterns("__pycache__")  # another test compiles the modules right now
+    unfinished = shutil.ignore_patterns("*.pyc.*")  # another process compiles the module right now
     for name in COPIED:
         shutil.copytree(ROOT / name, project / name, ignore=unfinished)
     for file in ("environment.py", "pyproject.toml", "accept"):

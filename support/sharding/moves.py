@@ -75,13 +75,15 @@ class Progress:
 class ShardJob:
     """A statement that moves shards while writes go on, in a session of its own.
 
-    A context manager: entering starts it, leaving waits for its end. An error that it ends with is in `error`.
+    A context manager: entering starts it, leaving waits for its end. An error of the database's is in `error`; any
+    other is raised by whoever waits for the end.
     """
 
     def __init__(self, where: sql.Endpoint, statement: str, values: sql.Values) -> None:
         self.where, self._statement, self._values = where, statement, values
         self._thread = threading.Thread(target=self._perform, daemon=True)
         self.error: Exception | None = None
+        self._mistake: BaseException | None = None
         self.backend = 0
         """The process id of its session on the coordinator."""
         self.begun = self.ended = 0.0
@@ -132,6 +134,8 @@ class ShardJob:
                 raise NotYet(f"it is at {[str(step) for step in self.steps[-2:]]}")
 
         eventually(ended, within=_LONGEST + 10, subject="the job has ended")
+        if self._mistake is not None:
+            raise self._mistake
         return self.ended - self.begun
 
     def require_done(self) -> float:
@@ -153,6 +157,8 @@ class ShardJob:
             sql.rows(self._session, self._statement, self._values)
         except sql.Error as error:
             self.error = error
+        except BaseException as error:  # not the database's answer: without it the job would count as done
+            self._mistake = error
         finally:
             self.ended = time.monotonic()
             self._session.close()

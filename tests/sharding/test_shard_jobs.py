@@ -1,0 +1,21 @@
+"""How a statement that moves shards ends."""
+
+import pytest
+
+from support import sql
+from support.sharding.moves import ShardJob
+
+
+def test_what_the_database_refuses_is_the_end_of_the_job(postgres: sql.Endpoint) -> None:
+    with ShardJob(postgres, "SELECT 1 / %s", [0]) as job:
+        with pytest.raises(AssertionError, match="the shards were not moved: .*division by zero"):
+            job.require_done()
+    assert isinstance(job.error, sql.Error)
+
+
+def test_a_job_that_fails_for_another_reason_is_not_taken_for_done(postgres: sql.Endpoint) -> None:
+    job = ShardJob(postgres, "SELECT 1", ["a value for which there is no place"])
+    with pytest.raises(TypeError, match="not all arguments converted"), job:
+        pass
+    with pytest.raises(TypeError, match="not all arguments converted"):
+        job.require_done()

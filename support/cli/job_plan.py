@@ -14,7 +14,6 @@ from pathlib import Path, PurePath
 import psutil
 
 from support.cli.behave_process import Planned
-from support.reporting.past import durations as durations
 from support.reporting.scenario import from_features
 from support.target.capabilities import SHARDS, TLS
 from support.vocabulary import counted

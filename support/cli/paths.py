@@ -11,6 +11,8 @@ FEATURES = Path("features")
 STEPS = Path("steps")
 RESULTS = WRITES_IN / "allure-results"
 REPORT = WRITES_IN / "allure-report"
+TRUST = STATE / "trust.jsonl"
+"""The results of the last `accept prove`."""
 
 
 def enter_project() -> None:

@@ -24,9 +24,9 @@ from support.cli.boot import bindir_of, boot_cluster, provide_citus
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.job_plan import measures_speed
-from support.cli.paths import FEATURES, REPORT, RESULTS, STATE
+from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, TRUST
 from support.cli.proof_basis import basis_of, claim_done, require_continuable
-from support.cli.prove_share import STYLES, TRUST, PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
+from support.cli.prove_share import STYLES, PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
 from support.cli.prover import ALARMS, Prover
 from support.cli.report import knowledge, last_journal, one_at_a_time
 from support.embedded import programs

@@ -8,15 +8,13 @@ from itertools import groupby
 from support.cli.behave_process import Planned
 from support.cli.console import err, say
 from support.cli.job_plan import measures_speed
-from support.cli.paths import STATE
+from support.cli.paths import TRUST
 from support.cli.prover import Prover, is_destructive
 from support.reporting.trust import HealthyRun, Proof, Trust, note, read
 from support.sabotage.sabotage import Sabotage
 from support.vocabulary import counted
 from support.work import WorkQueue
 
-TRUST = STATE / "trust.jsonl"
-"""The results of the last `accept prove`."""
 FAST_SECONDS, DESTRUCTIVE_SECONDS = 8.0, 75.0
 """Estimated seconds for a sabotage, by whether a destructive scenario must notice it."""
 HEALTHY_SECONDS = 30.0

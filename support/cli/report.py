@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from support import own_folder
 from support.cli.console import complain, out, say
-from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, from_command_line
+from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, TRUST, from_command_line
 from support.cli.suites import SUITES
 from support.errors import AcceptError, NotAvailable, ProcessFailed, UsageError
 from support.reporting import journal, merging
@@ -33,8 +33,6 @@ from support.settings import Settings
 from support.target.topology import Topology
 from support.waiting import describe
 
-TRUST = STATE / "trust.jsonl"
-"""What `accept prove` found last."""
 _SELECTING = ("--tags", "-t", "--name", "-n")
 _FLAGS_OF_TARGET = ("--own-schema",)
 _OPTIONS_OF_TARGET = (

@@ -22,6 +22,7 @@ from support.errors import AcceptError, NothingJudged, RequirementMissing
 from support.reporting import steadiness
 from support.reporting.journal import BROKEN, INTERRUPTED, NOTHING_JUDGED, PASSED, Journal, exit_status, read
 from support.reporting.metrics import Publisher
+from support.reporting.past import durations
 from support.reporting.rendering import HISTORY
 from support.reporting.scenario import Scenario
 from support.run import Run, begin_run, forget
@@ -155,7 +156,7 @@ def _spread(options: RunOptions, planned: Sequence[Planned]) -> Spread:
     found = programs.find(bindir_of(options.settings, Progress()), Progress(), given=options.settings.accept_programs)
     asked_for_shards = bool(options.required & SHARDS) and not any(map(job_plan.needs_workers, planned))
     kinds = options.settings.accept_workers is None and not found.missing.citus and not asked_for_shards
-    units = job_plan.units_of(planned, job_plan.durations(HISTORY), kinds)
+    units = job_plan.units_of(planned, durations(HISTORY), kinds)
     return job_plan.spread(units, kinds, job_plan.this_machine(), options.jobs)
 
 

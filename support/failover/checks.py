@@ -8,6 +8,7 @@ from typing import Protocol
 
 from support.engine.finding import Finding, listed
 from support.engine.history import History, InFlight, Outcome, WriterSample
+from support.failover.leader_checks import LAST_WORD
 
 
 def one_leader(seen: Mapping[str, Collection[str]], unheard: Mapping[str, str]) -> Finding:
@@ -354,7 +355,7 @@ def caught_up(member: str, replayed: int | None, needed: int | None, *, streams:
 def refused_until(samples: Iterable[WriterSample], member: str, since: float, until: float) -> Finding:
     """From its first refusal after `since` (the fault) the member accepted no write until `until` (the healing).
 
-    Unknown unless it was seen to refuse one, and if the last answer before `until` is older than _LAST_WORD seconds:
+    Unknown unless it was seen to refuse one, and if the last answer before `until` is older than LAST_WORD seconds:
     silence is not a refusal.
     """
     own = [one for one in samples if one.member == member and one.begun > since and one.ended <= until]
@@ -369,9 +370,7 @@ def refused_until(samples: Iterable[WriterSample], member: str, since: float, un
             f"{member} first refused a write {first - since:.2f} s after the fault, and accepted {len(again)} later, "
             f"the last {again[-1].ended - since:.2f} s after the fault"
         )
-    if (silent := until - max(one.ended for one in refusals)) > _LAST_WORD:
+    if (silent := until - max(one.ended for one in refusals)) > LAST_WORD:
         return Finding.unknown(f"{words}, but gave no answer in the last {silent:.1f} s")
     return Finding.true(words)
 
-
-_LAST_WORD = 5.0  # seconds

@@ -9,7 +9,8 @@ from support.engine.checks.availability import longest_gap
 from support.engine.finding import Finding
 from support.engine.history import History, WriterSample
 
-_LAST_WORD = 5.0  # seconds
+LAST_WORD = 5.0
+"""Seconds for which a member may be silent at the end of what was sampled, and still count as seen."""
 _PAUSE = 5.0
 """Seconds without an acknowledgement from which on clients do not go on working; a busy machine makes shorter ones."""
 
@@ -26,7 +27,7 @@ def nobody_took_over(samples: Iterable[WriterSample], members: Collection[str], 
             "standby that had all acknowledged writes: it may lack some of them, and they are lost then"
         )
     last = {one.member: one.ended for one in sorted(own, key=lambda one: one.ended) if one.refused}
-    silent = [name for name in members if last.get(name, since) < until - _LAST_WORD]
+    silent = [name for name in members if last.get(name, since) < until - LAST_WORD]
     if silent or not members:
         return Finding.unknown(f"{' and '.join(silent) or 'nobody'} was not seen to refuse a write until the end")
     return Finding.true(f"{' and '.join(members)} accepted no write for {until - since:.1f} s")

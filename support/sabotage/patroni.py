@@ -50,7 +50,7 @@ SABOTAGES = (
         notices(
             {
                 "PH-05 take over": "may take over",
-                "FO-01": "another member than .* leads: still not true after",
+                "FO-01": "a member other than .* leads: still not true after",
                 "FO-06 named replica": "hands over to .*: refused",
                 "FO-07 most WAL": "leads: still not true after",
             }
@@ -68,7 +68,7 @@ SABOTAGES = (
         "the leader's lease lasts 90 seconds, and Patroni looks twice a minute",
         notices(
             {
-                "FO-01": "another member than .* leads: still not true after",
+                "FO-01": "a member other than .* leads: still not true after",
                 "FO-08": "commits wait for another standby",
             }
         ),
@@ -289,7 +289,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-renews-its-lock-whatever-happens",
         "a leader renews its lock even while its PostgreSQL gives no answer",
-        notices({"FO-15 hangs without dying": "another member than .* leads: still not true after"}),
+        notices({"FO-15 hangs without dying": "a member other than .* leads: still not true after"}),
         patroni_build("renews_its_lock_whatever_happens"),
     ),
     Sabotage(
@@ -342,7 +342,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-falters-after-taking-over",
         "a leader that has taken over serves for 8 seconds, and then fails for 42",
-        notices({"FO-02": "interrupted for .*, and still were"}),
+        notices({"FO-02": "interrupted for .* and had not recovered"}),
         patroni_build("falters_after_taking_over"),
     ),
 )

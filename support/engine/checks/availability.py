@@ -87,7 +87,7 @@ def interrupted_for_less_than(
         last = max(one.ended for one in history) if until is None else until
         words = f"no operation was acknowledged in the {last - since:.1f} s after the fault (limit: {limit:g} s)"
         return Finding.too_late(words, (since, last), limit=limit)
-    open_still = ", and still were by then" if gap.ended == until and gap.seconds >= limit else ""
+    open_still = " and had not recovered by the end" if gap.ended == until and gap.seconds >= limit else ""
     words = f"clients were interrupted for {gap.seconds:.2f} s{open_still} (limit: {limit:g} s)"
     too_long = [(one.begun, one.ended) for one in gaps(history, action, since, until) if one.seconds >= limit]
     return Finding.within_limit(gap.seconds < limit, words, *too_long, limit=limit)

@@ -111,12 +111,12 @@ def test_the_new_folder_has_no_clash(own: OwnFolder) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("features/cache/redis.feature", "Feature: A\n", "features/cache/redis.feature is a feature of ours"),
+        ("features/cache/redis.feature", "Feature: A\n", "redis.feature is already a feature of the suite"),
         ("features/promises.toml", '[FO-01]\ncapability = "x"\n', "capability = 'x'"),
         (
             "features/promises.toml",
             '[FO-01]\ncapability = "failover"\npromise = "A."\nseverity = "minor"\n',
-            "promises.toml:1: FO-01 is a promise of ours",
+            "promises.toml:1: FO-01 is already a promise of the suite",
         ),
         ("steps/redis.py", "", "it hides the module 'redis'"),
         ("steps/support.py", "", "it hides the module 'support'"),

@@ -46,7 +46,7 @@ class Since:
             return "broken, and first judged in this run"
         if self.kept_last is None:
             return (
-                f"broken since {day(self.began)} at least ({counted(self.runs, 'run')}); no run on record found it kept"
+                f"broken since at least {day(self.began)} ({counted(self.runs, 'run')}); no run on record found it kept"
             )
         if self.newly:
             return f"newly broken; kept on {day(self.kept_last)}"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Operation, Outcome
 from support.example_app.index_names import is_one_of
+from support.vocabulary import counted
 
 Vector = Sequence[float]
 Answer = Sequence[tuple[str, float]]
@@ -97,7 +98,8 @@ def nothing_failed(history: History, actions: Collection[str]) -> Finding:
     """No operation of these kinds failed or got no answer. Unknown unless one of each kind was done."""
     for action in actions:
         if failed := [one for one in history.of(action=action) if one.outcome is not Outcome.OK]:
-            return Finding.false(f"{len(failed)} operations ({action}) failed, the first with: {failed[0].error}")
+            operations = counted(len(failed), "operation")
+            return Finding.false(f"{operations} ({action}) failed, the first with: {failed[0].error}")
     if missing := [action for action in actions if not history.of(action=action)]:
         return Finding.unknown(f"not done meanwhile: {listed(missing)}")
     return Finding.true(f"{sum(len(history.of(action=action)) for action in actions)} operations, and none failed")

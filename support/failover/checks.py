@@ -8,6 +8,7 @@ from typing import Protocol
 
 from support.engine.finding import Finding, listed
 from support.engine.history import History, InFlight, Outcome, WriterSample
+from support.vocabulary import counted
 
 
 def one_leader(seen: Mapping[str, Collection[str]], unheard: Mapping[str, str]) -> Finding:
@@ -178,7 +179,8 @@ def refused_for_lack_of_space(
         since_when: list[object] = [
             f"client {one.client}, begun {one.begun - since:.1f} s after the fault" for one in hanging
         ]
-        return Finding.false(f"{len(hanging)} operations on a full disk got no answer at all: {listed(since_when)}")
+        words = f"{counted(len(hanging), 'operation')} on a full disk got no answer at all: {listed(since_when)}"
+        return Finding.false(words)
     tried = [one for one in history.of(action=action) if one.begun > since]
     failed = [one for one in tried if one.outcome is not Outcome.OK]
     refused = [one for one in failed if one.outcome is Outcome.FAIL and any(words in one.error for words in NO_SPACE)]

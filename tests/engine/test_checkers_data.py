@@ -74,7 +74,7 @@ class TestContents:
         [
             ({"a": 1, "b": None}, "1 of 3 values are missing (c)"),
             ({"a": 1, "b": None, "c": "u"}, "1 of 3 values are altered (c): c was stored as 'ü' and read back as 'u'"),
-            ({"a": 1, "b": None, "c": "ü", "d": 4}, "1 values were never stored (d)"),
+            ({"a": 1, "b": None, "c": "ü", "d": 4}, "1 value was never stored (d)"),
             ({}, "3 of 3 values are missing (a, b, c)"),
         ],
     )

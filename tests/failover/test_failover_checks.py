@@ -334,7 +334,7 @@ def test_a_client_that_hangs_after_its_refusal_is_found() -> None:
     history = History([refused(0, 11), refused(1, 11)])
     found = refused_for_lack_of_space(history, "append", 10, 2, [InFlight(1, "append", "1-1", 11.6)])
     assert found.holds is False
-    assert found.words == "1 operations on a full disk got no answer at all: client 1, begun 1.6 s after the fault"
+    assert found.words == "1 operation on a full disk got no answer at all: client 1, begun 1.6 s after the fault"
     assert refused_for_lack_of_space(history, "append", 10, 2).holds is True
 
 

@@ -89,7 +89,7 @@ def explore(options: ExploreOptions, arguments: Sequence[str]) -> int:
             raise UsageError(f"explore disturbs the cluster: {known.lacks['destructive']}")
         moves = possible(known.lacks)
         if not moves:
-            raise UsageError("no fault can be injected: the suite has neither the hosts nor Patroni's API")
+            raise UsageError("no fault can be injected: the suite can reach neither the hosts nor Patroni's API")
         say(
             f"seed {options.seed} (--seed {options.seed} repeats the episodes); {counted(len(moves), 'kind')} of faults"
         )

@@ -127,7 +127,7 @@ def _fault_of(keys: Sequence[str], stored: Mapping[str, Vector], count: int) -> 
     if len(keys) != count or len(set(keys)) != count:
         return f"{count} different entries were asked for, {len(keys)} came back, {len(set(keys))} of them different"
     strange = sorted(set(keys) - stored.keys())
-    return f"{strange[0]} came back and was never stored" if strange else ""
+    return f"{strange[0]} came back, but was never stored" if strange else ""
 
 
 def _fault_of_distances(sought: Vector, answer: Answer, space: CosineSpace, precision: float) -> str:
@@ -136,10 +136,10 @@ def _fault_of_distances(sought: Vector, answer: Answer, space: CosineSpace, prec
     off = numpy.abs(truth - said)
     if off.max() > precision:
         worst = int(off.argmax())
-        return f"the distance of {keys[worst]} is {truth[worst]:.6f}, and {said[worst]:.6f} was answered"
+        return f"the distance of {keys[worst]} is {truth[worst]:.6f}, but {said[worst]:.6f} was returned"
     steps = numpy.diff(truth)
     if steps.size and steps.min() < -precision:
-        return f"place {int(steps.argmin()) + 2} is nearer than the one before it"
+        return f"the entry at place {int(steps.argmin()) + 2} is nearer than the one before it"
     return ""
 
 
@@ -184,7 +184,7 @@ def every_marker_arrived(found: list[Sighting], limit: float) -> Finding:
         names = sorted({one.replica for one in late})
         longest = max(one.lag if one.lag is not None else one.absent_until for one in late)
         return Finding.too_late(
-            f"{len(late)} of {len(found)} sightings of markers came after {limit:g} s or never, on {listed(names)}; "
+            f"{len(late)} of {len(found)} times a marker appeared after {limit:g} s or never, on {listed(names)}; "
             f"the longest took {longest:.1f} s or more"
         )
     unseen = sorted({one.replica for one in found if one.lag is None})
@@ -192,7 +192,7 @@ def every_marker_arrived(found: list[Sighting], limit: float) -> Finding:
         return Finding.unknown(
             f"markers were not seen on replicas that did not answer for long enough: {listed(unseen)}"
         )
-    return Finding.true(f"{len(found)} sightings of markers, the latest after {longest_lag(found):.3f} s")
+    return Finding.true(f"markers appeared {len(found)} times, the latest after {longest_lag(found):.3f} s")
 
 
 def longest_lag(found: list[Sighting]) -> float:

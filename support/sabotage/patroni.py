@@ -133,7 +133,7 @@ SABOTAGES = (
         "a leader stops when it cannot reach the DCS",
         notices(
             {
-                "SB-03 With failsafe": r"at look \d+ of|interrupted for",
+                "SB-03 With failsafe": r"in observation \d+ of|interrupted for",
                 "SB-03 could continue": "failsafe mode was declared on .*failsafe_mode is off",
             }
         ),
@@ -295,13 +295,13 @@ SABOTAGES = (
     Sabotage(
         "patroni-trusts-its-clock",
         "a leader hands over when its clock says that its lock has expired",
-        notices({"SB-05 jumps ahead": r"at look \d+ of|interrupted for"}),
+        notices({"SB-05 jumps ahead": r"in observation \d+ of|interrupted for"}),
         patroni_build("trusts_its_clock"),
     ),
     Sabotage(
         "patroni-hands-over-when-its-clock-jumps-back",
         "a leader whose clock jumps back hands over at once, long before its lock expires",
-        notices({"SB-05 jumps back": r"at look \d+ of .*before the roles changed"}),
+        notices({"SB-05 jumps back": r"in observation \d+ of .*before the roles changed"}),
         patroni_build("hands_over_when_its_clock_jumps_back"),
     ),
     Sabotage(

@@ -110,7 +110,7 @@ def test_a_client_that_hangs_is_in_flight_and_never_got_through(postgres: sql.En
         pause(0.5)
         since = time.monotonic()
         assert [one.client for one in workload.in_flight if one.begun < since - 0.2] == [1]
-        with pytest.raises(NotInTime, match="1 were acknowledged none"):
+        with pytest.raises(NotInTime, match="1 client had none"):
             workload.await_each_acknowledged(within=1)
         with pytest.raises(NotInTime, match="1 have not"):
             workload.await_none_begun_before(since, within=0.2)

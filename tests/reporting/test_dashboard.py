@@ -497,7 +497,7 @@ def test_what_was_not_run_says_what_was_asked_for_and_how_much_of_each_capabilit
     record = read(journal.path)
     states = grid.states(record, LISTED)
     assert [(one.why, one.word) for one in states][1:] == [
-        ("the run was asked for failover --tags @smoke only", "not run")
+        ("the run was limited to failover --tags @smoke", "not run")
     ] * 2
     assert grid.extent(states) == [("Cache", 0, 1), ("Security", 0, 1)]
     assert "Run: Cache 0 of 1, Security 0 of 1" in page_of(record, tmp_path / "page")

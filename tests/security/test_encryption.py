@@ -331,7 +331,7 @@ def test_a_certificate_that_ends_soon_is_told(server: Server) -> None:
     assert sorted(round(one.days) for one in found.values()) == [10, 10, 30]  # the authority's own comes last
     ending = all_valid_for(14, found)
     assert ending.holds is False
-    assert "2 of 3 certificates end too soon" in ending.words
+    assert "2 of 3 certificates expire too soon" in ending.words
     assert "expires in 10 days" in ending.words
     assert all_valid_for(9, found).holds is True
 

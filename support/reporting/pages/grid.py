@@ -110,7 +110,7 @@ def states(record: RunRecord, listed: Mapping[str, Promise]) -> tuple[PromiseSta
     for scenario in record.selected:
         selected[scenario.promise].append(scenario)
     unknown = {id: _unlisted(id, those[0]) for id, those in selected.items() if id not in listed}
-    left = f"the run was asked for {record.selection} only" if record.selection else NOT_CHOSEN
+    left = f"the run was limited to {record.selection}" if record.selection else NOT_CHOSEN
     if not record.selected:
         left = NOT_BEGUN
     return tuple(

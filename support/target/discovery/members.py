@@ -182,8 +182,8 @@ def require_own_names(groups: Sequence[Group]) -> None:
     names = Counter(member.name for group in groups for member in (*group.members, *group.absent))
     if twice := sorted(name for name, count in names.items() if count > 1):
         raise UsageError(
-            f"members of different groups have the same name ({', '.join(twice)}), so that nothing can be told of "
-            "either: ENABLE_CITUS=false leaves the worker groups out"
+            f"members of different groups have the same name ({', '.join(twice)}), so they cannot be told "
+            "apart: ENABLE_CITUS=false leaves the worker groups out"
         )
 
 

@@ -69,7 +69,7 @@ SABOTAGES = (
         notices(
             {
                 "FO-01": "a member other than .* leads: still not true after",
-                "FO-08": "commits wait for another standby",
+                "FO-08": "commits wait for a standby other than",
             }
         ),
         by_shared_configuration({"ttl": 90, "loop_wait": 30}),
@@ -211,7 +211,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-keeps-its-standby",
         "commits keep waiting for a standby that is gone",
-        notices({"FO-08": "commits wait for another standby"}),
+        notices({"FO-08": "commits wait for a standby other than"}),
         patroni_build("keeps_its_standby"),
     ),
     Sabotage(

@@ -213,7 +213,7 @@ def one_victim(conditions: Sequence[str]) -> Finding:
     if WAITED_ENOUGH in conditions:
         return Finding.unknown(
             f"the role's lock_timeout ended a session's wait ({said}): it has to be longer than deadlock_timeout x "
-            "citus.distributed_deadlock_detection_factor, after which a deadlock over several workers is looked for"
+            "citus.distributed_deadlock_detection_factor, after which Citus looks for deadlocks over several workers"
         )
     if len(conditions) < 2 or not any(conditions):
         return Finding.unknown(f"no two sessions blocked each other: {said or 'there was none'}")

@@ -84,7 +84,7 @@ def declared_alone(context: SearchContext, behind: ServerIdentity | None) -> Gro
             continue
         if behind and behind.system and server.system and server.system != behind.system:
             raise UsageError(
-                f"[members]: {name} ({at}) belongs to another database system than the write endpoint leads to "
+                f"[members]: {name} ({at}) belongs to a different database system from that of the write endpoint "
                 "(Citus nodes belong in [nodes])"
             )
         if (other := first.setdefault(server, name)) != name:

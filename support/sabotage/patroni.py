@@ -118,7 +118,7 @@ SABOTAGES = (
     Sabotage(
         "less-to-spare-than-declared",
         "the DCS can lose one member, and two were declared",
-        notices({"PH-05 DCS could lose": "could be lost"}),
+        notices({"PH-05 DCS could lose": "must be able to lose"}),
         nothing,
         variables=expecting(dcs_spare=2),
     ),
@@ -165,7 +165,7 @@ SABOTAGES = (
         "the DCS has no member to spare",
         notices(
             {
-                "PH-05 DCS could lose": "could be lost",
+                "PH-05 DCS could lose": "must be able to lose",
                 "SB-03 leading member": "the DCS answers: still not true after|renews its lock",
                 "SB-04": "the DCS answers: still not true after|renews its lock",
             }

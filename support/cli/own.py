@@ -60,7 +60,7 @@ def _paths_that_clash(own: OwnFolder) -> Iterator[LintFinding]:
     for file in own.feature_files:
         inside = file.relative_to(own.features)
         if (FEATURES / inside).exists():
-            text = f"{FEATURES / inside} is already a feature of the suite; rename yours, so that reports can differ"
+            text = f"{FEATURES / inside} is already a feature of the suite; a report needs different names"
             yield LintFinding(file, 1, text)
 
 

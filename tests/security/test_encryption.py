@@ -351,7 +351,7 @@ def test_a_certificate_that_is_not_loaded_is_told(server: Server) -> None:
     before = file.read_text()
     file.write_text(renewed.certificate)
     assert judged().holds is False
-    assert "renewed and not loaded: member m1" in judged().words
+    assert "renewed but not loaded: member m1" in judged().words
     file.write_text(before)
     assert judged().holds is True
 

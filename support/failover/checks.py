@@ -222,8 +222,8 @@ def all_among(found: Sequence[str], allowed: Collection[str]) -> Finding:
         return Finding.unknown("nothing was found to judge")
     astray = Counter(one for one in found if one not in allowed)
     if astray:
-        counted = "; ".join(f"{count} times {one}" for one, count in astray.items())
-        return Finding.false(f"of {len(found)}: {counted}; allowed: {'; '.join(allowed) or 'nothing'}")
+        observed = "; ".join(f"{count} times {one}" for one, count in astray.items())
+        return Finding.false(f"of {len(found)}: {observed}; allowed: {'; '.join(allowed) or 'nothing'}")
     return Finding.true(f"{len(found)} times {' or '.join(sorted(set(found)))}")
 
 

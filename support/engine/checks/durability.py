@@ -44,11 +44,11 @@ def no_acknowledged_write_lost(
     unknown = [one for one in appends if one.outcome is Outcome.UNKNOWN]
     there = set(found)
     recovered = sum(one.value in there for one in unknown)
-    counted = f"of {len(acknowledged)} acknowledged writes"
+    of_all = f"of {len(acknowledged)} acknowledged writes"
     remark = f"{recovered} of {len(unknown)} unknown ones were there"
     if not lost:
-        return Finding.true(f"0 {counted} lost; {remark}")
-    values = f"{len(lost)} {counted} lost: {listed_writes([one.value for one in lost])}"
+        return Finding.true(f"0 {of_all} lost; {remark}")
+    values = f"{len(lost)} {of_all} lost: {listed_writes([one.value for one in lost])}"
     by_terms: dict[AcceptedLoss | None, list[Operation]] = {}
     for one in lost:
         by_terms.setdefault(accepted(one), []).append(one)

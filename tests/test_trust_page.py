@@ -35,6 +35,6 @@ def test_what_a_run_missed_is_kept_and_said(tmp_path: Path) -> None:
     assert kept["not tried"] == [third]
     said = block(kept)
     assert "| all | 2 | 1 | 2 of 3 |" in said
-    assert "1 runs, 7 scenarios (2 of them destructive), 1 false alarm (Fine)" in said
+    assert "1 run, 7 scenarios (2 of them destructive), 1 false alarm (Fine)" in said
     assert f"- Missed `{second}`: No." in said
     assert f"- Not tried in that run: `{third}`." in said

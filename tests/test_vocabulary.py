@@ -130,8 +130,9 @@ def test_one_is_not_said_in_the_plural(number: int, said: str) -> None:
 
 def test_no_message_of_a_command_counts_by_a_plural_alone() -> None:
     """`f"{len(found)} steps"` says "1 steps": `counted` says it right, unless there are always several."""
-    nouns = "scenario|step|finding|promise|row|host|run|worker|episode|cluster|figure|sabotage"
-    pattern = re.compile(rf"(?<!of )\{{(?:len\(|sum\()?[\w.]+\)?(?::,)?\}} (?:more |earlier )?(?:{nouns})s\b")
+    nouns = "scenario|step|finding|promise|row|host|run|worker|episode|cluster|figure|sabotage|alarm"
+    kinds = "more|earlier|healthy|false"
+    pattern = re.compile(rf"(?<!of )\{{(?:len\(|sum\()?[\w.]+\)?(?::,)?\}} (?:(?:{kinds}) )?(?:{nouns})s\b")
     found = [
         f"{path.name}: {match[0]}"
         for part in ("cli", "reporting", "load", "embedded")

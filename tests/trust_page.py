@@ -13,6 +13,7 @@ from typing import Any
 
 from support.reporting.trust import read
 from support.sabotage.catalogue import PART_OF
+from support.vocabulary import counted
 
 DOCS = Path(__file__).parent.parent / "docs"
 KEPT, PAGE = DOCS / "trust.json", DOCS / "trust.md"
@@ -65,7 +66,7 @@ def block(kept: Mapping[str, Any]) -> str:
         *rows,
         f"| all | {_told(tried)} |",
         "",
-        f"On the healthy cluster: {healthy['runs']} runs, {healthy['scenarios']:,} scenarios "
+        f"On the healthy cluster: {counted(healthy['runs'], 'run')}, {counted(healthy['scenarios'], 'scenario')} "
         f"({healthy['destructive']} of them destructive), {_listed('false alarm', healthy['alarms'])}.",
         "",
         f"Seen to fail: {kept['scenarios'] - len(kept['never seen to fail'])} of {kept['scenarios']} scenarios that "

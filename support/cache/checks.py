@@ -342,7 +342,7 @@ def lost_write_forgotten(
     loaded = [one for one in reads if one.action == "miss" and one.value == lost]
     if late := [one for one in loaded if one.begun > failover.new_leader_since]:
         after = late[0].begun - failover.new_leader_since
-        return Finding.false(f"the lost write was loaded from the database {after:.1f} s after another member led")
+        return Finding.false(f"the lost write was loaded from the database {after:.1f} s after the change of leader")
     if not any(one.action == "hit" and one.value == lost for one in reads):
         return Finding.unknown("the lost write was never served from the cache")
     served = last_served(history, lost, failover.old_leader_until)
@@ -351,7 +351,7 @@ def lost_write_forgotten(
         return Finding.false(f"{words} (limit: {bound:g} s)")
     back = {one.client for one in reads if one.value == kept and one.begun > failover.new_leader_since}
     if len(back) < clients:
-        return Finding.unknown(f"{clients - len(back)} of {clients} clients read nothing after another member led")
+        return Finding.unknown(f"{clients - len(back)} of {clients} clients read nothing after the change of leader")
     return Finding.true(words)
 
 

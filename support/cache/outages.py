@@ -222,7 +222,7 @@ def holder(server: RedisAddress, prefix: str) -> RedisAddress:
     found = {one: len(keys_at(one, prefix, SCAN)) for one in primaries}
     most = max(primaries, key=lambda one: found[one])
     if not found[most]:
-        raise Inconclusive(f"no key that begins with {prefix} was found in Redis: who would notice its outage?")
+        raise Inconclusive(f"no key that begins with {prefix} was found in Redis, so nobody would notice its outage")
     return most
 
 

@@ -230,7 +230,7 @@ def _stop(child: "subprocess.Popen[bytes]", heals_within: float = 0.0) -> None:
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             if heals_within:
-                say("not everything may be healed: ./accept heal undoes what is left")
+                say("some faults may not have been healed: ./accept heal undoes what is left")
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)

@@ -29,7 +29,7 @@ def bindir_of(settings: Settings, progress: Callable[[str], None] = lambda text:
     if settings.accept_postgres is None:
         return settings.accept_pg_bindir
     if settings.accept_pg_bindir is not None:
-        raise UsageError("--postgres and --pg-bindir both say which PostgreSQL it is: leave one out")
+        raise UsageError("--postgres and --pg-bindir both choose the PostgreSQL: leave one out")
     return versions.bindir_of(settings.accept_postgres, progress)
 
 

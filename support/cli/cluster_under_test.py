@@ -77,7 +77,7 @@ class Clusters:
         try:
             self.current.end()
         except AcceptError as error:
-            say(f"not all of the cluster could be ended: {describe(error)}")
+            say(f"the cluster could not be stopped completely: {describe(error)}")
 
     def replace(self) -> None:
         """End the cluster that the run has booted, and boot another one in its place.
@@ -172,14 +172,14 @@ def run_to_the_end(options: RunOptions, run: Run, tested: Clusters, chosen: Sequ
             except KeyboardInterrupt:
                 return False
             except Exception as error:
-                return _give_up(run, f"no cluster could take the place of another one: {describe(error)}", places)
+                return _give_up(run, f"the cluster could not be replaced: {describe(error)}", places)
         if not _run_scenarios(options, run, tested.current, places):
             return False
         left = run.taken_over()
         tested.fit = left is None
         if left is not None and (left or queued):
             remaining = counted(len(left), "scenario")
-            say(f"the cluster did not recover; another one takes its place for what is left: {remaining}")
+            say(f"the cluster did not recover; another one takes its place for the rest: {remaining}")
             places = left
         elif left is None and places and queued:
             places = []  # what the cluster before had left is done: go on with the queue

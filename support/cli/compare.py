@@ -15,6 +15,7 @@ from support.errors import UsageError
 from support.reporting import journal, merging, past, promises
 from support.reporting.chance import Change
 from support.reporting.comparison import NOT_COMPARABLE, Comparison, FigureRow, Side, compare
+from support.reporting.journal import BROKEN, NOTHING_JUDGED, PASSED
 from support.reporting.pages.site import write_comparison
 from support.reporting.past import PastRun
 from support.reporting.rendering import NAME
@@ -27,13 +28,16 @@ _DEPTH = 3
 """Folders below a named one in which runs are looked for."""
 _GAP = "  "
 """Between two columns."""
+_OUTCOMES = {"broken": "red", "kept": "green", "none": "none"}
+"""The outcome's style on the page -> in the terminal."""
 _STYLES = {Change.WORSE: "bold red", Change.BETTER: "green", Change.UNCLEAR: "yellow", Change.NONE: "dim"}
 
 
 def show(before: str, now: str, everything: bool = False) -> int:
     """Print what differs, and write the page.
 
-    Returns the exit status: 1 if something got worse beyond chance, or could not be judged any more.
+    Returns the exit status: 1 if something got significantly worse, or could not be judged any more; 3 if the two sides
+    have nothing in common.
 
     `everything`: print also what cannot be compared, what may be chance, and the figures that do not differ.
     """
@@ -41,8 +45,8 @@ def show(before: str, now: str, everything: bool = False) -> int:
     _print(found, everything)
     page = write_comparison(found, REPORT / PAGE, NAME, _sentences())
     out.print(f"page: {page}", markup=False, soft_wrap=True)
-    out.print(found.sentence, markup=False, soft_wrap=True, style="red" if found.failed else "green")
-    return 1 if found.failed else 0
+    out.print(found.sentence, markup=False, soft_wrap=True, style=_OUTCOMES[found.style])
+    return BROKEN if found.failed else NOTHING_JUDGED if found.empty else PASSED
 
 
 def side(word: str) -> Side:
@@ -106,7 +110,7 @@ def _print(found: Comparison, everything: bool) -> None:
     for fact, then, later in found.facts:
         out.print(f"{fact}: {then} before, {later} now", markup=False, style="dim")
     if alone := len(found.verdicts) - len(verdicts):
-        out.print(f"not comparable: {counted(alone, 'promise')} that only one side judged (--all)", markup=False)
+        out.print(f"not comparable: {counted(alone, 'promise')} judged on at most one side (--all)", markup=False)
     changes = Counter(one.change for one in found.figures if one not in shown)
     if unclear := changes[Change.UNCLEAR]:
         out.print(f"may be chance: {counted(unclear, 'figure')} (--all)", markup=False)
@@ -115,7 +119,7 @@ def _print(found: Comparison, everything: bool) -> None:
 
 def _figures(rows: Sequence[tuple[str, FigureRow]], width: int) -> Group:
     """Named figures, a line each. A name that is too long for its column has the whole width, above its figures."""
-    cells = [("before", "now", "times", "change"), *((*one.values, one.ratio, one.label) for _, one in rows)]
+    cells = [("before", "now", "ratio", "change"), *((*one.values, one.ratio, one.label) for _, one in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     room = max(len("figure"), width - sum(widths) - len(_GAP) * len(widths))
     styles = ["bold", *(_STYLES[one.change] for _, one in rows)]
@@ -124,8 +128,8 @@ def _figures(rows: Sequence[tuple[str, FigureRow]], width: int) -> Group:
         if len(name) > room:
             lines.append(Text(name))
         beside = name if len(name) <= room else ""
-        before, now, times, change = those
-        numbers = [text.rjust(fill) for text, fill in zip((before, now, times), widths, strict=False)]
+        before, now, ratio, change = those
+        numbers = [text.rjust(fill) for text, fill in zip((before, now, ratio), widths, strict=False)]
         line = Text(_GAP.join([beside.ljust(room), *numbers, ""]), style="bold" if beside == "figure" else "")
         lines.append(line.append(change, style=style))
     return Group(*lines)

@@ -106,7 +106,7 @@ def show_obstacles(unable: Mapping[Planned, Mapping[str, str]]) -> None:
 
 
 def _changed(note: Note) -> str:
-    return f"settings are changed: {note}: ./accept heal gives back what was there before"
+    return f"settings were changed by an earlier run: {note}: ./accept heal restores them"
 
 
 def show(diagnosis: Diagnosis, scenarios: Sequence[Planned]) -> None:

@@ -89,7 +89,7 @@ def explore(options: ExploreOptions, arguments: Sequence[str]) -> int:
             raise UsageError(f"explore disturbs the cluster: {known.lacks['destructive']}")
         moves = possible(known.lacks)
         if not moves:
-            raise UsageError("nothing can be done to this cluster: it has neither hosts of ours nor Patroni's API")
+            raise UsageError("no fault can be injected: the suite can reach neither the hosts nor Patroni's API")
         say(
             f"seed {options.seed} (--seed {options.seed} repeats the episodes); {counted(len(moves), 'kind')} of faults"
         )
@@ -151,7 +151,7 @@ def conclude(tried: Sequence[Tried], runner: "_Runner", seed: int, end: float) -
     file = FOUND / f"seed-{seed}.feature"
     file.write_text(text, encoding="utf-8")
     out.print(f"\n{text}", markup=False, soft_wrap=True)
-    out.print(f"it broke with: {broken.reason}\nkept as {file}", markup=False, soft_wrap=True)
+    out.print(f"it fails with: {broken.reason}\nkept as {file}", markup=False, soft_wrap=True)
     return BROKEN
 
 

@@ -65,7 +65,7 @@ def _or_why_not(part: str, given_back: Callable[[], Mapping[str, Healed]]) -> Ma
     try:
         return given_back()
     except AcceptError as error:
-        return {part: (False, [f"it was not looked at: {describe(error)}"])}
+        return {part: (False, [f"it was not checked: {describe(error)}"])}
 
 
 def _healed(declared: HostAccess) -> Healed:
@@ -103,7 +103,7 @@ def _configurations_given_back(settings: Settings, patience: float, notes: list[
         eventually(in_every_group, within=patience if expected else 0.0, subject="a Patroni of every group answers")
     except NotInTime as error:
         if expected:
-            told["Patroni"] = False, [f"not every configuration was looked at: {error.observed}"]
+            told["Patroni"] = False, [f"not every configuration was checked: {error.observed}"]
         elif not told:
             told["Patroni"] = True, ["PATRONI_HOSTS names none, and none answers beside the database"]
     return told
@@ -161,7 +161,7 @@ def _slots_dropped(settings: Settings, patience: float, maintained: Collection[s
         cluster, found = eventually(search, within=within, subject="every slot is seen", retry_on=no_answer)
     except NotInTime as error:
         undo = "".join(f"; if {name} is left, {slots.dropping(name)}" for name in sorted(maintained))
-        why = f"whether replication slots of runs are left is not known: {error.observed}{undo}"
+        why = f"it is not known whether replication slots of runs are left: {error.observed}{undo}"
         return {"Replication slots": (False, [why])} if needed else {}
     whole, told = True, list[str]()
     for name in sorted({*found.on, *maintained}):
@@ -175,7 +175,7 @@ def _slots_dropped(settings: Settings, patience: float, maintained: Collection[s
     if needed and not told and found.silent:
         whole = False
         silent = "; ".join(f"{name}: {why}" for name, why in found.silent.items())
-        told.append(f"whether slots of runs are left is not known of every member: {silent}")
+        told.append(f"these members were not checked for slots of runs: {silent}")
     return {"Replication slots": (whole, told)} if told else {}
 
 
@@ -192,7 +192,7 @@ def _redis_settings_given_back(settings: Settings) -> Mapping[str, Healed]:
     try:
         return {"Redis": eventually(given_back, within=REST, subject="Redis answers", retry_on=no_answer)}
     except NotInTime as error:
-        return {"Redis": (False, [f"its settings were not looked at: {error.observed}"])}
+        return {"Redis": (False, [f"its settings were not checked: {error.observed}"])}
 
 
 def _worker_groups_given_back(settings: Settings, patience: float) -> Mapping[str, Healed]:
@@ -209,7 +209,7 @@ def _worker_groups_given_back(settings: Settings, patience: float) -> Mapping[st
         done = eventually(given_back, within=patience, subject="the database answers", retry_on=no_answer)
     except NotInTime as error:
         declared = bool(settings.enable_citus or settings.citus_coordinator or settings.citus_workers)
-        return {"Citus": (not declared, [f"whether every worker group takes shards is not known: {error.observed}"])}
+        return {"Citus": (not declared, [f"it is not known whether every worker group takes shards: {error.observed}"])}
     return {"Citus": (True, done)} if done else {}
 
 

@@ -71,7 +71,7 @@ def show(planned: Sequence[Planned], settings: Settings) -> int:
     Raises UsageError without [hosts], and what the discovery raises.
     """
     if not settings.accept_hosts:
-        raise UsageError("--commands is for hosts of yours: --target names a file that has [hosts], or ACCEPT_HOSTS")
+        raise UsageError("--commands is for your own hosts: give --target a file with [hosts], or set ACCEPT_HOSTS")
     topology, _ = apply_baseline(
         user_cluster.discover(settings), settings.expectations, settings.accept_timeout_multiplier
     )
@@ -94,7 +94,7 @@ def show(planned: Sequence[Planned], settings: Settings) -> int:
             out.print("  no command on any host", markup=False)
     say(
         f"{counted(len(planned), 'scenario')}; {counted(changing, 'changes', 'change')} something on hosts. "
-        "Processes and roles are those of now."
+        "Processes and roles are the current ones."
     )
     longest = max(LONGEST, round(topology.timing.longest_fault))
     say(

@@ -1,5 +1,6 @@
 """The command line of `accept`: its commands, each of which is a module of `support.cli.commands`."""
 
+import inspect
 import sys
 import tomllib
 from typing import Annotated
@@ -88,6 +89,16 @@ app.command("compare")(compare.command)
 app.command("test", context_settings=PASSING_ON)(test.command)
 
 
+def _unwrapped(text: str) -> str:
+    """A docstring without the line breaks inside its paragraphs, which typer would print."""
+    return "\n\n".join(" ".join(one.split()) for one in inspect.cleandoc(text).split("\n\n"))
+
+
+for _command in app.registered_commands:
+    if _command.callback is not None:
+        _command.callback.__doc__ = _unwrapped(_command.callback.__doc__ or "")  # it is the text of --help
+
+
 def with_default_command(arguments: list[str]) -> list[str]:
     """The arguments, with `run` in front if they name no command.
 
@@ -113,7 +124,7 @@ def main() -> None:
     hear_interrupts()
     for command in app.registered_commands:
         if command.callback is not None:
-            command.callback.__doc__ = as_called(command.callback.__doc__ or "")  # it is the text of --help
+            command.callback.__doc__ = as_called(command.callback.__doc__ or "")
 
     def program() -> int:
         try:

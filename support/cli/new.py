@@ -63,10 +63,10 @@ def make(directory: Path) -> tuple[Path, ...]:
     if directory.resolve().is_relative_to(ROOT.resolve()):
         raise UsageError(f"{directory} is inside this project; features of your own belong elsewhere")
     if directory.exists() and not directory.is_dir():
-        raise UsageError(f"{directory} is a file; name a folder, which may be there already")
+        raise UsageError(f"{directory} is a file; name a folder, which may already exist")
     files = dict(_files(directory))
     if there := [str(path.relative_to(directory)) for path in files if path.exists()]:
-        raise UsageError(f"{directory} has {', '.join(there)} already; nothing was written")
+        raise UsageError(f"{directory} already has {', '.join(there)}; nothing was written")
     try:
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,4 +100,4 @@ def show(directory: Path, files: tuple[Path, ...]) -> None:
     out.print(f"\nIt has a scenario that works. To run it:\n  {PROGRAM_FILE} run --features {folder}", markup=False)
     out.print(f"To see the steps that exist:\n  {PROGRAM_FILE} steps --html", markup=False)
     guide = next(file for file in files if file.stem == "README")
-    out.print(f"To write the first one of yours, in ten minutes:\n  {guide}", markup=False)
+    out.print(f"To write your first step, in ten minutes:\n  {guide}", markup=False)

@@ -160,7 +160,7 @@ def number_of_jobs(text: str) -> int | None:
         return None
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(
-            f"--jobs {text}: write a number from 1 on, or auto: as many clusters as the machine can handle"
+            f"--jobs {text}: write a number of at least 1, or auto: as many clusters as the machine can handle"
         )
     return int(text)
 

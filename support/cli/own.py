@@ -60,7 +60,8 @@ def _paths_that_clash(own: OwnFolder) -> Iterator[LintFinding]:
     for file in own.feature_files:
         inside = file.relative_to(own.features)
         if (FEATURES / inside).exists():
-            yield LintFinding(file, 1, f"{FEATURES / inside} is a feature of ours; a report needs different names")
+            text = f"{FEATURES / inside} is already a feature of the suite; a report needs different names"
+            yield LintFinding(file, 1, text)
 
 
 def _ids_that_clash(own: OwnFolder) -> Iterator[LintFinding]:
@@ -72,7 +73,7 @@ def _ids_that_clash(own: OwnFolder) -> Iterator[LintFinding]:
         yield from (LintFinding.of_message(own.promises, line) for line in str(error).splitlines())
         return
     for id in sorted(ours.keys() & theirs.keys()):
-        text = f"{id} is a promise of ours: {ours[id].sentence} Choose another id"
+        text = f"{id} is already a promise of the suite: {ours[id].sentence} Choose another id"
         yield LintFinding(own.promises, theirs[id].line, text)
 
 

@@ -125,7 +125,7 @@ def _tell(one: Listed, own: OwnFolder | None) -> None:
     _block("What it means when it is broken", [guide.means])
     _block("Usual causes", [f"- {each}" for each in guide.causes])
     _block("What to look at first", [f"{number}. {each}" for number, each in enumerate(guide.look, 1)])
-    _block("What to do, as others fixed it", [f"- {each}" for each in guide.fixes])
+    _block("How others fixed it", [f"- {each}" for each in guide.fixes])
     _block("Promises that may be the cause if they are broken as well", [", ".join(guide.first)] if guide.first else [])
     proofs = [f"{each.name}: {each.description}" for each in sabotages_of(id)]
     again = f"./accept prove{folder} {id}"
@@ -133,7 +133,7 @@ def _tell(one: Listed, own: OwnFolder | None) -> None:
         proofs, again = ["none yet"], f"./accept prove{folder} SABOTAGE --also {id}"
     _block(f"Sabotages that break it on purpose ({again})", proofs)
     _block("Run it", [f"./accept run{folder} --tags @id.{id}"])
-    _block("What a run saw of it", [f"{REPORT / ON_CALL}#{id} of that run has this guide with what the run found."])
+    _block("What a run found", [f"{REPORT / ON_CALL}#{id} of that run has this guide with what the run found."])
 
 
 def _block(title: str, lines: Sequence[str]) -> None:

@@ -86,7 +86,7 @@ class ProveOptions:
 
     def __post_init__(self) -> None:
         if other := sorted({*self.required} - {CITUS}):
-            raise UsageError(f"--require {', '.join(other)}: prove boots its clusters, and they can only lack {CITUS}")
+            raise UsageError(f"--require {', '.join(other)}: prove boots its own clusters, which can lack only {CITUS}")
         if self.also and not self.words:
             raise UsageError("--also: name the sabotages to try; ./accept prove --list shows them")
         if not self.words and not self.healthy_destructive:

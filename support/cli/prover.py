@@ -224,7 +224,7 @@ def _why_not(result: ScenarioResult, notice: Notice) -> str:
 def _ended(result: ScenarioResult) -> str:
     """How a scenario failed on the healthy cluster, and what that means for the proof."""
     how = "is broken" if result.verdict is Verdict.BROKEN else "ends as an error"
-    return f"it {how} on the healthy cluster, so nothing was broken for it; mend it first: {result.reason_in_a_line}"
+    return f"it {how} on the healthy cluster, so no sabotage was tried on it; fix that first: {result.reason_in_a_line}"
 
 
 def _batches(scenarios: Sequence[Planned]) -> list[list[Planned]]:

@@ -153,7 +153,7 @@ def of_failure(run: Run, error: BaseException, settings: Settings) -> None:
 
 def note_failure(run: Run, error: BaseException, settings: Settings) -> None:
     """Print why a run cannot continue, and note it for the report, which keeps the verdicts so far."""
-    complain(f"the run cannot go on: {describe(error)}")
+    complain(f"the run cannot continue: {describe(error)}")
     with _hiding_no_verdict("the report will not say so"):
         _noted(run, error, settings)
 
@@ -195,7 +195,7 @@ def _concluded(kept: Path, results: Path, redactor: Redactor, publisher: Publish
 def one_at_a_time() -> Iterator[None]:
     """A lock for runs that end at the same time: otherwise pages of one run could end up with results of another."""
     with ExitStack() as order:
-        with _hiding_no_verdict("runs that end at the same time cannot wait for one another"):
+        with _hiding_no_verdict("runs that end at the same time cannot wait for each other"):
             STATE.mkdir(parents=True, exist_ok=True)
             fcntl.flock(order.enter_context((STATE / "report.lock").open("w")), fcntl.LOCK_EX)
         yield

@@ -279,7 +279,7 @@ def _rerun(run: Run, means: _OneCluster | Jobs) -> bool:
     record = read(run.journal)
     rerun, final = record.worth_rerunning, len(record.failing) - len(record.worth_rerunning)
     if final:
-        say(f"{final} gave a wrong result; not rerun: once broken is broken")
+        say(f"{final} gave a wrong result; not rerun, because once is enough")
     if not rerun:
         return True
     say(f"{len(rerun)} failed; rerunning")

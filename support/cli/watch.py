@@ -60,7 +60,7 @@ def run_on_changes(options: RunOptions) -> int:
                 say("stopped")
                 return INTERRUPTED
             try:
-                say("waiting for a change of a file; Ctrl-C ends, ./accept report renders the report of this run")
+                say("waiting for a file to change; Ctrl-C stops, ./accept report renders the report of this run")
                 changed = _await_change(seen)
             except KeyboardInterrupt:
                 return 0

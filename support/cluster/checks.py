@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Operation, Outcome
 from support.example_app.index_names import is_one_of
+from support.vocabulary import counted
 
 Vector = Sequence[float]
 Answer = Sequence[tuple[str, float]]
@@ -97,7 +98,8 @@ def nothing_failed(history: History, actions: Collection[str]) -> Finding:
     """No operation of these kinds failed or got no answer. Unknown unless one of each kind was done."""
     for action in actions:
         if failed := [one for one in history.of(action=action) if one.outcome is not Outcome.OK]:
-            return Finding.false(f"{len(failed)} operations ({action}) failed, the first with: {failed[0].error}")
+            operations = counted(len(failed), "operation")
+            return Finding.false(f"{operations} ({action}) failed, the first with: {failed[0].error}")
     if missing := [action for action in actions if not history.of(action=action)]:
         return Finding.unknown(f"not done meanwhile: {listed(missing)}")
     return Finding.true(f"{sum(len(history.of(action=action)) for action in actions)} operations, and none failed")
@@ -125,7 +127,7 @@ def _fault_of(keys: Sequence[str], stored: Mapping[str, Vector], count: int) -> 
     if len(keys) != count or len(set(keys)) != count:
         return f"{count} different entries were asked for, {len(keys)} came back, {len(set(keys))} of them different"
     strange = sorted(set(keys) - stored.keys())
-    return f"{strange[0]} came back and was never stored" if strange else ""
+    return f"{strange[0]} came back, but was never stored" if strange else ""
 
 
 def _fault_of_distances(sought: Vector, answer: Answer, space: CosineSpace, precision: float) -> str:
@@ -134,10 +136,10 @@ def _fault_of_distances(sought: Vector, answer: Answer, space: CosineSpace, prec
     off = numpy.abs(truth - said)
     if off.max() > precision:
         worst = int(off.argmax())
-        return f"the distance of {keys[worst]} is {truth[worst]:.6f}, and {said[worst]:.6f} was answered"
+        return f"the distance of {keys[worst]} is {truth[worst]:.6f}, but {said[worst]:.6f} was returned"
     steps = numpy.diff(truth)
     if steps.size and steps.min() < -precision:
-        return f"place {int(steps.argmin()) + 2} is nearer than the one before it"
+        return f"the entry at place {int(steps.argmin()) + 2} is nearer than the one before it"
     return ""
 
 
@@ -182,7 +184,7 @@ def every_marker_arrived(found: list[Sighting], limit: float) -> Finding:
         names = sorted({one.replica for one in late})
         longest = max(one.lag if one.lag is not None else one.absent_until for one in late)
         return Finding.too_late(
-            f"{len(late)} of {len(found)} sightings of markers came after {limit:g} s or never, on {listed(names)}; "
+            f"{len(late)} of {len(found)} times a marker appeared after {limit:g} s or never, on {listed(names)}; "
             f"the longest took {longest:.1f} s or more"
         )
     unseen = sorted({one.replica for one in found if one.lag is None})
@@ -190,7 +192,7 @@ def every_marker_arrived(found: list[Sighting], limit: float) -> Finding:
         return Finding.unknown(
             f"markers were not seen on replicas that did not answer for long enough: {listed(unseen)}"
         )
-    return Finding.true(f"{len(found)} sightings of markers, the latest after {longest_lag(found):.3f} s")
+    return Finding.true(f"markers appeared {len(found)} times, the latest after {longest_lag(found):.3f} s")
 
 
 def longest_lag(found: list[Sighting]) -> float:

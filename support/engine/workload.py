@@ -24,6 +24,7 @@ from support.engine.history import History, InFlight, Operation, Outcome
 from support.engine.notices import Notices, notices_of
 from support.errors import AcceptError, ConnectFailed, Inconclusive, NotInTime
 from support.timeouts import STATEMENT
+from support.vocabulary import counted
 from support.waiting import NotYet, describe, eventually
 
 _ABORTS = frozenset("0A 21 22 23 24 25 26 27 28 2B 2D 2F 34 38 39 3B 3D 3F 40 42 44 53 54 55 72 HV P0".split())
@@ -352,7 +353,7 @@ class Workload:
 
         def each_got_through() -> None:
             if waiting := [client.number for client in self._clients if client.acknowledged_at <= since]:
-                raise NotYet(f"{len(waiting)} were acknowledged none")
+                raise NotYet(f"{counted(len(waiting), 'client')} had none")
 
         eventually(each_got_through, within=within, subject=f"each of {self._name} gets an acknowledgement")
 
@@ -377,7 +378,7 @@ class Workload:
         except BaseException as own:
             if error is None:
                 raise
-            error.add_note(f"besides, {self._name} met {own!r}")
+            error.add_note(f"in addition, {self._name} failed: {own!r}")
 
     def _serve(self, client: Client) -> None:
         try:

@@ -9,6 +9,7 @@ from typing import Protocol
 from support.engine.finding import Finding, listed
 from support.engine.history import History, InFlight, Outcome, WriterSample
 from support.failover.leader_checks import LAST_WORD
+from support.vocabulary import counted
 
 
 def one_leader(seen: Mapping[str, Collection[str]], unheard: Mapping[str, str]) -> Finding:
@@ -25,7 +26,7 @@ def one_leader(seen: Mapping[str, Collection[str]], unheard: Mapping[str, str]) 
     }
     if against:
         said = "; ".join(f"{' and '.join(sorted(who)) or 'nobody'} by {observer}" for observer, who in against.items())
-        return Finding.false(f"not one and the same leader: {said}")
+        return Finding.false(f"the observers disagree on the leader: {said}")
     if unheard or not named:
         why = "; ".join(f"{observer}: {reason}" for observer, reason in unheard.items()) or "no observer was asked"
         return Finding.unknown(f"a member that does not answer may also be leading: {why}")
@@ -65,7 +66,7 @@ def could_lose(now: Quorum, members: int) -> Finding:
         return Finding.true(words)
     if now.spare + len(now.unjudged) >= members:
         return Finding.unknown(f"{words}; nothing is known about {', '.join(sorted(now.unjudged))}: add to ETCD_HOSTS")
-    return Finding.false(f"{words}: {max(0, now.spare)} could be lost, {members} must be")
+    return Finding.false(f"{words}: it can lose {max(0, now.spare)}, and must be able to lose {members}")
 
 
 def members_known(known: Collection[str], expected: Collection[str]) -> Finding:
@@ -104,13 +105,13 @@ def nothing_changed(looks: Sequence[Look]) -> Finding:
         changed = [aspect for aspect, state in look.items() if first.setdefault(aspect, state) != state]
         if changed:
             said = "; ".join(f"{aspect} was {first[aspect]}, then {look[aspect]}" for aspect in changed)
-            return Finding.false(f"at look {number} of {len(looks)}: {said}")
+            return Finding.false(f"in observation {number} of {len(looks)}: {said}")
     if len(looks) < 2 or not first:
-        return Finding.unknown(f"there were {len(looks)} looks, which got answers about {len(first)} aspects")
+        return Finding.unknown(f"there were {len(looks)} observations, with answers about {len(first)} aspects")
     if unseen := [words for aspect in first if (words := _unseen(aspect, looks))]:
-        return Finding.unknown(f"of {len(looks)} looks, {'; '.join(unseen)}")
+        return Finding.unknown(f"of {len(looks)} observations, {'; '.join(unseen)}")
     return Finding.true(
-        f"the same at {len(looks)} looks: {', '.join(f'{key} {value}' for key, value in first.items())}"
+        f"the same in {len(looks)} observations: {', '.join(f'{key} {value}' for key, value in first.items())}"
     )
 
 
@@ -179,7 +180,8 @@ def refused_for_lack_of_space(
         since_when: list[object] = [
             f"client {one.client}, begun {one.begun - since:.1f} s after the fault" for one in hanging
         ]
-        return Finding.false(f"{len(hanging)} operations on a full disk got no answer at all: {listed(since_when)}")
+        words = f"{counted(len(hanging), 'operation')} on a full disk got no answer at all: {listed(since_when)}"
+        return Finding.false(words)
     tried = [one for one in history.of(action=action) if one.begun > since]
     failed = [one for one in tried if one.outcome is not Outcome.OK]
     refused = [one for one in failed if one.outcome is Outcome.FAIL and any(words in one.error for words in NO_SPACE)]
@@ -221,8 +223,8 @@ def all_among(found: Sequence[str], allowed: Collection[str]) -> Finding:
         return Finding.unknown("nothing was found to judge")
     astray = Counter(one for one in found if one not in allowed)
     if astray:
-        counted = "; ".join(f"{count} times {one}" for one, count in astray.items())
-        return Finding.false(f"of {len(found)}: {counted}; allowed: {'; '.join(allowed) or 'nothing'}")
+        observed = "; ".join(f"{count} times {one}" for one, count in astray.items())
+        return Finding.false(f"of {len(found)}: {observed}; allowed: {'; '.join(allowed) or 'nothing'}")
     return Finding.true(f"{len(found)} times {' or '.join(sorted(set(found)))}")
 
 
@@ -286,7 +288,7 @@ def each_serves(
         server = held.get(one)
         if not server and strange:
             return Finding.unknown(
-                f"{words}; which member each of the proxy's servers {', '.join(sorted(strange))} is, is not known, so "
+                f"{words}; it is not known which members the proxy's servers {', '.join(sorted(strange))} are, so "
                 f"{one} may be any of them (say it in HAPROXY_SERVERS; `stats show-legends` in HAProxy shows addresses)"
             )
         if held and not server:
@@ -330,8 +332,7 @@ def out_of_reads(target: str, others: Collection[str], sessions: Mapping[str, in
     if unmet or sum(counts.values()) < 2 * ROUNDS:
         return Finding.unknown(
             f"{words}; no session reached {target}, but that proves nothing: {', '.join(unmet) or 'its peers'} were "
-            f"not met "
-            f"{ROUNDS} times either, and no statistics page says more (HAPROXY_STATS_URL)"
+            f"not reached {ROUNDS} times either, and there is no statistics page to ask (HAPROXY_STATS_URL)"
         )
     return Finding.true(words)
 
@@ -344,8 +345,8 @@ def caught_up(member: str, replayed: int | None, needed: int | None, *, streams:
     """
     if needed is not None and replayed is not None and replayed < needed:
         return Finding.false(
-            f"{member} serves reads again, although it still has to replay {needed - replayed:,} bytes of WAL to be no "
-            "further behind than is allowed"
+            f"{member} serves reads again, although it is still {needed - replayed:,} bytes of WAL further behind than "
+            "is allowed"
         )
     if not streams:
         return Finding.false(f"{member} serves reads again, although it does not stream")

@@ -197,7 +197,7 @@ def kept_the_key(looks: Sequence[KeyLook], member: str, since: float, until: flo
     blind = max(later - before for before, later in pairwise([*moments, max(until, moments[-1])]))
     if not own or blind > longest:
         return Finding.unknown(f"for {blind:.1f} s it was not known who holds the leader key")
-    return Finding.true(f"{member} held the leader key at each of {len(own)} looks")
+    return Finding.true(f"{member} held the leader key each of the {len(own)} times it was checked")
 
 
 def open_sessions_went_on(history: History, action: str, since: float, until: float) -> Finding:
@@ -263,5 +263,5 @@ def lock_ran_out(renewals: Sequence[Renewal], renewed: float, changed: float, le
     longest = max(longest, (end if math.isinf(changed) else changed) - since)
     until = "" if math.isinf(changed) else " before the roles changed"
     return Finding(
-        longest >= left, f"the lock was unrenewed for at most {longest:.1f} s{until}, and it lasts for {left:g} s"
+        longest >= left, f"the lock went unrenewed for at most {longest:.1f} s{until}, and it lasts for {left:g} s"
     )

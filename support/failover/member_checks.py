@@ -155,7 +155,7 @@ def _too_small(told: Mapping[str, Mapping[str, Setting]], leader: str) -> list[s
     needed = told.get(leader, {})
     return [
         f"{name} is {settings[name].value} on {member}, less than {needed[name].value} on the leader {leader}: "
-        "a replica stops replaying then, or does not start"
+        "with that, a replica stops replaying or does not start"
         for member, settings in told.items()
         for name in NEEDED_BY_A_REPLICA
         if name in needed and name in settings and int(settings[name].value) < int(needed[name].value)
@@ -180,10 +180,10 @@ def each_through_a_slot(streaming: Sequence[str], without: Sequence[str]) -> Fin
     instead. Unknown if no replica is meant to stream.
     """
     if without:
-        return Finding.false(f"replicas without a stream through a slot: {listed(without)}")
+        return Finding.false(f"replicas that do not stream through a slot: {listed(without)}")
     if not streaming:
         return Finding.unknown("no replica is meant to stream")
-    return Finding.true(f"through a slot streams each of {', '.join(streaming)}")
+    return Finding.true(f"each streams through a slot: {', '.join(streaming)}")
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def all_streamed_again(found: Sequence[StreamedAgain], limit: float) -> Finding:
         told = [
             f"{one.replica} for {one.ended - one.begun:.1f} s ({one.source} has {one.instead})" for one in catching_up
         ]
-        words = f"let in again, and did not stream: {listed(told)} (limit: {limit:g} s)"
+        words = f"let in again, but did not stream: {listed(told)} (limit: {limit:g} s)"
         return Finding.too_late(words, *((one.begun, one.ended) for one in catching_up), limit=limit)
     took = {one.replica: one.seconds for one in found if one.seconds is not None}
     late = [(one.ended - one.seconds, one.ended) for one in found if one.seconds is not None and one.seconds > limit]

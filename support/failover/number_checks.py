@@ -4,6 +4,7 @@ from collections import defaultdict
 
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Operation, Outcome
+from support.vocabulary import counted
 
 SEQUENCE, IDENTITY = "draw from the sequence", "insert into the table with an identity column"
 ACTIONS = (SEQUENCE, IDENTITY)
@@ -23,7 +24,8 @@ def none_issued_twice(history: History, fault: float) -> Finding:
         twice = [(number, found) for number, found in sorted(given.items()) if len(found) > 1]
         if twice:
             shown = [f"{number} ({_when(found, fault)})" for number, found in twice]
-            wrong.append(f"{len(twice)} numbers were issued twice by {action}: {listed(shown, 3)}")
+            numbers = counted(len(twice), "number was", "numbers were")
+            wrong.append(f"{numbers} issued twice by {action}: {listed(shown, 3)}")
         ended = [one.ended for found in given.values() for one in found]
         if not any(when < fault for when in ended) or not any(when > fault for when in ended):
             few.append(action)

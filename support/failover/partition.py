@@ -103,7 +103,7 @@ def require_refusing_until_healed(world: World) -> None:
 
 def state_before_the_fault(world: World) -> Look:
     """The leader, its timeline and the routing. Raises Inconclusive if one of them gives no answer."""
-    subject = "every member and the proxy tell their state"
+    subject = "every member and the proxy report their state"
     try:
         return eventually(partial(_whole_state, world), within=world.timing.notice, subject=subject)
     except NotInTime as error:
@@ -126,7 +126,7 @@ def watch_state(world: World, seconds: float, meanwhile: Callable[[], None] = la
     if looks[-1].keys() != aspects_of_state(world.cluster):
         with suppress(NotInTime):  # judged by `nothing_changed`
             last = partial(_whole_state, world, looks)
-            eventually(last, within=world.timing.notice, subject="every member and the proxy tell their state")
+            eventually(last, within=world.timing.notice, subject="every member and the proxy report their state")
     return looks
 
 

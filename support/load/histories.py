@@ -22,6 +22,7 @@ import numpy as np
 from support.engine.finding import Finding, explained, listed
 from support.engine.history import Operation, Outcome
 from support.load.plan import worker_of
+from support.vocabulary import counted
 
 WORKERS = "workers.json"
 _CODES = {Outcome.OK: 1, Outcome.FAIL: 2, Outcome.UNKNOWN: 3}
@@ -186,9 +187,9 @@ class LoadLedger:
         if lost.count:
             wrong.append(f"{lost.count} of {acknowledged} acknowledged writes lost: {lost}")
         if twice.count:
-            wrong.append(f"{twice.count} writes are there more than once: {twice}")
+            wrong.append(f"{counted(twice.count, 'write is', 'writes are')} there more than once: {twice}")
         if strange.count:
-            wrong.append(f"{strange.count} entries are there that no client wrote: {strange}")
+            wrong.append(f"{counted(strange.count, 'entry is', 'entries are')} there that no client wrote: {strange}")
         if wrong:
             return Finding.false("; ".join(wrong))
         words = (

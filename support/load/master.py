@@ -79,7 +79,7 @@ class Master:
 
     def _greet(self, environment: Environment, msg: Any) -> None:
         if msg.data["version"] != agreed.version():
-            why = f"it has another version ({msg.data['version']}) than the master ({agreed.version()})"
+            why = f"its version ({msg.data['version']}) is not that of the master ({agreed.version()})"
             self._runner.send_message(agreed.REFUSED, {"why": why}, msg.node_id)
             return
         left = self._plan.seconds - (time.monotonic() - self._began if self._began else 0)

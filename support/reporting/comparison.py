@@ -16,10 +16,10 @@ _LABELS = {Change.UNCLEAR: "may be chance"}
 _DIFFERS = "differs"
 """Of a verdict, which is no matter of chance itself."""
 NOT_COMPARABLE = "not comparable"
-"""Of a verdict that only one side has."""
+"""Of a promise that the two sides did not both judge."""
 NOT_JUDGED = "not judged"
 """Of a promise that was judged before, and now ended otherwise each time, though the target has what it needs."""
-_FACT = "each verdict is a fact of its run; to tell whether a change between them is the cause"
+_FACT = "each verdict holds for its own run; establishing whether a change between the runs is the cause"
 _OF_THE_RUN = ("Seed",)
 """Facts that are about the run, and not about what was tested."""
 _NO_VERDICT = {str(one) for _, those in tally.NOT_JUDGED for one in those} - {str(Verdict.SKIPPED)}
@@ -40,6 +40,11 @@ class Side:
     @property
     def promises(self) -> list[str]:
         return list(dict.fromkeys(id for run in self.runs for id in run.promises))
+
+    @property
+    def judged(self) -> set[str]:
+        """The ids of the promises that at least one run judged."""
+        return {id for id in self.promises if not {_PASSED, _BROKEN}.isdisjoint(self.verdicts(id))}
 
     @property
     def facts(self) -> Mapping[str, str]:
@@ -135,6 +140,16 @@ class Comparison:
         return self.worse or any(one.no_longer_judged for one in self.verdicts)
 
     @property
+    def empty(self) -> bool:
+        """Whether there is nothing to compare: no promise was judged, and no figure measured, on both sides."""
+        return not self.figures and self.before.judged.isdisjoint(self.now.judged)
+
+    @property
+    def style(self) -> str:
+        """How the page shows the outcome."""
+        return "broken" if self.failed else "none" if self.empty else "kept"
+
+    @property
     def _changes(self) -> list[Change]:
         return [*(one.change for one in self.verdicts), *(one.change for one in self.figures)]
 
@@ -151,7 +166,9 @@ class Comparison:
             [one.change for one in rows].count(Change.UNCLEAR) for rows in (self.verdicts, self.figures)
         )
         unjudged = sum(one.no_longer_judged for one in self.verdicts)
-        told = [", ".join(parts)] if parts else [] if verdicts or unjudged else ["nothing differs beyond chance"]
+        if self.empty and not unjudged:
+            return "Nothing can be compared: no promise was judged on both sides, and they have no figure in common."
+        told = [", ".join(parts)] if parts else [] if verdicts or unjudged else ["no significant difference"]
         if unjudged:
             told.append(f"{_counted(unjudged, 'promise')} could not be judged any more")
         if verdicts:
@@ -192,9 +209,10 @@ def _verdicts(id: str, before: Side, now: Side) -> VerdictRow | None:
     failed, failed_before = later[_BROKEN], then[_BROKEN]
     judged, judged_before = failed + later[_PASSED], failed_before + then[_PASSED]
     if judged_before and not judged and _NO_VERDICT.intersection(later):
-        return VerdictRow(id, *told, Change.NONE, "it was before; the report says why not now", NOT_JUDGED)
+        return VerdictRow(id, *told, Change.NONE, "it was judged before; the report says why not now", NOT_JUDGED)
     if not judged or not judged_before:
-        return VerdictRow(id, *told, Change.NONE, "only one side judged it", NOT_COMPARABLE)
+        which = "only one" if judged or judged_before else "neither"
+        return VerdictRow(id, *told, Change.NONE, f"{which} side judged it", NOT_COMPARABLE)
     if failed * judged_before == failed_before * judged:
         return VerdictRow(id, *told, Change.NONE, "as often broken as before")
     got_worse = failed * judged_before > failed_before * judged

@@ -256,7 +256,7 @@ def _info(server: RedisAddress) -> str:
         with redis.client_of(server) as client:
             told = client.info()
     except redis.FORBIDDEN as error:
-        return f"does not tell its state to this user: {describe(error)}"
+        return f"does not show its state to this user: {describe(error)}"
     except redis.ERRORS as error:
         return f"does not answer: {describe(error)}"
     return "\n".join([str(redis.facts_in(told)), *(f"{name}: {value}" for name, value in told.items())])

@@ -123,11 +123,11 @@ def _read(journal: Path) -> RunRecord:
     try:
         record = read(journal)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        return RunRecord(troubles=(Trouble(f"its journal cannot be read, nothing was judged: {describe(error)}"),))
+        return RunRecord(troubles=(Trouble(f"its journal cannot be read, so nothing was judged: {describe(error)}"),))
     if record.selected or record.troubles:
         return record
     why = "it has no journal" if not journal.exists() else "its journal names no scenario"
-    return RunRecord(troubles=(Trouble(f"{why}, nothing was judged"),))
+    return RunRecord(troubles=(Trouble(f"{why}, so nothing was judged"),))
 
 
 def _chosen(parts: Sequence[Part]) -> Mapping[str, Part]:

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from support.reporting.journal import append_line
 from support.reporting.pages import POLICY_TAG
 from support.reporting.scenario import Verdict
+from support.vocabulary import counted
 
 PAGE = "trust.html"
 NOT_TRIED = "not tried"
@@ -249,6 +250,7 @@ class Trust:
         """The result in one line."""
         possible = [one for one in self.scenarios if not one.lacking]
         seen = f"{len(possible) - len(self.never_seen)} of {len(possible)} scenarios seen to fail; " if possible else ""
+        scenarios = sum(run.scenarios for run in self.healthy)
         destructive = sum(run.destructive for run in self.healthy)
         why = Counter(one.verdict for one in self.heard if not one.noticed)
         unclear = "".join(f"{why[one]} {one}; " for one in (Verdict.INCONCLUSIVE, NOT_TRIED) if why[one])
@@ -256,8 +258,8 @@ class Trust:
         return (
             f"{self.whole} of {len(self.planned)} sabotages noticed by every scenario that must notice "
             f"({self.noticed} of {len(self.heard)} notices); {unclear}{seen}"
-            f"{len(self.alarms)} false alarms in {len(self.healthy)} healthy runs of "
-            f"{sum(run.scenarios for run in self.healthy)} scenarios ({destructive} of them destructive); {repeated}"
+            f"{counted(len(self.alarms), 'false alarm')} in {counted(len(self.healthy), 'healthy run')} of "
+            f"{counted(scenarios, 'scenario')} ({destructive} of them destructive); {repeated}"
             f"{self.seconds / 60:.0f} min"
         )
 

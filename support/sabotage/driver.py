@@ -110,6 +110,6 @@ SABOTAGES = (
     broken(
         "counts_twice_or_not_at_all",
         "one operation is applied twice, and another one not at all",
-        {"GD-02 connection was cut": "acknowledged, and not applied.*belong to no operation"},
+        {"GD-02 connection was cut": "acknowledged but not applied.*claimed by no operation"},
     ),
 )

@@ -248,7 +248,7 @@ SABOTAGES = (
             {
                 "SE-03 Every endpoint presents": "the write endpoint.*certificate has expired",
                 "SE-03 Every member presents": "certificate verify failed.*certificate has expired",
-                "SE-06 Every certificate in use": r"end too soon: .*member.*expired 1 days ago",
+                "SE-06 Every certificate in use": r"expire too soon: .*member.*expired 1 days ago",
             }
         ),
         certificate("the leader", _expired),
@@ -257,14 +257,14 @@ SABOTAGES = (
     Sabotage(
         "certificate-ends-soon",
         "the certificate of one replica is valid for another 10 days",
-        notices({"SE-06 Every certificate in use": r"\d+ of \d+ certificates end too soon: .*expires in 10 days"}),
+        notices({"SE-06 Every certificate in use": r"\d+ of \d+ certificates expire too soon: .*expires in 10 days"}),
         expiring("a replica", 10),
         NEEDS,
     ),
     Sabotage(
         "certificate-renewed-and-not-loaded",
         "the certificate of one replica was renewed, and the replica has not loaded it",
-        notices({"SE-06 Every member has loaded": r"1 of \d+ present another certificate than the one in their file"}),
+        notices({"SE-06 Every member has loaded": r"1 of \d+ present a different certificate from the one in"}),
         _renewed_not_loaded(),
         NEEDS,
     ),

@@ -50,7 +50,7 @@ SABOTAGES = (
         notices(
             {
                 "PH-05 take over": "may take over",
-                "FO-01": "another member than .* leads: still not true after",
+                "FO-01": "a member other than .* leads: still not true after",
                 "FO-06 named replica": "hands over to .*: refused",
                 "FO-07 most WAL": "leads: still not true after",
             }
@@ -68,8 +68,8 @@ SABOTAGES = (
         "the leader's lease lasts 90 seconds, and Patroni looks twice a minute",
         notices(
             {
-                "FO-01": "another member than .* leads: still not true after",
-                "FO-08": "commits wait for another standby",
+                "FO-01": "a member other than .* leads: still not true after",
+                "FO-08": "commits wait for a standby other than",
             }
         ),
         by_shared_configuration({"ttl": 90, "loop_wait": 30}),
@@ -118,7 +118,7 @@ SABOTAGES = (
     Sabotage(
         "less-to-spare-than-declared",
         "the DCS can lose one member, and two were declared",
-        notices({"PH-05 DCS could lose": "could be lost"}),
+        notices({"PH-05 DCS could lose": "must be able to lose"}),
         nothing,
         variables=expecting(dcs_spare=2),
     ),
@@ -133,7 +133,7 @@ SABOTAGES = (
         "a leader stops when it cannot reach the DCS",
         notices(
             {
-                "SB-03 With failsafe": r"at look \d+ of|interrupted for",
+                "SB-03 With failsafe": r"in observation \d+ of|interrupted for",
                 "SB-03 could continue": "failsafe mode was declared on .*failsafe_mode is off",
             }
         ),
@@ -165,7 +165,7 @@ SABOTAGES = (
         "the DCS has no member to spare",
         notices(
             {
-                "PH-05 DCS could lose": "could be lost",
+                "PH-05 DCS could lose": "must be able to lose",
                 "SB-03 leading member": "the DCS answers: still not true after|renews its lock",
                 "SB-04": "the DCS answers: still not true after|renews its lock",
             }
@@ -211,7 +211,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-keeps-its-standby",
         "commits keep waiting for a standby that is gone",
-        notices({"FO-08": "commits wait for another standby"}),
+        notices({"FO-08": "commits wait for a standby other than"}),
         patroni_build("keeps_its_standby"),
     ),
     Sabotage(
@@ -289,19 +289,19 @@ SABOTAGES = (
     Sabotage(
         "patroni-renews-its-lock-whatever-happens",
         "a leader renews its lock even while its PostgreSQL gives no answer",
-        notices({"FO-15 hangs without dying": "another member than .* leads: still not true after"}),
+        notices({"FO-15 hangs without dying": "a member other than .* leads: still not true after"}),
         patroni_build("renews_its_lock_whatever_happens"),
     ),
     Sabotage(
         "patroni-trusts-its-clock",
         "a leader hands over when its clock says that its lock has expired",
-        notices({"SB-05 jumps ahead": r"at look \d+ of|interrupted for"}),
+        notices({"SB-05 jumps ahead": r"in observation \d+ of|interrupted for"}),
         patroni_build("trusts_its_clock"),
     ),
     Sabotage(
         "patroni-hands-over-when-its-clock-jumps-back",
         "a leader whose clock jumps back hands over at once, long before its lock expires",
-        notices({"SB-05 jumps back": r"at look \d+ of .*before the roles changed"}),
+        notices({"SB-05 jumps back": r"in observation \d+ of .*before the roles changed"}),
         patroni_build("hands_over_when_its_clock_jumps_back"),
     ),
     Sabotage(
@@ -342,7 +342,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-falters-after-taking-over",
         "a leader that has taken over serves for 8 seconds, and then fails for 42",
-        notices({"FO-02": "interrupted for .*, and still were"}),
+        notices({"FO-02": "interrupted for .* and had not recovered"}),
         patroni_build("falters_after_taking_over"),
     ),
 )

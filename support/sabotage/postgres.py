@@ -90,7 +90,7 @@ SABOTAGES = (
                 "FO-04 PostgreSQL alone": "acknowledged writes lost",
                 "FO-09": "acknowledged writes lost",
                 "FO-12": "acknowledged writes lost",
-                "FO-20": "numbers were issued twice",
+                "FO-20": "issued twice by",
             }
         ),
         EARLY,

@@ -212,7 +212,7 @@ SABOTAGES = (
     Sabotage(
         "proxy-is-impatient",
         "a member that takes 0.1 s to answer a health check counts as down",
-        notices({"GD-04 100 ms more": r"at look \d+ of \d+: .*route was"}),
+        notices({"GD-04 100 ms more": r"in observation \d+ of \d+: .*route was"}),
         changed({"timeout check 2s": "timeout check 100ms"}),
     ),
     Sabotage(

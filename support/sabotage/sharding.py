@@ -239,7 +239,7 @@ SABOTAGES = (
     of_sharded(
         "worker-slow-to-notice",
         "a worker group stays without a leader for a minute and a half",
-        {"DT-04 After the failover": "another member than .* leads: still not true after"},
+        {"DT-04 After the failover": "a member other than .* leads: still not true after"},
         in_group(1, by_shared_configuration({"ttl": 90, "loop_wait": 30})),
         variables=expecting(recovery_time=30),  # else the limit follows from that timing
     ),

@@ -25,8 +25,8 @@ _REDIS = "Redis"
 _NEED_TLS = ("require", "verify-ca", "verify-full")
 _FILE = "SELECT pg_read_binary_file(current_setting('ssl_cert_file'))"
 _DOUBT = (
-    "whether the servers depend on them is not known (no trusted authority leads to what each PostgreSQL presents: "
-    "does one not send the authority in between?)"
+    "it is not known whether the servers depend on them (not every PostgreSQL presents a chain to a trusted authority: "
+    "does one not send its intermediate certificate?)"
 )
 
 _Files = tuple[str, str | None] | None

@@ -101,13 +101,14 @@ def all_valid_for(days: float, certificates: Mapping[str, Validity]) -> Finding:
     """
     ending = {name: one for name, one in certificates.items() if not one.unknown and one.days < days}
     if certain := {name: one for name, one in ending.items() if not one.doubt}:
-        return Finding.false(f"{len(certain)} of {len(certificates)} certificates end too soon: {_ends(certain)}")
+        return Finding.false(f"{len(certain)} of {len(certificates)} certificates expire too soon: {_ends(certain)}")
     unread = [f"{name}: {one.unknown}" for name, one in certificates.items() if one.unknown]
     if unread or not certificates:
         return Finding.unknown(f"not every certificate could be read: {'; '.join(unread) or 'there was none'}")
     if ending:
         doubts = "; ".join(dict.fromkeys(one.doubt for one in ending.values()))
-        return Finding.unknown(f"{len(ending)} of {len(certificates)} certificates end, but {doubts}: {_ends(ending)}")
+        words = f"{len(ending)} of {len(certificates)} certificates have expired or soon will"
+        return Finding.unknown(f"{words}, but {doubts}: {_ends(ending)}")
     least = min(certificates, key=lambda name: certificates[name].days)
     first = f"that of {least} expires first, in {certificates[least].days:.0f} days"
     return Finding.true(f"{len(certificates)} certificates: {first}")
@@ -129,8 +130,8 @@ def all_loaded(presented: Mapping[str, str], in_files: Mapping[str, str], unread
     stale = sorted(name for name, fingerprint in presented.items() if in_files.get(name, fingerprint) != fingerprint)
     if stale:
         return Finding.false(
-            f"{len(stale)} of {len(presented)} present another certificate than the one in their file, which was "
-            f"renewed and not loaded: {', '.join(stale)}"
+            f"{len(stale)} of {len(presented)} present a different certificate from the one in their file, which "
+            f"was renewed but not loaded: {', '.join(stale)}"
         )
     compared = presented.keys() & in_files.keys()
     if unread or not compared:

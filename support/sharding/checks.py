@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Operation, Outcome
 from support.example_app.index_names import is_part
+from support.vocabulary import counted
 
 Rows = Sequence[tuple[object, ...]]
 
@@ -48,7 +49,11 @@ def _difference(one: Compared) -> str:
     lacking, strange = list((right - given).elements()), list((given - right).elements())
     if lacking or strange:
         parts = ((lacking, "missing"), (strange, "wrong"))
-        return ", ".join(f"{len(rows)} rows are {what} ({listed(rows, most=2)})" for rows, what in parts if rows)
+        return ", ".join(
+            f"{counted(len(rows), 'row is', 'rows are')} {what} ({listed(rows, most=2)})"
+            for rows, what in parts
+            if rows
+        )
     if one.ordered and list(map(_comparable, one.right)) != list(map(_comparable, one.given)):
         return "the rows are in another order"
     return ""
@@ -146,32 +151,33 @@ def all_or_nothing(history: History, accounts: Mapping[str, Account], opened_wit
     known = {(account, one.key, change) for one in tried for account, change in one.value.changes.items()}
     faults: dict[str, list[object]] = {
         "happened on one account only": [one.key for one in tried if _places(one, accounts) == 1],
-        "were acknowledged and are not there": [one.key for one in done if not _places(one, accounts)],
-        "failed and are there": [
+        "acknowledged but not there": [one.key for one in done if not _places(one, accounts)],
+        "failed but there all the same": [
             f"{one.key} ({one.error})" for one in tried if one.outcome is Outcome.FAIL and _places(one, accounts) == 2
         ],
-        "are on an account where no client made them": [
+        "on an account where no client made it": [
             f"{name} on {account}"
             for account, found in accounts.items()
             for name, change in found.transfers.items()
             if (account, name, change) not in known
         ],
     }
-    wrong = [f"{len(those)} transfers {how}: {listed(those)}" for how, those in faults.items() if those]
+    wrong = [f"{counted(len(those), 'transfer')} {how}: {listed(those)}" for how, those in faults.items() if those]
     off = [
         f"{account} {found.balance} instead of {expected}"
         for account, found in accounts.items()
         if found.balance != (expected := opened_with + sum(found.transfers.values()))
     ]
     if off:
-        wrong.append(f"{len(off)} of the accounts do not match their transfers: {listed(off)}")
+        accounts_off = counted(len(off), "account does not match its", "accounts do not match their")
+        wrong.append(f"{accounts_off} transfers: {listed(off)}")
     if wrong:
         return Finding.false("; ".join(wrong))
     unknown = [one for one in tried if one.outcome is Outcome.UNKNOWN]
     there = sum(_places(one, accounts) == 2 for one in unknown)
     return Finding.true(
-        f"{len(done)} acknowledged transfers happened on both accounts, and {there} of {len(unknown)} unknown ones; "
-        f"each of {len(accounts)} balances matches its transfers"
+        f"{counted(len(done), 'acknowledged transfer')} happened on both accounts, and {there} of {len(unknown)} "
+        f"unknown ones; each of {len(accounts)} balances matches its transfers"
     )
 
 
@@ -207,7 +213,7 @@ def one_victim(conditions: Sequence[str]) -> Finding:
     if WAITED_ENOUGH in conditions:
         return Finding.unknown(
             f"the role's lock_timeout ended a session's wait ({said}): it has to be longer than deadlock_timeout x "
-            "citus.distributed_deadlock_detection_factor, after which a deadlock over several workers is looked for"
+            "citus.distributed_deadlock_detection_factor, after which Citus looks for deadlocks over several workers"
         )
     if len(conditions) < 2 or not any(conditions):
         return Finding.unknown(f"no two sessions blocked each other: {said or 'there was none'}")

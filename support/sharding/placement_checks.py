@@ -11,6 +11,7 @@ from math import ceil, floor
 
 from support.engine.finding import Finding, listed
 from support.example_app.profile import relation
+from support.vocabulary import counted
 
 NOWHERE = "no node"
 """In place of a node, for a shard without a placement."""
@@ -221,7 +222,7 @@ def _counts(placements: Sequence[Placement]) -> dict[str, Counter[str]]:
 
 
 def _all_or(wrong: Sequence[str], right: str) -> Finding:
-    return Finding.false(f"{len(wrong)} findings: {listed(wrong)}") if wrong else Finding.true(right)
+    return Finding.false(f"{counted(len(wrong), 'finding')}: {listed(wrong)}") if wrong else Finding.true(right)
 
 
 RowsHeld = Mapping[str, Sequence[Hashable]]
@@ -262,7 +263,7 @@ def _difference(expected: set[Hashable], found: Counter[Hashable], where: str) -
     lacking, strange = sorted(map(repr, expected - found.keys())), sorted(map(repr, found.keys() - expected))
     twice = sorted(repr(row) for row, times in found.items() if times > 1)
     said = [
-        f"{len(rows)} rows are {what} {where} ({listed(rows, most=3)})"
+        f"{counted(len(rows), 'row is', 'rows are')} {what} {where} ({listed(rows, most=3)})"
         for what, rows in (("missing", lacking), ("unexpected", strange), ("there more than once", twice))
         if rows
     ]

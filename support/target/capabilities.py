@@ -40,7 +40,7 @@ CAPABILITIES = {
     "pools": "statistics that show the backends behind the endpoints",
     "spread": "reads of one client that are balanced over the replicas",
     "redis": "a Redis cache",
-    "cache_state": "a Redis that tells its state (INFO)",
+    "cache_state": "a Redis that shows its state (INFO)",
     "cache_keys": "keys of its own in Redis, for the suite",
     "cache_settings": "settings of Redis that the suite can change (CONFIG SET)",
     "volatile_cache": "a Redis that a restart empties, because it has no append-only file",

@@ -79,7 +79,7 @@ def require_endpoints(cluster: Cluster, leader: str) -> None:
     if reached.in_recovery:
         raise NotYet("the write endpoint leads to a server in recovery")
     if reached.started != leading.started:
-        raise NotYet(f"the write endpoint leads to another server than that of {leader}")
+        raise NotYet(f"the write endpoint leads to a server other than that of {leader}")
     if cluster.topology.read is not None:
         server(cluster.read)
 

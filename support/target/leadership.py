@@ -132,7 +132,7 @@ def await_other_leader(cluster: Cluster, former: str, within: float, since: floa
 
     `since`: the monotonic time from which `within` seconds count, instead of now.
     """
-    probe, subject = partial(_other_leader, cluster, former), f"another member than {former} leads"
+    probe, subject = partial(_other_leader, cluster, former), f"a member other than {former} leads"
     return eventually(probe, within=within, subject=subject, retry_on=NO_ANSWER, since=since)
 
 
@@ -151,7 +151,7 @@ def await_streaming(cluster: Cluster, member: str, within: float, since: float |
 def _other_leader(cluster: Cluster, former: str) -> str:
     leader = cluster.leader()
     if leader == former:
-        raise NotYet(f"{former} holds the leader key still")
+        raise NotYet(f"{former} still holds the leader key")
     if sql.value(cluster.of_member(leader), "SELECT pg_is_in_recovery()"):
         raise NotYet(f"{leader} holds the leader key, and is in recovery")
     return leader

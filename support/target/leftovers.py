@@ -109,7 +109,7 @@ def remove(cluster: Cluster, own: str, search: bool = True) -> Leftovers:
     except (sql.Error, ConnectFailed) as error:
         return Leftovers(kept=(f"the search for leftovers of earlier runs failed: {describe(error)}",))
     if found.without_slots:
-        kept.append(f"whether replication slots of earlier runs are left is not known: {found.without_slots}")
+        kept.append(f"it is not known whether replication slots of earlier runs are left: {found.without_slots}")
     for run in sorted({*noted, *found.schemas, *found.publications, *found.slots, *found.rows} - {own}):
         began, life = begun_at(run), life_of(run)
         ago = timedelta(seconds=round(time.time() - began))

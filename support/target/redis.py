@@ -71,7 +71,7 @@ def facts_of(client: redis.Redis) -> RedisFacts:
     try:
         each = [facts_in(info) for info in infos_of(client)]
     except FORBIDDEN as error:
-        raise NotAvailable(f"Redis does not tell its state to this user: {describe(error)}") from error
+        raise NotAvailable(f"Redis does not show its state to this user: {describe(error)}") from error
     except ERRORS as error:
         raise AssertionError(f"Redis does not answer: {describe(error)}") from error
     unlimited = any(one.memory_limit == 0 for one in each)

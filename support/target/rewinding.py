@@ -32,7 +32,7 @@ def without_hint_bits(shown: Mapping[str, Mapping[str, str] | NoAnswer]) -> list
     ]
     if silent and not found:
         reasons = [f"{member}: no answer ({why})" for member, why in sorted(silent.items())]
-        raise Inconclusive(f"not every member tells its settings: {'; '.join(reasons)}")
+        raise Inconclusive(f"not every member shows its settings: {'; '.join(reasons)}")
     return found
 
 

@@ -61,7 +61,7 @@ def await_replaced(cluster: Cluster, former: str, within: float, since: float) -
 
     `since` is the monotonic time from which `within` seconds count.
     """
-    subject = f"commits wait for another standby than {former}, and all observers agree"
+    subject = f"commits wait for a standby other than {former}, and all observers agree"
     eventually(
         partial(_require_replaced, cluster, former), within=within, subject=subject, retry_on=NO_ANSWER, since=since
     )

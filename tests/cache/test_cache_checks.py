@@ -266,7 +266,7 @@ KEPT = [done(0, "miss", "kept", 40), done(1, "hit", "kept", 40)]
         ([*LOST, *KEPT], True, "was served for 0.0 s"),
         ([*LOST, done(0, "hit", "lost", 30), *KEPT], True, "was served for 22.0 s"),
         ([*LOST, done(0, "hit", "lost", 34), *KEPT], False, "was served for 26.0 s after the old leader stopped"),
-        ([*LOST, done(0, "miss", "lost", 12), *KEPT], False, "loaded from the database 2.0 s after another member led"),
+        ([*LOST, done(0, "miss", "lost", 12), *KEPT], False, "from the database 2.0 s after the change of leader"),
         ([*LOST, done(0, "hit", "other", 12), *KEPT], False, "1 of 5 reads served a value that nobody wrote: 'other'"),
         ([LOST[1], *KEPT], None, "never served from the cache"),
         ([*LOST, KEPT[0]], None, "1 of 2 clients read nothing after"),

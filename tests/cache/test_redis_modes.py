@@ -538,7 +538,7 @@ def test_what_the_user_may_not_do_is_lacking_and_not_broken(tmp_path: Path, rule
         assert cluster.forget_cached("accept-nobody") == 0
         with client_of(server) as client:
             if "cache_state" in lacks:
-                with pytest.raises(NotAvailable, match="does not tell its state to this user") as refused:
+                with pytest.raises(NotAvailable, match="does not show its state to this user") as refused:
                     facts_of(client)
                 assert verdict_of(refused.value) is Verdict.ERROR
             else:

@@ -75,8 +75,8 @@ def test_ctrl_c_ends_all_jobs_with_a_report_of_what_was_done(program: Program) -
     [
         (("--jobs", "2", "--keep"), "--jobs and --keep do not go together"),
         (("--jobs", "2", "--like", "swarm"), "--jobs and --like do not go together"),
-        (("--jobs", "0"), "--jobs 0: write a number from 1 on, or auto"),
-        (("--jobs", "many"), "--jobs many: write a number from 1 on, or auto"),
+        (("--jobs", "0"), "--jobs 0: write a number of at least 1, or auto"),
+        (("--jobs", "many"), "--jobs many: write a number of at least 1, or auto"),
         (("--rerun", "--repeat", "2"), "--repeat and --rerun do not go together"),
         (("--jobs", "2", "--target", "postgresql://u:p@127.0.0.1:1/d"), "--jobs is for clusters that the run itself"),
     ],

@@ -17,6 +17,13 @@ def test_each_command_is_declared_in_the_module_of_its_name() -> None:
     assert declared == {name: f"support.cli.commands.{name}" for name in modules}
 
 
+def test_help_has_no_line_break_inside_a_paragraph() -> None:
+    """It would be printed, wherever the screen ends."""
+    told = {one.name: one.callback.__doc__ or "" for one in app.registered_commands if one.callback}
+    assert "(smoke, fast, slow, destructive, performance)" in told["run"]
+    assert [name for name, words in told.items() if "\n" in words.replace("\n\n", "")] == []
+
+
 def imported_when_called() -> set[str]:
     """The modules of ours that commands import inside of functions."""
     found = set[str]()

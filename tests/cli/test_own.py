@@ -51,7 +51,7 @@ def test_the_new_folder_is_complete_and_nothing_is_overwritten(own: OwnFolder) -
         Xml.parse(file)
     own.settings.write_text("# mine\n", encoding="utf-8")
     (own.directory / "README.md").unlink()
-    with pytest.raises(UsageError, match=r"accept\.toml.* already; nothing was written"):
+    with pytest.raises(UsageError, match=r"already has .*accept\.toml.*; nothing was written"):
         new.make(own.directory)
     assert own.settings.read_text(encoding="utf-8") == "# mine\n"
     assert not (own.directory / "README.md").exists()
@@ -111,12 +111,12 @@ def test_the_new_folder_has_no_clash(own: OwnFolder) -> None:
 @pytest.mark.parametrize(
     ("file", "text", "words"),
     [
-        ("features/cache/redis.feature", "Feature: A\n", "features/cache/redis.feature is a feature of ours"),
+        ("features/cache/redis.feature", "Feature: A\n", "redis.feature is already a feature of the suite"),
         ("features/promises.toml", '[FO-01]\ncapability = "x"\n', "capability = 'x'"),
         (
             "features/promises.toml",
             '[FO-01]\ncapability = "failover"\npromise = "A."\nseverity = "minor"\n',
-            "promises.toml:1: FO-01 is a promise of ours",
+            "promises.toml:1: FO-01 is already a promise of the suite",
         ),
         ("steps/redis.py", "", "it hides the module 'redis'"),
         ("steps/support.py", "", "it hides the module 'support'"),

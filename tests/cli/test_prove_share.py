@@ -166,7 +166,7 @@ def test_nothing_is_broken_for_a_scenario_that_fails_on_the_healthy_cluster(
     assert (told.runs, told.broken) == ([["AA-01"]], []), "once on the healthy cluster, and never again"
     (heard,) = trust.heard
     assert (heard.noticed, heard.verdict, heard.mark) == (False, NOT_TRIED, "–")
-    why = f"it {how} on the healthy cluster, so nothing was broken for it; mend it first: MissingStep"
+    why = f"it {how} on the healthy cluster, so no sabotage was tried on it; fix that first: MissingStep"
     assert heard.message.startswith(why)
     assert f"AA-01 the scenario of AA-01: NOT TRIED: {why}" in capsys.readouterr().err
     assert (len(trust.alarms), trust.passed, trust.missing) == (1, False, ())

@@ -159,7 +159,7 @@ def test_a_rerun_that_cannot_begin_leaves_the_verdicts_before_it(fresh: Program,
     (fresh.project / "steps" / "losing_steps.py").write_text(LOSING)
     ended = fresh.run("--rerun")
     assert (ended.status, ended.last_line) == (1, "5 passed, 1 failed, 0 skipped"), str(ended)
-    assert "the run cannot go on: [Errno 2]" in " ".join(ended.err.split()), str(ended)
+    assert "the run cannot continue: [Errno 2]" in " ".join(ended.err.split()), str(ended)
     record = read(fresh.project / "allure-results" / "journal.jsonl")
     assert [one.reason for one in record.failing] == ["it took too long"]
     (trouble,) = record.troubles
@@ -177,7 +177,7 @@ def test_a_failure_after_the_scenarios_hides_none_of_their_verdicts(fresh: Progr
     ended = fresh.run("--repeat", repeat)
     assert ended.status == 1, str(ended)
     assert "5 passed, 1 failed, 0 skipped" in ended.out.splitlines(), str(ended)
-    assert "the run cannot go on: [Errno 21]" in " ".join(ended.err.split()), str(ended)
+    assert "the run cannot continue: [Errno 21]" in " ".join(ended.err.split()), str(ended)
     record = read(fresh.project / "allure-results" / "journal.jsonl")
     assert [one.reason for one in record.failing] == ["it is wrong"]
     (trouble,) = record.troubles
@@ -195,7 +195,7 @@ def test_of_repeated_runs_one_that_cannot_begin_is_the_last(
     (fresh.project / "steps" / "losing_steps.py").write_text(LOSING)
     ended = fresh.run("--repeat", "3")
     assert ended.status == status, str(ended)
-    assert ended.err.count("the run cannot go on") == 1, str(ended)
+    assert ended.err.count("the run cannot continue") == 1, str(ended)
     record = read(fresh.project / "allure-results" / "journal.jsonl")
     assert (len(record.failing), len(record.troubles)) == ((0, 1) if status == 3 else (1, 0))
     dashboard = (fresh.project / "allure-report" / "dashboard.html").read_text()

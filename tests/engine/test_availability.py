@@ -54,7 +54,7 @@ class TestInterruption:
         history = History([append(one, at=one) for one in (1, 2, 42, 43, 78, 79, 99)])
         finding = interrupted_for_less_than(30, history, "append", since=2.6, until=140)
         assert finding.during == ((2.5, 42.5), (43.5, 78.5), (99.5, 140))
-        assert finding.words == "clients were interrupted for 40.50 s, and still were by then (limit: 30 s)"
+        assert finding.words == "clients were interrupted for 40.50 s and had not recovered by the end (limit: 30 s)"
 
     def test_no_evidence(self) -> None:
         assert interrupted_for_less_than(30, self.history, "append", since=0).holds is None
@@ -78,7 +78,7 @@ class TestWatchedUntil:
         finding = interrupted_for_less_than(30, History(self.first), "append", 10, 60)
         assert finding.holds is False
         assert finding.only_limit
-        assert finding.words == "clients were interrupted for 36.50 s, and still were by then (limit: 30 s)"
+        assert finding.words == "clients were interrupted for 36.50 s and had not recovered by the end (limit: 30 s)"
         assert finding.during == ((23.5, 60),)
 
     def test_what_follows_the_watched_time_is_not_judged(self) -> None:

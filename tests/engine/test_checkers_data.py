@@ -74,7 +74,7 @@ class TestContents:
         [
             ({"a": 1, "b": None}, "1 of 3 values are missing (c)"),
             ({"a": 1, "b": None, "c": "u"}, "1 of 3 values are altered (c): c was stored as 'ü' and read back as 'u'"),
-            ({"a": 1, "b": None, "c": "ü", "d": 4}, "1 values were never stored (d)"),
+            ({"a": 1, "b": None, "c": "ü", "d": 4}, "1 value was never stored (d)"),
             ({}, "3 of 3 values are missing (a, b, c)"),
         ],
     )
@@ -101,7 +101,7 @@ class TestLag:
         history = History([*self.MARKS, self.look("r", 2, 3), self.look("s", 0, 8), self.look("s", 2, 9)])
         finding = every_marker_arrived(sightings(history, ["r", "s"]), 5)
         assert finding.holds is False
-        assert "2 of 4 sightings" in finding.words
+        assert "2 of 4 times" in finding.words
         assert "on s; the longest took 8.1 s" in finding.words
 
     def test_never_seen_though_looked_for_long_enough(self) -> None:
@@ -220,10 +220,10 @@ class TestRecall:
     @pytest.mark.parametrize(
         ("answer", "words"),
         [
-            (lambda self: self.answer(0, 20, 10), "place 3 is nearer than the one before it"),
+            (lambda self: self.answer(0, 20, 10), "the entry at place 3 is nearer than the one before it"),
             (lambda self: self.answer(0, 10), "3 different entries were asked for, 2 came back, 2 of them different"),
             (lambda self: self.answer(0, 0, 10), "3 came back, 2 of them different"),
-            (lambda self: [*self.answer(0, 10), ("at 15", 0.03)], "at 15 came back and was never stored"),
+            (lambda self: [*self.answer(0, 10), ("at 15", 0.03)], "at 15 came back, but was never stored"),
             (lambda self: self.answer(0, 10, 20, off=0.1), "the distance of at "),
         ],
     )
@@ -273,7 +273,7 @@ class TestSuccesses:
 
     def test_one_short(self) -> None:
         finding = every_client_succeeded(History(self.each(3, 2)[:-1]), "try", 3, 2)
-        assert (finding.holds, finding.words) == (False, "not 2 operations (try) of each client: client 2: 1")
+        assert (finding.holds, finding.words) == (False, "each client should have done 2 operations (try): client 2: 1")
 
     def test_one_after_the_other_is_no_evidence(self) -> None:
         assert every_client_succeeded(History(self.each(3, 2, apart=10)), "try", 3, 2).holds is None

@@ -170,7 +170,7 @@ class TestNoAcknowledgedWriteLost:
         words = no_acknowledged_write_lost(history).words
         assert words == "2 of 3 acknowledged writes lost: 1-138, 12-3 (1-138: write 138 of client 1)"
         twice = each_write_once(History([append("3-4", at=1), read("3-4", "3-4")])).words
-        assert twice == "1 writes are there more than once: 3-4 (3-4: write 4 of client 3)"
+        assert twice == "1 write is there more than once: 3-4 (3-4: write 4 of client 3)"
 
     def test_the_lost_ones_are_named(self) -> None:
         history = History([append(1), append(2), append(3, UNKNOWN), append(4, FAIL), read(1)])
@@ -224,7 +224,7 @@ class TestEachWriteOnce:
 
     def test_twice(self) -> None:
         finding = each_write_once(History([append(1), read(1, 1)]))
-        assert (finding.holds, finding.words) == (False, "1 writes are there more than once: 1")
+        assert (finding.holds, finding.words) == (False, "1 write is there more than once: 1")
 
     def test_refused_but_there(self) -> None:
         assert holds(each_write_once(History([append(1), append(2, FAIL), read(1, 2)]))) is False

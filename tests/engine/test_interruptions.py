@@ -88,7 +88,7 @@ def test_a_second_outage_that_is_longer_than_allowed_is_found(postgres: sql.Endp
         finding = interruption.judged(time.monotonic())
         service.out.set()
     assert finding.holds is False
-    assert "and still were" in finding.words
+    assert "and had not recovered" in finding.words
 
 
 def test_a_longer_outage_within_the_limit_is_followed_up_as_well(postgres: sql.Endpoint) -> None:
@@ -110,7 +110,7 @@ def test_a_client_that_hangs_is_in_flight_and_never_got_through(postgres: sql.En
         pause(0.5)
         since = time.monotonic()
         assert [one.client for one in workload.in_flight if one.begun < since - 0.2] == [1]
-        with pytest.raises(NotInTime, match="1 were acknowledged none"):
+        with pytest.raises(NotInTime, match="1 client had none"):
             workload.await_each_acknowledged(within=1)
         with pytest.raises(NotInTime, match="1 have not"):
             workload.await_none_begun_before(since, within=0.2)
@@ -175,7 +175,7 @@ def test_a_second_outage_after_the_cluster_has_settled_is_found(postgres: sql.En
         assert interruption.judged(time.monotonic()).holds is True
         service.fail_for(60, after=FOLLOW_UP - 1)
         watch = OpenWatch(interruption, back, FOLLOW_UP)
-        with pytest.raises(LimitExceeded, match="and still were"):
+        with pytest.raises(LimitExceeded, match="and had not recovered"):
             watch.close()
         service.out.clear()
     watch.close()  # nothing is left to watch

@@ -88,7 +88,7 @@ def test_markers_that_do_not_arrive_are_late(database: sql.Endpoint) -> None:
     write_markers_and_watch(database, [stuck, database], EXAMPLE, "stuck", 3, patience=1, history=history)
     finding = every_marker_arrived(sightings(history, ["stuck", database.name]), 1)
     assert finding.holds is False
-    assert "3 of 6 sightings" in finding.words
+    assert "3 of 6 times" in finding.words
     assert "on stuck" in finding.words
 
 

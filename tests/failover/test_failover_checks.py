@@ -99,7 +99,7 @@ class TestQuorum:
     def test_none_to_spare(self) -> None:
         finding = could_lose(Voters(3, frozenset("ab"), {"c": "it is down"}), 1)
         assert finding.holds is False
-        assert finding.words.endswith("unhealthy: c: it is down: 0 could be lost, 1 must be")
+        assert finding.words.endswith("unhealthy: c: it is down: it can lose 0, and must be able to lose 1")
 
     def test_an_unknown_voter_is_not_held_against_it(self) -> None:
         finding = could_lose(Voters(3, frozenset("a"), unjudged=frozenset("bc")), 1)
@@ -121,7 +121,8 @@ class TestNothingChanged:
     def test_another_timeline(self) -> None:
         finding = nothing_changed([BEFORE, {**BEFORE, "pg1": "the primary on timeline 4"}])
         assert finding.holds is False
-        assert finding.words == "at look 2 of 2: pg1 was the primary on timeline 3, then the primary on timeline 4"
+        changed = "pg1 was the primary on timeline 3, then the primary on timeline 4"
+        assert finding.words == f"in observation 2 of 2: {changed}"
 
     def test_a_change_that_was_undone_is_a_change(self) -> None:
         assert nothing_changed([BEFORE, {**BEFORE, "the write route": "pg2"}, BEFORE]).holds is False
@@ -334,7 +335,7 @@ def test_a_client_that_hangs_after_its_refusal_is_found() -> None:
     history = History([refused(0, 11), refused(1, 11)])
     found = refused_for_lack_of_space(history, "append", 10, 2, [InFlight(1, "append", "1-1", 11.6)])
     assert found.holds is False
-    assert found.words == "1 operations on a full disk got no answer at all: client 1, begun 1.6 s after the fault"
+    assert found.words == "1 operation on a full disk got no answer at all: client 1, begun 1.6 s after the fault"
     assert refused_for_lack_of_space(history, "append", 10, 2).holds is True
 
 

@@ -190,7 +190,7 @@ def test_replicas_whose_streams_were_ended() -> None:
     behind = all_streamed_again([back, slow], 30)
     assert (behind.holds, behind.only_limit, behind.during) == (False, True, ((110, 170),))
     assert behind.words == (
-        "let in again, and did not stream: m4 for 60.0 s (m1 has a session that is catchup) (limit: 30 s)"
+        "let in again, but did not stream: m4 for 60.0 s (m1 has a session that is catchup) (limit: 30 s)"
     )
     assert not all_streamed_again([slow, out], 30).only_limit
 

@@ -27,19 +27,29 @@ def of(before: list[PastRun], now: list[PastRun]) -> Comparison:
     return compare(Side("a", tuple(before)), Side("b", tuple(now)))
 
 
+def shown(before: list[PastRun], now: list[PastRun], folder: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit status of `accept compare`, whose page is in the folder `report` of that folder."""
+    monkeypatch.setattr("support.cli.paths.STARTED_IN", folder)
+    monkeypatch.setattr(command, "REPORT", folder / "report")
+    for name, runs in (("before", before), ("now", now)):
+        (folder / name).mkdir()
+        past.write(folder / name / past.RUN, runs)
+    return command.show("before", "now")
+
+
 def test_one_run_against_another_does_not_tell_the_cause() -> None:
     """Each verdict is a fact: it is not the verdicts that may be chance."""
     found = of([run(1)], [run(2, "broken")])
     (row,) = found.verdicts
     assert (row.before, row.now, row.change) == ("passed", "broken", Change.UNCLEAR)
-    fact = "each verdict is a fact of its run; to tell whether a change between them is the cause takes"
+    fact = "each verdict holds for its own run; establishing whether a change between the runs is the cause takes"
     assert (row.label, row.words) == ("differs", f"{fact} 5 runs on each side")
     told = "1 verdict differs, and only more runs can tell whether a change is the cause."
     assert (found.worse, found.sentence) == (False, told)
     slower = of([run(1, value=10.0)], [run(2, "broken", value=30.0)])
     assert slower.sentence == f"{told.rstrip('.')}; 1 figure may differ by chance."
     assert of([run(1, value=10.0)], [run(2, value=30.0)]).sentence == (
-        "Nothing differs beyond chance; 1 figure may differ by chance."
+        "No significant difference; 1 figure may differ by chance."
     )
 
 
@@ -58,7 +68,7 @@ def test_a_wrong_result_that_was_there_before_is_no_certain_change() -> None:
     found = of([*good[:4], bad[0]], [*good[:3], *bad[:2]])
     (row,) = found.verdicts
     assert (row.change, row.label, found.failed) == (Change.UNCLEAR, "differs", False)
-    assert row.words.startswith("a wrong result was seen before as well; each verdict is a fact")
+    assert row.words.startswith("a wrong result was seen before as well; each verdict holds")
     late = run(19, "broken")
     assert of([*good[:4], late], [*good[:3], *bad[:2]]).worse, "a limit was exceeded before, and nothing was wrong"
     more, twice = [run(29 + one) for one in range(9)], [run(39 + one, "broken", wrong=wrong) for one in range(10)]
@@ -82,7 +92,7 @@ def test_what_tells_nothing_is_a_line_with_a_number(capsys: pytest.CaptureFixtur
     command._print(found, everything=False)
     told = capsys.readouterr().out
     assert told == (
-        "not comparable: 2 promises that only one side judged (--all)\nmay be chance: 1 figure (--all)\n"
+        "not comparable: 2 promises judged on at most one side (--all)\nmay be chance: 1 figure (--all)\n"
         "the same: 1 promise, 0 figures\n"
     )
     command._print(found, everything=True)
@@ -90,7 +100,7 @@ def test_what_tells_nothing_is_a_line_with_a_number(capsys: pytest.CaptureFixtur
     assert all(words in told for words in ("FO-03", "FO-04", "not comparable", "PF-01 reads", "may be chance"))
     assert "--all" not in told
     page = write_comparison(found, tmp_path / "compare.html", "Acceptance", {}).read_text()
-    assert "<details><summary>2 not comparable: only one side judged them</summary>" in page
+    assert "<details><summary>2 not comparable: judged on at most one side</summary>" in page
     assert "<details><summary>1 may differ by chance</summary>" in page
 
 
@@ -108,8 +118,32 @@ def test_what_only_one_side_judged_cannot_be_compared() -> None:
         found = of([run(1)], now)
         (row,) = found.verdicts
         assert (row.change, row.label, row.words) == (Change.NONE, "not comparable", "only one side judged it")
-        assert (found.failed, found.sentence) == (False, "Nothing differs beyond chance.")
+        assert (found.failed, found.empty) == (False, True)
+    (row,) = of([run(1, "skipped")], [run(2, "error")]).verdicts
+    assert (row.label, row.words) == ("not comparable", "neither side judged it")
     assert not of([run(1, "error")], [run(2)]).failed
+
+
+@pytest.mark.parametrize(
+    "now", [run(2, "skipped"), replace(run(2), promises={"PH-01": "passed"})], ids=["skipped", "another promise"]
+)
+def test_sides_with_nothing_in_common_are_not_the_same(
+    now: PastRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipeline that compared nothing must not pass."""
+    assert shown([run(1)], [now], tmp_path, monkeypatch) == 3
+    told = "Nothing can be compared: no promise was judged on both sides, and they have no figure in common."
+    output = capsys.readouterr().out
+    assert told in output
+    assert "No significant difference" not in output
+    assert f'class="answer none">{told}' in (tmp_path / "report" / command.PAGE).read_text()
+
+
+def test_a_promise_or_a_figure_in_common_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown([run(1)], [run(2)], tmp_path, monkeypatch) == 0
+    assert 'class="answer kept">No significant difference.' in (tmp_path / "report" / command.PAGE).read_text()
+    figure = [run(1, "skipped", 10.0)], [run(2, "skipped", 10.5)]
+    assert (of(*figure).empty, of(*figure).sentence) == (False, "No significant difference.")
 
 
 @pytest.mark.parametrize("verdict", ["error", "inconclusive", "interrupted", "not reached"])
@@ -122,12 +156,7 @@ def test_what_could_not_be_judged_any_more_is_not_the_same(
     (row,) = found.verdicts
     assert (row.label, row.style, found.worse) == ("not judged", "error", False)
     assert (found.failed, found.sentence) == (True, "1 promise could not be judged any more.")
-    monkeypatch.setattr("support.cli.paths.STARTED_IN", tmp_path)
-    monkeypatch.setattr(command, "REPORT", tmp_path / "report")
-    for name, runs in (("before", before), ("now", now)):
-        (tmp_path / name).mkdir()
-        past.write(tmp_path / name / past.RUN, runs)
-    assert command.show("before", "now") == 1
+    assert shown(before, now, tmp_path, monkeypatch) == 1
     told = capsys.readouterr().out
     assert f"{verdict} in 4 of 5" in told
     assert "1 promise could not be judged any more." in told
@@ -177,7 +206,7 @@ def test_a_long_name_of_a_figure_has_the_whole_width(
 def test_equal_sides_have_no_rows() -> None:
     found = of([run(1, value=10.0)], [run(2, value=10.5)])
     assert (found.verdicts, found.alike, [one.change for one in found.figures]) == ((), 1, [Change.NONE])
-    assert found.sentence == "Nothing differs beyond chance."
+    assert found.sentence == "No significant difference."
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def run(began: float, promises: dict[str, str], *values: float, **more: object) 
 @pytest.mark.parametrize(
     ("ends", "sentence", "style"),
     [
-        ((Verdict.PASSED, Verdict.PASSED), "Yes: the cluster keeps all 2 promises that were tested.", "kept"),
+        ((Verdict.PASSED, Verdict.PASSED), "Yes: the cluster keeps both promises that were tested.", "kept"),
         ((Verdict.PASSED, Verdict.SKIPPED), "Yes: the cluster keeps the one promise that was tested.", "kept"),
         ((Verdict.BROKEN, Verdict.ERROR), "No: the cluster breaks 1 promise.", "broken"),
         ((Verdict.PASSED, Verdict.ERROR), "Not certain: 1 promise could not be judged.", "error"),
@@ -127,7 +127,7 @@ def test_without_a_loss_the_number_of_writes_that_were_checked_is_told() -> None
     ]
     assert costs.told(found, [CRASH])[:2] == [
         "When the host of the leader crashes, writes stop for 21.5 s (limit: 30 s).",
-        "No acknowledged write was lost: 1,800 were checked, each is there.",
+        "No acknowledged write was lost: 1,800 writes checked, none missing.",
     ]
     # one that may take long does not exceed the limit of another
     (quick,) = costs.costs([CRASH, replace(CRASH, without_writes=29.0, limit=None), replace(CRASH, limit=2.0)])
@@ -320,7 +320,7 @@ def test_one_scenario_is_not_called_all_1_scenarios(tmp_path: Path) -> None:
     assert "<h2>The scenario</h2>" in (tmp_path / "one" / "report" / SCENARIOS).read_text()
     both = record_of(tmp_path, ScenarioResult(WRITES, Verdict.PASSED), ScenarioResult(READS, Verdict.PASSED))
     page_of(both, tmp_path / "two")
-    assert "<h2>All 2 scenarios</h2>" in (tmp_path / "two" / "report" / SCENARIOS).read_text()
+    assert "<h2>Both scenarios</h2>" in (tmp_path / "two" / "report" / SCENARIOS).read_text()
 
 
 def test_a_scenario_says_how_to_run_just_it_again(tmp_path: Path) -> None:
@@ -462,22 +462,22 @@ def test_the_summary_says_what_was_lost_and_what_comes_first(tmp_path: Path) -> 
     record = record_of(tmp_path / "lost", lost, ScenarioResult(READS, Verdict.BROKEN, "slow"))
     states, now = grid.states(record, LISTED), past.run_of(record)
     risk = (
-        "Data is at risk: 2 acknowledged writes lost after faults. Wrong results: FO-02. Limits of time or speed "
+        "Data is at risk: 2 acknowledged writes lost after faults. Wrong results: FO-02. Time or speed limits "
         "exceeded: PF-01. Next: "
     )
-    once_more = "run PF-01 again, and fix what fails once more"
+    once_more = "run PF-01 again, and fix what fails again"
     assert summary(record, states, now, {}) == f"{risk}fix FO-02; {once_more}."
     caused = summary(record, states, now, {"FO-02": ["PF-01"]})
     assert caused == f"{risk}{once_more}, then run FO-02 again (PF-01 may be the cause)."
     slow = record_of(tmp_path / "slow", ScenarioResult(WRITES, Verdict.BROKEN, "late", incident=CRASH))
     told = summary(slow, grid.states(slow, LISTED), past.run_of(slow), {})
     assert told == (
-        "Limits of time or speed exceeded: FO-02. No acknowledged write was lost. Next: run FO-02 again, and fix what "
-        "fails once more."
+        "Time or speed limits exceeded: FO-02. No acknowledged write was lost. Next: run FO-02 again, and fix what "
+        "fails again."
     )
     unclear = record_of(tmp_path / "unclear", ScenarioResult(READS, Verdict.INCONCLUSIVE, "busy"))
     told = summary(unclear, grid.states(unclear, LISTED), past.run_of(unclear), {})
-    assert told == "Next: run PF-01 again, not judged in this run."
+    assert told == "Next: run PF-01 again, which could not be judged."
 
 
 def test_a_limit_that_is_not_the_promised_one_is_told_with_its_source(tmp_path: Path) -> None:
@@ -497,7 +497,7 @@ def test_what_was_not_run_says_what_was_asked_for_and_how_much_of_each_capabilit
     record = read(journal.path)
     states = grid.states(record, LISTED)
     assert [(one.why, one.word) for one in states][1:] == [
-        ("the run was asked for failover --tags @smoke only", "not run")
+        ("the run was limited to failover --tags @smoke", "not run")
     ] * 2
     assert grid.extent(states) == [("Cache", 0, 1), ("Security", 0, 1)]
     assert "Run: Cache 0 of 1, Security 0 of 1" in page_of(record, tmp_path / "page")

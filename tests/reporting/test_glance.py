@@ -113,7 +113,7 @@ def test_what_was_not_checked_is_told_and_how_far_the_loss_reaches_back() -> Non
     incidents = [replace(CRASH, lost_reach_back=0.41), replace(FREEZE, lost=None, acknowledged=None)]
     assert costs.told(costs.costs(incidents), incidents)[1] == (
         "Acknowledged writes were lost: 261 of 68,378 when the leader crashes (acknowledged up to 410 ms before the "
-        "fault). After 1 other fault no ledger was read back."
+        "fault). No ledger was read back after 1 other fault."
     )
 
 
@@ -132,7 +132,7 @@ def test_what_is_broken_is_trusted_and_what_is_kept_only_once_it_was_seen_to_fai
     wrong = ScenarioResult(WRITES, Verdict.BROKEN, "2 writes lost", final=True)
     record = record_of(tmp_path, wrong, ScenarioResult(READS, Verdict.PASSED))
     words = trusted(record)
-    assert "Broken promises: yes. FO-02: a result was wrong, which no rerun undoes." in words
+    assert "Broken promises: yes. FO-02: a result was wrong, and no rerun can change that." in words
     assert "Kept promises: not proved here. Whether these scenarios notice a broken cluster was not tried" in words
     assert "have a sabotage" not in words
     proved = Trust((Proof("fsync-off", "PostgreSQL", "x", (Heard("PF-01", True, "broken", "W"),)),), (HealthyRun(3),))

@@ -134,10 +134,10 @@ def test_what_was_stopped_elsewhere_has_not_passed_here(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (None, "it has no journal, nothing was judged"),
-        ("", "its journal names no scenario, nothing was judged"),
-        ('{"event": "begin", "at": 1}\n', "its journal cannot be read, nothing was judged"),
-        ("[1]\n", "its journal cannot be read, nothing was judged"),
+        (None, "it has no journal, so nothing was judged"),
+        ("", "its journal names no scenario, so nothing was judged"),
+        ('{"event": "begin", "at": 1}\n', "its journal cannot be read, so nothing was judged"),
+        ("[1]\n", "its journal cannot be read, so nothing was judged"),
     ],
 )
 def test_a_run_that_is_missing_or_torn_was_not_judged(tmp_path: Path, content: str | None, why: str) -> None:
@@ -196,7 +196,7 @@ def test_the_program_reports_on_runs_of_other_jobs(program: Program) -> None:
     history = (project / ".accept" / "history.jsonl").read_text().splitlines()
     ended = program.run("report", "runs/one", "runs/three")
     assert (ended.status, ended.last_line) == (1, "1 passed, 0 failed, 0 skipped"), str(ended)
-    assert "runs/three: it has no journal, nothing was judged" in ended.out
+    assert "runs/three: it has no journal, so nothing was judged" in ended.out
     assert len((project / ".accept" / "history.jsonl").read_text().splitlines()) == len(history) + 1
     again = program.run("report")
     assert (again.status, again.last_line) == (ended.status, ended.last_line), "it is the last run now"

@@ -39,7 +39,7 @@ def test_lost_writes_are_counted(ended: Ended) -> None:
 
 def test_a_failover_that_does_not_come_is_told_when_its_time_is_over(ended: Ended) -> None:
     late = r"still not true after (\d+\.\d) s \(limit: 30 s\); last observed"
-    told = rf"broken: FO-01 .*?another member than pg\d leads: {late}"
+    told = rf"broken: FO-01 .*?a member other than pg\d leads: {late}"
     found = re.search(told, said(ended))
     assert found, str(ended)
     assert 30 <= float(found[1]) < 40

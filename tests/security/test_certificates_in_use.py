@@ -249,10 +249,11 @@ def test_what_is_in_doubt_breaks_no_promise_and_keeps_none() -> None:
     validity = certificates.validity({str(number): one for number, one in enumerate(found)})
     finding = all_valid_for(14, validity)
     assert finding.holds is None
-    assert "1 of 2 certificates end, but whether the servers depend on them is not known" in finding.words
+    assert "1 of 2 certificates have expired or soon will, but it is not known whether the servers" in finding.words
     assert "0: expired 3 days ago" in finding.words
     assert all_valid_for(-10, validity).holds is True
-    assert all_valid_for(14, {**validity, "server": Validity(5)}).words.startswith("1 of 3 certificates end too soon")
+    certain = all_valid_for(14, {**validity, "server": Validity(5)})
+    assert certain.words.startswith("1 of 3 certificates expire too soon")
 
 
 def test_what_another_component_presents_puts_no_authority_in_doubt() -> None:

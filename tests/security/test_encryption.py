@@ -331,7 +331,7 @@ def test_a_certificate_that_ends_soon_is_told(server: Server) -> None:
     assert sorted(round(one.days) for one in found.values()) == [10, 10, 30]  # the authority's own comes last
     ending = all_valid_for(14, found)
     assert ending.holds is False
-    assert "2 of 3 certificates end too soon" in ending.words
+    assert "2 of 3 certificates expire too soon" in ending.words
     assert "expires in 10 days" in ending.words
     assert all_valid_for(9, found).holds is True
 
@@ -351,7 +351,7 @@ def test_a_certificate_that_is_not_loaded_is_told(server: Server) -> None:
     before = file.read_text()
     file.write_text(renewed.certificate)
     assert judged().holds is False
-    assert "renewed and not loaded: member m1" in judged().words
+    assert "renewed but not loaded: member m1" in judged().words
     file.write_text(before)
     assert judged().holds is True
 

@@ -177,9 +177,9 @@ class TestRowsOnNodes:
     @pytest.mark.parametrize(
         ("held", "words"),
         [
-            ({ONE: ["a"], TWO: ["b"]}, "1 rows are missing on the nodes together ('c')"),
-            ({ONE: "ab", TWO: "bc"}, "1 rows are there more than once on the nodes together ('b')"),
-            ({ONE: "ab", TWO: "cd"}, "1 rows are unexpected on the nodes together ('d')"),
+            ({ONE: ["a"], TWO: ["b"]}, "1 row is missing on the nodes together ('c')"),
+            ({ONE: "ab", TWO: "bc"}, "1 row is there more than once on the nodes together ('b')"),
+            ({ONE: "ab", TWO: "cd"}, "1 row is unexpected on the nodes together ('d')"),
             ({}, "3 rows are missing on the nodes together ('a', 'b', 'c')"),
         ],
     )
@@ -197,7 +197,7 @@ class TestRowsOnNodes:
         found = each_holds("ab", {ONE: "ab", TWO: "a", COORDINATOR: "aab"})
         assert found.holds is False
         assert found.words == (
-            "1 rows are missing on worker group 2 ('b'); 1 rows are there more than once on the coordinator ('a')"
+            "1 row is missing on worker group 2 ('b'); 1 row is there more than once on the coordinator ('a')"
         )
 
 

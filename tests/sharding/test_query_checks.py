@@ -27,9 +27,9 @@ class TestAgreement:
     @pytest.mark.parametrize(
         ("given", "words"),
         [
-            ([(1,)], "1 rows are missing ((2,))"),
-            ([(1,), (2,), (2,)], "1 rows are wrong ((2,))"),
-            ([(1,), (3,)], "1 rows are missing ((2,)), 1 rows are wrong ((3,))"),
+            ([(1,)], "1 row is missing ((2,))"),
+            ([(1,), (2,), (2,)], "1 row is wrong ((2,))"),
+            ([(1,), (3,)], "1 row is missing ((2,)), 1 row is wrong ((3,))"),
             ("refused: no", "refused: no"),
         ],
     )

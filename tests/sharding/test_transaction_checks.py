@@ -32,18 +32,18 @@ def judged(on_a: str, on_b: str, a: int | None = None, b: int | None = None) -> 
 def test_an_unknown_transfer_may_have_happened_or_not(there: str) -> None:
     finding = judged(there, there)
     assert finding.holds is True
-    assert "1 acknowledged transfers happened on both accounts" in finding.words
+    assert "1 acknowledged transfer happened on both accounts" in finding.words
     assert f"{len(there) - 1} of 1 unknown" in finding.words
 
 
 @pytest.mark.parametrize(
     ("on_a", "on_b", "told"),
     [
-        ("xz", "x", "1 transfers happened on one account only: z"),
+        ("xz", "x", "1 transfer happened on one account only: z"),
         ("x", "", "happened on one account only: x"),
-        ("", "", "were acknowledged and are not there: x"),
-        ("xy", "xy", "failed and are there: y ("),
-        ("xq", "xq", "are on an account where no client made them: q on a, q on b"),
+        ("", "", "1 transfer acknowledged but not there: x"),
+        ("xy", "xy", "1 transfer failed but there all the same: y ("),
+        ("xq", "xq", "on an account where no client made it: q on a, q on b"),
     ],
 )
 def test_what_is_not_whole_is_told(on_a: str, on_b: str, told: str) -> None:
@@ -55,7 +55,7 @@ def test_what_is_not_whole_is_told(on_a: str, on_b: str, told: str) -> None:
 def test_money_that_comes_from_nowhere_is_told() -> None:
     finding = judged("x", "x", b=104)
     assert finding.holds is False
-    assert finding.words == "1 of the accounts do not match their transfers: b 104 instead of 103"
+    assert finding.words == "1 account does not match its transfers: b 104 instead of 103"
 
 
 def test_a_change_that_is_lost_and_one_that_is_made_twice_do_not_make_up_for_each_other() -> None:

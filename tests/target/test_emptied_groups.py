@@ -120,4 +120,4 @@ def test_heal_says_that_the_database_does_not_answer(
     cluster: Cluster, declared: dict[str, object], status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert heal(settings_of(cluster, free_port(), **declared)) == status
-    assert "whether every worker group takes shards is not known" in capsys.readouterr().out
+    assert "it is not known whether every worker group takes shards" in capsys.readouterr().out

@@ -23,5 +23,5 @@ def test_neither() -> None:
 
 
 def test_a_silent_member_may_be_rewindable() -> None:
-    with pytest.raises(Inconclusive, match=r"not every member tells its settings: m2: no answer \(pg_hba"):
+    with pytest.raises(Inconclusive, match=r"not every member shows its settings: m2: no answer \(pg_hba"):
         without_hint_bits({"m1": HINTS, "m2": SILENT})

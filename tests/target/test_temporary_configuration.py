@@ -203,7 +203,7 @@ def test_accept_heal_says_what_group_it_has_not_looked_at(
     assert heal(Settings.load({"patroni_hosts": rests})) == 1
     told = capsys.readouterr().out
     assert "Patroni of staging: pause (failover is paused" in told
-    assert f"not every configuration was looked at: {rests[1]}" in told
+    assert f"not every configuration was checked: {rests[1]}" in told
 
 
 def test_accept_heal_is_not_misled_by_a_member_that_knows_less(capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,7 +218,7 @@ def test_accept_heal_is_not_misled_by_a_member_that_knows_less(capsys: pytest.Ca
         ]
         rests = [f"127.0.0.1:{port}" for port in (*ports, free_port())]
         assert heal(Settings.load({"patroni_hosts": rests})) == 1
-    assert f"not every configuration was looked at: {rests[2]}" in capsys.readouterr().out
+    assert f"not every configuration was checked: {rests[2]}" in capsys.readouterr().out
 
 
 def test_accept_heal_owes_nothing_where_nobody_says_that_there_is_a_patroni(

@@ -203,7 +203,7 @@ def test_every_host_of_etcd_has_to_be_known_to_be_there() -> None:
     assert told["dcs_hosts"] == "etcd has 3 members, and [hosts] has 1 of their hosts"
     assert {"dcs_links", "partitions"} <= told.keys()
     told = lacking(one, alone, None)
-    assert "etcd does not tell how many members it has" in told["dcs_hosts"]
+    assert "etcd does not say how many members it has" in told["dcs_hosts"]
     assert {"dcs_links", "partitions"} <= told.keys()
     assert not {"dcs_hosts", "dcs_links", "partitions"} & lacking(one, alone, 1).keys()
 
@@ -349,7 +349,7 @@ def test_a_dcs_that_others_need_is_left_alone_unless_their_names_are_on_its_host
 
 def test_of_another_dcs_it_is_not_known_who_else_uses_it() -> None:
     consul = replace(TOPOLOGY, dcs=(), dcs_access={"consul": {"host": "10.0.1.1:8500"}})
-    assert others_in_dcs(consul) == ([], "that can be told for etcd only, and the DCS is Consul")
+    assert others_in_dcs(consul) == ([], "that is known for etcd only, and the DCS is Consul")
 
 
 def test_raft_has_no_quorum_of_its_own() -> None:

@@ -84,7 +84,7 @@ def test_the_read_endpoint_may_have_hosts_of_its_own(postgres: sql.Endpoint, rea
     [
         ("postgresql://jo@127.0.0.1/postgres", "RUVECTOR_READ_URL has the user jo, and the write endpoint postgres"),
         ("postgresql://127.0.0.1/other", "RUVECTOR_READ_URL has the dbname other, and the write endpoint postgres"),
-        ("postgresql://:else@127.0.0.1", "RUVECTOR_READ_URL has another password"),
+        ("postgresql://:else@127.0.0.1", "RUVECTOR_READ_URL has a different password"),
         ("postgresql://127.0.0.1:x/", "RUVECTOR_READ_URL: 'x' is not a port number"),
     ],
 )

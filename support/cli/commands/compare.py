@@ -15,7 +15,7 @@ def command(
     """Compare verdicts and figures of two runs, versions or clusters, and separate changes from noise.
 
     A folder may hold several runs: it takes 5 on each side to be sure. Exits with 1 if something got significantly
-    worse, or could not be judged any more."""
+    worse, or could not be judged any more; with 3 if the two sides have nothing in common."""
     from support.cli.compare import show
 
     raise typer.Exit(show(before, now, everything))

@@ -15,7 +15,7 @@ def command(
     """List the promises of the cluster, with their ids and severities.
 
     `./accept promises split brain` finds the promises that contain both words, `./accept promises cache` those of a
-    capability. `./accept promises FO-02` tells all about one: its scenarios, its limits, and what to do if it is
+    capability. `./accept promises FO-02` describes one: its scenarios, its limits, and what to do if it is
     broken."""
     from support.cli import own
     from support.cli.promises import show

@@ -12,6 +12,7 @@ import numpy as np
 
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Outcome
+from support.vocabulary import counted
 
 _short, _longer = Repr(), Repr()
 _short.maxstring = _short.maxother = 60
@@ -115,5 +116,5 @@ def contents_match(stored: Mapping[str, object], read: Mapping[str, object]) -> 
             f"{_longer.repr(stored[first])} and read back as {_longer.repr(read[first])}"
         )
     if strange:
-        said.append(f"{len(strange)} values were never stored ({listed(strange)})")
+        said.append(f"{counted(len(strange), 'value was', 'values were')} never stored ({listed(strange)})")
     return Finding.false("; ".join(said))

@@ -87,7 +87,7 @@ def interrupted_for_less_than(
         last = max(one.ended for one in history) if until is None else until
         words = f"no operation was acknowledged in the {last - since:.1f} s after the fault (limit: {limit:g} s)"
         return Finding.too_late(words, (since, last), limit=limit)
-    open_still = ", and still were by then" if gap.ended == until and gap.seconds >= limit else ""
+    open_still = " and had not recovered by the end" if gap.ended == until and gap.seconds >= limit else ""
     words = f"clients were interrupted for {gap.seconds:.2f} s{open_still} (limit: {limit:g} s)"
     too_long = [(one.begun, one.ended) for one in gaps(history, action, since, until) if one.seconds >= limit]
     return Finding.within_limit(gap.seconds < limit, words, *too_long, limit=limit)
@@ -153,7 +153,7 @@ def every_client_succeeded(history: History, action: str, clients: int, times: i
     counts = Counter(operation.client for operation in tried)
     short = [f"client {client}: {counts[client]}" for client in range(clients) if counts[client] != times]
     if short:
-        return Finding.false(f"not {times} operations ({action}) of each client: {listed(short)}")
+        return Finding.false(f"each client should have done {times} operations ({action}): {listed(short)}")
     if not _all_at_once(history, action):
         return Finding.unknown("there was no moment when all clients were active")
     return Finding.true(f"{len(tried)} operations ({action}) of {clients} clients at once, all acknowledged")
@@ -179,7 +179,7 @@ def percentile_is_under(history: History, action: str, share: float, limit: floa
         return Finding.false(f"{len(refused)} of {len(every)} ended in an error, the first: {refused[0].error}")
     needed = math.ceil(5 / (1 - share / 100))
     if len(every) < needed:
-        return Finding.unknown(f"{len(every)} samples, and a {share:g}th percentile takes {needed}")
+        return Finding.unknown(f"only {len(every)} samples; a {share:g}th percentile needs {needed}")
     found = durations(history, action)
     said = (
         f"the {share:g}th percentile of {len(every)} is {found.percentile(share):.1f} ms (limit: {limit:g} ms; "

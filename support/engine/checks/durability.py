@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from support.engine.finding import Finding, listed, listed_writes
 from support.engine.history import History, Operation, Outcome
 from support.expectations import AcceptedLoss
+from support.vocabulary import counted
 
 NOTHING = AcceptedLoss()
 
@@ -43,11 +44,11 @@ def no_acknowledged_write_lost(
     unknown = [one for one in appends if one.outcome is Outcome.UNKNOWN]
     there = set(found)
     recovered = sum(one.value in there for one in unknown)
-    counted = f"of {len(acknowledged)} acknowledged writes"
+    of_all = f"of {len(acknowledged)} acknowledged writes"
     remark = f"{recovered} of {len(unknown)} unknown ones were there"
     if not lost:
-        return Finding.true(f"0 {counted} lost; {remark}")
-    values = f"{len(lost)} {counted} lost: {listed_writes([one.value for one in lost])}"
+        return Finding.true(f"0 {of_all} lost; {remark}")
+    values = f"{len(lost)} {of_all} lost: {listed_writes([one.value for one in lost])}"
     by_terms: dict[AcceptedLoss | None, list[Operation]] = {}
     for one in lost:
         by_terms.setdefault(accepted(one), []).append(one)
@@ -142,9 +143,11 @@ def each_write_once(history: History) -> Finding:
     possible = {one.value for one in appends if one.outcome is not Outcome.FAIL}
     strange: list[object] = [value for value in found if value not in possible]
     if twice:
-        return Finding.false(f"{len(twice)} writes are there more than once: {listed_writes(twice)}")
+        writes = counted(len(twice), "write is", "writes are")
+        return Finding.false(f"{writes} there more than once: {listed_writes(twice)}")
     if strange:
-        return Finding.false(f"{len(strange)} entries are there that no client wrote: {listed_writes(strange)}")
+        entries = counted(len(strange), "entry is", "entries are")
+        return Finding.false(f"{entries} there that no client wrote: {listed_writes(strange)}")
     return Finding.true(f"each of {len(found)} entries is there once, and was written")
 
 

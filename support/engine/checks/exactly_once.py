@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Operation, Outcome
+from support.vocabulary import counted
 
 
 def counted_exactly(history: History, begun_at: int, ended_at: int) -> Finding:
@@ -27,15 +28,15 @@ def counted_exactly(history: History, begun_at: int, ended_at: int) -> Finding:
     times = Counter(acknowledged)
     wrong = _told(
         {
-            "were written by several acknowledged increments": [one for one, count in times.items() if count > 1],
-            "were acknowledged, and are not part of the counter": [
+            "written by several acknowledged increments": [one for one, count in times.items() if count > 1],
+            "acknowledged but not part of the counter": [
                 one for one in times if not begun_at < one <= ended_at
             ],
-            "were written by no increment": [
+            "written by no increment": [
                 one for one in range(begun_at + 1, ended_at + 1) if one not in times and one not in possible
             ],
         },
-        "numbers",
+        "number",
     )
     return Finding.false(f"{words}: {wrong}") if wrong else Finding.true(words)
 
@@ -107,20 +108,20 @@ def _amiss(tried: Mapping[str, _Attempts], applied: Sequence[Applied]) -> str:
         numbers[one.operation].append(one.number)
     return _told(
         {
-            "were acknowledged, and not applied": [
+            "acknowledged but not applied": [
                 name for name, one in tried.items() if one.acknowledged is not None and name not in numbers
             ],
-            "were applied more than once": [
+            "applied more than once": [
                 f"{name} (as {' and '.join(map(str, sorted(those)))})"
                 for name, those in numbers.items()
                 if len(those) > 1
             ],
-            "failed in each attempt, and were applied": [
+            "applied although each attempt had failed": [
                 name for name, one in tried.items() if one.acknowledged is None and not one.doubtful and name in numbers
             ],
-            "were applied, and tried by no client": sorted(numbers.keys() - tried.keys()),
+            "applied but tried by no client": sorted(numbers.keys() - tried.keys()),
         },
-        "operations",
+        "operation",
     )
 
 
@@ -131,17 +132,17 @@ def _unaccounted(applied: Sequence[Applied], counted: int) -> str:
         owners[one.number].add(one.operation)
     return _told(
         {
-            "belong to no operation: something else was counted": [
+            "claimed by no operation: something else was counted": [
                 number for number in range(1, counted + 1) if number not in owners
             ],
-            "belong to several operations: one increment overwrote another": [
+            "claimed by several operations: one increment overwrote another": [
                 f"{number} ({', '.join(sorted(those))})" for number, those in owners.items() if len(those) > 1
             ],
-            "are not part of the counter: increments were lost": sorted(
+            "not part of the counter: increments were lost": sorted(
                 number for number in owners if not 0 < number <= counted
             ),
         },
-        "numbers",
+        "number",
     )
 
 
@@ -162,5 +163,5 @@ def _overtaken(tried: Mapping[str, _Attempts], applied: Sequence[Applied]) -> st
     return ""
 
 
-def _told(faults: Mapping[str, Sequence[object]], things: str) -> str:
-    return "; ".join(f"{len(those)} {things} {how}: {listed(those)}" for how, those in faults.items() if those)
+def _told(faults: Mapping[str, Sequence[object]], thing: str) -> str:
+    return "; ".join(f"{counted(len(those), thing)} {how}: {listed(those)}" for how, those in faults.items() if those)

@@ -40,7 +40,7 @@ def settled(earlier: GroupLook, later: GroupLook, since: float, loop_wait: float
     if earlier.term != later.term:
         return Finding.unknown(f"the DCS elected a leader meanwhile, which extended the lock of {later.owner}")
     if later.at - earlier.at < loop_wait:
-        return Finding.unknown("the two looks are not a loop apart")
+        return Finding.unknown("the two observations are less than a loop apart")
     if earlier.renewed < since or later.renewed < earlier.at:
         return Finding.unknown(f"{later.owner} has not been seen to renew its lock twice")
     return Finding.true(f"{later.owner} renews its lock, and every member that can follows it")

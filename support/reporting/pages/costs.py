@@ -249,11 +249,11 @@ def _losses(found: Sequence[Cost]) -> str:
     if not known:
         return "Whether acknowledged writes were lost was not checked in this run."
     unchecked = sum(one.times - one.checked for one in found)
-    rest = f" After {numbered(unchecked, 'other fault')} no ledger was read back." if unchecked else ""
+    rest = f" No ledger was read back after {numbered(unchecked, 'other fault')}." if unchecked else ""
     if where := lost_where(found):
         return f"Acknowledged writes were lost: {where}.{rest}"
     number = sum(one.acknowledged or 0 for one in known)
-    return f"No acknowledged write was lost: {number:,} were checked, each is there.{rest}"
+    return f"No acknowledged write was lost: {numbered(number, 'write')} checked, none missing.{rest}"
 
 
 def lost_where(found: Iterable[Cost]) -> str:
@@ -276,7 +276,7 @@ def _unanswered(incidents: Sequence[Incident]) -> str:
     if not sum(known):
         return f"Every write got an answer{' where a ledger was read back' if len(known) < len(incidents) else ''}."
     number = f"{'At least ' if len(known) < len(incidents) else ''}{numbered(sum(known), 'write')}"
-    return f"{number} ended without an answer: their clients cannot know whether they happened."
+    return f"{number} ended without an answer: the clients cannot know the outcome."
 
 
 def numbered(number: int, noun: str) -> str:

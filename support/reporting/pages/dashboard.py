@@ -75,8 +75,8 @@ def answer(record: RunRecord, states: Sequence[PromiseState]) -> Answer:
         return Answer(sentence, "error", totals(states))
     if caveat := _caveat(record):
         return Answer(f"{numbered(kept, 'promise')} kept, but {caveat}.", "error", totals(states))
-    every = f"all {kept} promises that were tested" if kept > 1 else "the one promise that was tested"
-    sentence = f"Yes: the cluster keeps {'every promise' if kept == len(states) else every}."
+    those = {1: "the one promise", 2: "both promises"}.get(kept, f"all {kept} promises")
+    sentence = f"Yes: the cluster keeps {'every promise' if kept == len(states) else f'{those} that were tested'}."
     return Answer(sentence, "kept", totals(states))
 
 
@@ -118,7 +118,7 @@ def summary(
     broken = [one for one in states if one.word == "broken"]
     unclear = [one.promise.id for one in states if one.word in UNCLEAR]
     if not broken:
-        return f"Next: run {', '.join(unclear)} again, not judged in this run." if unclear else ""
+        return f"Next: run {', '.join(unclear)} again, which could not be judged." if unclear else ""
     ordered = sorted(broken, key=lambda one: place(one, causes))
     roots = [one.promise.id for one in ordered if one.promise.id not in causes]
     effects = [one.promise.id for one in ordered if one.promise.id in causes]
@@ -129,7 +129,7 @@ def summary(
         f"{verb} {', '.join(those)}{why}"
         for verb, those, why in (
             ("fix", [id for id in roots if id not in noise], ""),
-            ("run", [id for id in roots if id in noise], " again, and fix what fails once more"),
+            ("run", [id for id in roots if id in noise], " again, and fix what fails again"),
         )
         if those
     ]
@@ -145,8 +145,8 @@ def _what_broke(broken: Sequence[PromiseState], run: PastRun) -> str:
     told = [
         f"Data is at risk: {numbered(lost, 'acknowledged write')} lost after faults." if lost else "",
         f"Wrong results: {', '.join(wrong)}." if wrong else "",
-        f"What has to happen did not happen: {', '.join(never)}." if never else "",
-        f"Limits of time or speed exceeded: {', '.join(late)}." if late else "",
+        f"Expected events did not happen in time: {', '.join(never)}." if never else "",
+        f"Time or speed limits exceeded: {', '.join(late)}." if late else "",
     ]
     if not lost and any(one.lost is not None for one in run.incidents):
         told.append("No acknowledged write was lost.")

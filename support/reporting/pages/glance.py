@@ -144,7 +144,7 @@ def _in_broken(record: RunRecord, states: Sequence[PromiseState]) -> Iterator[st
     twice = [one.promise.id for one in broken if not one.wrong and one.twice(record)]
     once = [one.promise.id for one in broken if one.promise.id not in (*wrong, *twice)]
     if wrong:
-        yield f"Broken promises: yes. {', '.join(wrong)}: a result was wrong, which no rerun undoes."
+        yield f"Broken promises: yes. {', '.join(wrong)}: a result was wrong, and no rerun can change that."
     if twice:
         yield f"Broken promises: yes. {', '.join(twice)} failed twice, the second time in a rerun."
     if once:

@@ -32,11 +32,11 @@ MEANINGS: Mapping[str, str] = {
     KEPT: "every scenario saw it hold",
     "broken": "it was seen to fail",
     "inconclusive": "there was no evidence either way",
-    "error": "the suite or its surroundings failed",
+    "error": "the suite or its environment failed",
     "skipped": "this target lacks what its scenarios need",
-    "interrupted": "the run was stopped in its middle",
+    "interrupted": "the run was stopped before its scenarios ended",
     "not reached": "the run ended before its turn",
-    NOT_RUN: "this run has no result of it",
+    NOT_RUN: "this run has no result for it",
 }
 
 
@@ -67,7 +67,7 @@ class PromiseState:
 
     @property
     def wrong(self) -> bool:
-        """Whether a result was wrong, which no rerun undoes."""
+        """Whether a result was wrong, which no rerun can change."""
         return any(one.final for one in self.results)
 
     @property
@@ -110,7 +110,7 @@ def states(record: RunRecord, listed: Mapping[str, Promise]) -> tuple[PromiseSta
     for scenario in record.selected:
         selected[scenario.promise].append(scenario)
     unknown = {id: _unlisted(id, those[0]) for id, those in selected.items() if id not in listed}
-    left = f"the run was asked for {record.selection} only" if record.selection else NOT_CHOSEN
+    left = f"the run was limited to {record.selection}" if record.selection else NOT_CHOSEN
     if not record.selected:
         left = NOT_BEGUN
     return tuple(

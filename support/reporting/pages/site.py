@@ -26,6 +26,7 @@ from support.reporting.past import PastRun
 from support.reporting.scenario import Verdict
 from support.reporting.tally import counts_line
 from support.reporting.trust import Trust
+from support.vocabulary import counted
 
 DASHBOARD, SCENARIOS, ON_CALL, ALLURE = "dashboard.html", "index.html", "on-call.html", "allure.html"
 PDF = "dashboard.pdf"
@@ -41,6 +42,7 @@ def _ids(text: str) -> Markup:
 
 
 _ENVIRONMENT.filters["ids"] = _ids
+_ENVIRONMENT.globals["counted"] = counted
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class Since:
             return "broken, and first judged in this run"
         if self.kept_last is None:
             return (
-                f"broken since {day(self.began)} at least ({counted(self.runs, 'run')}); no run on record found it kept"
+                f"broken since at least {day(self.began)} ({counted(self.runs, 'run')}); no run on record found it kept"
             )
         if self.newly:
             return f"newly broken; kept on {day(self.kept_last)}"
@@ -190,7 +190,7 @@ def _judged(values: Sequence[float], measure: Measure) -> tuple[str, bool]:
     if times > MARGIN and cost[-1] > max(cost[:-1]):
         return f"{usual}; worse than in each of {counted(len(earlier), 'earlier run')}", True
     if change(cost[-_LATEST:], cost[:-_LATEST]) is Change.BETTER:
-        return f"better in the last {_LATEST} runs, beyond chance", False
+        return f"significantly better in the last {_LATEST} runs", False
     return f"as in {counted(len(earlier), 'earlier run')}", False
 
 

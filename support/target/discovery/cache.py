@@ -364,7 +364,7 @@ def _require_master(server: RedisAddress, called: str) -> None:
         except FORBIDDEN as error:
             raise _missing(
                 "REDIS_SENTINELS",
-                f"a Sentinel at {called} does not tell its masters ({error}): check the ACL of REDIS_SENTINEL_USER",
+                f"a Sentinel at {called} does not list its masters ({error}): check the ACL of REDIS_SENTINEL_USER",
             ) from None
         except ERRORS as error:
             silent.append(describe(error))

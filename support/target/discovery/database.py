@@ -185,7 +185,7 @@ def _read(
                 f"{_READ_URL} has the {what} {given}, and the write endpoint {other}: the suite uses one login for both"
             )
     if said.get("password", login.password) != login.password:
-        raise UsageError(f"{_READ_URL} has another password than the write endpoint: the suite uses one login for both")
+        raise UsageError(f"{_READ_URL} has a different password: the suite uses one login for both")
     chosen = {name: said[name] for name in said.keys() - {"user", "dbname", "password", "host", "port"}}
     return _addresses({"host": LOCAL, **said}), chosen
 

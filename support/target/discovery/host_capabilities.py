@@ -67,7 +67,7 @@ def members_of_dcs(topology: Topology) -> int | None:
 def others_in_dcs(topology: Topology) -> tuple[list[str], str]:
     """The paths of the other clusters that use the DCS, and why these are not known, if they are not."""
     if dcs.program(topology) != "etcd":
-        return [], f"that can be told for etcd only, and the DCS is {dcs.kind(topology)}"
+        return [], f"that is known for etcd only, and the DCS is {dcs.kind(topology)}"
     if not topology.dcs:
         return [], "its addresses are not known"
     try:
@@ -197,7 +197,7 @@ def _lacks_hosts_of_dcs(looked: Mapping[str, Looked], topology: Topology, in_dcs
     program = dcs.program(topology)
     having = sum(program in one.access.programs for one in looked.values())
     if in_dcs is None:
-        return f"{program} does not tell how many members it has: set ETCD_HOSTS or [dcs]"
+        return f"{program} does not say how many members it has: set ETCD_HOSTS or [dcs]"
     if having < in_dcs:
         return f"{program} has {in_dcs} members, and [hosts] has {having} of their hosts"
     return ""

@@ -84,7 +84,7 @@ def declared_alone(context: SearchContext, behind: ServerIdentity | None) -> Gro
             continue
         if behind and behind.system and server.system and server.system != behind.system:
             raise UsageError(
-                f"[members]: {name} ({at}) belongs to another database system than the write endpoint leads to "
+                f"[members]: {name} ({at}) belongs to a different database system from that of the write endpoint "
                 "(Citus nodes belong in [nodes])"
             )
         if (other := first.setdefault(server, name)) != name:
@@ -182,8 +182,8 @@ def require_own_names(groups: Sequence[Group]) -> None:
     names = Counter(member.name for group in groups for member in (*group.members, *group.absent))
     if twice := sorted(name for name, count in names.items() if count > 1):
         raise UsageError(
-            f"members of different groups have the same name ({', '.join(twice)}), so that nothing can be told of "
-            "either: ENABLE_CITUS=false leaves the worker groups out"
+            f"members of different groups have the same name ({', '.join(twice)}), so they cannot be told "
+            "apart: ENABLE_CITUS=false leaves the worker groups out"
         )
 
 

@@ -230,7 +230,7 @@ def _look_at_patroni(
         return {}, []
     if not _of_this_database(heard, findings.behind):
         asked = ", ".join(str(answer.address) for answer in heard)
-        findings.lacks["patroni"] = f"the Patroni at {asked} manages another database system than the one under test"
+        findings.lacks["patroni"] = f"the Patroni at {asked} manages a database system other than the one under test"
         _declared(settings.enable_patroni or declared, "PATRONI_HOSTS", findings.lacks["patroni"])
         return {}, []
     ours = _nearest(heard, findings.behind)

@@ -253,7 +253,7 @@ def _obstacles(
             f"{told(named[0])!r} has a name like production; if it is not production: echo {EVEN_PRODUCTION} >> {MARK}"
         )
     if busy := facts.get("busy"):
-        found.append(f"another run is at work there ({', '.join(busy)}): wait for its end; it undoes that itself")
+        found.append(f"another run is at work there ({', '.join(busy)}): wait until it ends; it undoes its own changes")
     if idle := [one for one in left if one not in facts.get("busy", ())]:
         found.append(f"an earlier run left {', '.join(idle)} there: ./accept heal")
     if holders := facts.get("watchdog"):

@@ -74,7 +74,7 @@ def startable(
     try:
         told = "" if why else reach.run("systemctl", "show", *asked, "--", *(one.unit for one in of_unit.values()))
     except ProcessFailed as error:
-        why = f"systemd does not tell of its units ({describe(error)})"
+        why = f"systemd does not show its units ({describe(error)})"
     found = dict(programs)
     shown = [_properties(one) for one in told.strip().split("\n\n")]
     for number, (program, known) in enumerate(of_unit.items()):

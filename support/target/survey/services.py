@@ -120,7 +120,7 @@ def _no_patroni(
 ) -> str:
     if heard:
         others = ", ".join(f"{one.address} ({one.scope})" for one in heard)
-        return f"the Patroni at {others} manages another database system than the one at the database's address"
+        return f"the Patroni at {others} manages a database system other than the one at the database's address"
     if access.scheme == "https" and (silent := [one.why for one in answers.values() if isinstance(one, NoAnswer)]):
         return f"no Patroni REST API answers at {_listed(asked)}: {web.advice(silent, access)} ({silent[0]})"
     if encrypted := [at for at in answers if speaks_tls(at)]:

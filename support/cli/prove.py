@@ -367,7 +367,8 @@ def conclude(results: Path, seconds: float) -> int:
 def _link_from_dashboard() -> None:
     """Render the report of the last run again, if there is one, so that it links to the trust matrix."""
     with suppress(AcceptError, OSError, ValueError), one_at_a_time():
-        render(RESULTS, journal.read(last_journal()), REPORT, in_history=True, knowledge=knowledge())
+        record = journal.read(last_journal())
+        render(RESULTS, record, REPORT, in_history=True, knowledge=knowledge(record.options))
 
 
 def _show(trust: Trust) -> None:

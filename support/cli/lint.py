@@ -20,7 +20,7 @@ from support.cli.capability_needs import untagged
 from support.cli.console import out, say
 from support.cli.handed_over import lacking
 from support.cli.own import findings as clashes
-from support.cli.own import own_sabotages
+from support.cli.own import sabotage_findings
 from support.cli.paths import FEATURES
 from support.cli.preflight import LintFinding, step_findings, unknown_tag
 from support.errors import UsageError
@@ -204,7 +204,7 @@ def lint(own: OwnFolder | None = None) -> tuple[LintFinding, ...]:
     if not findings:
         lists = (*check_promises(FEATURES, outlines, own), *check_guides(FEATURES, own))
         titles = {id: [one.name for one in those] for id, those in by_promise(outlines).items()}
-        code = (*undefined_names.findings(own), *own_sabotages(own, titles)) if own is not None else ()
+        code = (*undefined_names.findings(own), *sabotage_findings(own, titles)) if own is not None else ()
         findings = (*check(outlines), *lists, *code, *_of_steps(own))
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
 

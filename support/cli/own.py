@@ -90,7 +90,7 @@ def _modules_that_clash(own: OwnFolder) -> Iterator[LintFinding]:
             yield LintFinding(file, 1, f"it hides the module {file.stem!r}; call it {file.stem}_steps.py")
 
 
-def own_sabotages(own: OwnFolder, titles: Mapping[str, Sequence[str]]) -> Iterator[LintFinding]:
+def sabotage_findings(own: OwnFolder, titles: Mapping[str, Sequence[str]]) -> Iterator[LintFinding]:
     """What is wrong with the folder's sabotages. `titles`: those of each promise's scenarios, by its id."""
     if not own.sabotages.exists():
         return

@@ -1,12 +1,11 @@
 """All sabotages, by the part of the cluster that they break; and those of the user's own folder."""
 
-import importlib.util
+import functools
 import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from support import own_folder
 from support.errors import UsageError
@@ -63,7 +62,7 @@ def part_of(sabotage: Sabotage) -> str:
     return PART_OF.get(sabotage.name, OWN_PART)
 
 
-@cache
+@functools.cache
 def own_sabotages(file: Path) -> tuple[Sabotage, ...]:
     """The sabotages in a file of the user's; none if there is no such file.
 
@@ -89,13 +88,11 @@ def line_of(name: str, file: Path) -> int:
     return next((number for number, line in enumerate(lines, 1) if f'"{name}"' in line or f"'{name}'" in line), 1)
 
 
-def _imported(file: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(f"own_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+def _imported(file: Path) -> ModuleType:
+    module = ModuleType(f"own_{file.stem}")
+    module.__file__ = str(file)
     try:
-        spec.loader.exec_module(module)
+        exec(compile(file.read_bytes(), str(file), "exec"), vars(module))
     except Exception as error:
         calls = [one.lineno for one in traceback.extract_tb(error.__traceback__) if one.filename == str(file)]
         line = error.lineno if isinstance(error, SyntaxError) else next(reversed(calls), 1)

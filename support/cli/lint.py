@@ -302,7 +302,7 @@ def notes(folder: Path, own: OwnFolder | None = None) -> Iterator[str]:
 
 
 def _without_guide(guides: Sequence[Path], listed: Path) -> Iterator[str]:
-    """Which promises of a list have no guide but their capability's. Only the last file of guides is theirs."""
+    """Which promises of a list have no guide but their capability's. New ones belong in the last file of `guides`."""
     try:
         general = on_call.only_general(on_call.load_all(guides), load(listed))
     except UsageError:

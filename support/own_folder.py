@@ -5,7 +5,9 @@
     accept.toml           settings; read in place of the project's own
     features/             feature files, one folder for each capability
     features/promises.toml
+    features/on-call.toml
     steps/                step files, loaded beside those of the project
+    sabotages.py          sabotages, beside those of the project
 """
 
 import os
@@ -13,10 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.errors import UsageError
+from support.places import STARTED_IN
 
 VARIABLE = "ACCEPT_FEATURES"
 """The environment variable that names the folder, for this process and all that it starts."""
-FEATURES, STEPS, PROMISES, SETTINGS = "features", "steps", "promises.toml", "accept.toml"
+FEATURES, STEPS, SETTINGS = "features", "steps", "accept.toml"
+PROMISES, GUIDES, SABOTAGES = "promises.toml", "on-call.toml", "sabotages.py"
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,16 @@ class OwnFolder:
     def promises(self) -> Path:
         """The list of the user's own promises. It need not exist."""
         return self.features / PROMISES
+
+    @property
+    def guides(self) -> Path:
+        """What to do about broken promises, for the on-call engineer. It need not exist."""
+        return self.features / GUIDES
+
+    @property
+    def sabotages(self) -> Path:
+        """The user's own sabotages. The file need not exist."""
+        return self.directory / SABOTAGES
 
     @property
     def settings(self) -> Path:
@@ -91,9 +105,9 @@ def folder_of(feature: Path) -> Path:
 
 
 def given() -> OwnFolder | None:
-    """The folder that the environment of this process names."""
+    """The folder that the environment of this process names; a relative path begins where the program was started."""
     path = os.environ.get(VARIABLE, "").strip()
-    return OwnFolder(Path(path).absolute()) if path else None
+    return OwnFolder((STARTED_IN / path).absolute()) if path else None
 
 
 def give(own: OwnFolder) -> None:

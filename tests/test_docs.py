@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from support.reporting import installing
 from support.reporting.metrics import exposition
 from support.reporting.scenario import EPICS, Measure, ScenarioResult, Verdict
 from support.sabotage import damage
-from support.sabotage.catalogue import SABOTAGES
+from support.sabotage.catalogue import SABOTAGES, own_sabotages
 from support.settings import Settings
 from support.target.capabilities import CAPABILITIES
 from support.target.discovery import dcs, user_hosts
@@ -41,6 +41,8 @@ from support.target.discovery import dcs, user_hosts
 README, SCENARIOS = ROOT / "README.md", ROOT / "docs" / "writing-scenarios.md"
 SETTING = re.compile(r"\b(?:RUVECTOR|HAPROXY|REDIS|PATRONI|ETCD|CITUS|ENABLE|ACCEPT)_[A-Z_]*[A-Z]\b")
 _NAME = operator.attrgetter("name")
+OWN_TEMPLATE = ROOT / "support" / "cli" / "own_template"
+"""What `accept new` puts into a folder of the user's own."""
 OF_THE_PROGRAM = {"ACCEPT_TARGET", "ACCEPT_FEATURES", "ACCEPT_REPOSITORY"}
 """Variables that the program reads itself."""
 IN_THE_EXAMPLES = re.compile(r'Sabotage\(\s*"([\w-]+)"')
@@ -54,7 +56,7 @@ DURATIONS = ROOT / "docs" / "performance.md"
 SUBJECT = rf"`?\b(?:{'|'.join(EPICS)})\b`?"
 LISTING_SUBJECTS = (
     *(one for one in DOCUMENTS if one != commands_page.PAGE),
-    *sorted(ROOT.glob("support/cli/own_template/**/*.[mt]*")),
+    *sorted(OWN_TEMPLATE.glob("**/*.[mt]*")),
     *sorted(ROOT.glob("features/*.toml")),
 )
 PROPERTIES = {"wants_synchronous": "synchronous", "member_count": "members"}
@@ -149,6 +151,7 @@ def test_commands_are_understood(document: Path, words: list[str], monkeypatch: 
     assert set(said.get("require") or ()) <= CAPABILITIES.keys()
     if said.get("like"):
         shape_like(said["like"])
+    assert set(said.get("also") or ()) <= _ids_of_scenarios()
     given = [word for word in said.get("words") or () if not word.isupper() or "-" in word]
     unknown = [word for word in given if word.startswith("-")]
     assert unknown == [], "run passes these on to behave"
@@ -160,20 +163,35 @@ def _require_known(command: str, words: list[str], said: dict[str, Any]) -> None
     match command:
         case "run":
             suites.select(words, said["tags"] or (), said["name"] or ())
-            ours = [file.read_text(encoding="utf-8") for file in Path("features").rglob("*.feature")]
-            scenarios = "".join([*ours, *(example.text for example in examples("gherkin"))])
             wanted = [*re.findall(r"@id\.[A-Z]+-\d+", " ".join(said["tags"] or ())), *(said["name"] or ())]
-            assert [one for one in wanted if one not in scenarios] == []
+            assert [one for one in wanted if one not in _scenarios()] == []
         case "prove":
-            examples_of_ours = {name for one in examples("python") for name in IN_THE_EXAMPLES.findall(one.text)}
-            known = {*SABOTAGES, *examples_of_ours, *(id for one in SABOTAGES.values() for id in one.ids)}
-            assert set(words) <= known
+            own = said["features"]  # with such a folder, nobody has put the examples into the suite
+            there = [*SABOTAGES.values(), *(own_sabotages(OWN_TEMPLATE / "sabotages.py") if own else ())]
+            names = {one.name for one in there} | (set[str]() if own else _in_the_examples())
+            assert set(words) <= names | {id for one in there for id in one.ids}
         case "bench":
             bench.chosen(words)
         case "steps":
             assert not words or steps.search(" ".join(words), steps.steps())
         case "promises":
-            assert not words or promises.search(" ".join(words), promises.listed())
+            known = set(words) <= _ids_of_scenarios()
+            assert not words or known or promises.search(" ".join(words), promises.listed())
+
+
+def _scenarios() -> str:
+    """The text of all features: ours, those in examples, and those of a new folder of the user's own."""
+    files = [*(ROOT / "features").rglob("*.feature"), *OWN_TEMPLATE.rglob("*.feature")]
+    return "".join(one.read_text(encoding="utf-8") for one in files) + "".join(one.text for one in examples("gherkin"))
+
+
+def _ids_of_scenarios() -> set[str]:
+    return set(re.findall(r"@id\.([A-Z]{2}-\d{2})", _scenarios()))
+
+
+def _in_the_examples() -> set[str]:
+    """The names of the sabotages in examples."""
+    return {name for one in examples("python") for name in IN_THE_EXAMPLES.findall(one.text)}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
@@ -226,7 +244,7 @@ def test_settings_in_toml_are_accepted(example: Any, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda one: one.name)
 def test_promises_that_documents_name_exist(document: Path) -> None:
     known = {one.promise.id for one in promises.listed(ROOT / "features")}
-    template = (ROOT / "support/cli/own_template/features/promises.toml").read_text(encoding="utf-8")
+    template = (OWN_TEMPLATE / "features" / "promises.toml").read_text(encoding="utf-8")
     known |= set(ID.findall("".join([template, *(one.text for one in examples("toml"))])))
     assert set(ID.findall(document.read_text(encoding="utf-8"))) - known <= {"AB-12"}, "AB-12 stands for any id"
 
@@ -308,22 +326,59 @@ def test_examples_are_well_written(project: Program) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(400)
-def test_the_examples_pass_and_that_of_the_readme_fails_on_its_sabotage(project: Program) -> None:
+@pytest.fixture(scope="module")
+def cluster(project: Program) -> Iterator[None]:
+    """One called main, on which the scenarios of all examples can run."""
     require("namespaces")
-    up = project.run("up", "--members", "1", "--etcd", "1", "--workers", "0")
+    up = project.run("up", "--etcd", "1", "--workers", "0")
     try:
         assert up.status == 0, str(up)
-        ran = project.run("run", "--target", "main", "--tags", "@id.RC-90 or @id.CL-90", timeout=200)
-        assert (ran.status, ran.last_line) == (0, "2 passed, 0 failed, 0 skipped"), str(ran)
-        assert "RC-90 memory in use" in ran.out, str(ran)
-        assert "CL-90 slowest login" in ran.out, str(ran)
-        proved = project.run("prove", "redis-nearly-full", "--target", "main", timeout=200)
-        assert proved.status == 0, str(proved)
-        assert "RC-90 Redis uses at most half of its memory: noticed: percent of its memory" in proved.err, str(proved)
+        yield
     finally:
         project.run("down", "main")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("cluster")
+def test_the_scenarios_of_the_examples_pass(project: Program) -> None:
+    ids = {id for example in examples("gherkin") for id in re.findall(r"@id\.([A-Z]{2}-\d{2})", example.text)}
+    assert {"RC-90", "CL-90", "FO-90"} <= ids
+    wanted = " or ".join(f"@id.{id}" for id in sorted(ids))
+    ran = project.run("run", "--target", "main", "--tags", wanted, timeout=400)
+    assert (ran.status, ran.last_line) == (0, f"{len(ids)} passed, 0 failed, 0 skipped"), str(ran)
+    assert "RC-90 memory in use" in ran.out, str(ran)
+    assert "CL-90 slowest login" in ran.out, str(ran)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.usefixtures("cluster")
+def test_the_example_of_the_readme_fails_on_its_sabotage_and_what_is_said_of_that_is_so(project: Program) -> None:
+    proved = project.run("prove", "redis-nearly-full", "--target", "main", timeout=200)
+    assert proved.status == 0, str(proved)
+    (printed,) = (one.text for one in examples("text", among=(SCENARIOS,)) if "redis-nearly-full" in one.text)
+    figures = re.compile(r"^\d+ s(, .*?)?  |(?<=was )[\d.]+$")
+    said = iter([figures.sub("", line.strip()) for line in proved.err.splitlines()])
+    missing = [line for line in printed.splitlines() if figures.sub("", line.strip()) not in said]
+    assert missing == [], f"in this order: {proved}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("cluster")
+def test_a_scenario_in_an_own_folder_notices_the_sabotages_that_are_said_to_break_it(
+    project: Program, tmp_path: Path
+) -> None:
+    """By the commands of the page, as they are there."""
+    own = tmp_path / "checks"
+    assert project.run("new", str(own)).status == 0
+    lines = [words for words in commands(SCENARIOS) if words[0] == "prove" and "--target" in words and "OW-01" in words]
+    assert len(lines) == 2
+    for words in lines:
+        proved = project.run(*(str(own) if word == "~/checks" else word for word in words), timeout=200)
+        assert proved.status == 0, str(proved)
+        assert "OW-01 A burst of 20 sessions is served in less than two seconds: noticed: " in proved.err, str(proved)
 
 
 def test_the_drawing_of_the_house_is_up_to_date() -> None:

@@ -26,13 +26,19 @@ register_type(Event=EVENT)
 
 @step("another member leads")
 def step_another_leads(context: Context) -> None:
-    """A member other than the target member holds the leader key and accepts writes."""
+    """A member other than the target member holds the leader key and accepts writes.
+
+    Not every client has connected to it by then; a later step that judges clients has to wait for that.
+    """
     require_other_leader(context.world)
 
 
 @then("another member leads within {seconds:g} seconds")
 def step_another_leads_within(context: Context, seconds: float) -> None:
-    """A member other than the target member holds the leader key and accepts writes, in that time from the fault on."""
+    """A member other than the target member holds the leader key and accepts writes, in that time from the fault on.
+
+    Not every client has connected to it by then; a later step that judges clients has to wait for that.
+    """
     require_other_leader(context.world, context.world.limit(seconds, "leader", Span.FAILOVER))
 
 

@@ -9,14 +9,15 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from support import own_folder
 from support.cli.console import out
 from support.cli.paths import FEATURES, REPORT, STATE, from_command_line
 from support.errors import UsageError
-from support.reporting import journal, merging, past, promises
+from support.reporting import journal, merging, past
 from support.reporting.chance import Change
 from support.reporting.comparison import NOT_COMPARABLE, Comparison, FigureRow, Side, compare
 from support.reporting.journal import BROKEN, NOTHING_JUDGED, PASSED
-from support.reporting.pages.site import write_comparison
+from support.reporting.pages.site import Knowledge, write_comparison
 from support.reporting.past import PastRun
 from support.reporting.rendering import NAME
 from support.vocabulary import counted
@@ -145,7 +146,6 @@ def _name(row: FigureRow) -> str:
 
 
 def _sentences() -> dict[str, str]:
-    try:
-        return {id: one.sentence for id, one in promises.load(FEATURES / promises.FILE).items()}
-    except UsageError:
-        return {}
+    own = own_folder.given()
+    known = Knowledge(FEATURES, own=own.features if own else None)
+    return {id: one.sentence for id, one in known.listed.items()}

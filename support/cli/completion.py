@@ -55,9 +55,9 @@ def _capabilities() -> Iterable[str]:
 
 def _sabotages() -> Iterable[str]:
     from support.reporting.promises import listed
-    from support.sabotage.catalogue import SABOTAGES
+    from support.sabotage.catalogue import every_sabotage
 
-    return [*SABOTAGES, *sorted(listed(FEATURES))]
+    return [*every_sabotage(), *sorted(listed(FEATURES))]
 
 
 def _promises() -> Iterable[str]:

@@ -20,6 +20,7 @@ from support.cli.capability_needs import untagged
 from support.cli.console import out, say
 from support.cli.handed_over import lacking
 from support.cli.own import findings as clashes
+from support.cli.own import sabotage_findings
 from support.cli.paths import FEATURES
 from support.cli.preflight import LintFinding, step_findings, unknown_tag
 from support.errors import UsageError
@@ -201,17 +202,18 @@ def lint(own: OwnFolder | None = None) -> tuple[LintFinding, ...]:
     if own is not None and not findings:
         findings = tuple(clashes(own))
     if not findings:
-        promises = check_promises(FEATURES, outlines, own)
-        names = undefined_names.findings(own) if own is not None else ()
-        findings = (*check(outlines), *promises, *check_guides(FEATURES), *names, *_of_steps(own))
+        lists = (*check_promises(FEATURES, outlines, own), *check_guides(FEATURES, own))
+        titles = {id: [one.name for one in those] for id, those in by_promise(outlines).items()}
+        code = (*undefined_names.findings(own), *sabotage_findings(own, titles)) if own is not None else ()
+        findings = (*check(outlines), *lists, *code, *_of_steps(own))
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
 
 
-def show(findings: Sequence[LintFinding]) -> int:
+def show(findings: Sequence[LintFinding], own: OwnFolder | None = None) -> int:
     """Print the findings, one per line, and return the exit status."""
     for finding in findings:
         out.print(str(finding), markup=False)
-    for note in notes(FEATURES):
+    for note in notes(FEATURES, own):
         say(note)
     say(counted(len(findings), "finding") if findings else "no findings")
     return 1 if findings else 0
@@ -257,33 +259,56 @@ def check_promises(folder: Path, outlines: Sequence[Outline], own: OwnFolder | N
                 yield from _disagreements(outline, known, list_of)
 
 
-def check_guides(folder: Path) -> Iterator[LintFinding]:
-    """What is wrong with the guides for the on-call engineer."""
-    path = folder / on_call.FILE
+def check_guides(folder: Path, own: OwnFolder | None = None) -> Iterator[LintFinding]:
+    """What is wrong with the guides for the on-call engineer, ours and those of the user's own folder."""
+    yield from _of_guides(folder / on_call.FILE, [folder / FILE])
+    if own is not None:
+        yield from _of_guides(own.guides, [folder / FILE, *_list_of(own)])
+
+
+def _of_guides(path: Path, lists: Sequence[Path]) -> Iterator[LintFinding]:
+    """What is wrong with a file of guides, which may be about the promises of these lists."""
     try:
-        guides, promises = on_call.load(path), load(folder / FILE)
+        guides = on_call.load(path)
     except UsageError as error:
-        if str(error).startswith(str(path)):
-            yield from (LintFinding(path, 1, line.removeprefix(f"{path}: ")) for line in str(error).splitlines())
-        return  # mistakes in the list of promises are reported by a separate rule
-    lines = path.read_text(encoding="utf-8").splitlines() if guides else []
-    for about in on_call.unknown(guides, promises):
-        yield LintFinding(
-            path, lines.index(f"[{about}]") + 1 if f"[{about}]" in lines else 1, on_call.UNKNOWN.format(about)
-        )
-    for about, id in on_call.unknown_causes(guides, promises):
-        yield LintFinding(path, lines.index(f"[{about}]") + 1, f"[{about}]: first: {id} is not in {folder / FILE}")
-
-
-def notes(folder: Path) -> Iterator[str]:
-    """What is worth knowing and no mistake."""
+        yield from (LintFinding(path, 1, line.removeprefix(f"{path}: ")) for line in str(error).splitlines())
+        return
     try:
-        general = on_call.only_general(on_call.load(folder / on_call.FILE), load(folder / FILE))
+        promises = {id: one for each in lists for id, one in load(each).items()}
+    except UsageError:
+        return  # mistakes in the lists of promises are reported by a separate rule
+    lines = path.read_text(encoding="utf-8").splitlines() if guides else []
+
+    def at(about: str) -> int:
+        return lines.index(f"[{about}]") + 1 if f"[{about}]" in lines else 1
+
+    for about in on_call.unknown(guides, promises):
+        yield LintFinding(path, at(about), on_call.UNKNOWN.format(about))
+    for about, id in on_call.unknown_causes(guides, promises):
+        yield LintFinding(path, at(about), f"[{about}]: first: {id} is not in {' or '.join(map(str, lists))}")
+
+
+def _list_of(own: OwnFolder) -> list[Path]:
+    """The user's own list of promises, if there is one."""
+    return [own.promises] if own.promises.exists() else []
+
+
+def notes(folder: Path, own: OwnFolder | None = None) -> Iterator[str]:
+    """What is worth knowing and no mistake. The user's own folder need not have guides."""
+    yield from _without_guide([folder / on_call.FILE], folder / FILE)
+    if own is not None and own.guides.exists():
+        for each in _list_of(own):
+            yield from _without_guide([folder / on_call.FILE, own.guides], each)
+
+
+def _without_guide(guides: Sequence[Path], listed: Path) -> Iterator[str]:
+    """Which promises of a list have no guide but their capability's. New ones belong in the last file of `guides`."""
+    try:
+        general = on_call.only_general(on_call.load_all(guides), load(listed))
     except UsageError:
         return
     if general:
-        path = folder / on_call.FILE
-        yield f"note: {path} has no guide for {', '.join(general)}: it uses their capability's guide"
+        yield f"note: {guides[-1]} has no guide for {', '.join(general)}: the report shows that of the capability"
 
 
 def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[LintFinding]:

@@ -1,9 +1,11 @@
 """`--features`: scenarios and steps that the user keeps in a folder of his own, and what can be wrong with them."""
 
 import importlib.machinery
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from support import own_folder, places
 from support.cli import paths, suites
@@ -14,6 +16,10 @@ from support.cli.suites import Selection
 from support.errors import UsageError
 from support.own_folder import OwnFolder
 from support.reporting.promises import load
+from support.vocabulary import suggestion
+
+if TYPE_CHECKING:
+    from support.sabotage.sabotage import Notice
 
 _OUR_MODULES = ("support", "steps", "features", "environment")
 
@@ -83,6 +89,37 @@ def _modules_that_clash(own: OwnFolder) -> Iterator[LintFinding]:
     for file in (file for folder in own.step_folders for file in sorted(folder.glob("*.py"))):
         if file.stem in known or importlib.machinery.PathFinder.find_spec(file.stem):
             yield LintFinding(file, 1, f"it hides the module {file.stem!r}; call it {file.stem}_steps.py")
+
+
+def sabotage_findings(own: OwnFolder, titles: Mapping[str, Sequence[str]]) -> Iterator[LintFinding]:
+    """What is wrong with the folder's sabotages. `titles`: those of each promise's scenarios, by its id."""
+    if not own.sabotages.exists():
+        return
+    from support.sabotage import catalogue  # half a second, which a folder without sabotages need not spend
+
+    try:
+        found = catalogue.own_sabotages(own.sabotages)
+    except UsageError as error:
+        yield LintFinding.of_message(own.sabotages, str(error))
+        return
+    for sabotage in found:
+        line = catalogue.line_of(sabotage.name, own.sabotages)
+        for notice in sabotage.noticed_by:
+            if what := _wrong_notice(notice, titles):
+                yield LintFinding(own.sabotages, line, f"{sabotage.name}: {what}")
+
+
+def _wrong_notice(notice: "Notice", titles: Mapping[str, Sequence[str]]) -> str:
+    """Why no scenario can notice that; empty if one can."""
+    if notice.id not in titles:
+        return f"no scenario has the tag @id.{notice.id}{suggestion(notice.id, titles)}"
+    if not any(notice.scenario in one or "<" in one for one in titles[notice.id]):  # that of an outline has parameters
+        return f"no scenario of {notice.id} has {notice.scenario!r} in its title"
+    try:
+        re.compile(notice.pattern)
+    except re.error as error:
+        return f"the message {notice.pattern!r} is not a regular expression: {error}"
+    return ""
 
 
 def _wordings_that_clash(own: OwnFolder) -> Iterator[LintFinding]:

@@ -20,7 +20,7 @@ from support.reporting.pages.site import ON_CALL
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import EPICS
 from support.reporting.summary import plain
-from support.sabotage.catalogue import SABOTAGES
+from support.sabotage.catalogue import SABOTAGES, every_sabotage
 from support.sabotage.sabotage import Sabotage
 from support.target.capabilities import CAPABILITIES
 from support.vocabulary import counted
@@ -114,10 +114,12 @@ def show(words: str, as_markdown: bool, own: OwnFolder | None = None) -> int:
 def _tell(one: Listed, own: OwnFolder | None) -> None:
     """Print all that is known of a promise, for somebody who was told that it is broken."""
     id, paths = one.promise.id, [str(FEATURES), *([str(own.features)] if own else [])]
-    guide = on_call.guide_for(one.promise, on_call.load(FEATURES / on_call.FILE))
+    guides = on_call.load_all([FEATURES / on_call.FILE, *([own.guides] if own else [])])
+    guide = on_call.guide_for(one.promise, guides)
     limits = limits_by_id(dry_run([*paths, "--tags", f"@id.{id}"]).scenarios).get(id, ())
     ours = own is None or all(own.features not in scenario.file.parents for scenario in one.scenarios)
-    folder = "" if ours or own is None else f" --features {shlex.quote(str(own.directory))}"
+    named = f" --features {shlex.quote(str(own.directory))}" if own else ""
+    folder = "" if ours else named
     out.print(f"{id}  {one.epic}, {one.promise.severity}", style="bold", markup=False)
     out.print(f"    {one.promise.sentence}", markup=False)
     _block("Scenarios", [f"{each.name}  {each.file}:{each.line}" for each in one.scenarios] or ["none"])
@@ -127,10 +129,10 @@ def _tell(one: Listed, own: OwnFolder | None) -> None:
     _block("What to look at first", [f"{number}. {each}" for number, each in enumerate(guide.look, 1)])
     _block("How others fixed it", [f"- {each}" for each in guide.fixes])
     _block("Promises that may be the cause if they are broken as well", [", ".join(guide.first)] if guide.first else [])
-    proofs = [f"{each.name}: {each.description}" for each in sabotages_of(id)]
-    again = f"./accept prove{folder} {id}"
+    proofs = [f"{each.name}: {each.description}" for each in sabotages_of(id, every_sabotage(own))]
+    again = f"./accept prove{named} {id}"
     if not proofs:
-        proofs, again = ["none yet"], f"./accept prove{folder} SABOTAGE --also {id}"
+        proofs, again = ["none yet"], f"./accept prove{named} SABOTAGE --also {id}"
     _block(f"Sabotages that break it on purpose ({again})", proofs)
     _block("Run it", [f"./accept run{folder} --tags @id.{id}"])
     _block("What a run found", [f"{REPORT / ON_CALL}#{id} of that run has this guide with what the run found."])
@@ -189,14 +191,13 @@ def _needs_of(scenario: Outline) -> Iterator[frozenset[str]]:
 
 
 def _sabotages(one: Listed) -> list[str]:
-    return [f"`{each.name}`: {plain(each.description)}" for each in sabotages_of(one.promise.id)] or ["none"]
+    found = sabotages_of(one.promise.id, SABOTAGES)
+    return [f"`{each.name}`: {plain(each.description)}" for each in found] or ["none"]
 
 
-def sabotages_of(id: str) -> list[Sabotage]:
-    """The sabotages that break the promise."""
-    return [
-        one for one in SABOTAGES.values() if any(notice.id == id and not notice.skipped for notice in one.noticed_by)
-    ]
+def sabotages_of(id: str, among: Mapping[str, Sabotage]) -> list[Sabotage]:
+    """Those of the sabotages that break the promise."""
+    return [one for one in among.values() if any(notice.id == id and not notice.skipped for notice in one.noticed_by)]
 
 
 def _row(*cells: str) -> str:

@@ -27,7 +27,7 @@ from support.cli.job_plan import measures_speed
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, TRUST
 from support.cli.proof_basis import basis_of, claim_done, require_continuable
 from support.cli.prove_share import STYLES, PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
-from support.cli.prover import ALARMS, Prover
+from support.cli.prover import Prover, forget_old_alarms
 from support.cli.report import knowledge, last_journal, one_at_a_time
 from support.embedded import programs
 from support.engine.saturation import watched_for_all
@@ -157,7 +157,7 @@ def _begin(options: ProveOptions, chosen: Sequence[Sabotage], claims: Path) -> N
     else:
         TRUST.unlink(missing_ok=True)
         LOG.unlink(missing_ok=True)
-        shutil.rmtree(ALARMS, ignore_errors=True)
+        forget_old_alarms()
     (claims / ALONE).mkdir(parents=True)
     if options.continues:
         claim_done(earlier, WorkQueue(claims), WorkQueue(claims / ALONE))
@@ -357,7 +357,7 @@ def conclude(results: Path, seconds: float) -> int:
     note(results, "plan", Trust(seconds=seconds))
     trust = read(results)
     _show(trust)
-    page = write_page(trust, REPORT, known=len(catalogue.SABOTAGES))
+    page = write_page(trust, REPORT, known=len(catalogue.every_sabotage()))
     _link_from_dashboard()
     out.print(f"trust matrix: {page}", markup=False, soft_wrap=True)
     out.print(trust.score, markup=False, style="green" if trust.passed else "red")
@@ -367,7 +367,8 @@ def conclude(results: Path, seconds: float) -> int:
 def _link_from_dashboard() -> None:
     """Render the report of the last run again, if there is one, so that it links to the trust matrix."""
     with suppress(AcceptError, OSError, ValueError), one_at_a_time():
-        render(RESULTS, journal.read(last_journal()), REPORT, in_history=True, knowledge=knowledge())
+        record = journal.read(last_journal())
+        render(RESULTS, record, REPORT, in_history=True, knowledge=knowledge(record.options))
 
 
 def _show(trust: Trust) -> None:
@@ -411,7 +412,8 @@ def show_sabotages(words: Sequence[str]) -> None:
     Raises UsageError for a word that is neither.
     """
     ids = {id for one in _every_scenario() for id in one.ids} if words else ()
+    known = catalogue.every_sabotage()
     for chosen in catalogue.chosen(words, ids):
-        one = catalogue.SABOTAGES[chosen.name]  # with all that must notice it
+        one = known[chosen.name]  # with all that must notice it
         out.print(f"[bold]{one.name}[/]  {' '.join(one.ids)}")
         out.print(f"    {one.description}", markup=False)

@@ -139,6 +139,8 @@ class Share:
             err.print(said, markup=False, style=STYLES.get(heard.label, "red"))
         if proof.failed:
             err.print(f"    FAILED: {proof.failed}", markup=False, style="red")
+        elif proof.tried:
+            err.print("    undone; the cluster is healthy again", markup=False)
         return proof
 
     def _claimed(self) -> Iterator[tuple[Work, int]]:
@@ -149,7 +151,7 @@ class Share:
     def _run_healthy(self) -> None:
         failing = read(TRUST).failing  # once is enough to know that they have to be mended
         if sound := [one for one in self._fast if one.name not in failing]:
-            self._tell(f"healthy: {counted(len(sound), 'scenario')}")
+            self._tell(f"on the healthy cluster: {counted(len(sound), 'scenario')}")
             _note_healthy(self._prover.run_healthy(sound))
 
     def _tell(self, what: str, now: Work | None = None) -> None:
@@ -172,6 +174,10 @@ def _title(one: Work) -> str:
 
 def _note_healthy(run: HealthyRun) -> None:
     note(TRUST, "healthy", run)
+    if run.scenarios and not (run.alarms or run.inconclusive):
+        skipped = f", skipped: {left}" if (left := run.scenarios - len(run.passed)) else ""
+        healed = "; the cluster is healthy again" if run.destructive else ""
+        err.print(f"    passed: {counted(len(run.passed), 'scenario')}{skipped}{healed}", markup=False)
     for alarm in run.alarms:
         err.print(f"    FALSE ALARM: {alarm}", markup=False, style="red")
     for title, why in run.inconclusive.items():

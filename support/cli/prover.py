@@ -19,7 +19,7 @@ from support.reporting.merging import JOURNAL
 from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.trust import NOT_TRIED, HealthyRun, Heard, Proof
 from support.run import Run, begin_run, forget
-from support.sabotage.catalogue import PART_OF
+from support.sabotage.catalogue import part_of
 from support.sabotage.damage import SILENCE, Damage
 from support.sabotage.sabotage import Notice, Sabotage
 from support.target.cluster import Cluster
@@ -30,6 +30,8 @@ from support.waiting import NotYet, describe, eventually
 
 ALARMS = STATE / "alarms"
 """The evidence of healthy runs in which a scenario failed, a folder each."""
+ALARMS_KEPT = 20
+"""How many of them a new proof keeps: the newest ones."""
 EFFECT_WITHIN = 30.0
 """Seconds that a sabotage has to take effect."""
 APPLICATION = "support.sabotage.application"
@@ -70,7 +72,7 @@ class Prover:
         seen = {id for one in record.of(Verdict.BROKEN) for id in (*one.scenario.ids, *one.also_broken)}
         return Proof(
             sabotage.name,
-            PART_OF[sabotage.name],
+            part_of(sabotage),
             sabotage.description,
             tuple(one for notice in sabotage.noticed_by for one in heard(notice, record, self.scenarios, failing)),
             "; ".join(failed + unhealthy),
@@ -177,6 +179,12 @@ def _kept(run: Run) -> Path:
     shutil.copytree(run.results, results)
     shutil.copyfile(run.journal, results / JOURNAL)
     return results.parent
+
+
+def forget_old_alarms() -> None:
+    """Remove the evidence of all false alarms but the newest. The id of a run begins with the time when it began."""
+    for folder in sorted(ALARMS.glob("*"))[:-ALARMS_KEPT]:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def heard(

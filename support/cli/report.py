@@ -8,9 +8,10 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -19,6 +20,7 @@ from support.cli.console import complain, out, say
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, TRUST, from_command_line
 from support.cli.suites import SUITES
 from support.errors import AcceptError, NotAvailable, ProcessFailed, UsageError
+from support.own_folder import OwnFolder
 from support.reporting import journal, merging
 from support.reporting.evidence import Redactor
 from support.reporting.installing import install_renderer, install_renderer_meanwhile
@@ -32,6 +34,9 @@ from support.run import Run, begun_at
 from support.settings import Settings
 from support.target.topology import Topology
 from support.waiting import describe
+
+if TYPE_CHECKING:
+    from support.sabotage.sabotage import Sabotage
 
 _SELECTING = ("--tags", "-t", "--name", "-n")
 _FLAGS_OF_TARGET = ("--own-schema",)
@@ -69,15 +74,36 @@ def forget_verdicts() -> None:
         (REPORT / JUNIT).unlink(missing_ok=True)
 
 
-def knowledge() -> Knowledge:
-    """What the pages tell beside a run: the list of promises, the sabotages, and what `accept prove` found last."""
-    from support.sabotage.catalogue import SABOTAGES  # half a second, which the other commands need not spend
+def knowledge(options: str = "") -> Knowledge:
+    """What the pages tell beside a run: the promises, the guides, the sabotages, and what `accept prove` found last.
 
-    found: dict[str, list[str]] = {}
-    for one in SABOTAGES.values():
+    `options` are those of the run (`RunRecord.options`): they name the user's own folder where this command does not.
+    """
+    own, found = own_folder.given() or _own_folder_in(options), dict[str, list[str]]()
+    for one in _sabotages(own).values():
         for id in dict.fromkeys(notice.id for notice in one.noticed_by if not notice.skipped):
             found.setdefault(id, []).append(one.description)
-    return Knowledge(FEATURES, found, TRUST)
+    return Knowledge(FEATURES, found, TRUST, own.features if own else None)
+
+
+def _own_folder_in(options: str) -> OwnFolder | None:
+    """The user's own folder that the options of a run name, as `options_of_target` writes them."""
+    with suppress(ValueError):  # a password in the path was masked
+        match shlex.split(options):
+            case ["--features", folder, *_]:
+                return OwnFolder(Path(folder))
+    return None
+
+
+def _sabotages(own: OwnFolder | None) -> "Mapping[str, Sabotage]":
+    """The suite's and those of the folder. If these cannot be read, print a warning, and leave them out."""
+    from support.sabotage import catalogue  # half a second, which the other commands need not spend
+
+    try:
+        return catalogue.every_sabotage(own)
+    except UsageError as error:
+        complain(f"the report lacks the sabotages of your own folder: {error}")
+        return catalogue.SABOTAGES
 
 
 def options_of_target(arguments: Sequence[str]) -> str:
@@ -170,8 +196,15 @@ def _noted(run: Run, error: BaseException, settings: Settings) -> Redactor:
     return redactor
 
 
-def _concluded(kept: Path, results: Path, redactor: Redactor, publisher: Publisher, in_history: bool = False) -> int:
-    """Report, keep journal and results as the last ones, and return the exit status."""
+def _concluded(
+    kept: Path,
+    results: Path,
+    redactor: Redactor,
+    publisher: Publisher,
+    in_history: bool = False,
+    options: str = "",
+) -> int:
+    """Report, keep journal and results as the last ones, and return the exit status. `options`: see `knowledge`."""
 
     def keep_results() -> None:
         with _hiding_no_verdict(f"the results cannot be kept in {RESULTS}"):
@@ -186,7 +219,7 @@ def _concluded(kept: Path, results: Path, redactor: Redactor, publisher: Publish
             out,
             in_history=in_history,
             publisher=publisher,
-            knowledge=knowledge(),
+            knowledge=knowledge(options),
             keep=keep_results,
         )
 
@@ -247,9 +280,8 @@ def last_journal() -> Path:
 def _of_last_run(publisher: Publisher) -> tuple[RunRecord, int]:
     kept = last_journal()
     with one_at_a_time():
-        status = conclude(
-            kept, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher, knowledge=knowledge()
-        )
+        told = knowledge(journal.read(kept).options)
+        status = conclude(kept, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher, knowledge=told)
         return journal.read(kept), status
 
 
@@ -258,10 +290,10 @@ def _of_runs(folders: Sequence[Path], publisher: Publisher) -> tuple[RunRecord, 
     parts = [merging.part_in(from_command_line(folder), str(folder)) for folder in folders]
     STATE.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="merging-", dir=STATE) as name:
-        kept, results = Path(name, merging.JOURNAL), Path(name, "results")
-        merging.write(merging.merged(parts), kept)
+        kept, results, record = Path(name, merging.JOURNAL), Path(name, "results"), merging.merged(parts)
+        merging.write(record, kept)
         merging.collect(parts, results)
-        status = _concluded(kept, results, Redactor(), publisher)
+        status = _concluded(kept, results, Redactor(), publisher, options=record.options)
         return journal.read(kept), status
 
 

@@ -14,8 +14,9 @@ _BUILT_IN = frozenset([*dir(builtins), *("__file__", "__path__", "__annotations_
 
 
 def findings(own: OwnFolder) -> Iterator[LintFinding]:
-    """Those in the steps of the user's own folder. A file that is not Python has none; behave names its mistake."""
-    for file in (file for folder in own.step_folders for file in sorted(folder.glob("*.py"))):
+    """Those in the steps and sabotages of the user's own folder. What is not Python has none: its import fails."""
+    steps = [file for folder in own.step_folders for file in sorted(folder.glob("*.py"))]
+    for file in (*steps, *([own.sabotages] if own.sabotages.exists() else [])):
         try:
             text = file.read_text(encoding="utf-8")
             tree, table = ast.parse(text), symtable(text, str(file), "exec")

@@ -3,6 +3,8 @@
 A table of the file is for one promise ([FO-01]), for all promises whose ids begin alike ([FO]), or for a capability
 ([failover]). A promise uses its own table, or else the next wider one, so that a new promise has an entry from
 the first day. `accept lint` says which promises only the widest one covers.
+
+The user's own folder can have such a file as well, also with tables for the suite's promises.
 """
 
 import tomllib
@@ -58,6 +60,11 @@ def load(path: Path) -> Mapping[str, Guide]:
         about: Guide(about, table[_TEXT].strip(), *(tuple(table.get(key, ())) for key in _LISTS))
         for about, table in tables.items()
     }
+
+
+def load_all(files: Iterable[Path]) -> Mapping[str, Guide]:
+    """The guides of several files: a table takes the place of the one with the same name in an earlier file."""
+    return {about: guide for file in files for about, guide in load(file).items()}
 
 
 def guide_for(promise: Promise, guides: Mapping[str, Guide]) -> Guide:

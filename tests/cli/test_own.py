@@ -7,13 +7,14 @@ import subprocess
 import sys
 import xml.etree.ElementTree as Xml
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from documents import examples
 from program import Program, copy, target
 
-from support import own_folder, places
+from support import own_folder, places, sql
 from support.cli import lint, new, step_advice, steps, undefined_names
 from support.cli.own import findings
 from support.errors import UsageError
@@ -44,7 +45,7 @@ def given(own: OwnFolder, monkeypatch: pytest.MonkeyPatch) -> OwnFolder:
 def test_the_new_folder_is_complete_and_nothing_is_overwritten(own: OwnFolder) -> None:
     made = {str(path.relative_to(own.directory)) for path in own.directory.rglob("*") if path.is_file()}
     assert {"accept.toml", ".gitignore", "features/promises.toml", ".github/workflows/accept.yml"} <= made
-    assert ".gitlab-ci.yml" in made
+    assert {".gitlab-ci.yml", "features/on-call.toml", "sabotages.py"} <= made
     texts = [path.read_text(encoding="utf-8") for path in own.directory.rglob("*") if path.is_file()]
     assert [text for text in texts if re.search("@[A-Z]+@", text)] == []
     for file in own.directory.rglob(".idea/*"):
@@ -77,6 +78,13 @@ def test_what_its_readme_shows_works(given: OwnFolder) -> None:
 def test_its_pipelines_are_as_their_schemas_say(own: OwnFolder, file: str, schema: str) -> None:
     linter = [Path(sys.executable).with_name("check-jsonschema"), "--builtin-schema", schema, own.directory / file]
     assert subprocess.run(linter, capture_output=True, timeout=60).returncode == 0
+
+
+def test_the_variable_that_names_the_folder_may_be_relative(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """To where the program was started, as the option is; the program itself works in the project."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(own_folder.VARIABLE, "checks")
+    assert own_folder.given() == OwnFolder(places.STARTED_IN / "checks")
 
 
 def test_no_folder_is_made_inside_the_project() -> None:
@@ -290,6 +298,18 @@ def test_own_features_run_with_all_steps(program: Program, mine: Path, postgres:
     assert ended.status == 0, str(ended)
     assert "OW-01 burst of sessions" in ended.out, str(ended)
     assert ended.last_line.startswith("1 passed"), str(ended)
+
+
+def test_a_refused_session_breaks_the_promise_of_the_example(program: Program, mine: Path, empty: Endpoint) -> None:
+    """It is no error of the suite."""
+    sql.execute(empty, f"CREATE ROLE few LOGIN PASSWORD '{empty.password}' CONNECTION LIMIT 5")
+    try:
+        ended = program.run("run", "--features", str(mine), **target(replace(empty, user="few")))
+    finally:
+        sql.execute(empty, "DROP ROLE few")
+    assert ended.status == 1, str(ended)
+    assert "sessions of the burst that were refused" in ended.out, str(ended)
+    assert ended.last_line.startswith("0 passed, 1 failed"), str(ended)
 
 
 def test_a_mistake_in_an_own_step_is_told_with_its_line(program: Program, mine: Path, postgres: Endpoint) -> None:

@@ -98,7 +98,7 @@ def test_it_works_in_the_users_folder_and_writes_nowhere_else(
     assert made.status == 0, str(made)
     assert f"{installed.directory / 'bin' / 'accept'} run --features" in made.out
     assert installed.run("lint", "--features", "mine").status == 0
-    assert "mine/steps/session_steps.py:22" in installed.run("steps", "burst", "--features", "mine").out
+    assert "mine/steps/session_steps.py:24" in installed.run("steps", "burst", "--features", "mine").out
     ended = installed.run("run", "--features", "mine", **target(postgres))
     assert ended.status == 0, str(ended)
     assert ended.last_line.startswith("1 passed"), str(ended)

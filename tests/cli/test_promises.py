@@ -22,7 +22,7 @@ from support.reporting.pages.site import DASHBOARD, Knowledge, write_pages
 from support.reporting.promises import Promise, load, sentence_of
 from support.reporting.scenario import EPICS, ScenarioResult, Verdict
 from support.reporting.summary import markdown
-from support.sabotage.catalogue import SABOTAGES
+from support.sabotage.catalogue import SABOTAGES, own_sabotages
 
 LISTED = """
 [FO-02]
@@ -264,9 +264,33 @@ def test_a_promise_of_an_own_folder_is_found_there(
     assert promise.sentence in said
     assert f"{own.features}/" in said, "where its scenario is"
     assert f"./accept run --features {own.directory} --tags @id.{id}\n" in said
+    (broken,) = own_sabotages(own.sabotages)
+    assert f"(./accept prove --features {own.directory} {id})\n    {broken.name}: {broken.description}\n" in said
+    guide = on_call.load(own.guides)[id]
+    assert f"\nWhat it means when it is broken\n    {guide.means}\n" in said
+    own.sabotages.unlink()
+    own.guides.unlink()
+    own_sabotages.cache_clear()
+    assert promises.show(id, False, own) == 0
+    said = capsys.readouterr().out
     assert f"(./accept prove --features {own.directory} SABOTAGE --also {id})\n    none yet\n" in said
+    assert guide.means not in said
     monkeypatch.delenv(own_folder.VARIABLE)
     assert promises.show(id, False) == 1
+
+
+def test_a_guide_in_an_own_folder_takes_the_place_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    new.make(tmp_path / "mine")
+    own = OwnFolder(tmp_path / "mine")
+    own.guides.write_text("[FO-02]\nmeans = 'Orders are lost.'\nlook = ['Call the warehouse.']\n")
+    assert promises.show("FO-02", False, own) == 0
+    said = capsys.readouterr().out
+    assert "    Orders are lost.\n" in said
+    assert "    1. Call the warehouse.\n" in said
+    assert "./accept run --tags @id.FO-02\n" in said, "the scenario is ours"
 
 
 @pytest.fixture

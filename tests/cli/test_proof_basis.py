@@ -11,6 +11,7 @@ import pytest
 from support.cli import prove
 from support.cli.proof_basis import basis_of, claim_done, require_continuable
 from support.cli.prove import ProveOptions
+from support.cli.prover import ALARMS
 from support.errors import UsageError
 from support.own_folder import VARIABLE
 from support.reporting.scenario import Verdict
@@ -113,3 +114,11 @@ def test_the_time_of_a_part_that_was_killed_counts_until_it_noted_something_last
     note(prove.TRUST, "plan", Trust(seconds=30.0))  # as at its end, or after Ctrl-C
     prove._begin(replace(options, continues=True), chosen, tmp_path / "third")
     assert read(prove.TRUST).seconds == pytest.approx(120)
+
+
+def test_a_new_proof_keeps_the_evidence_of_false_alarms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept = ALARMS / "6b0de92ebeef"
+    kept.mkdir(parents=True)
+    prove._begin(ProveOptions(("fsync-off",), Settings()), [SABOTAGES["fsync-off"]], tmp_path / "claims")
+    assert kept.is_dir()

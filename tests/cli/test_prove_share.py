@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +14,7 @@ from support.cli import behave_process, prove, prove_share
 from support.cli.behave_process import Planned
 from support.cli.prove import ProveOptions
 from support.cli.prove_share import PlannedRun, Share, Work, needs_quiet, ordered, repeated, speed_run
-from support.cli.prover import Prover
+from support.cli.prover import ALARMS_KEPT, Prover, forget_old_alarms
 from support.errors import UsageError
 from support.reporting import journal
 from support.reporting.journal import Journal, RunRecord
@@ -219,10 +220,52 @@ def test_a_destructive_one_that_fails_on_the_healthy_cluster_is_run_once(told: T
 def test_an_estimate_is_told_only_where_there_is_one(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     told.work([told.sabotage("fsync-off", "AA-01"), told.sabotage("checks-swapped", "BB-01")], SCENARIOS, SCENARIOS[:1])
     healthy, quick, slow, after = (line for line in capsys.readouterr().err.splitlines() if " s" in line[:9])
-    assert healthy.endswith("0 s, about 1 min left  healthy: 1 scenario")
+    assert healthy.endswith("0 s, about 1 min left  on the healthy cluster: 1 scenario")
     assert "about 1 min left  1/2 fsync-off" in quick
     assert "about 1 min left  2/2 checks-swapped" in slow, "what begins now is part of what is left"
-    assert after.endswith("0 s  healthy: 1 scenario")
+    assert after.endswith("0 s  on the healthy cluster: 1 scenario")
+
+
+def test_what_was_checked_before_and_after_a_sabotage_is_told(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    """A scenario that disturbs nothing runs once more after the sabotage; a destructive one only before it."""
+    told.work([told.sabotage("fsync-off", "AA-01")], SCENARIOS, SCENARIOS[:1])
+    passed, noticed, undone, again = re.findall(r"^ {4}\w.*", capsys.readouterr().err, re.M)
+    assert passed == again == "    passed: 1 scenario"
+    assert noticed.startswith("    AA-01 the scenario of AA-01: noticed")
+    assert undone == "    undone; the cluster is healthy again"
+    told.work([PlannedRun("healthy run", SCENARIOS[1:2]), told.sabotage("checks-swapped", "BB-01")], SCENARIOS, ())
+    said = capsys.readouterr().err
+    assert said.index("    passed: 1 scenario; the cluster is healthy again\n") < said.index("BB-01: noticed")
+    assert said.endswith("    undone; the cluster is healthy again\n"), "nothing runs after it"
+
+
+def test_what_failed_is_not_said_to_have_passed(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    told.ends["AA-01"] = (Verdict.INCONCLUSIVE, "the machine was busy")
+    told.work([told.sabotage("fsync-off", "AA-01")], SCENARIOS, SCENARIOS[:1])
+    assert "passed" not in capsys.readouterr().err
+
+
+def test_a_sabotage_that_was_not_tried_or_failed_is_not_said_to_be_undone(
+    told: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told.ends["AA-01"] = (Verdict.ERROR, "no step is defined for it")
+    told.work([told.sabotage("fsync-off", "AA-01")], SCENARIOS, SCENARIOS[:1])
+    monkeypatch.setattr(Prover, "_still_unhealthy", lambda prover: ["not healthy afterwards: pg2 is down"])
+    told.work([told.sabotage("checks-swapped", "BB-01")], SCENARIOS, ())
+    said = capsys.readouterr().err
+    assert "FAILED: not healthy afterwards: pg2 is down" in said
+    assert "undone" not in said
+
+
+def test_the_evidence_of_earlier_proofs_is_kept_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its path was printed, and somebody may want to read it after the next proof has begun."""
+    monkeypatch.setattr("support.cli.prover.ALARMS", tmp_path / "alarms")
+    forget_old_alarms()
+    for second in range(ALARMS_KEPT + 2):
+        (tmp_path / "alarms" / f"{0x6B0DE92E + second:08x}beef" / "allure-results").mkdir(parents=True)
+    before = sorted((tmp_path / "alarms").iterdir())
+    forget_old_alarms()
+    assert sorted((tmp_path / "alarms").iterdir()) == before[2:]
 
 
 def test_a_healthy_run_that_never_took_place_is_no_run_without_false_alarms(

@@ -35,6 +35,13 @@ capability = "failover"
 promise = "Settings are safe."
 severity = "critical"
 """
+OWN_LISTED = """
+[OW-01]
+name = "logins"
+capability = "cache"
+promise = "Logins are kept."
+severity = "minor"
+"""
 GUIDES = """
 [failover]
 means = "Down for too long."
@@ -130,6 +137,24 @@ def test_a_broken_promise_links_to_its_guide(folder: Path, tmp_path: Path) -> No
     ):
         assert expected in broken
     assert "This no longer holds: Reads are quick." in page
+
+
+def test_the_users_own_folder_has_labels_and_guides_and_its_guides_come_first(folder: Path, tmp_path: Path) -> None:
+    own, report = tmp_path / "own", tmp_path / "report"
+    own.mkdir()
+    (own / promises.FILE).write_text(OWN_LISTED)
+    (own / on_call.FILE).write_text("[OW-01]\nmeans = 'Nobody can log in.'\n[FO-02]\nmeans = 'Orders are lost.'\n")
+    kept = ScenarioResult(replace(READS, tags=("id.OW-01",)), Verdict.PASSED)
+    record = record_of(tmp_path / "run", ScenarioResult(WRITES, Verdict.BROKEN, "3 writes lost"), kept)
+    write_pages(record, tmp_path / "run", report, "Acceptance", Knowledge(folder, own=own))
+    assert '<span class="name">logins</span>' in (report / DASHBOARD).read_text()
+    page = (report / ON_CALL).read_text()
+    assert "Nobody can log in." in page
+    assert "Orders are lost." in page
+    assert "Customers lost" not in page
+    (own / promises.FILE).write_text("[OW-01")
+    write_pages(record, tmp_path / "run", report, "Acceptance", Knowledge(folder, own=own))
+    assert "Orders are lost." in (report / ON_CALL).read_text(), "each file is read by itself"
 
 
 def states_of(tmp_path: Path, folder: Path, lost: bool, settings: Verdict) -> list[PromiseState]:

@@ -10,4 +10,5 @@ def command(features: Features = None) -> None:
     from support.cli import own
     from support.cli.lint import lint, show
 
-    raise typer.Exit(show(lint(own=own.choose(features))))
+    folder = own.choose(features)
+    raise typer.Exit(show(lint(folder), folder))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from support.cli.options import Folders, Metrics, Pipeline, Pushgateway, Summary, metrics_settings
+from support.cli.options import Features, Folders, Metrics, Pipeline, Pushgateway, Summary, metrics_settings
 
 
 def command(
@@ -16,6 +16,7 @@ def command(
     metrics: Metrics = None,
     pushgateway: Pushgateway = None,
     pipeline: Pipeline = None,
+    features: Features = None,
 ) -> None:
     """Render the report of the last run again, print its table, and publish its metrics.
 
@@ -23,8 +24,10 @@ def command(
     `allure-results` of one run. A run that is missing or was stopped counts as not judged. If a scenario ran more than
     once, its worst verdict counts.
     """
+    from support.cli import own
     from support.cli.report import report
     from support.settings import Settings
 
+    own.choose(features)
     settings = Settings.load(metrics_settings(metrics, pushgateway, pipeline))
     raise typer.Exit(report(folders or (), settings, summary, pdf))

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -55,6 +56,30 @@ class Knowledge:
     """Id of a promise -> descriptions of the sabotages that it must notice."""
     trust: Path | None = None
     """What `accept prove` noted, if it ever ran."""
+    own: Path | None = None
+    """The features of the user's own folder, with a list and guides of their own."""
+
+    @property
+    def listed(self) -> Mapping[str, promises.Promise]:
+        """All promises, the user's own last. A mistake in a list costs the report only what that list says."""
+        found = dict[str, promises.Promise]()
+        for folder in self._folders:
+            with suppress(UsageError):  # `accept lint` tells
+                found |= promises.load(folder / promises.FILE)
+        return found
+
+    @property
+    def guides(self) -> Mapping[str, on_call.Guide]:
+        """All guides; the user's own take the place of ours."""
+        found = dict[str, on_call.Guide]()
+        for folder in self._folders:
+            with suppress(UsageError):
+                found |= on_call.load(folder / on_call.FILE)
+        return found
+
+    @property
+    def _folders(self) -> tuple[Path, ...]:
+        return (self.features, *([self.own] if self.own else []))
 
 
 def write_pages(
@@ -74,7 +99,7 @@ def write_pages(
     output.mkdir(parents=True, exist_ok=True)
     run = past.run_of(record)
     before = past.before(run, known)
-    listed, guides = _listed(knowledge.features), _guides(knowledge.features)
+    listed, guides = knowledge.listed, knowledge.guides
     states = grid.states(record, listed)
     told = scenarios_page.stories(record, results, output, before[-past.SHOWN :])
     proved = trust.read(knowledge.trust) if knowledge.trust else Trust()
@@ -154,21 +179,6 @@ def _of_scenarios(record: RunRecord, told: Sequence[scenarios_page.Story]) -> di
         "unfinished": bool(record.without_verdict),
         "troubles": record.troubles,
     }
-
-
-def _listed(features: Path) -> Mapping[str, promises.Promise]:
-    """The list of promises; a mistake in it costs the report only what the list says, and `accept lint` tells."""
-    try:
-        return promises.load(features / promises.FILE)
-    except UsageError:
-        return {}
-
-
-def _guides(features: Path) -> Mapping[str, on_call.Guide]:
-    try:
-        return on_call.load(features / on_call.FILE)
-    except UsageError:
-        return {}
 
 
 def _clock(moment: float) -> str:

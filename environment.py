@@ -7,12 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import behave.runner
+from behave.exception import ConfigError
 
 from support import own_folder
 from support.engine.moment import moment_of
 from support.engine.safety import wrong_results
 from support.reporting.console import replace_unprintable
 from support.reporting.evidence import collect
+from support.reporting.mistakes import told
 from support.reporting.recorder import Recorder, count_instead, patch_allure, raised_in, tested_from
 from support.suite import Suite, note_not_opened
 from support.target.inventory import inventory_of
@@ -43,9 +45,15 @@ class Runner(behave.runner.Runner):
         self.config.paths = asked
 
     def load_step_definitions(self, extra_step_paths=None):
-        """Load our steps, and then the user's, which may not have the wording of one of ours."""
+        """Load our steps, and then the user's, which may not have the wording of one of ours.
+
+        Raises ConfigError, which behave prints as one line, if a file cannot be loaded.
+        """
         own = own_folder.given()
-        super().load_step_definitions([*(extra_step_paths or ()), *(map(str, own.step_folders) if own else ())])
+        try:
+            super().load_step_definitions([*(extra_step_paths or ()), *(map(str, own.step_folders) if own else ())])
+        except (Exception, SystemExit) as error:
+            raise ConfigError(told(error)) from error
 
 
 def before_all(context):

@@ -74,7 +74,7 @@ def own_folder(path: Path, project: Path) -> OwnFolder:
 
     Raises UsageError if there is no such folder, if it has no features, or if it is a part of this project.
     """
-    shown, directory = path, path.absolute()
+    shown, directory = path, Path(os.path.abspath(path))  # without "..": paths below it are compared with others
     if directory.name == FEATURES and not (directory / FEATURES).is_dir():
         directory = directory.parent
     if not path.exists():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -90,6 +90,8 @@ _NEEDS_VALUE = (
 _SECRET = ("PASSWORD", "PUSHGATEWAY", "_URL", "ACCEPT_DCS", "_LIBPQ", "_OPTIONS")
 """Ends of the names of settings whose values may be, or contain, a password: no message shows them."""
 _QUOTED = re.compile(r"'([^']*)'")
+_UNREADABLE = "accept.toml cannot be read: {}"
+_LIMITS: TypeAdapter[Mapping[str, float]] = TypeAdapter(Limits)
 
 
 class Settings(BaseSettings):
@@ -268,7 +270,18 @@ class Settings(BaseSettings):
             in_file = {_TABLES.get(one, one): one for one in file if _TABLES.get(one, one) not in said_elsewhere}
             raise UsageError("\n".join(_complaint(one, in_file) for one in error.errors())) from None
         except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"accept.toml cannot be read: {error}") from None
+            raise UsageError(_UNREADABLE.format(error)) from None
+
+    @classmethod
+    def limits_in_file(cls) -> Mapping[str, float]:
+        """The [limits] in accept.toml. Raises UsageError as `load` does."""
+        try:
+            return _LIMITS.validate_python(_File(cls).written.get("limits", {}))
+        except ValidationError as error:
+            wrong = ({**one, "loc": ("limits", *one["loc"])} for one in error.errors())
+            raise UsageError("\n".join(_complaint(one, {"limits": "limits"}) for one in wrong)) from None
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(_UNREADABLE.format(error)) from None
 
     @property
     def embedded_members(self) -> int:
@@ -304,12 +317,17 @@ class Settings(BaseSettings):
         return bool(named)
 
 
+def settings_file() -> Path:
+    """The accept.toml that counts: that of the user's own folder if it has one. It need not exist."""
+    own = own_folder.given()
+    return own.settings if own and own.settings.exists() else WRITES_IN / own_folder.SETTINGS
+
+
 class _File(TomlConfigSettingsSource):
-    """accept.toml, of the user's own folder if it has one, with its tables under the names of their settings."""
+    """accept.toml, with its tables under the names of their settings."""
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
-        own = own_folder.given()
-        file = own.settings if own and own.settings.exists() else WRITES_IN / "accept.toml"
+        file = settings_file()
         self._folder = file.parent.absolute()
         super().__init__(settings_cls, file)
 

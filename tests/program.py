@@ -33,18 +33,22 @@ from support.errors import Inconclusive
 from support.waiting import pause
 
 @given("a sum")
-def given_sum(context): ...
+def given_sum(context):
+    "It is there."
 
 @when("{seconds:d} seconds pass")
 def seconds_pass(context, seconds):
+    "Nothing else happens."
     pause(seconds)
 
 @then("one and one are {number:d}")
 def one_and_one(context, number):
+    "As everywhere."
     assert number == 2, f"one and one are 2, not {number}"
 
 @then("nobody knows")
 def nobody_knows(context):
+    "Nobody has looked."
     raise Inconclusive("nobody looked")
 """
 

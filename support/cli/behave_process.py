@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import dropwhile
@@ -23,6 +24,19 @@ from support.waiting import NotYet, eventually
 FORMATTER = "allure_behave.formatter:AllureFormatter"
 STOP_TIMEOUT = 2.0
 """Seconds that a command has after Ctrl-C, if nothing outlives the whole program, which has 5."""
+RUNNER = ("--runner", "environment:Runner")
+"""The options of behave for a runner that has our steps, and the user's, wherever the features are."""
+Behave = Callable[[Sequence[str]], subprocess.CompletedProcess[str]]
+"""Runs behave with these arguments, to its end, and returns what it printed."""
+_NOT_LOADED = re.compile(r"(?m)^ConfigError: (.+?:\d+: .+)$")
+"""What behave prints where `environment.Runner` could not load a file of steps."""
+_LOADS_HOOKS = """
+try:
+    import environment
+except Exception as error:
+    from support.reporting.mistakes import told
+    print(told(error))
+"""
 
 
 @dataclass(frozen=True)
@@ -82,40 +96,40 @@ class DryRun:
     undefined: tuple[Undefined, ...] = ()
 
 
-def dry_run(arguments: Sequence[str]) -> DryRun:
-    """What behave would do with these arguments. Raises UsageError with behave's message if it refuses them."""
+class CannotLoad(UsageError):
+    """A file of steps, or environment.py, cannot be loaded. The message begins with the file and the line."""
+
+
+def in_a_process(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run behave with these arguments in a process of its own."""
+    return subprocess.run([*behave_argv(), *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+
+
+def dry_run(arguments: Sequence[str], behave: Behave = in_a_process) -> DryRun:
+    """What behave would do with these arguments.
+
+    Raises UsageError with behave's message if it refuses them; CannotLoad if that is due to the code of steps.
+    """
     with tempfile.TemporaryDirectory(prefix="accept-") as folder:
         scenarios, usage = Path(folder, "scenarios.json"), Path(folder, "usage")
         formats = ["-f", "json", "-o", str(scenarios), "-f", "steps.usage", "-o", str(usage)]
-        dry = [
-            *behave_argv(),
-            "--dry-run",
-            "--no-skipped",
-            "--no-summary",
-            "--no-snippets",
-            *formats,
-            *arguments,
-        ]
-        ended = subprocess.run(dry, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        ended = behave(["--dry-run", "--no-skipped", "--no-summary", "--no-snippets", *formats, *arguments])
         try:
             planned = tuple(_planned(json.loads(scenarios.read_text(encoding="utf-8"))))
             return DryRun(planned, tuple(_undefined(usage.read_text(encoding="utf-8"))))
         except (FileNotFoundError, ValueError):
-            raise UsageError(f"behave cannot run this: {_complaint(ended)}") from None
+            raise _refusal(ended) from None
 
 
 def behave_argv(module: Sequence[str] = ("behave",)) -> tuple[str, ...]:
-    """The command that starts behave, or a module that wraps it, without its arguments.
-
-    It uses a runner that has our steps, and the user's, wherever the features are.
-    """
-    return (sys.executable, "-m", *module, "--runner", "environment:Runner")
+    """The command that starts behave, or a module that wraps it, without its arguments."""
+    return (sys.executable, "-m", *module, *RUNNER)
 
 
-def selected(selection: Selection) -> DryRun:
+def selected(selection: Selection, behave: Behave = in_a_process) -> DryRun:
     """The scenarios of a selection. Raises NothingJudged if there are none, which behave would call a success."""
     there = [path for path in selection.paths if Path(path.partition(":")[0]).exists()]
-    plan = dry_run(selection.arguments) if there else DryRun(())
+    plan = dry_run(selection.arguments, behave) if there else DryRun(())
     if not plan.scenarios:
         raise NothingJudged(f"no scenario is selected by: {selection}")
     return plan
@@ -146,7 +160,21 @@ def _undefined(usage: str) -> Iterator[Undefined]:
             yield Undefined(step.strip(), location.strip())
 
 
-def _complaint(ended: "subprocess.CompletedProcess[str]") -> str:
+def _refusal(ended: subprocess.CompletedProcess[str]) -> UsageError:
+    """Why behave has not done a dry run."""
+    said = f"{ended.stdout}\n{ended.stderr}"
+    if found := _NOT_LOADED.search(said):
+        return CannotLoad(found[1])
+    if "BAD_RUNNER_CLASS" in said or "Traceback (most recent call last):" in said:
+        # behave leaves out where the import of environment.py failed
+        hooks = [sys.executable, "-c", _LOADS_HOOKS]
+        loaded = subprocess.run(hooks, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        if why := loaded.stdout.strip():
+            return CannotLoad(why.splitlines()[-1])
+    return UsageError(f"behave cannot run this: {_complaint(ended)}")
+
+
+def _complaint(ended: subprocess.CompletedProcess[str]) -> str:
     """Behave's error message in one line; of a traceback only the error at its end."""
     lines = (ended.stderr if ended.stderr.strip() else ended.stdout).splitlines()
     if "Traceback (most recent call last):" in lines:

@@ -15,24 +15,28 @@ from gherkin.errors import CompositeParserException
 from gherkin.parser import Parser
 
 from support.cli import undefined_names
-from support.cli.behave_process import Planned, dry_run
+from support.cli.behave_process import CannotLoad, Planned, dry_run
 from support.cli.capability_needs import untagged
 from support.cli.console import out, say
 from support.cli.handed_over import lacking
 from support.cli.own import findings as clashes
 from support.cli.own import sabotage_findings
 from support.cli.paths import FEATURES
-from support.cli.preflight import LintFinding, step_findings, unknown_tag
+from support.cli.preflight import LintFinding, limits_by_id, step_findings, unknown_tag
+from support.cli.steps import all_steps
+from support.engine.limits import complaints
 from support.errors import UsageError
 from support.own_folder import OwnFolder
 from support.reporting import on_call
 from support.reporting.promises import FILE, Promise, load
 from support.reporting.scenario import SEVERITIES
+from support.settings import Settings, settings_file
 from support.target.capabilities import CAPABILITIES
 from support.vocabulary import counted
 
 ID = re.compile(r"^@id\.[A-Z]{2}-\d{2}$")
 MOST_STEPS = 8
+_OF_LIMIT = re.compile(r'\[limits\] "([^"]+)"')
 # Technical details that do not belong in a scenario, such as addresses and SQL.
 TECHNICAL = (
     (re.compile(r"\w+://"), "a URL"),
@@ -204,8 +208,8 @@ def lint(own: OwnFolder | None = None) -> tuple[LintFinding, ...]:
     if not findings:
         lists = (*check_promises(FEATURES, outlines, own), *check_guides(FEATURES, own))
         titles = {id: [one.name for one in those] for id, those in by_promise(outlines).items()}
-        code = (*undefined_names.findings(own), *sabotage_findings(own, titles)) if own is not None else ()
-        findings = (*check(outlines), *lists, *code, *_of_steps(own))
+        sabotages = sabotage_findings(own, titles) if own is not None else ()
+        findings = (*check(outlines), *lists, *sabotages, *_of_steps(own))
     return tuple(sorted(findings, key=lambda finding: (str(finding.file), finding.line)))
 
 
@@ -322,15 +326,51 @@ def _disagreements(outline: Outline, promise: Promise, path: Path) -> Iterator[L
 
 
 def _of_steps(own: OwnFolder | None) -> tuple[LintFinding, ...]:
-    """What is wrong with steps, their tables and their order, by behave's dry run; ambiguous steps make it fail."""
+    """What is wrong with steps, their tables, their order and their limits, by behave's dry run.
+
+    If it cannot load the steps, that alone: what else would be found may follow from it.
+    """
     try:
         plan = dry_run([str(FEATURES), *([str(own.features)] if own else [])])
+        found = tuple(step_findings(plan))
+    except CannotLoad as error:
+        return (LintFinding.of_told(str(error), FEATURES),)
     except UsageError as error:
         return (LintFinding(FEATURES, 0, str(error)),)
-    found = tuple(step_findings(plan))
+    found += tuple(_undocumented())
+    found += tuple(undefined_names.findings(own)) if own is not None else ()
     if not plan.undefined:  # else behave's report has wrong functions
         found += tuple(chain.from_iterable(map(_unmet, plan.scenarios)))
+        found += tuple(_wrong_limits(plan.scenarios))
     return tuple(dict.fromkeys(found))
+
+
+def _undocumented() -> Iterator[LintFinding]:
+    """Steps without a docstring, which is what the catalogue shows of them."""
+    for step in all_steps():
+        if not step.meaning:
+            text = "the step has no docstring, which is its entry in ./accept steps: say what it does or judges, over"
+            yield LintFinding(step.file, step.line, f"{text} what period, and how that is observed")
+
+
+def _wrong_limits(scenarios: Sequence[Planned]) -> Iterator[LintFinding]:
+    """What is wrong with the [limits] in accept.toml, which `run` would refuse."""
+    file = settings_file()
+    try:
+        limits = Settings.limits_in_file()
+        wrong = [*complaints(limits, limits_by_id(scenarios))] if limits else []
+    except UsageError as error:
+        wrong = str(error).splitlines()
+    for text in wrong:
+        yield LintFinding(file, _line_of_limit(file, text), text)
+
+
+def _line_of_limit(file: Path, complaint: str) -> int:
+    """Where the limit is written that a complaint begins with."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    names = [re.sub(r"[\s\"']", "", line.partition("=")[0]) for line in lines]
+    named = _OF_LIMIT.match(complaint)
+    return names.index(named[1]) + 1 if named and named[1] in names else 1
 
 
 def _unmet(scenario: Planned) -> Iterator[LintFinding]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support import own_folder, places
-from support.cli import paths, suites
+from support.cli import paths, suites, undefined_names
 from support.cli.paths import FEATURES, STEPS
 from support.cli.preflight import LintFinding
 from support.cli.steps import matching, own_steps, steps
@@ -92,7 +92,10 @@ def _modules_that_clash(own: OwnFolder) -> Iterator[LintFinding]:
 
 
 def sabotage_findings(own: OwnFolder, titles: Mapping[str, Sequence[str]]) -> Iterator[LintFinding]:
-    """What is wrong with the folder's sabotages. `titles`: those of each promise's scenarios, by its id."""
+    """What is wrong with the folder's sabotages. `titles`: those of each promise's scenarios, by its id.
+
+    If they cannot be imported, that alone: a name that is defined nowhere may be one that was not imported.
+    """
     if not own.sabotages.exists():
         return
     from support.sabotage import catalogue  # half a second, which a folder without sabotages need not spend
@@ -102,6 +105,7 @@ def sabotage_findings(own: OwnFolder, titles: Mapping[str, Sequence[str]]) -> It
     except UsageError as error:
         yield LintFinding.of_message(own.sabotages, str(error))
         return
+    yield from undefined_names.of_file(own.sabotages)
     for sabotage in found:
         line = catalogue.line_of(sabotage.name, own.sabotages)
         for notice in sabotage.noticed_by:

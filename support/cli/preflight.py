@@ -12,8 +12,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from support import own_folder
-from support.cli.behave_process import DryRun, Planned, dry_run
-from support.cli.paths import FEATURES
+from support.cli.behave_process import Behave, DryRun, Planned, dry_run, in_a_process
+from support.cli.paths import FEATURES, from_command_line
 from support.cli.step_advice import advice
 from support.cli.steps import all_steps, columns_of
 from support.cli.suites import SMOKE, Selection
@@ -32,6 +32,7 @@ FREE_TAGS = (OWN, "allure.")
 _TAG = re.compile(r"@?([\w.*?\[\]-]+)")
 _TAGS_ARE = f"; a tag is a capability, a severity, a suite or a cost, and one of your own begins with @{OWN}"
 _OPERATORS = frozenset({"and", "or", "not"})
+_TOLD = re.compile(r"(?s)(.+?):(\d+): (.+)")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class LintFinding:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.text}"
+        return f"{as_seen(self.file)}:{self.line}: {self.text}"
 
     @classmethod
     def at(cls, location: str, text: str) -> "LintFinding":
@@ -52,13 +53,21 @@ class LintFinding:
         return cls(Path(file), int(line), text)
 
     @classmethod
+    def of_told(cls, message: str, otherwise: Path) -> "LintFinding":
+        """For a message that begins with the file, as the user reaches it, and the line; else it is for `otherwise`."""
+        found = _TOLD.fullmatch(message)
+        return cls(from_command_line(Path(found[1])), int(found[2]), found[3]) if found else cls(otherwise, 1, message)
+
+    @classmethod
     def of_message(cls, path: Path, message: str) -> "LintFinding":
         """For a message about a file, which may begin with the file and the line."""
         at, _, text = message.removeprefix(f"{path}:").partition(":")
         return cls(path, int(at), text.strip()) if at.isdigit() else cls(path, 1, f"{at}:{text}".strip(": "))
 
 
-def require_sound(selection: Selection, plan: DryRun, limits: Mapping[str, float]) -> None:
+def require_sound(
+    selection: Selection, plan: DryRun, limits: Mapping[str, float], behave: Behave = in_a_process
+) -> None:
     """Raises UsageError with a line for each mistake in the selected scenarios, and in the user's limits.
 
     Scenarios with the same title in one file are a mistake, too: the reports could not tell them apart.
@@ -66,7 +75,8 @@ def require_sound(selection: Selection, plan: DryRun, limits: Mapping[str, float
     found = [str(one) for one in (*step_findings(plan), *_tag_findings(plan.scenarios), *_equal(plan.scenarios))]
     if not found and limits:
         paths = (str(FEATURES), *_own_features(), *(path for path in selection.paths if not _is_below_features(path)))
-        found += complaints(limits, limits_by_id(dry_run([path for path in paths if Path(path).exists()]).scenarios))
+        everything = dry_run([path for path in paths if Path(path).exists()], behave)
+        found += complaints(limits, limits_by_id(everything.scenarios))
     if found:
         raise UsageError("\n".join(dict.fromkeys(found)))
 
@@ -92,9 +102,10 @@ def step_findings(plan: DryRun) -> Iterator[LintFinding]:
     catalogue = all_steps() if plan.undefined else ()
     first = dict[str, str]()  # sentence -> where it was told what to do about it
     for undefined in plan.undefined:
-        at = first.setdefault(undefined.step, undefined.location)
-        what = f", as at {at}" if at != undefined.location else advice(undefined.step, undefined.location, catalogue)
-        yield LintFinding.at(undefined.location, f"undefined step {undefined.step!r}{what}")
+        step, at = undefined.step, undefined.location
+        before = first.setdefault(step, at)
+        what = f", as at {as_seen(Path(before))}" if before != at else advice(step, at, catalogue)
+        yield LintFinding.at(at, f"undefined step {step!r}{what}")
     if plan.undefined:
         return  # behave's report has wrong functions for the steps after one that is undefined
     for scenario in plan.scenarios:

@@ -18,6 +18,7 @@ from types import FunctionType, ModuleType
 from parse import parse
 
 from support import own_folder
+from support.cli.behave_process import CannotLoad
 from support.cli.capability_needs import needed
 from support.cli.console import complain, out, say
 from support.cli.handed_over import Value, exchange
@@ -26,6 +27,7 @@ from support.cli.step_uses import Sentence, is_said, keywords_of, uses_of
 from support.cli.word_search import best_first, nothing_found
 from support.own_folder import OwnFolder
 from support.places import ROOT
+from support.reporting.mistakes import told
 from support.vocabulary import Columns, Kind, counted
 
 _KINDED = re.compile(r"\{(\w+):([A-Z]\w*)\}")
@@ -75,10 +77,10 @@ def steps(folder: Path = STEPS) -> tuple[Step, ...]:
 
 
 def own_steps(own: OwnFolder) -> tuple[Step, ...]:
-    """The steps in the user's own folder. A file that is not Python has none; behave's message names its mistake."""
+    """The steps in the user's own folder. A file that is not Python has none; the dry run says why."""
     found = list[Step]()
     for file in (file for folder in own.step_folders for file in sorted(folder.glob("*.py"))):
-        with suppress(SyntaxError):
+        with suppress(SyntaxError, ValueError):  # a ValueError: of bytes that are no text
             found += _steps_of(file)
     return tuple(found)
 
@@ -125,13 +127,20 @@ def columns_of(file: Path, line: int) -> Columns | None:
 def _module(file: Path) -> ModuleType:
     """The step module in a file. Importing it beside behave, from the same working directory, has no effects.
 
-    If it were imported again from another directory, behave would see duplicate steps.
+    If it were imported again from another directory, behave would see duplicate steps. Raises CannotLoad.
     """
     return _imported(file.resolve())
 
 
 @cache
 def _imported(file: Path) -> ModuleType:
+    try:
+        return _import(file)
+    except Exception as error:
+        raise CannotLoad(told(error)) from error
+
+
+def _import(file: Path) -> ModuleType:
     if file.is_relative_to(_OURS):
         return importlib.import_module(".".join((STEPS.name, *file.relative_to(_OURS).with_suffix("").parts)))
     spec = importlib.util.spec_from_file_location(f"steps_in_{file.stem}", file)
@@ -153,25 +162,25 @@ def _registered(file: Path) -> Mapping[str, Kind]:
 @cache
 def _kinds(file: Path) -> Mapping[str, Kind]:
     """The kinds that a step module registers with behave: the name of the type -> the kind."""
-    calls = [node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
-    keywords = [
-        keyword
-        for call in calls
-        if isinstance(call.func, ast.Name) and call.func.id == "register_type"
-        for keyword in call.keywords
-    ]
-    named = {keyword.arg: _value_of(keyword.value, _module(file)) for keyword in keywords if keyword.arg}
-    return {type: kind for type, kind in named.items() if isinstance(kind, Kind)}
+    found = dict[str, object]()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(func=ast.Name(id="register_type") | ast.Attribute(attr="register_type"), keywords=keywords):
+                found |= _evaluated(keywords, _module(file))
+    return {type: kind for type, kind in found.items() if isinstance(kind, Kind)}
 
 
-def _value_of(expression: ast.expr, module: ModuleType) -> object:
-    """The object that a name, such as `ROLE` or `network.OTHERS`, stands for in a module; None for anything else."""
-    match expression:
-        case ast.Name(id=name):
-            return getattr(module, name, None)
-        case ast.Attribute(value=owner, attr=name):
-            return getattr(_value_of(owner, module), name, None)
-    return None
+def _evaluated(keywords: Sequence[ast.keyword], module: ModuleType) -> Mapping[str, object]:
+    """The arguments of a call, by name, evaluated again where the module's own names are known.
+
+    Empty if that is not possible, as for a call inside a function, which uses names of the function.
+    """
+    names: list[ast.expr | None] = [ast.Constant(one.arg) if one.arg else None for one in keywords]
+    arguments = ast.Expression(ast.Dict(names, [one.value for one in keywords]))
+    code = compile(ast.fix_missing_locations(arguments), str(module.__file__), "eval")
+    with suppress(Exception):
+        return dict(eval(code, vars(module)))
+    return {}
 
 
 def without_keyword(words: str) -> str:

@@ -14,18 +14,22 @@ _BUILT_IN = frozenset([*dir(builtins), *("__file__", "__path__", "__annotations_
 
 
 def findings(own: OwnFolder) -> Iterator[LintFinding]:
-    """Those in the steps and sabotages of the user's own folder. What is not Python has none: its import fails."""
-    steps = [file for folder in own.step_folders for file in sorted(folder.glob("*.py"))]
-    for file in (*steps, *([own.sabotages] if own.sabotages.exists() else [])):
-        try:
-            text = file.read_text(encoding="utf-8")
-            tree, table = ast.parse(text), symtable(text, str(file), "exec")
-        except SyntaxError:
-            continue
-        yield from _of_file(file, tree, table)
+    """Those in the steps of the user's own folder."""
+    for file in (file for folder in own.step_folders for file in sorted(folder.glob("*.py"))):
+        yield from of_file(file)
 
 
-def _of_file(file: Path, tree: ast.AST, top: SymbolTable) -> Iterator[LintFinding]:
+def of_file(file: Path) -> Iterator[LintFinding]:
+    """Those in a file. What is not Python has none: its import fails."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        tree, table = ast.parse(text), symtable(text, str(file), "exec")
+    except (SyntaxError, ValueError):  # a ValueError: of bytes that are no text
+        return
+    yield from _of_code(file, tree, table)
+
+
+def _of_code(file: Path, tree: ast.AST, top: SymbolTable) -> Iterator[LintFinding]:
     if any(isinstance(node, ast.ImportFrom) and node.names[0].name == "*" for node in ast.walk(tree)):
         return  # what it imports is known only to Python
     tables = list(_tables(top))

@@ -20,13 +20,13 @@ from allure_behave import listener
 from allure_behave.formatter import AllureFormatter
 from allure_behave.listener import AllureListener
 
-from support import own_folder, sql
+from support import sql
 from support.errors import AcceptError, Inconclusive, LimitExceeded, NoRoom, PromiseBroken
-from support.places import ROOT, as_seen
 from support.reporting.evidence import Redactor
 from support.reporting.following import Teller
 from support.reporting.journal import Journal
 from support.reporting.live import Moment
+from support.reporting.mistakes import in_report, step_of
 from support.reporting.past import ALLURE_HISTORY, durations
 from support.reporting.promises import sentence_of
 from support.reporting.scenario import (
@@ -135,16 +135,7 @@ def trace_of(error: BaseException | None) -> str:
     while call is not None and call.tb_next is not None and _of_behave(call):
         call = call.tb_next
     told = "".join(traceback.format_exception(type(error), error, call))
-    return _FILE.sub(lambda found: f'{found[1]}"{as_seen(Path(found[2]))}"', told)
-
-
-def _step_of(error: BaseException) -> str:
-    """Where it last passed through a file of steps, ours or the user's: " at steps/count_steps.py:19"; or empty."""
-    own = own_folder.given()
-    folders = [ROOT / own_folder.STEPS, *([own.directory] if own else [])]
-    calls = traceback.extract_tb(error.__traceback__)
-    inside = [one for one in calls if any(Path(os.path.abspath(one.filename)).is_relative_to(at) for at in folders)]
-    return f" at {as_seen(Path(inside[-1].filename))}:{inside[-1].lineno}" if inside else ""
+    return _FILE.sub(lambda found: f'{found[1]}"{in_report(Path(found[2]))}"', told)
 
 
 def _of_behave(call: TracebackType) -> bool:
@@ -173,7 +164,7 @@ def _step_failed(step: Any) -> Judgement | None:
     if verdict_of(step.exception) is Verdict.ERROR:
         reason = f"{type(step.exception).__name__}: {reason}"
         if not isinstance(step.exception, AcceptError):  # a mistake in code, probably
-            reason += _step_of(step.exception)
+            reason += step_of(step.exception)
     if isinstance(step.exception, sql.CORRUPTED):
         reason = f"the database reports corruption: {reason}"
     return Judgement.on(step.exception, reason)

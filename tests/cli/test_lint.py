@@ -112,7 +112,25 @@ def test_the_command_finds_undefined_and_ambiguous_steps(tmp_path: Path) -> None
     )
     ambiguous = program.run("lint")
     assert ambiguous.status == 1
-    assert "AmbiguousStep" in ambiguous.out, ambiguous
+    assert "steps/more_steps.py:4: AmbiguousStep" in ambiguous.out, ambiguous
+
+
+def test_the_command_finds_steps_without_a_docstring_and_hooks_that_cannot_be_loaded(tmp_path: Path) -> None:
+    program = copy(tmp_path)
+    steps = "from behave import given, when\n@given('silence')\n@when('silence')\ndef silence(context): ...\n"
+    (tmp_path / "steps" / "silent_steps.py").write_text(steps)
+    silent = program.run("lint")
+    assert silent.status == 1
+    assert "steps/silent_steps.py:4: the step has no docstring, which is its entry in ./accept steps: " in silent.out
+    assert silent.err.splitlines()[-1] == "1 finding", silent
+    hooks = tmp_path / "environment.py"
+    line = hooks.read_text(encoding="utf-8").count("\n") + 1
+    with hooks.open("a", encoding="utf-8") as code:
+        code.write("import nowhere_at_all\n")
+    unloaded = program.run("lint")
+    assert unloaded.status == 1
+    expected = "ModuleNotFoundError: No module named 'nowhere_at_all', in `import nowhere_at_all`"
+    assert unloaded.out.splitlines() == [f"environment.py:{line}: {expected}"], unloaded
 
 
 def test_our_own_scenarios_have_no_findings(monkeypatch: pytest.MonkeyPatch) -> None:

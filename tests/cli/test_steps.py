@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from program import ROOT, copy
 
+from support import own_folder
 from support.cli import steps as catalogue
+from support.cli.behave_process import CannotLoad
+from support.cli.new import parameter_types
 
 SOURCE = '''
 from behave import given, step, then, when
@@ -133,6 +136,49 @@ def test_steps_are_read_from_any_working_directory(tmp_path: Path, monkeypatch: 
     (same,) = catalogue.steps(Path())
     assert same.kinds == step.kinds
     assert same.kinds["side"] is step.kinds["side"]
+
+
+@pytest.mark.parametrize(
+    "registered",
+    [
+        'SIDE = Kind("side", ("left", "right"))\nregister_type(Side=SIDE)',
+        'register_type(Side=Kind("side", ("left", "right")))',
+        'SIDES = {"left": -1, "right": 1}\nregister_type(Side=Kind.of("side", SIDES))',
+        'TYPES = {"Side": Kind("side", ("left", "right"))}\nregister_type(**TYPES)',
+        'import behave\nbehave.register_type(Side=Kind("side", ("left", "right")))',
+    ],
+)
+def test_the_values_of_a_kind_are_known_however_it_is_registered(tmp_path: Path, registered: str) -> None:
+    (tmp_path / "side_steps.py").write_text(
+        "from behave import given, register_type\nfrom support.vocabulary import Kind\n"
+        f'{registered}\n@given("the {{side:Side}} side is kept")\ndef the_side(context, side): ...\n'
+    )
+    (step,) = catalogue.steps(tmp_path)
+    assert step.kinds["side"].values == ("left", "right")
+    assert parameter_types([step]) == [{"name": "side:Side", "regexp": "right|left"}]
+
+
+def test_a_kind_that_is_registered_inside_a_function_stays_unknown(tmp_path: Path) -> None:
+    (tmp_path / "side_steps.py").write_text(
+        "from behave import given, register_type\nfrom support.vocabulary import Kind\n"
+        'def register(kind):\n    register_type(Side=kind)\nregister(Kind("side", ("left", "right")))\n'
+        '@given("the {side:Side} side is left")\ndef the_side(context, side): ...\n'
+    )
+    (step,) = catalogue.steps(tmp_path)
+    assert step.kinds == {}
+
+
+def test_a_step_file_that_cannot_be_imported_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """behave loads this one: to the files that it loads it gives the names of its decorators."""
+    monkeypatch.setenv(own_folder.VARIABLE, str(tmp_path))
+    (tmp_path / "side_steps.py").write_text(
+        "from behave import register_type\nfrom support.vocabulary import Kind\n"
+        'register_type(Side=Kind("side", ("left", "right")))\n'
+        '@given("the {side:Side} side is open")\ndef the_side(context, side): ...\n'
+    )
+    (step,) = catalogue.steps(tmp_path)
+    with pytest.raises(CannotLoad, match=r"side_steps\.py:4: NameError: name 'given' is not defined, in `@given\("):
+        dict(step.kinds)
 
 
 def test_our_own_steps_are_read_whether_they_were_imported_before_or_not(

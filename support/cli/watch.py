@@ -1,7 +1,8 @@
 """`accept run --watch`: runs the selected scenarios again whenever a file changes, on a cluster that stays up.
 
-What takes long is done once: the cluster is up, and a process there has imported everything (see behave_server.py). No
-report is rendered: `accept report` does that, for the last run.
+What takes long is done once: the cluster is up, and a process there has imported everything (see behave_server.py).
+Before each run it checks what every `accept run` checks before anything boots. No report is rendered: `accept report`
+does that, for the last run.
 """
 
 import json
@@ -11,31 +12,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from support import own_folder
-from support.cli import behave_process, behave_server, clusters, report, up
-from support.cli.cluster_under_test import TargetCluster, as_variables, file_of, target_of
+from support.cli import behave_process, behave_server, clusters, preflight, report, up
+from support.cli.cluster_under_test import TargetCluster, as_variables, target_of
 from support.cli.clusters import KeptCluster
 from support.cli.console import INTERRUPTED, out, say
 from support.cli.paths import STEPS
 from support.cli.run_options import RunOptions
-from support.cli.step_advice import advice
-from support.cli.steps import all_steps
 from support.errors import AcceptError, UsageError
 from support.places import WRITES_IN
 from support.reporting.journal import read
-from support.reporting.recorder import UNWRITTEN
 from support.reporting.terminal import show
 from support.run import Run, begin_run, forget
 from support.waiting import NotYet, eventually
 
 NAME = "watch"
 """The cluster that is started if none is up."""
-_OURS = (Path("features"), STEPS, Path("environment.py"), WRITES_IN / "accept.toml", Path("support"))
+_OURS = (Path("features"), STEPS, Path("environment.py"), WRITES_IN / own_folder.SETTINGS, Path("support"))
 _WATCHED = {".feature", ".py", ".toml", ".j2"}
 _LOOK_EVERY = 0.1
 """Seconds between two looks at the files."""
@@ -47,20 +45,22 @@ def run_on_changes(options: RunOptions) -> int:
     """Run, wait for a change, run again, until Ctrl-C. Returns 0; 130 if Ctrl-C came while scenarios were running."""
     if (options.jobs or 1) > 1 or options.repeat > 1 or options.rerun or options.keep:
         raise UsageError("--watch goes with none of --jobs, --repeat, --rerun and --keep")
+    preflight.require_known_tags(options.selection)
     options = replace(options, cluster=_cluster(options))
     target = target_of(options, options.cluster or KeptCluster(Path()), say)
     with ExitStack() as cleanup, behave_process.sigterm_interrupts():
         watcher = _Watcher(options, target)
         cleanup.callback(watcher.close)
+        changed = list[Path]()
         while True:
             seen = snapshot()
             try:
-                watcher.run()
+                watcher.run(changed)
             except KeyboardInterrupt:
                 say("stopped")
                 return INTERRUPTED
             try:
-                say("waiting for a file to change; Ctrl-C stops, ./accept report renders the report of this run")
+                say("waiting for a file to change; Ctrl-C stops, ./accept report renders the report of the last run")
                 changed = _await_change(seen)
             except KeyboardInterrupt:
                 return 0
@@ -121,6 +121,8 @@ class _Watcher:
         self._options, self._target = options, target
         self._warm: subprocess.Popen[str] | None = None
         self._topology = target.topology
+        self._limits_due = True
+        """Whether the user's limits are still to be checked."""
 
     def close(self) -> None:
         """End the process; the next run starts another."""
@@ -129,21 +131,33 @@ class _Watcher:
             self._warm.wait()
             self._warm = None
 
-    def run(self) -> None:
-        """Run the scenarios once, and print how they ended. Raises KeyboardInterrupt after Ctrl-C."""
+    def run(self, changed: Sequence[Path] = ()) -> None:
+        """Check the scenarios, run them once, and print how they ended. Raises KeyboardInterrupt after Ctrl-C.
+
+        If anything about them is wrong, that is printed instead. `changed` are the files that started the run.
+        """
         begun = time.time()
+        if not self._are_sound(changed):
+            say("nothing was run")
+            return
         with self._begun() as run:
             self._behave(run)
             record = read(run.journal)
             show(record, out)
-            for result in record.results:
-                for words in UNWRITTEN.values():
-                    if result.reason.startswith(f"{words}: "):
-                        sentence = result.reason.removeprefix(f"{words}: ")
-                        say(f"{sentence!r}{advice(sentence, f'{file_of(result.scenario)}:1', all_steps())}")
             report.keep(run.journal, run.results)
             first = min((one.began for one in record.results), default=begun)
         say(f"{time.time() - begun:.1f} s in all, {first - begun:.1f} s to the first scenario")
+
+    def _are_sound(self, changed: Sequence[Path]) -> bool:
+        """Whether nothing is wrong with the scenarios; the process prints what is.
+
+        The user's limits are held against all scenarios, not only the selected ones. That takes a second or two, so
+        it is done only when the settings have changed.
+        """
+        self._limits_due = self._limits_due or any(path.name == own_folder.SETTINGS for path in changed)
+        sound = self._ask({"check": asdict(self._options.selection), "limits": self._limits_due}) == 0
+        self._limits_due = self._limits_due and not sound
+        return sound
 
     @contextmanager
     def _begun(self) -> Iterator[Run]:
@@ -157,14 +171,16 @@ class _Watcher:
     def _behave(self, run: Run) -> None:
         run.save()
         formats = ["--format", behave_process.FORMATTER, "--outfile", str(run.results), "--no-summary", "--no-snippets"]
-        selected = self._options.selection.arguments
-        arguments = [*behave_process.behave_argv()[3:], "-D", f"accept_run={run.file}", *formats, *selected]
+        self._ask({"behave": ["-D", f"accept_run={run.file}", *formats, *self._options.selection.arguments]})
+
+    def _ask(self, asked: Mapping[str, object]) -> int:
+        """Let the process do something, and return the exit status. Raises KeyboardInterrupt after Ctrl-C."""
         process = self._warm or self._started()
         assert process.stdin is not None
-        process.stdin.write(f"{json.dumps(arguments)}\n")
+        process.stdin.write(f"{json.dumps(asked)}\n")
         process.stdin.flush()
         try:
-            self._answer(process)
+            return self._answer(process)
         except KeyboardInterrupt:
             os.killpg(process.pid, signal.SIGINT)
             self._answer(process)
@@ -186,9 +202,11 @@ class _Watcher:
         self._answer(self._warm)
         return self._warm
 
-    def _answer(self, process: "subprocess.Popen[str]") -> None:
-        """Read the line that tells that it is ready for the next run."""
+    def _answer(self, process: "subprocess.Popen[str]") -> int:
+        """Read the line that tells that it has done what was asked, and return the exit status."""
         assert process.stdout is not None
-        if not process.stdout.readline().startswith(behave_server.ENDED):
+        said, _, status = process.stdout.readline().strip().partition(" ")
+        if said != behave_server.ENDED:
             self._warm = None
             raise AcceptError("the process that runs the scenarios has ended; its messages are above")
+        return int(status)

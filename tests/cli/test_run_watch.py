@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,14 +51,50 @@ def test_a_change_starts_another_run(program: Program, postgres: Endpoint) -> No
         assert "passed in" in mended
         (program.project / FEATURE).write_text(TRUE.replace("one and one", "two and two"), encoding="utf-8")
         third = read_until(running, "waiting for a file to change")
-        assert "did you mean one of these?" in third
+        assert f"{FEATURE}:8: undefined step 'Then two and two are 2'; did you mean one of these?" in third
         assert "Then one and one are {number:d}" in third
-        assert all(TAKEN.search(one) for one in (second, mended, third)), "each run says how long it took"
+        assert "nothing was run" in third
+        assert "no step is defined for" not in third, "it is known before a scenario begins"
+        assert all(TAKEN.search(one) for one in (second, mended)), "each run says how long it took"
         running.send_signal(signal.SIGINT)
         assert running.wait(10) == 0
     assert not list((program.project / ".accept/runs").iterdir())
     assert (program.project / "allure-results/journal.jsonl").exists(), "./accept report has what it needs"
     assert not (program.project / "allure-report").exists(), "no report is rendered"
+
+
+def test_what_is_wrong_is_told_before_anything_runs(program: Program, postgres: Endpoint) -> None:
+    """As by `accept run`: with the files and the settings as they are now."""
+    steps, settings = program.project / "steps" / "probe_steps.py", program.project / "accept.toml"
+    right = steps.read_text(encoding="utf-8")
+    settings.write_text('[limits]\n"ZZ-02.p95" = 3\n', encoding="utf-8")
+    with program.started("run", "cluster", "--watch", **target(postgres)) as running:
+
+        def after(change: Callable[[], object]) -> str:
+            change()
+            return read_until(running, "waiting for a file to change")
+
+        wrong_limit = read_until(running, "waiting for a file to change")
+        assert '[limits] "ZZ-02.p95": no scenario has the id ZZ-02; did you mean ZZ-01?' in wrong_limit
+        assert "passed in" in after(settings.unlink)
+        wrong = f"{right}opened = 0 +\n"
+        syntax = after(lambda: steps.write_text(wrong, encoding="utf-8"))
+        line = right.count("\n") + 1
+        assert f"accept: steps/probe_steps.py:{line}: SyntaxError: invalid syntax, in `opened = 0 +`" in syntax
+        assert "nothing was run" in syntax
+        assert "Traceback" not in syntax
+        assert "passed in" in after(lambda: steps.write_text(right, encoding="utf-8"))
+        unknown = TRUE.replace("@normal", "@normla")
+        tagged = after(lambda: (program.project / FEATURE).write_text(unknown, encoding="utf-8"))
+        assert "unknown tag @normla; did you mean @normal?" in tagged
+        running.send_signal(signal.SIGINT)
+        assert running.wait(10) == 0
+
+
+def test_an_unknown_tag_on_the_command_line_starts_no_cluster(program: Program) -> None:
+    refused = program.run("run", "--watch", "--tags", "@slwo")
+    assert refused.status == 2, str(refused)
+    assert "no cluster is up" not in refused.err
 
 
 @pytest.fixture

@@ -7,14 +7,15 @@ list every parameter of every step, with a regular expression for its values.
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from support import own_folder
 from support.cli.console import out
 from support.cli.steps import Step, all_steps
 from support.errors import UsageError
-from support.places import PROGRAM_FILE, ROOT
+from support.places import PROGRAM_FILE, ROOT, as_seen
 
 TEMPLATE = Path(__file__).parent / "own_template"
 _PLACES = {"@PROGRAM@": str(PROGRAM_FILE), "@ACCEPT@": str(ROOT), "@PYTHON@": sys.executable}
@@ -31,13 +32,42 @@ _HIDDEN = {"gitignore": ".gitignore", "gitlab-ci.yml": ".gitlab-ci.yml"}
 """Files that are hidden in the folder, and in the template are not: git, for one, would obey them there."""
 
 
-def update_editor(directory: Path) -> Path:
-    """Write the settings for VS Code again, with the parameters of the steps in the folder as well."""
+def update_editor(directory: Path) -> str:
+    """Write the settings for VS Code again, with the parameters of the steps in the folder as well.
+
+    Returns what was done.
+    """
     folder = own_folder.own_folder(directory, ROOT)
     own_folder.give(folder)
     file = folder.directory / WORKSPACE
-    file.write_text(_filled_in((TEMPLATE / WORKSPACE).read_text(encoding="utf-8")), encoding="utf-8")
-    return file
+    before = file.read_text(encoding="utf-8") if file.exists() else ""
+    now = _filled_in((TEMPLATE / WORKSPACE).read_text(encoding="utf-8"))
+    if now == before:
+        return f"{as_seen(file)} was up to date already: nothing was changed"
+    file.write_text(now, encoding="utf-8")
+    done = ["updated" if before else "written", *_differences(_parameters_in(before), _parameters_in(now))]
+    return f"{as_seen(file)} was {'; '.join(done)}"
+
+
+def _parameters_in(settings: str) -> Mapping[str, str]:
+    """The parameters in settings for VS Code, each with its values; none if they are not as we write them."""
+    with suppress(ValueError, LookupError, TypeError):
+        return {one["name"]: one["regexp"] for one in json.loads(settings)["settings"]["cucumber.parameterTypes"]}
+    return {}
+
+
+def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    """How parameters differ, unless there were none: "new parameters: size:w"."""
+    if not before:
+        return
+    changed = [name for name in sorted(before.keys() & now.keys()) if before[name] != now[name]]
+    for what, names in (
+        ("new parameters", sorted(now.keys() - before.keys())),
+        ("parameters with other values", changed),
+        ("parameters removed", sorted(before.keys() - now.keys())),
+    ):
+        if names:
+            yield f"{what}: {', '.join(names)}"
 
 
 def parameter_types(catalogue: Iterable[Step]) -> list[dict[str, str]]:

@@ -23,13 +23,13 @@ _ALIKE = 0.25
 def advice(sentence: str, location: str, among: Sequence[Step]) -> str:
     """What to do about a sentence that no step has: the nearest wordings, and the file where a new step belongs.
 
-    `location` is file:line in the feature.
+    If a step has its wording, only the values are named that it cannot have. `location` is file:line in the feature.
     """
-    why = explain(sentence, among)
-    if not why:
-        near = nearest_steps(sentence, among)
-        listed = "".join(f"\n    {one.said_with} {one.wording}  ({one.file}:{one.line})" for one in near)
-        why = f"; did you mean one of these?{listed}" if near else "; ./accept steps searches those that exist"
+    if wrong := explain(sentence, among):
+        return wrong
+    near = nearest_steps(sentence, among)
+    listed = "".join(f"\n    {one.said_with} {one.wording}  ({one.file}:{one.line})" for one in near)
+    why = f"; did you mean one of these?{listed}" if near else "; ./accept steps searches those that exist"
     return f"{why}\n    a new one belongs in {belongs_in(sentence, location, among)}"
 
 

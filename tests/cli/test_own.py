@@ -106,10 +106,24 @@ def test_the_editor_knows_every_parameter_of_every_step(own: OwnFolder) -> None:
 
 
 def test_the_editor_learns_of_new_steps(given: OwnFolder) -> None:
-    file = given.directory / "steps" / "more_steps.py"
+    file, settings = given.directory / "steps" / "more_steps.py", given.directory / new.WORKSPACE
+    unchanged = f"{settings} was up to date already: nothing was changed"
+    assert new.update_editor(given.directory) == unchanged
     file.write_text('from behave import given\n@given("a {size:w} bird")\ndef bird(context, size): ...\n')
-    new.update_editor(given.directory)
-    assert '"size:w"' in (given.directory / new.WORKSPACE).read_text(encoding="utf-8")
+    assert new.update_editor(given.directory) == f"{settings} was updated; new parameters: size:w"
+    assert '"size:w"' in settings.read_text(encoding="utf-8")
+    assert new.update_editor(given.directory) == unchanged
+    settings.write_text(settings.read_text(encoding="utf-8").replace('"\\\\w+"', '"x"'), encoding="utf-8")
+    assert new.update_editor(given.directory) == f"{settings} was updated; parameters with other values: size:w"
+    file.unlink()
+    assert new.update_editor(given.directory) == f"{settings} was updated; parameters removed: size:w"
+    settings.unlink()
+    assert new.update_editor(given.directory) == f"{settings} was written"
+
+
+def test_a_path_that_goes_up_leads_to_the_same_folder(own: OwnFolder) -> None:
+    """Else a file of the folder, whose path is compared with the folder's, would not seem to be in it."""
+    assert own_folder.own_folder(own.directory / "steps" / "..", places.ROOT) == own
 
 
 def test_the_new_folder_has_no_clash(own: OwnFolder) -> None:
@@ -230,6 +244,13 @@ def test_an_undefined_step_gets_the_nearest_wordings_and_its_file(sentence: str,
     assert all(f"({step.file}:{step.line})" in advice for step in near)
 
 
+def test_a_sentence_that_fits_but_for_a_value_needs_no_new_step() -> None:
+    sentence = "When the leader is asked to hand over to any replicas"
+    advice = step_advice.advice(sentence, "features/failover/x.feature:3", ALL_STEPS)
+    assert "unknown candidate 'any replicas'; did you mean 'any replica'?" in advice
+    assert "belongs in" not in advice
+
+
 def test_a_sentence_like_no_other_gets_only_its_file() -> None:
     advice = step_advice.advice("When pigs fly", "features/cache/pigs.feature:3", ALL_STEPS)
     assert "did you mean" not in advice
@@ -283,6 +304,45 @@ def test_lint_checks_the_own_folder_too(program: Program, mine: Path) -> None:
     assert f"{ours}:{count + 1}: the name 'undefined_function' is defined nowhere" in ended.out, str(ended)
     assert "When {count:d} sessions are opened in a burst" in ended.out, str(ended)
     assert f"a new one belongs in {mine}/steps/session_steps.py" in ended.out, str(ended)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        ("opened = 0 +", "SyntaxError: invalid syntax, in `opened = 0 +`"),
+        ("from support import sqll", ", in `from support import sqll`; did you mean 'sql'?"),
+    ],
+)
+def test_a_step_file_that_cannot_be_loaded_is_told_in_one_line(
+    program: Program, mine: Path, mistake: str, words: str
+) -> None:
+    """And nothing that only follows from it, such as that the name `sql` is defined nowhere."""
+    file = mine / "steps" / "session_steps.py"
+    text = file.read_text(encoding="utf-8").replace("from support import sql\n", f"{mistake}\n")
+    file.write_text(text, encoding="utf-8")
+    line = text[: text.index(mistake)].count("\n") + 1
+    linted = program.run("lint", "--features", str(mine))
+    assert (linted.status, linted.err.splitlines()[-1]) == (1, "1 finding"), str(linted)
+    (told,) = [one for one in linted.out.splitlines() if one.startswith(f"{file}:{line}: ")]
+    assert words in told
+    planned = program.run("run", "--features", str(mine), "--plan")
+    assert planned.status == 2, str(planned)
+    assert planned.complaints == [f"accept: {told}"], str(planned)
+
+
+def test_lint_checks_the_limits_of_the_own_folder(given: OwnFolder) -> None:
+    given.settings.write_text('ruvector_port = 5433\n\n[limits]\n"OW-01.session" = 300\n', encoding="utf-8")
+    (found,) = lint.lint(own=given)
+    assert (found.file, found.line) == (given.settings, 4)
+    known = 'the limits of OW-01 are "OW-01.sessions"; did you mean "OW-01.sessions"?'
+    assert found.text == f'[limits] "OW-01.session": {known}'
+    given.settings.write_text('[limits]\nOW-01.sessions = "300"\n', encoding="utf-8")
+    (found,) = lint._wrong_limits(())
+    assert (found.file, found.line) == (given.settings, 2)
+    assert found.text.startswith("[limits] \"OW-01.sessions\" in accept.toml is '300': ")
+    given.settings.write_text("[limits\n", encoding="utf-8")
+    (found,) = lint._wrong_limits(())
+    assert found.text.startswith("accept.toml cannot be read: ")
 
 
 @pytest.mark.parametrize("how", ["the option", "the file", "the variable"])

@@ -20,6 +20,6 @@ def command(
 
     folder = from_command_line(directory)
     if editor:
-        say(f"{update_editor(folder)} is up to date")
+        say(update_editor(folder))
     else:
         show(folder, make(folder))

@@ -245,8 +245,8 @@ def no_caller_noticed(
 ) -> Finding:
     """No operation ended in an error, and none took `limit` seconds or longer.
 
-    Unknown unless every client began reads and writes during the outage, from `since` to `until`; and if a read was a
-    hit before `silent_until`, until when Redis could answer nobody: then the outage did not reach the cache.
+    Unknown unless every client began reads and writes during the outage, from `since` to `until`; and if something was
+    shared before `silent_until`, until when Redis could answer nobody: then the outage did not reach the cache.
     """
     everything = list(history)
     if failed := [one for one in everything if one.outcome is not Outcome.OK]:
@@ -262,9 +262,31 @@ def no_caller_noticed(
     tried = {(one.client, one.action == "write") for one in everything if since <= one.begun <= until}
     if len(tried) < 2 * clients:
         return Finding.unknown("not every client read and wrote during the outage")
-    if hits := [one for one in everything if one.action == "hit" and since <= one.begun and one.ended < silent_until]:
-        return Finding.unknown(f"{len(hits)} reads were hits although Redis was silent: the outage missed the cache")
+    if hits := _shared(history, since, silent_until):
+        return Finding.unknown(
+            f"{len(hits)} reads were hits with what another client had just written, although Redis was silent: the "
+            "outage missed the cache"
+        )
     return Finding.true(f"{len(everything)} operations, the slowest took {slowest(history):.2f} s")
+
+
+def _shared(history: History, since: float, until: float) -> list[Operation]:
+    """The hits with a value that was written in that time by another client, before the own client loaded it.
+
+    Any other value may have been kept by the client itself: it may serve what it has written or read, until Redis tells
+    it of a change.
+    """
+    writers = {(one.key, one.value): one.client for one in history.of(action="write") if one.begun >= since}
+    loaded: dict[tuple[int, str, Any], float] = {}
+    for one in history.of(action="miss"):
+        loaded.setdefault((one.client, one.key, one.value), one.begun)
+    return [
+        one
+        for one in history.of(action="hit")
+        if one.ended < until
+        and writers.get((one.key, one.value), one.client) != one.client
+        and one.ended < loaded.get((one.client, one.key, one.value), float("inf"))
+    ]
 
 
 def slowest(history: History) -> float:

@@ -19,8 +19,11 @@ _VALUE = 64 * 1024  # bytes of one value
 _CHUNK = 32  # values in one round trip: 2 MB
 _TTL = 60  # seconds
 _NAMES = 16384  # names of keys that are tried, to have one for each primary: as many as there are slots
-_PRESSURE_TTL = 1800
-"""Seconds; policies that evict only keys with an expiry need something to evict. Long enough for a slow link."""
+_KEPT = 60.0
+"""Seconds for which what fills Redis stays there once it is full, if the run is killed. Policies that evict only keys
+with an expiry need such keys."""
+_SLOWER = 2.0
+"""How much longer the filling may take than its beginning suggests, without anything expiring."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,10 @@ def memory_pressure(client: redis.Redis, prefix: str) -> Iterator[MemoryPressure
         raise Inconclusive(why)
     keys = [f"{prefix}-pressure-{number}" for number in range(before.memory_limit * 3 // 2 // _VALUE)]
     try:
+        lifetime = _KEPT + _SLOWER * _seconds_to_store(client, keys)
         begun = time.monotonic()
-        refusals = _store(client, keys)
-        if (took := time.monotonic() - begun) > _PRESSURE_TTL:
+        refusals = _store(client, keys, lifetime)
+        if (took := time.monotonic() - begun) > lifetime:
             raise Inconclusive(f"storing {len(keys)} keys took {took:.0f} s: the first ones expired, and left room")
         yield MemoryPressure(before, facts_of(client), len(keys), len(refusals), refusals[0] if refusals else "nothing")
     finally:
@@ -85,13 +89,20 @@ def each_replica(found: Mapping[str, RedisFacts | str], fits: Callable[[RedisFac
     return Finding.true(f"{len(told)} replicas that {should}")
 
 
-def _store(client: redis.Redis, keys: Sequence[str]) -> list[str]:
-    """Set the keys, many in a round trip; returns the errors of those that were refused."""
+def _seconds_to_store(client: redis.Redis, keys: Sequence[str]) -> float:
+    """How long it will take to set all keys, by how long the first ones take; those are set then."""
+    begun = time.monotonic()
+    _store(client, keys[:_CHUNK], _KEPT)
+    return (time.monotonic() - begun) * len(keys) / _CHUNK
+
+
+def _store(client: redis.Redis, keys: Sequence[str], lifetime: float) -> list[str]:
+    """Set the keys, many in a round trip, for that many seconds; returns the errors of those that were refused."""
     value, refusals = secrets.token_bytes(_VALUE), list[str]()
     for first in range(0, len(keys), _CHUNK):
         pipeline = client.pipeline(transaction=False)
         for key in keys[first : first + _CHUNK]:
-            pipeline.set(key, value, ex=_PRESSURE_TTL)
+            pipeline.set(key, value, px=round(lifetime * 1000))
         answers = pipeline.execute(raise_on_error=False)
         refusals += [str(answer) for answer in answers if isinstance(answer, redis.RedisError)]
     return refusals

@@ -16,6 +16,7 @@ from support.example_app.profile import Profile
 from support.reporting.evidence import Evidence
 from support.run import Run
 from support.target.cluster import Cluster
+from support.target.component_hosts import with_dcs
 from support.target.leadership import Leadership, leaderships
 from support.target.timing import Limit, Span, Timing
 from support.timeouts import STATEMENT
@@ -206,7 +207,8 @@ class World:
 
         `measure` is its name in [limits]: a text, or one with parameters of the step in it. `span` names what the
         cluster needs the time for. If its own timing needs more than is stated, because it checks less often than the
-        embedded one, that counts (see support/target/timing.py). A declared recovery time replaces both.
+        embedded one, or because a fault so far has hit a host of the DCS as well, that counts (see
+        support/target/timing.py). A declared recovery time replaces both.
         """
         in_force = self._limit(stated, measure, span)
         if in_force.seconds != stated:
@@ -221,7 +223,11 @@ class World:
         if span is Span.FAILOVER and topology.expectations.recovery_time is not None:
             seconds = topology.expectations.recovery_time
             return Limit(seconds, f"[expect] recovery_time; the scenario states {stated:g} s")
-        return Limit(stated, "as stated") if span is None else topology.timing.limit(span, stated)
+        if span is None:
+            return Limit(stated, "as stated")
+        faults = self.fault_run.faults if self.fault_run else ()
+        hit = {name for one in faults for name in one.whole_hosts}
+        return self.timing.after(hit, with_dcs(topology)).limit(span, stated)
 
     def time_for(self, measure: str, usual: float) -> float:
         """How long a step has to go on, so that a later one can judge that measure: at least `usual` seconds.

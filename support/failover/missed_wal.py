@@ -94,6 +94,11 @@ class AwayTooLong(Fault):
         """See Fault."""
         return [self._host.name]
 
+    @property
+    def whole_hosts(self) -> list[str]:
+        """See Fault."""
+        return self.silences
+
     def __str__(self) -> str:
         return f"the host {self._host.name} crashes"
 

@@ -78,6 +78,11 @@ class PowerFailure(Fault):
         """See Fault."""
         return self._crash.silences
 
+    @property
+    def whole_hosts(self) -> list[str]:
+        """See Fault."""
+        return self.silences
+
     def __str__(self) -> str:
         volatile = joined(host.name for host in self._volatile)
         return f"the power fails everywhere; {volatile} lose what was not synced"

@@ -33,6 +33,11 @@ class Fault(ABC):
         return ()
 
     @property
+    def whole_hosts(self) -> Collection[str]:
+        """The hosts of which it hits everything, also the programs that it is not meant for."""
+        return ()
+
+    @property
     def builds_up(self) -> bool:
         """Whether the fault takes time to build up, and so does not exist from the moment that it begins."""
         return False
@@ -88,6 +93,8 @@ class InjectedFault:
     """The member that meanwhile cannot know that another one leads; empty if there is none."""
     silences: Collection[str] = ()
     """See Fault."""
+    whole_hosts: Collection[str] = ()
+    """See Fault."""
 
     @property
     def in_effect_since(self) -> float:
@@ -129,6 +136,7 @@ class Nemesis:
             preparation=preparation,
             unaware=target_member if fault.unaware else "",
             silences=tuple(fault.silences),
+            whole_hosts=tuple(fault.whole_hosts),
         )
         self.injected_faults.append(injected_fault)
         self._heals.callback(self._heal, fault, injected_fault)

@@ -35,6 +35,11 @@ class Partition(Fault):
     hosts: Collection[str]
     others: Collection[str]
 
+    @property
+    def whole_hosts(self) -> Collection[str]:
+        """See Fault: no program there reaches the others."""
+        return self.hosts
+
     def __str__(self) -> str:
         return f"{', '.join(self.hosts)} cut off from {', '.join(self.others)}"
 

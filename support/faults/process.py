@@ -28,6 +28,11 @@ class HostCrash(Fault):
         """See Fault."""
         return [self.host.name]
 
+    @property
+    def whole_hosts(self) -> list[str]:
+        """See Fault."""
+        return self.silences
+
     def __str__(self) -> str:
         return f"the host {self.host.name} crashes"
 
@@ -54,6 +59,11 @@ class EveryHostCrashes(Fault):
     def silences(self) -> list[str]:
         """See Fault."""
         return [host.name for host in self._hosts]
+
+    @property
+    def whole_hosts(self) -> list[str]:
+        """See Fault."""
+        return self.silences
 
     def __str__(self) -> str:
         names = [host.name for host in self._hosts]
@@ -84,6 +94,11 @@ class Freeze(Fault):
     def silences(self) -> list[str]:
         """See Fault."""
         return [self.host.name]
+
+    @property
+    def whole_hosts(self) -> list[str]:
+        """See Fault."""
+        return self.silences
 
     def __str__(self) -> str:
         return f"the host {self.host.name} freezes"

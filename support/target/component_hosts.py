@@ -26,10 +26,14 @@ def dcs_beside_members(topology: Topology) -> bool:
     Then both may lose their leader at once, and the DCS' next leader lets locks last longer. (Whether ZooKeeper's does
     is not known.)
     """
-    program = dcs.program(topology)
     members = {one.name for one in (*topology.members, *topology.absent)}
-    hosts = [host for name, host in topology.hosts.items() if name in members]
-    return program in ("etcd", "consul") and any(program in one.programs for one in hosts)
+    return dcs.program(topology) in ("etcd", "consul") and not members.isdisjoint(with_dcs(topology))
+
+
+def with_dcs(topology: Topology) -> frozenset[str]:
+    """The hosts of a user's that are known to run the DCS, by their names in [hosts]."""
+    program = dcs.program(topology)
+    return frozenset(name for name, host in topology.hosts.items() if program in host.programs)
 
 
 def leader_of_dcs(cluster: Cluster) -> SiteHost:

@@ -5,8 +5,8 @@ checks less often needs longer, and that breaks no promise: its limit is the sum
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from support.timeouts import CLIENT, EFFECT, NOTICE, RECOVERY, REJOIN, VISIBLE
@@ -96,7 +96,7 @@ class Timing:
         """The successive parts of a reaction: name -> seconds."""
         ttl, loop, proxy = {"ttl": self.ttl}, {"loop_wait": self.loop_wait}, {self.proxy_told: self.proxy}
         loops, silence = {"2 x loop_wait": 2 * self.loop_wait}, {"replication timeout": self.silence}
-        dcs = {"election of the DCS (assumed)": self.dcs_election} if self.dcs_election else {}
+        dcs = {"election of the DCS, if a host of it is lost (assumed)": self.dcs_election} if self.dcs_election else {}
         failover = {**ttl, **dcs, **loop, "election": _ELECTION, **proxy}
         return {
             Span.FAILOVER: failover,
@@ -119,6 +119,10 @@ class Timing:
             Span.READER: {**proxy, "timeout of a reader": CLIENT},
             Span.NODES: {**loops, "update of pg_dist_node": _ELECTION},
         }[span]
+
+    def after(self, hit: Collection[str], with_dcs: Collection[str]) -> "Timing":
+        """The timing of a reaction to faults of these hosts: if none has the DCS, that keeps its leader."""
+        return self if {*hit}.intersection(with_dcs) else replace(self, dcs_election=0.0)
 
     def total(self, span: Span) -> float:
         """How long a reaction takes, in seconds."""

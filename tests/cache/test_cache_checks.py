@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -223,13 +224,30 @@ def test_an_outage_reaches_no_caller(operations: list[Operation], holds: bool | 
     assert words in found.words
 
 
-def test_hits_while_redis_is_silent_show_that_the_outage_missed_the_cache() -> None:
-    def judged(*further: Operation) -> bool | None:
-        return no_caller_noticed(2, History([*BUSY, *further]), 2, since=10, until=13, silent_until=12.9).holds
+def of_other(action: str, begun: float, value: str = "v", took: float = 0.01) -> Operation:
+    """A read of client 0's entry by client 1."""
+    return replace(done(1, action, value, begun, took), key="entry 0")
 
-    assert judged(done(0, "hit", "v", 11)) is None
-    assert judged(done(0, "hit", "v", 9.9), done(1, "hit", "v", 12.85, took=0.1)) is True  # before it, and after it
-    assert judged(done(0, "hit", "v", 11), done(0, "miss", None, 11, outcome=Outcome.UNKNOWN)) is False
+
+@pytest.mark.parametrize(
+    ("further", "holds"),
+    [
+        ([of_other("hit", 11)], None),
+        ([of_other("hit", 11), of_other("miss", 11.5)], None),
+        ([of_other("hit", 11), done(0, "miss", None, 11, outcome=Outcome.UNKNOWN)], False),
+        ([of_other("hit", 12.85, took=0.1)], True),  # Redis may have been back
+        # What a client may have kept:
+        ([done(0, "write", "before", 9.9), of_other("hit", 9.95, "before"), of_other("hit", 11, "before")], True),
+        ([done(0, "hit", "v", 11)], True),
+        ([of_other("miss", 10.8), of_other("hit", 11)], True),
+    ],
+)
+def test_what_is_shared_while_redis_is_silent_shows_that_the_outage_missed_the_cache(
+    further: list[Operation], holds: bool | None
+) -> None:
+    found = no_caller_noticed(2, History([*BUSY, *further]), 2, since=10, until=13, silent_until=12.9)
+    assert found.holds is holds
+    assert ("missed the cache" in found.words) == (holds is None)
 
 
 def test_a_client_is_served_what_it_wrote_itself() -> None:

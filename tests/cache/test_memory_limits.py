@@ -3,9 +3,11 @@
 On a real Redis.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 from conftest import free_port
 from redis_servers import running
 
@@ -31,25 +33,39 @@ def test_what_cannot_be_filled_is_told_in_advance(tmp_path: Path, limit: str, wh
 FULL = ["--maxmemory", "8mb", "--maxmemory-policy", "volatile-lru"]
 
 
-def test_what_fills_redis_outlasts_a_slow_link(tmp_path: Path) -> None:
-    with running(tmp_path, free_port(), FULL) as server, server.client() as client:
-        with memory_pressure(client, "slow") as pressure:
-            assert pressure.evicted > 0
-            left = [client.ttl(key) for key in client.scan_iter(match="slow-*")]
-            assert min(left) > 600  # 1.5 times 512 MB at 11 Mbit/s
-        assert client.dbsize() == 0
-
-
-def test_keys_that_expired_meanwhile_prove_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_server, "_PRESSURE_TTL", 1)
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[redis.Redis]:
+    """A client of a Redis that is filled in more than 1.5 seconds, as over a slow link."""
     with (
         running(tmp_path, free_port(), FULL) as server,
         RoundTripCounter(Address("127.0.0.1", server.port)) as link,
         client_of(RedisAddress(link.address)) as client,
     ):
         link.delay = 0.3
-        with pytest.raises(Inconclusive, match="the first ones expired"), memory_pressure(client, "slow"):
-            pass
+        yield client
+
+
+def test_what_fills_redis_stays_for_a_minute_if_the_run_is_killed(tmp_path: Path) -> None:
+    with running(tmp_path, free_port(), FULL) as server, server.client() as client:
+        with memory_pressure(client, "killed") as pressure:
+            assert pressure.evicted > 0
+            left = [client.ttl(key) for key in client.scan_iter(match="killed-*")]
+            assert min(left) > 30
+            assert max(left) < 120
+        assert client.dbsize() == 0
+
+
+def test_what_fills_redis_outlasts_a_slow_link(slow: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_server, "_KEPT", 1.0)
+    with memory_pressure(slow, "slow") as pressure:
+        assert pressure.evicted > 0
+
+
+def test_keys_that_expired_meanwhile_prove_nothing(slow: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_server, "_KEPT", 1.0)
+    monkeypatch.setattr(redis_server, "_SLOWER", 0.0)
+    with pytest.raises(Inconclusive, match="the first ones expired"), memory_pressure(slow, "slow"):
+        pass
 
 
 def test_memory_that_does_not_count_for_the_limit_is_left_out() -> None:

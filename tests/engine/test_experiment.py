@@ -1,6 +1,6 @@
 """The course of an experiment: preparations, faults that fail halfway, and what is healed when."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,10 +16,11 @@ from support.engine.watch import Watch
 from support.engine.world import World
 from support.errors import AcceptError, Inconclusive, MissingStep, NotInTime, PromiseBroken
 from support.faults.nemesis import Fault, InjectedFault
+from support.hosts.remote import HostAccess, ProgramAccess
 from support.reporting.evidence import Evidence
 from support.run import Run
 from support.target.cluster import Cluster
-from support.target.timing import Timing
+from support.target.timing import Span, Timing
 from support.target.topology import Address, Login, Topology
 
 
@@ -30,6 +31,7 @@ class Noted(Fault):
     name: str
     notes: list[str] = field(default_factory=list)
     fails: bool = False
+    whole_hosts: Collection[str] = ()
     unaware = True
     silences = ("pg1",)
 
@@ -54,6 +56,27 @@ def experiment(tmp_path: Path) -> Experiment:
     world = World(Run("run", tmp_path, tmp_path, 1), cluster, Evidence())
     vars(cluster)["groups"] = ()  # nobody leads, so no fault needs clients on a leader
     return Experiment(world, 0.0, "pg1", Watch({}), {})
+
+
+@pytest.mark.parametrize(("hit", "more"), [(["pg1"], 15), (["dcs1"], 15), (["worker1"], 0), ([], 0)])
+def test_the_limit_of_a_failover_allows_for_an_election_of_the_dcs_only_if_its_host_is_hit(
+    tmp_path: Path, hit: list[str], more: float
+) -> None:
+    """If PostgreSQL alone is killed, or a worker group is on other machines, the DCS keeps its leader."""
+    patroni, etcd = {"patroni": ProgramAccess()}, {"etcd": ProgramAccess()}
+    hosts = {
+        "pg1": HostAccess("ssh://pg1", programs=patroni | etcd),
+        "dcs1": HostAccess("ssh://dcs1", programs=etcd),
+        "worker1": HostAccess("ssh://worker1", programs=patroni),
+    }
+    at, timing = Address("127.0.0.1", free_port()), Timing(ttl=30, dcs_election=15)
+    cluster = Cluster(Topology("d", Login("jo", "x"), at, dcs=(at,), hosts=hosts, timing=timing))
+    vars(cluster)["groups"] = ()
+    world = World(Run("run", tmp_path, tmp_path, 1), cluster, Evidence())
+    world.fault_run = Experiment(world, 0.0, "pg1", Watch({}), {})
+    world.experiment.inject(Noted("it", whole_hosts=hit), "pg1")
+    for span in (Span.FAILOVER, Span.BLACKOUT):
+        assert world.limit(30, "leader", span) == timing.total(span) - 15 + more
 
 
 def test_a_preparation_is_no_fault_and_is_healed_with_the_faults(experiment: Experiment) -> None:

@@ -9,13 +9,14 @@ import pytest
 from support.failover.power_failure import PowerFailure
 from support.faults.clock import ClockJumps, OwnClock
 from support.faults.nemesis import Fault
-from support.faults.network import PoorLinks
+from support.faults.network import Partition, PoorLinks
 from support.faults.process import (
     EveryHostCrashes,
     Freeze,
     HostCrash,
     PatroniFrozen,
     PostgresHangs,
+    PostgresKilled,
     PostmasterHangs,
 )
 from support.hosts import Host
@@ -51,6 +52,25 @@ CLOCK = cast(OwnClock, None)
 )
 def test_who_does_not_know_and_who_is_silent(fault: Fault, unaware: bool, silences: list[str]) -> None:
     assert (fault.unaware, [*fault.silences]) == (unaware, silences)
+
+
+@pytest.mark.parametrize(
+    ("fault", "hosts"),
+    [
+        (HostCrash(ONE), ["pg1"]),
+        (EveryHostCrashes([ONE, TWO]), ["pg1", "pg2"]),
+        (PowerFailure([OWN], []), ["pg1"]),
+        (Freeze(ONE), ["pg1"]),
+        (Partition(cast(Site, None), ["pg1"], ["pg2", "pg3"]), ["pg1"]),
+        (PostgresKilled(ONE), []),
+        (PostgresHangs(ONE), []),
+        (PatroniFrozen(ONE), []),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, Fault) else "",
+)
+def test_whose_other_programs_are_hit_as_well(fault: Fault, hosts: list[str]) -> None:
+    """Such as a member of the DCS beside a PostgreSQL."""
+    assert [*fault.whole_hosts] == hosts
 
 
 @dataclass

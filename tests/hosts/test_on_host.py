@@ -156,6 +156,25 @@ def test_a_folder_of_somebody_else_is_not_used(here: Reach) -> None:
         here.run("heal", "fault")
 
 
+def test_without_sudo_nothing_is_said_of_what_root_has_done(here: Reach, sleeper: "subprocess.Popen[bytes]") -> None:
+    """Such a login can neither see nor undo it, and would answer that nothing is there."""
+    if os.geteuid():
+        pytest.skip("another login needs root")
+    login = ("setpriv", "--reuid=1001", "--regid=1001", "--clear-groups")
+    without = replace(here, argv=(*login, *here.argv, "--", "", "sudo: a password is required"))
+    assert without.run("left").split() == [], "there is nothing of root's yet"
+    with pytest.raises(HostUnreached, match="was allowed before, and is refused now: sudo: a password is required"):
+        replace(without, variables={**here.variables, "AS_ROOT": "yes"}).run("left")
+    fault = Guards().inject("here", here, "freeze", *identities([_looked(here, sleeper)]))
+    for verb in ("left", "look", "heal", "beat"):
+        with pytest.raises(HostUnreached, match=r"only root may read /run/\S*, and sudo -n sh is refused: sudo: "):
+            without.run(verb, *([fault.id] if verb in ("heal", "beat") else []))
+    with pytest.raises(HostUnreached):
+        heal_left(without)
+    assert heal_left(here)
+    _await(lambda: not _looked(here, sleeper).stopped)
+
+
 def test_only_what_was_suspended_goes_on_afterwards(here: Reach, sleeper: "subprocess.Popen[bytes]") -> None:
     """The id of a process that is gone may be another's by now, which somebody else has suspended."""
     guards = Guards()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from support.faults.network import PoorLinks
 from support.hosts.interface import Running
 from support.hosts.remote import Guards, HostRefused, HostUnreached, Reach, RemoteSite
 from support.hosts.remote.processes import parsed_table
+from support.hosts.remote.ways import heal_host
 from support.target.discovery.user_addresses import open_links
 from support.target.discovery.user_hosts import declared_access, find, look
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, Topology
@@ -621,6 +623,48 @@ def test_the_user_of_the_programs_needs_no_sudo(tmp_path: Path) -> None:
             process.kill()  # nsenter, which stopped when its child did
             process.wait()
             shutil.rmtree("/tmp/accept-1001", ignore_errors=True)
+
+
+def test_what_was_done_by_sudo_is_not_called_undone_without_it(tmp_path: Path) -> None:
+    """It fails for a while, as where sudoers are read from a server that a cut has made unreachable."""
+    more = "SetEnv PATH=/etc/programs:/usr/bin:/bin"
+    with ssh_hosts(tmp_path, "by-sudo", user="deploy", more=more) as machines:
+        machine = machines["by-sudo"]
+        programs = machine.folder / "etc/programs"
+        programs.mkdir()
+        shutil.copy(str(shutil.which("setpriv")), programs / "become")
+        (programs / "become").chmod(0o4755)
+        (programs / "sudo").write_text(
+            "#!/bin/sh\n[ ! -e /etc/programs/down ] || { echo 'sudo: no valid sudoers sources' >&2; exit 1; }\n"
+            'shift\nexec /etc/programs/become --reuid=0 --regid=0 --clear-groups "$@"\n'
+        )
+        (programs / "sudo").chmod(0o755)
+        if Reach.of(machine.url).run("id", "-u").strip() != "0":
+            pytest.skip("programs with the setuid bit do not run as root here")
+        shutil.copy(str(shutil.which("sleep")), programs / "etcd")
+        process, down = machine.spawn("/etc/programs/etcd", "659"), programs / "down"
+        _await_program(machine, "etcd")
+        declared = declared_access("by-sudo", machine.url)
+        host = RemoteSite({"by-sudo": look("by-sudo", declared, TOPOLOGY).access}, Guards(beat=1.0)).machines["by-sudo"]
+        try:
+            host.freeze()
+            down.touch()
+            with pytest.raises(HostUnreached, match="no valid sudoers sources"):
+                heal_host(declared, lambda line: None)
+            with ThreadPoolExecutor() as other:
+                thawing = other.submit(host.thaw)
+                pause(3)
+                down.unlink()
+                thawing.result(timeout=60)
+            assert machine.left() == []
+            eventually(lambda: _require([one.state for one in host.running()] == ["S"]), within=5, subject="it goes on")
+            down.touch()
+            with pytest.raises(HostUnreached, match="no valid sudoers sources"):
+                host.freeze()
+        finally:
+            down.unlink(missing_ok=True)
+            process.kill()
+            process.wait()
 
 
 def test_a_run_whose_own_line_breaks_errs_and_its_guard_heals(

@@ -87,6 +87,8 @@ class HostAccess:
     """The data directory of its PostgreSQL; empty if it cannot be put aside."""
     binaries: str = ""
     """Where PostgreSQL's programs are."""
+    as_root: bool = False
+    """Commands run as root there, perhaps by sudo: if that is refused later, there is no answer."""
     privileged: bool = False
     """A container whose engine lets us in with every right that there is inside."""
     without_shell: bool = False

@@ -103,6 +103,8 @@ class RemoteHost:
         given |= {name: value for name, value in (("PYTHON", access.python), ("NET", access.network)) if value}
         if line and line != NEVER_DIRECT:
             given["OWN_LINE"] = line
+        if access.as_root:
+            given["AS_ROOT"] = "yes"
         return replace(reach, line=line, variables={**given, **reach.variables}, note=note)
 
     @property

@@ -725,7 +725,16 @@ own_folders() { # what is in them is run by us: nobody else may have made them
     [ "$(stat -c %u "$folder")" = "$(id -u)" ] || refuse "$folder is not ours: remove it there"
   done
 }
+require_root() { # sudo is refused, for a moment or for good: there is no answer if our own rights would lead to a wrong one
+  lacks=
+  [ -z "${AS_ROOT:-}" ] || lacks="sudo -n sh was allowed before, and is refused now"
+  for folder in "/run/${FOLDER:-accept}" "/var/lib/${FOLDER:-accept}"; do # we would say that no fault is recorded there
+    [ ! -e "$folder" ] || [ "$(stat -c %u "$folder")" = "$(id -u)" ] || lacks="only root may read $folder, and sudo -n sh is refused"
+  done
+  [ -z "$lacks" ] || { echo "$lacks: $NO_SUDO" >&2; exit 1; }
+}
 main() {
+  [ -z "$NO_SUDO" ] || require_root
   if [ -w /run ]; then RUN=/run/${FOLDER:-accept}; else RUN=/tmp/${FOLDER:-accept}-$(id -u); fi
   if [ -w /var/lib ]; then KEPT=/var/lib/${FOLDER:-accept}; else KEPT=/var/tmp/${FOLDER:-accept}-$(id -u); fi
   echo "accept: begin $NONCE"; ( own_folders; "$@" && settle ); status=$?; echo; echo "accept: end $NONCE $status"; exit 0

@@ -35,12 +35,13 @@ _SSH = (
     "-oBatchMode=yes -oConnectTimeout=5 -oServerAliveInterval=2 -oServerAliveCountMax=3 -oControlMaster=auto "
     "-oControlPersist=60"
 ).split()
-# Without root it is tried by sudo, which would lose where we come from; without that, as whoever we are.
+# Without root it is tried by sudo, which would lose where we come from; without that, as whoever we are. The script is
+# told why, and gives no answer where only root's would be right.
 _AS_ROOT = (
     "sh -c '"
     'if [ "$(id -u)" = 0 ]; then exec sh -s; fi; '
     'why=$(sudo -n sh -s -- "${SSH_CONNECTION:-}" 2>&1 </dev/null) && exec sudo -n sh -s -- "${SSH_CONNECTION:-}"; '
-    'exec sh -s -- "${SSH_CONNECTION:-}" "$why"\''
+    'exec sh -s -- "${SSH_CONNECTION:-}" "${why:-it said nothing}"\''
 )
 _AS_WE_ARE = "sh -s"
 _PASSWORD = re.compile(r":[^:@/]+@")

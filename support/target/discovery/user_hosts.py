@@ -205,6 +205,7 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
         programs=programs,
         scope=scope,
         line=line if line_known else "",
+        as_root=facts.get("uid") == ["0"],
         cutter=cutter if line_known and not beside_us and not fenced and not shared else "",
         behind_network=", ".join(storage),
         links_needed=tunnel,

@@ -57,7 +57,10 @@ class Quorum(Protocol):
 
 
 def could_lose(now: Quorum, members: int) -> Finding:
-    """The DCS would keep its quorum without any `members` of its members. Unknown if that depends on unjudged ones."""
+    """The DCS would keep its quorum without any `members` of its members. Unknown if that depends on unjudged ones.
+
+    If it could lose them with all its members healthy, that is only late: a member that gives no answer may be slow.
+    """
     words = f"{len(now.healthy)} of {now.voters} members of the DCS are healthy ({', '.join(sorted(now.healthy))})"
     if now.unhealthy:
         words += f"; unhealthy: {', '.join(f'{name}: {why}' for name, why in now.unhealthy.items())}"
@@ -65,7 +68,8 @@ def could_lose(now: Quorum, members: int) -> Finding:
         return Finding.true(words)
     if now.spare + len(now.unjudged) >= members:
         return Finding.unknown(f"{words}; nothing is known about {', '.join(sorted(now.unjudged))}: add to ETCD_HOSTS")
-    return Finding.false(f"{words}: {max(0, now.spare)} could be lost, {members} must be")
+    words += f": {max(0, now.spare)} could be lost, {members} must be"
+    return Finding.too_late(words) if members <= (now.voters - 1) // 2 else Finding.false(words)
 
 
 def members_known(known: Collection[str], expected: Collection[str]) -> Finding:

@@ -218,4 +218,4 @@ def require_within(world: World, name: str, seconds: float, limit: float | None,
         return
     until = time.monotonic() if ended is None else ended
     words = f"{name} {seconds:.1f} s (limit: {limit:g} s)"
-    Finding.within_limit(seconds <= limit, words, (until - seconds, until)).require()
+    Finding.within_limit(seconds <= limit, words, (until - seconds, until), limit=limit).require()

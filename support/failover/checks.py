@@ -211,11 +211,12 @@ def sessions_closed_in_time(sessions: int, ended: Sequence[float], limit: float)
         )
     if late := [when for when in ended if when > limit]:
         return Finding.too_late(
-            f"{len(late)} of {sessions} sessions were cut after {max(late):.1f} s (limit: {limit:g} s)"
+            f"{len(late)} of {sessions} sessions were cut after {max(late):.1f} s (limit: {limit:g} s)", limit=limit
         )
     if len(ended) < sessions:
         hanging = sessions - len(ended)
-        return Finding.too_late(f"{hanging} of {sessions} sessions were left hanging (limit: {limit:g} s)")
+        words = f"{hanging} of {sessions} sessions were left hanging (limit: {limit:g} s)"
+        return Finding.too_late(words, limit=limit)
     return Finding.true(f"{sessions} sessions were cut, the last after {max(ended):.1f} s (limit: {limit:g} s)")
 
 

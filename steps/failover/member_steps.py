@@ -77,7 +77,6 @@ def step_members_run(context: Context) -> None:
             alike(group.as_declared.members, member_health.WELL), member_health.vital_signs(group.as_declared)
         ).require(),
         "every member runs",
-        only_late=False,
     )
 
 

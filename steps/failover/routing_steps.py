@@ -8,7 +8,7 @@ from hamcrest import assert_that, is_, none
 from support import sql
 from support.engine import markers
 from support.engine.recovery import require_within
-from support.engine.tables import as_tabled, of_each, rows_of
+from support.engine.tables import all_answer_as_tabled, as_tabled, of_each, rows_of
 from support.engine.world import Context
 from support.errors import Inconclusive
 from support.example_app.sessions import open_as_many, open_idle
@@ -25,6 +25,7 @@ from support.target.members import of_the_whole
 from support.target.purposes import purposes
 from support.target.timing import Span
 from support.vocabulary import Kind, columns
+from support.waiting import NotYet
 
 _ENOUGH = 5
 """Sessions that show where an endpoint leads."""
@@ -101,12 +102,14 @@ def step_writes_refused(context: Context) -> None:
 def step_statistics_page_answers(context: Context) -> None:
     """Each visitor of the table, identified by the credentials, is served or refused."""
     cluster, expected = context.world.cluster, rows_of(context.table)
-    of_the_whole(
-        cluster,
-        lambda whole: as_tabled(expected, haproxy.receptions(whole.statistics_page, expected)).require(),
-        "the statistics page knows its visitors",
-        only_late=False,
-    )
+
+    def knows_them(whole: Cluster) -> None:
+        finding = all_answer_as_tabled(expected, haproxy.receptions(whole.statistics_page, expected))
+        if finding.holds is None:
+            raise NotYet(finding.words)
+        finding.require()
+
+    of_the_whole(cluster, knows_them, "the statistics page knows its visitors", only_late=False)
 
 
 @then("HAProxy has the members up or down as follows")

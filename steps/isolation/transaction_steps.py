@@ -6,7 +6,7 @@ from behave import given, register_type, then, when
 
 from support.engine.safety import safety, safety_judged
 from support.engine.workload import Workload, run_to_end
-from support.engine.world import Context
+from support.engine.world import Context, World
 from support.isolation.handover import IsolationHandover
 from support.isolation.judging import one_place, over_all_workers, require_isolated
 from support.isolation.levels import Level
@@ -77,6 +77,14 @@ def step_isolated(context: Context) -> None:
     """
     world, handover = context.world, context.world.handover(IsolationHandover)
     running = handover.running
-    with safety_judged(partial(require_isolated, world, world.history if running is None else running.history)):
+    with safety_judged(partial(_require_isolated, world, running)):
         if running is not None:
             close_transactions(running, world.cluster.write, handover.items, world.timing.recovery)
+
+
+def _require_isolated(world: World, running: Workload | None) -> None:
+    """Judged once all clients have ended: what one of them writes is in the history only when it got its answer, and
+    another one may have read it before."""
+    if running is not None:
+        running.stop()
+    require_isolated(world, world.history if running is None else running.history)

@@ -12,7 +12,7 @@ from redis.cluster import RedisCluster
 from support.engine.finding import Finding, listed
 from support.errors import Inconclusive, NotAvailable
 from support.target.cluster import Cluster
-from support.target.redis import ERRORS, FORBIDDEN, RedisFacts, facts_of, unreachable
+from support.target.redis import ERRORS, FORBIDDEN, RedisFacts, facts_of, no_answer, unreachable
 from support.waiting import describe
 
 _VALUE = 64 * 1024  # bytes of one value
@@ -51,7 +51,7 @@ def reached(cluster: Cluster) -> Iterator[redis.Redis]:
         try:
             client = opened.enter_context(cluster.redis())
         except ERRORS as error:
-            raise AssertionError(f"Redis does not answer: {describe(error)}") from error
+            raise no_answer(error) from error
         yield client
 
 

@@ -5,8 +5,7 @@ is acknowledged, and marks it with an id so that it is applied once: how the app
 time that an operation is applied, it leaves a receipt: the number that it counted up to.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -67,6 +66,7 @@ _RECEIPT = " counted as"
 """The key of an operation's receipt is its id and this; its value is the number that it counted up to."""
 # The entry with the id of the operation, the increment and its receipt are stored together, or none of them is. What
 # was applied before is a unique violation. ON CONFLICT would not do: no deferrable constraint of the table allows it.
+# A further unique column of the table may be violated as well, by what fills it in: then the entry is not there.
 _ONCE = """
     WITH fresh AS (
         INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
@@ -79,14 +79,15 @@ _ONCE = """
     INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
     SELECT %(namespace)s, %(receipt)s, counted.{entries.value}{entries.filling} FROM counted
 """
+_APPLIED = "SELECT 1 FROM {entries} WHERE {entries.namespace} = %(namespace)s AND {entries.key} = %(operation)s"
 _RECEIPTS = """
     SELECT {entries.key}, {entries.value}::bigint FROM {entries}
     WHERE {entries.namespace} = %s AND right({entries.key}, %s) = %s
 """
 
 
-Execute = Callable[[str, Mapping[str, Any]], object]
-"""Runs a statement with its values, and commits it."""
+Execute = Callable[[str, Mapping[str, Any]], Sequence[object]]
+"""Runs a statement with its values, and commits it; returns the rows if any."""
 
 
 def operations(profile: Profile, namespace: str, pool: Execute | None = None) -> Script:
@@ -97,22 +98,27 @@ def operations(profile: Profile, namespace: str, pool: Execute | None = None) ->
 
     def script(turn: Turn) -> Task:
         operation = f"{turn.client}-{turn.number}"
-        given = (profile.sql(_ONCE), _values(namespace, operation))
-        by_pool = partial(_count_by, pool, *given) if pool else None
-        perform: Callable[[sql.Session], object] = partial(_count, *given)
+        values = _values(namespace, operation)
+
+        def perform(session: sql.Session) -> None:
+            _count(partial(sql.rows, session), profile, values)
+
+        by_pool = partial(_count, pool, profile, values) if pool else None
         return Task(COUNT, operation, None, perform, retried=True, by_pool=by_pool)
 
     return script
 
 
-def _count(statement: str, values: Mapping[str, Any], session: sql.Session) -> None:
-    with suppress(psycopg2.errors.UniqueViolation):
-        sql.execute(session, statement, values)
+def _count(execute: Execute, profile: Profile, values: Mapping[str, str]) -> None:
+    """Apply an operation, unless that was done before.
 
-
-def _count_by(pool: Execute, statement: str, values: Mapping[str, Any]) -> None:
-    with suppress(psycopg2.errors.UniqueViolation):
-        pool(statement, values)
+    Raises the unique violation of another key than the operation's: then nothing was applied, and it is to be repeated.
+    """
+    try:
+        execute(profile.sql(_ONCE), values)
+    except psycopg2.errors.UniqueViolation:
+        if not execute(profile.sql(_APPLIED), values):
+            raise
 
 
 def _values(namespace: str, operation: str) -> dict[str, str]:

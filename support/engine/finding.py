@@ -74,10 +74,16 @@ class Finding:
 
 
 def broken_together(missed: Sequence[Finding]) -> Finding:
-    """What several findings that do not hold say together; only a limit was exceeded if that is so of each."""
+    """What several findings that do not hold say together; only a limit was exceeded if that is so of each.
+
+    Their limit is then the largest of theirs, where each tells one.
+    """
+    words = "; ".join(one.words for one in missed)
+    if not all(one.only_limit for one in missed):
+        return Finding(False, words)
     during = tuple(moments for one in missed for moments in one.during)
-    only_limit = all(one.only_limit for one in missed)
-    return Finding(False, "; ".join(one.words for one in missed), only_limit, during=during if only_limit else ())
+    limits = [one.limit for one in missed if one.limit is not None]
+    return Finding.too_late(words, *during, limit=max(limits) if len(limits) == len(missed) else None)
 
 
 def listed(things: Sequence[object], most: int = 5) -> str:

@@ -16,6 +16,7 @@ from support.engine.checks.writers import (
     last_accepted,
     last_acknowledged,
     learned_in_time,
+    taken_over,
 )
 from support.engine.fencing import Replaced, lost_in_failover, replaced_leaders, report_in_vain
 from support.engine.finding import Finding
@@ -53,6 +54,22 @@ def inject_until_replaced(world: World, fault: Fault, target_member: str) -> Non
     world.experiment.inject(fault, target_member)
     require_other_leader(world)
     world.experiment.heal()
+
+
+def require_replaced(world: World) -> None:
+    """Raises Inconclusive unless another member than the target member was seen to lead before the fault was healed.
+
+    For steps that judge safety even if the takeover did not come: a leader that nobody replaced goes on leading once
+    the fault is healed. Then the others receive what it committed alone, and it rightly acknowledges writes.
+    """
+    experiment = world.experiment
+    target_member, fault = experiment.target_member, experiment.injected_fault
+    if experiment.leaders[-1] != target_member:
+        return
+    members = world.cluster.group_with(target_member).members
+    moment = taken_over(experiment.watch.samples, members, target_member, fault.begun)
+    if moment is None or (fault.healing is not None and moment > fault.healing):
+        raise Inconclusive(f"no other member was seen to lead in place of {target_member} before the fault was healed")
 
 
 def require_rejoined(world: World, limit: float | None = None) -> None:
@@ -201,4 +218,4 @@ def require_within(world: World, name: str, seconds: float, limit: float | None,
         return
     until = time.monotonic() if ended is None else ended
     words = f"{name} {seconds:.1f} s (limit: {limit:g} s)"
-    Finding.within_limit(seconds <= limit, words, (until - seconds, until)).require()
+    Finding.within_limit(seconds <= limit, words, (until - seconds, until), limit=limit).require()

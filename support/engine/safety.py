@@ -20,8 +20,9 @@ _MARK = "judges_safety"
 def safety(step: Step) -> Step:
     """A decorator below `@then`: the step judges whether anything was lost, doubled or answered wrongly.
 
-    It is carried out even if an earlier step failed, once all faults are healed. Steps in between may then be missing:
-    the step must not take for a wrong result what is only not settled yet. It has no table and no text.
+    It is carried out even if an earlier step failed, once all faults are healed. Steps in between may then be missing,
+    and so may what the failed one waited for: the step must not take for a wrong result what is only not settled yet,
+    or what is right as long as that has not happened. It has no table and no text.
     """
     setattr(step, _MARK, True)
     return step

@@ -16,6 +16,7 @@ from support.example_app.catalog import VECTOR_METHODS
 from support.example_app.index_names import in_plan, is_one_of
 from support.example_app.profile import Profile, quoted
 from support.example_app.vectors import VectorDialect
+from support.timeouts import STATEMENT
 
 INSERT_ENTRY = (
     "INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also}) "
@@ -184,6 +185,8 @@ class Count:
     plan: str
     indexes: frozenset[str]
     """Those in the plan, by their names on the node that has them."""
+    too_slow: bool = False
+    """It was tried to count in this way, or in one before it, and that takes longer than the statement timeout."""
 
 
 def counts(where: sql.Endpoint, table: str) -> dict[str, Count]:
@@ -195,11 +198,12 @@ def counts(where: sql.Endpoint, table: str) -> dict[str, Count]:
         found = {way: _planned(session, statement, switched_off) for way, switched_off in _WAYS.items()}
         if _size(session, quoted(table)) / _PAGE_SIZE > LARGEST:
             return found
+        found = {way: replace(one, too_slow=True) for way, one in found.items()}  # until it is counted
         # Through an index, each row of a table that was not vacuumed lately may be read from the disk by itself.
         with suppress(psycopg2.errors.QueryCanceled):
             for way, switched_off in _WAYS.items():
                 with _without(session, switched_off):
-                    found[way] = replace(found[way], rows=int(sql.value(session, statement)))
+                    found[way] = replace(found[way], rows=int(sql.value(session, statement)), too_slow=False)
         return found
 
 
@@ -219,6 +223,18 @@ def all_see_all(found: Mapping[str, Count], vector_indexes: Collection[str]) -> 
         for index in sorted(one.indexes)
         if is_one_of(index, vector_indexes)
     ]
+
+
+def nothing_compared(found: Mapping[str, Count]) -> str:
+    """Why the counts are no evidence, although the table is not too large to be counted; empty if they are."""
+    counted = [way for way, one in found.items() if one.rows is not None]
+    slow = [way for way, one in found.items() if one.too_slow]
+    if len(counted) > 1 or not slow:
+        return ""
+    return (
+        f"a count takes longer than {STATEMENT:g} s, so {len(counted)} of {len(found)} ways of counting could be tried "
+        f"to the end, and there is nothing to compare (not counted: {', '.join(slow)})"
+    )
 
 
 def embedding_checks(where: sql.Endpoint, profile: Profile) -> frozenset[str]:

@@ -58,7 +58,10 @@ class Quorum(Protocol):
 
 
 def could_lose(now: Quorum, members: int) -> Finding:
-    """The DCS would keep its quorum without any `members` of its members. Unknown if that depends on unjudged ones."""
+    """The DCS would keep its quorum without any `members` of its members. Unknown if that depends on unjudged ones.
+
+    If it could lose them with all its members healthy, that is only late: a member that gives no answer may be slow.
+    """
     words = f"{len(now.healthy)} of {now.voters} members of the DCS are healthy ({', '.join(sorted(now.healthy))})"
     if now.unhealthy:
         words += f"; unhealthy: {', '.join(f'{name}: {why}' for name, why in now.unhealthy.items())}"
@@ -66,7 +69,8 @@ def could_lose(now: Quorum, members: int) -> Finding:
         return Finding.true(words)
     if now.spare + len(now.unjudged) >= members:
         return Finding.unknown(f"{words}; nothing is known about {', '.join(sorted(now.unjudged))}: add to ETCD_HOSTS")
-    return Finding.false(f"{words}: it can lose {max(0, now.spare)}, and must be able to lose {members}")
+    words += f": it can lose {max(0, now.spare)}, and must be able to lose {members}"
+    return Finding.too_late(words) if members <= (now.voters - 1) // 2 else Finding.false(words)
 
 
 def members_known(known: Collection[str], expected: Collection[str]) -> Finding:
@@ -209,11 +213,12 @@ def sessions_closed_in_time(sessions: int, ended: Sequence[float], limit: float)
         )
     if late := [when for when in ended if when > limit]:
         return Finding.too_late(
-            f"{len(late)} of {sessions} sessions were cut after {max(late):.1f} s (limit: {limit:g} s)"
+            f"{len(late)} of {sessions} sessions were cut after {max(late):.1f} s (limit: {limit:g} s)", limit=limit
         )
     if len(ended) < sessions:
         hanging = sessions - len(ended)
-        return Finding.too_late(f"{hanging} of {sessions} sessions were left hanging (limit: {limit:g} s)")
+        words = f"{hanging} of {sessions} sessions were left hanging (limit: {limit:g} s)"
+        return Finding.too_late(words, limit=limit)
     return Finding.true(f"{sessions} sessions were cut, the last after {max(ended):.1f} s (limit: {limit:g} s)")
 
 

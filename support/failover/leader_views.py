@@ -73,9 +73,13 @@ def _write_endpoint(cluster: Cluster, views: LeaderViews) -> None:
     except NO_ANSWER as error:
         views.record(observer, {"it gave": NoAnswer.because(error)})
     else:
-        views.record(
-            observer, {"": {name for name, answer in servers(cluster).items() if answer == reached} or {NO_MEMBER}}
-        )
+        answers = servers(cluster)
+        led = {name for name, answer in answers.items() if answer == reached}
+        silent = {name: answer for name, answer in answers.items() if isinstance(answer, NoAnswer)}
+        if silent and not led:  # it may have reached any of them
+            views.record(observer, silent)
+        else:
+            views.record(observer, {"": led or {NO_MEMBER}})
 
 
 def _leader_key(cluster: Cluster, views: LeaderViews) -> None:

@@ -200,7 +200,7 @@ def require_no_gap(world: World, consumer: Consumer, limit: float) -> None:
             f"recognise them"
         )
     finding = no_change_missing(workload.history, received, fault.begun, reads=not consumer.said)
-    finding = replace(finding, during=during)
+    finding = replace(finding, during=during, limit=limit)
     said = f"; the consumer: {consumer.said}" if consumer.said else ""
     world.evidence.attach("what the consumer got", f"{finding.words}{said}")
     finding.require()

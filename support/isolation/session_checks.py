@@ -68,6 +68,7 @@ def endpoints_follow(history: History, limit: float) -> Finding:
             f"{len(late)} of {len(asked)} times an endpoint did not show within {limit:g} s what the other one had: "
             f"{told}",
             *((one.begun, one.ended) for one in late),
+            limit=limit,
         )
     if len(names) < 2:
         return Finding.unknown(f"only {listed(sorted(names)) or 'no endpoint'} was asked")

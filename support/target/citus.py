@@ -191,14 +191,15 @@ def require_all(cluster: Cluster, leader: str) -> None:
         raise NotYet(f"groups {sorted(missing)} are missing; it knows {nodes}")
 
 
-def require_settled(cluster: Cluster, leaders: Sequence[str]) -> None:
+def require_settled(cluster: Cluster, leaders: Sequence[str], *, doubts: bool = True) -> None:
     """Sharding is whole again; `leaders` are the leaders of the groups, in their order. Raises NotYet before.
 
     Every node knows the same nodes, at the leaders' addresses and active; no transaction is in doubt, no placement
     is inactive, and no shard is left to be removed after a move. For a user's cluster see `_require_nodes_settled`.
+    Whether a transaction is in doubt is not asked without `doubts`.
     """
     if not cluster.topology.embedded:
-        _require_nodes_settled(cluster)
+        _require_nodes_settled(cluster, doubts)
         return
     wanted = [cluster.address_of(leader).postgres for leader in leaders]
     for leader in leaders:
@@ -209,7 +210,7 @@ def require_settled(cluster: Cluster, leaders: Sequence[str]) -> None:
         if [node.address for node in nodes] != wanted or not all(node.active for node in nodes):
             raise NotYet(f"{leader} knows the nodes {nodes}")
         for what, statement in (
-            ("transactions in doubt", _LEFT_IN_DOUBT),
+            *([("transactions in doubt", _LEFT_IN_DOUBT)] if doubts else []),
             ("inactive placements", _INACTIVE),
             ("shards to be removed", _LEFT_TO_CLEAN),
         ):
@@ -217,7 +218,7 @@ def require_settled(cluster: Cluster, leaders: Sequence[str]) -> None:
                 raise NotYet(f"on {leader} there are {what}: {found}")
 
 
-def _require_nodes_settled(cluster: Cluster) -> None:
+def _require_nodes_settled(cluster: Cluster, doubts: bool) -> None:
     """The same as far as it can be asked of a user's cluster, on which others may work. Raises NotYet before.
 
     Every node that the coordinator knows is active and has a primary; no transaction is in doubt that was so a while
@@ -234,5 +235,5 @@ def _require_nodes_settled(cluster: Cluster) -> None:
         with sql.session(where) as session:
             if sql.value(session, _IN_RECOVERY):
                 raise NotYet(f"the leader of {name} is in recovery")
-            if gids := [gid for (gid,) in sql.rows(session, _LONG_IN_DOUBT)]:
+            if doubts and (gids := [gid for (gid,) in sql.rows(session, _LONG_IN_DOUBT)]):
                 raise NotYet(f"on {name} there are transactions in doubt: {', '.join(gids)}")

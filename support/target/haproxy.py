@@ -89,14 +89,14 @@ def statistics(page: StatisticsPage) -> Statistics:
     return parsed(answer.text)
 
 
-def receptions(page: StatisticsPage, visitors: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Visitor -> "answer" -> how the page answers: "served", "refused", or another status or error."""
+def receptions(page: StatisticsPage, visitors: Iterable[str]) -> dict[str, dict[str, str] | NoAnswer]:
+    """Visitor -> "answer" -> how the page answers: "served", "refused", or another status."""
     if page.login is None:
         raise NotAvailable("no credentials of the statistics page were given (HAPROXY_STATS_USER)")
     owner = page.login
     statuses = ask_in_parallel(visitors, lambda visitor: _get(page, VISITORS[visitor](owner)).status_code)
     return {
-        visitor: {"answer": str(status) if isinstance(status, NoAnswer) else _RECEPTIONS.get(status, str(status))}
+        visitor: status if isinstance(status, NoAnswer) else {"answer": _RECEPTIONS.get(status, str(status))}
         for visitor, status in statuses.items()
     }
 

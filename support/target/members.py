@@ -318,8 +318,9 @@ def of_the_whole(cluster: Cluster, claim: Callable[[Cluster], object], subject: 
     tries again (wal_retrieve_retry_interval), and a proxy needs several checks to take a member for healthy.
 
     A claim that does not hold in all that time raises NotInTime; or a plain AssertionError, which no rerun clears, if
-    it is not `only_late`, unless the claim itself says so by a LimitExceeded. Raises Inconclusive if the facts still do
-    not tell.
+    it is not `only_late`. Even then it raises NotInTime where the claim says itself that it is late, by a
+    LimitExceeded, and where nobody answered at last (NO_ANSWER): silence is no wrong result. Raises Inconclusive if the
+    facts still do not tell.
     """
     within = cluster.topology.timing.notice
     try:
@@ -327,6 +328,6 @@ def of_the_whole(cluster: Cluster, claim: Callable[[Cluster], object], subject: 
     except NotInTime as error:
         if isinstance(error.__cause__, Inconclusive):
             raise error.__cause__ from None
-        if only_late or isinstance(error.__cause__, LimitExceeded):
+        if only_late or isinstance(error.__cause__, (LimitExceeded, *NO_ANSWER)):
             raise
         raise AssertionError(str(error)) from error

@@ -13,7 +13,7 @@ from redis.cluster import ClusterNode, RedisCluster
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from support.errors import NotAvailable
+from support.errors import LimitExceeded, NotAvailable
 from support.target.topology import Address, RedisAddress
 from support.timeouts import REST
 from support.waiting import describe
@@ -62,18 +62,26 @@ def require_answer(client: redis.Redis) -> None:
         client.ping()
 
 
+def no_answer(error: Exception) -> AssertionError:
+    """What one of ERRORS says of a Redis that answered when the run began.
+
+    Only late if nothing came in time: then it may be slow. A Redis that is down, or refuses the login, says so at once.
+    """
+    kind: type[AssertionError] = LimitExceeded if isinstance(error, redis.TimeoutError) else AssertionError
+    return kind(f"Redis does not answer: {describe(error)}")
+
+
 def facts_of(client: redis.Redis) -> RedisFacts:
     """The facts now; of a Redis Cluster, those of all its primaries together.
 
-    Raises AssertionError when Redis does not answer: it did when the run began. Raises NotAvailable where its user may
-    not ask.
+    Raises AssertionError when Redis does not answer (`no_answer`), NotAvailable where its user may not ask.
     """
     try:
         each = [facts_in(info) for info in infos_of(client)]
     except FORBIDDEN as error:
         raise NotAvailable(f"Redis does not show its state to this user: {describe(error)}") from error
     except ERRORS as error:
-        raise AssertionError(f"Redis does not answer: {describe(error)}") from error
+        raise no_answer(error) from error
     unlimited = any(one.memory_limit == 0 for one in each)
     return replace(
         each[0],
@@ -103,7 +111,7 @@ def replica_facts(server: RedisAddress) -> dict[str, RedisFacts | str]:
         primaries = {one.address for one in primaries_of(server)}
         others = [one for one in servers_of(server) if one.address not in primaries]
     except ERRORS as error:
-        raise AssertionError(f"Redis does not answer: {describe(error)}") from error
+        raise no_answer(error) from error
     found: dict[str, RedisFacts | str] = {}
     for one in others:
         try:

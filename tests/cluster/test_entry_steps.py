@@ -1,4 +1,4 @@
-"""What refuses an embedding of the wrong size; on a real PostgreSQL with pgvector, and on a real Citus."""
+"""What refuses an embedding of the wrong size, and counts that take too long; on a real PostgreSQL and a real Citus."""
 
 import dataclasses
 import random
@@ -12,6 +12,8 @@ import pytest
 from steps.cluster import entry_steps
 from support import sql
 from support.engine.world import Context, World
+from support.errors import Inconclusive
+from support.example_app import entries
 from support.example_app.profile import Entries, Profile
 from support.reporting.evidence import Evidence
 from support.run import Run
@@ -85,3 +87,48 @@ def test_the_constraint_of_a_shard_is_the_tables(citus: sql.Endpoint, value: str
     else:
         with pytest.raises(AssertionError, match="is not about the embedding"):
             entry_steps.step_refused_dimensions(context)
+
+
+SLOW = """
+    CREATE FUNCTION counted() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+        IF {} THEN RETURN true; END IF;
+        PERFORM pg_cancel_backend(pg_backend_pid());
+        PERFORM pg_sleep(60);
+    END $$;
+    CREATE TABLE stored AS SELECT generate_series(1, 50) n;
+    CREATE VIEW notes AS SELECT n FROM stored WHERE counted()
+"""
+"""A count is cancelled as soon as it begins, as by a timeout, unless the planner's settings are these."""
+
+
+def count_notes(empty: sql.Endpoint, tmp_path: Path, settings: str) -> None:
+    sql.execute(empty, SLOW.format(settings))
+    topology = Topology(
+        empty.database,
+        Login(empty.user, empty.password),
+        Address(empty.host, empty.port),
+        profile=Profile("notes", Entries("notes")),
+    )
+    world = World(Run("1", tmp_path, tmp_path, 1), Cluster(topology), Evidence(), namespace="n")
+    entry_steps.step_counted_right(cast(Context, SimpleNamespace(world=world)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "counted"), [("false", 0), ("current_setting('enable_indexscan')::boolean", 1)], ids=["none", "one"]
+)
+def test_counts_of_which_none_can_be_compared_are_no_evidence(
+    empty: sql.Endpoint, tmp_path: Path, settings: str, counted: int
+) -> None:
+    with pytest.raises(Inconclusive, match=f"so {counted} of 3 ways of counting could be tried to the end"):
+        count_notes(empty, tmp_path, settings)
+
+
+def test_two_counts_can_be_compared(empty: sql.Endpoint, tmp_path: Path) -> None:
+    count_notes(empty, tmp_path, "current_setting('enable_seqscan')::boolean")
+
+
+def test_of_a_very_large_table_only_the_plans_are_judged(
+    empty: sql.Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "LARGEST", -1)
+    count_notes(empty, tmp_path, "false")

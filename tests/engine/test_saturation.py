@@ -28,6 +28,7 @@ from support.failover.full_disk import require_accepted_after_space
 from support.failover.logical_consumer import Consumer, require_no_gap
 from support.hosts.processors import ProcessTime, Reading, Selection, Usage, trees
 from support.hosts.processors import busy_machine as busy_machine_told
+from support.isolation.session_checks import FOLLOW, endpoints_follow
 from support.target.topology import Address, Login, Topology
 from support.waiting import NotYet, eventually, pause
 
@@ -130,6 +131,13 @@ class TestWhichTime:
         assert late(broken_together([one, other])).during == ((100, 110), (115, 125))
         assert broken_together([one, Finding.false("wrong")]) == Finding.false("one; wrong")
 
+    @pytest.mark.parametrize(("limits", "limit"), [((5, 8), 8), ((8, 5), 8), ((5, None), None)], ids=str)
+    def test_the_limit_of_several_checks_is_the_largest(
+        self, limits: Sequence[float | None], limit: float | None
+    ) -> None:
+        missed = [Finding.too_late("late", (100, 110), limit=one) for one in limits]
+        assert late(broken_together(missed)).limit == limit
+
     def test_writes_on_a_disk_that_has_space_again(self) -> None:
         """The last ones were acknowledged long after the first, which is what the limit is about."""
         acks = [Operation(0, APPEND, "a", at, Outcome.OK, at, at) for at in (99.0, 117.0, 129.0)]
@@ -159,6 +167,7 @@ class TestWhichTime:
             require_no_gap(cast(World, world), cast(Consumer, consumer), limit=0.2)
         ((since, until),) = raised.value.during
         assert begun <= since < until <= time.monotonic()
+        assert raised.value.limit == 0.2
 
     def test_a_member_that_streams_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What is done after that takes its time, too."""
@@ -213,6 +222,26 @@ class TestElsewhere:
         error = NotInTime("another member leads", "pg1 leads", elapsed=30.0, limit=10.0)
         assert not self.excused(error, (100, 115))
         assert self.excused(error, (100, 121))
+
+    def test_a_thawed_leader_that_learns_too_late(self) -> None:
+        """A fault of fencing is none of this machine's."""
+        taken = [WriterSample("pg1", at, at + 0.1, True) for at in (99, 121, 130)]
+        error = late(learned_in_time(taken, "pg1", 120, 5))
+        assert not self.excused(error, (120, 123)), "it took writes for 7.1 s at least"
+        assert self.excused(error, (120, 126))
+
+    def test_a_figure_that_is_held_against_its_limit(self) -> None:
+        world = cast(World, SimpleNamespace(measure=lambda *_: None))
+        with pytest.raises(LimitExceeded) as raised:
+            require_within(world, "every replica streamed after", 20, 10, ended=130.0)
+        assert not self.excused(raised.value, (110, 116))
+        assert self.excused(raised.value, (110, 121))
+
+    def test_an_endpoint_that_follows_too_late(self) -> None:
+        asked = [Operation(0, FOLLOW, "the read endpoint", (12.0, 40), Outcome.OK, 110, 122)]
+        error = late(endpoints_follow(History(asked), 5))
+        assert not self.excused(error, (110, 115))
+        assert self.excused(error, (110, 118))
 
     def test_where_the_limit_is_not_known_a_quarter_is_enough(self) -> None:
         assert self.excused(LATE, (100, 115))

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -339,6 +340,32 @@ def test_an_operation_that_is_repeated_counts_once(database: sql.Endpoint) -> No
         for _ in range(3):
             task.perform(session)
     assert counter.final_reading(database, EXAMPLE, "once") == 1
+
+
+@pytest.mark.parametrize("pooled", [False, True], ids=["by a session", "by a pool"])
+def test_an_operation_that_violates_another_key_is_not_taken_for_applied(database: sql.Endpoint, pooled: bool) -> None:
+    """The first number that it draws for a further unique column is taken."""
+    table, namespace = "numbered_by_pool" if pooled else "numbered", "once"
+    sql.execute(
+        database,
+        f"CREATE SEQUENCE drawn_for_{table}; CREATE TABLE {table} (namespace text, key text, value text, "
+        f"number bigint UNIQUE, PRIMARY KEY (namespace, key)); INSERT INTO {table} VALUES ('other', 'k', 'v', 2)",
+    )
+    entries = replace(EXAMPLE.entries, table=table, fill={"number": f"nextval('drawn_for_{table}')"})
+    profile = replace(EXAMPLE, name=table, entries=entries)
+    counter.create(database, profile, namespace)
+    pool = partial(sql.rows, database) if pooled else None
+    task = retries.operations(profile, namespace, pool=pool)(Turn(0, 0, Random(0)))
+    assert task is not None
+    history = History()
+    client = Client(0, database, history, patience=5)
+    for _ in range(3):
+        client.perform(task)
+    client.close()
+    assert outcomes(history) == [Outcome.FAIL, Outcome.OK, Outcome.OK]
+    assert "_number_key" in list(history)[0].error
+    counted = counter._final_count(database, profile, namespace)
+    assert (counted.counter, [one.number for one in counted.applied]) == (1, [1])
 
 
 def test_a_lookup_says_what_it_was_answered(database: sql.Endpoint) -> None:

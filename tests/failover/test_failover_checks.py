@@ -100,6 +100,12 @@ class TestQuorum:
         finding = could_lose(Voters(3, frozenset("ab"), {"c": "it is down"}), 1)
         assert finding.holds is False
         assert finding.words.endswith("unhealthy: c: it is down: it can lose 0, and must be able to lose 1")
+        assert finding.only_limit, "it may only be slow to answer"
+
+    @pytest.mark.parametrize(("voters", "must"), [("a", 1), ("ab", 1), ("abc", 2), ("abcd", 2)])
+    def test_too_few_members_are_not_late(self, voters: str, must: int) -> None:
+        finding = could_lose(Voters(len(voters), frozenset(voters)), must)
+        assert (finding.holds, finding.only_limit) == (False, False)
 
     def test_an_unknown_voter_is_not_held_against_it(self) -> None:
         finding = could_lose(Voters(3, frozenset("a"), unjudged=frozenset("bc")), 1)

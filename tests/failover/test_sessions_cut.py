@@ -58,6 +58,7 @@ def test_their_limit_counts_from_the_fault_to_the_last_session(closed: Sequence[
     ((since, last),) = raised.value.during
     assert since == begun
     assert last - begun == pytest.approx(until or 30, abs=3)
+    assert raised.value.limit == 8
 
 
 def test_the_lag_that_is_declared_for_reads_is_not_that_of_a_failover() -> None:

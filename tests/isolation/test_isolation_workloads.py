@@ -1,17 +1,25 @@
 """Transactions on a real PostgreSQL: what their level promises holds, and what it does not promise is found."""
 
 from random import Random
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from steps.isolation.transaction_steps import step_isolated
 from support import sql
 from support.engine.history import Outcome
-from support.engine.workload import Turn, run_to_end
+from support.engine.workload import Task, Turn, Workload, run_to_end
+from support.engine.world import Context
+from support.errors import NotInTime
 from support.example_app.known_profiles import EXAMPLE
+from support.isolation import second_opinion
 from support.isolation.checks import Observed, isolated
+from support.isolation.handover import IsolationHandover
 from support.isolation.levels import Anomaly, Level
-from support.isolation.transactions import FINAL_READER, Kind, transactions_of
+from support.isolation.transactions import FINAL_READER, TRANSACTION, Access, Kind, transactions_of
 from support.isolation.workloads import Items, plan, read_at_the_end, transactions
+from support.waiting import NotYet, eventually, pause
 
 PLANS = [plan(Turn(client, number, Random(f"{client}/{number}"))) for client in range(8) for number in range(100)]
 
@@ -74,3 +82,45 @@ def test_a_level_that_was_not_given_is_noticed_within_seconds(
     observed = run(database, level, f"at {level}, not {judged}", judged)
     assert anomaly in {one.anomaly for one in observed.violations}
     assert isolated(observed).holds is False
+
+
+def test_what_is_read_before_its_writer_has_its_answer_is_no_anomaly(
+    database: sql.Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients do not get through in time, so what they have done is judged: by then, all of them have ended."""
+    items, handover = Items(EXAMPLE, ["unanswered"]), IsolationHandover()
+    items.create(database)
+
+    def write(session: sql.Session) -> tuple[Access, ...]:
+        done = (items.perform(session, Access(Kind.LIST, "0", wrote=1)),)
+        session.commit()
+        pause(2)  # its answer is on the way
+        return done
+
+    def read(session: sql.Session) -> tuple[Access, ...]:
+        return (items.perform(session, Access(Kind.LIST, "0")),)
+
+    def script(turn: Turn) -> Task:
+        writes = (turn.client, turn.number) == (0, 1)
+        planned, perform = (Access(Kind.LIST, "0", wrote=1 if writes else None),), write if writes else read
+        return Task(TRANSACTION, f"{turn.client}-{turn.number}", planned, perform, transaction=True)
+
+    def seen() -> None:
+        if not any(access.saw for one in workload.history for access in one.value):
+            raise NotYet("nobody has read what was written")
+
+    monkeypatch.setattr(second_opinion, "is_there", lambda: False)
+    topology = SimpleNamespace(expectations=SimpleNamespace(distributed_snapshots=None))
+    world = SimpleNamespace(
+        cluster=SimpleNamespace(write=database, topology=topology),
+        timing=SimpleNamespace(recovery=0.3),
+        handover=lambda _: handover,
+        measure=lambda *_: None,
+        evidence=SimpleNamespace(attach=lambda *_: None, attach_lines=lambda *_: None),
+    )
+    with Workload(database, script, clients=2, pace=0.1, patience=5) as workload:
+        handover.level, handover.items, handover.running = Level.READ_COMMITTED, items, workload
+        eventually(seen, within=1, subject="the other client reads it")
+        with pytest.raises(NotInTime, match="50 more operations"):
+            step_isolated(cast(Context, SimpleNamespace(world=world)))
+    assert sum(access.wrote == 1 for one in workload.history for access in one.value) == 1

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from steps.sharding import distributed_query_steps, placement_steps, rebalancing_steps
+from steps.sharding import distributed_query_steps, placement_steps, rebalancing_steps, worker_failure_steps
 from support import sql
 from support.engine.world import Context, World
 from support.errors import Inconclusive
@@ -440,3 +440,18 @@ class TestTransactionsInDoubt:
         of_user.require_none()
         with pytest.raises(NotYet, match="the coordinator holds citus_9_7_2_0"):
             of_ours.require_none()
+
+    def test_those_of_others_keep_no_transfers_from_being_settled(
+        self, cluster: Cluster, prepare: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """However long they are in doubt: here, at once for long."""
+        monkeypatch.setattr(citus_target, "_LONG_IN_DOUBT", citus_target._LEFT_IN_DOUBT)
+        vars(cluster)["groups"] = ()  # none of them has Patroni
+        doubts = Doubts(cluster)
+        worker_failure_steps._require_settled(cluster, doubts)
+        prepare("citus_9_6_1_0")
+        worker_failure_steps._require_settled(cluster, doubts)
+        with pytest.raises(NotYet, match="on the coordinator there are transactions in doubt: citus_9_6_1_0"):
+            citus_target.require_settled(cluster, [])
+        with pytest.raises(NotYet, match="the coordinator holds citus_9_6_1_0"):
+            worker_failure_steps._require_settled(cluster, Doubts(cluster))

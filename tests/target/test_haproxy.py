@@ -19,6 +19,7 @@ from support.failover.member_health import serving_through_proxy
 from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.leadership import routes
+from support.target.members import heard_and_silent
 from support.target.topology import Address, Login, MemberAddress, StatisticsPage, Topology
 from support.waiting import NotYet, eventually
 
@@ -159,10 +160,17 @@ def test_several_backends_behind_one_endpoint(page: StatisticsPage) -> None:
 
 
 def test_receptions(page: StatisticsPage) -> None:
-    answers = {visitor: row["answer"] for visitor, row in haproxy.receptions(page, haproxy.VISITORS).items()}
+    received, silent = heard_and_silent(haproxy.receptions(page, haproxy.VISITORS))
+    answers = {visitor: row["answer"] for visitor, row in received.items()}
     assert answers.pop("the user, right password") == "served"
     assert set(answers.values()) == {"refused"}
-    assert len(answers) == 3
+    assert (len(answers), silent) == (3, {})
+
+
+def test_a_visitor_without_an_answer_is_neither_served_nor_refused(page: StatisticsPage) -> None:
+    nowhere = replace(page, url=f"http://127.0.0.1:{free_port()}")
+    received, silent = heard_and_silent(haproxy.receptions(nowhere, haproxy.VISITORS))
+    assert (received, silent.keys()) == ({}, haproxy.VISITORS.keys())
 
 
 def test_a_page_that_is_not_served_is_no_answer(page: StatisticsPage) -> None:

@@ -9,15 +9,17 @@ from redis_servers import running
 
 from support import sql
 from support.cache.redis_server import reached, refusal_of_a_write
-from support.errors import Inconclusive, NotInTime
+from support.cluster.black_hole import BlackHoleServer
+from support.errors import Inconclusive, LimitExceeded, NotInTime
 from support.expectations import Expectations
+from support.reporting.scenario import is_final
 from support.sabotage.damage import Damage
 from support.security.unauthenticated import COMMANDS, LOGINS, redis_commands, require_redis_accepts_login
 from support.target import health
 from support.target.baseline import apply_baseline
 from support.target.cluster import Cluster
 from support.target.inventory import inventory_of
-from support.target.redis import ERRORS, client_of
+from support.target.redis import ERRORS, client_of, facts_of
 from support.target.topology import Address, Login, RedisAddress, Topology
 from support.waiting import NotYet, eventually
 
@@ -70,6 +72,20 @@ def test_the_baseline_is_known_without_it(cluster: Cluster) -> None:
 def test_a_promise_about_it_is_broken(cluster: Cluster) -> None:
     with pytest.raises(AssertionError, match="Redis does not answer: "), reached(cluster):
         pytest.fail("it was reached")
+
+
+def test_one_that_is_down_is_not_late(cluster: Cluster) -> None:
+    with pytest.raises(AssertionError) as raised, reached(cluster):
+        pytest.fail("it was reached")
+    assert is_final(raised.value)
+
+
+def test_one_that_does_not_answer_in_time_may_be_late() -> None:
+    with BlackHoleServer(patience=20) as silent:
+        server = RedisAddress(Address(silent.endpoint.host, silent.endpoint.port))
+        with client_of(server, timeout=0.2) as client, pytest.raises(LimitExceeded, match="Redis does not answer: "):
+            facts_of(client)
+        silent.require_caller()
 
 
 def test_one_that_goes_down_takes_no_write(tmp_path: Path) -> None:

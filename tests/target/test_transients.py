@@ -3,11 +3,12 @@
 import pytest
 
 from support.engine.finding import Finding
-from support.errors import Inconclusive, NotInTime
+from support.errors import ConnectFailed, Inconclusive, NotInTime
 from support.target.cluster import Cluster
 from support.target.members import in_each_group
 from support.target.timing import Timing
 from support.target.topology import Address, Login, Topology
+from support.waiting import NotYet
 
 
 class Quick(Timing):
@@ -48,6 +49,19 @@ def test_what_stays_wrong_is_final() -> None:
 def test_what_says_itself_that_it_is_late_is_not_final() -> None:
     with pytest.raises(NotInTime, match="pg3 is missing"):
         claim(Finding.too_late("pg3 is missing"))
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [NotYet("no member's Patroni answered"), ConnectFailed("no login after 3.0 s"), OSError("timed out")],
+    ids=lambda error: type(error).__name__,
+)
+def test_silence_is_no_wrong_result(silence: Exception) -> None:
+    def look(_: Cluster) -> None:
+        raise silence
+
+    with pytest.raises(NotInTime, match=str(silence)):
+        in_each_group(CLUSTER, look, "automatic failover is on", only_late=False)
 
 
 def test_what_stays_unknown_is_inconclusive() -> None:

@@ -202,7 +202,7 @@ def learned_in_time(samples: Iterable[WriterSample], member: str, since: float, 
     last = last_accepted(own, member, since)
     words = f"the thawed member would have taken writes for {last:.1f} s (limit: {limit:g} s)"
     if last > limit:
-        return Finding.too_late(words, (since, since + last))
+        return Finding.too_late(words, (since, since + last), limit=limit)
     if not any(one.refused and one.begun > since + last for one in own):
         return Finding.unknown(f"{words}, but was not seen to refuse one since")
     return Finding.true(words)

@@ -64,7 +64,9 @@ class ArchivingFails(Fault):
 class SilentConsumer(Fault):
     """A consumer of the leader's stream stands still, and its connection has no timeout.
 
-    It runs on another host. PostgreSQL does not end before it has sent all its WAL to every consumer.
+    It runs on another host. PostgreSQL does not end before it has sent all its WAL to every consumer. It stands still
+    once it has caught up: in the midst of a backlog, the sender hangs with full buffers, PostgreSQL cannot even write
+    the checkpoint after which Patroni gives up its lock, and every switchover takes primary_stop_timeout.
     """
 
     def __init__(self, cluster: Cluster, host: Host) -> None:
@@ -93,11 +95,11 @@ class SilentConsumer(Fault):
         self._consumer.start()
 
     def require_in_effect(self) -> None:
-        """It has begun to stream, and is suspended."""
+        """It has caught up with the stream, and is suspended."""
         if not self._suspended:
             states = sql.rows(self._cluster.administration_of(self._leader), _STREAM, [CONSUMER])
-            if not states or self._consumer is None:
-                raise NotYet("it does not stream yet")
+            if states != [("streaming",)] or self._consumer is None:
+                raise NotYet(f"it does not stream yet, or has not caught up: {', '.join(one for (one,) in states)}")
             pids = set(self._consumer.pids)
             self._suspended = [one for one in self._host.running() if one.pid in pids]
             self._host.suspend(self._suspended)

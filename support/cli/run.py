@@ -118,24 +118,29 @@ def _conclude(
     if not completed:
         say(_STOPPED)
     if isinstance(means, Jobs) or place is None:
-        return _report(run, means, publisher)
+        return _report(options, run, means, publisher)
     if options.keep and completed:
-        reported = _report(run, means, publisher)
+        reported = _report(options, run, means, publisher)
         _keep_up(place, means.clusters.current)
         return reported
     with _meanwhile(means.clusters.end):
-        return _report(run, means, publisher)
+        return _report(options, run, means, publisher)
 
 
 def _report(
-    run: Run, means: _OneCluster | Jobs, publisher: Publisher, before: int = PASSED, in_history: bool = False
+    options: RunOptions,
+    run: Run,
+    means: _OneCluster | Jobs,
+    publisher: Publisher,
+    before: int = PASSED,
+    in_history: bool = False,
 ) -> int:
     """Report on a run, and return its exit status; `before` is the worst of those before it.
 
     Ctrl-C meanwhile ends the program, but hides no failure: raises SystemExit if there is one, else KeyboardInterrupt.
     """
     try:
-        return report.of_run(run, means.topologies(run), publisher, in_history)
+        return report.of_run(run, means.topologies(run), publisher, options.asked, in_history)
     except KeyboardInterrupt:
         if BROKEN not in (before, exit_status(read(run.journal))):
             raise
@@ -255,7 +260,7 @@ def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publishe
                 completed = _carried_out(run, means, options.settings, publisher)
             if not completed:
                 say(_STOPPED)
-            status = _report(run, means, publisher, worst_status)
+            status = _report(options, run, means, publisher, worst_status)
             records.append(read(run.journal))
             if number == 0 or _WORST_FIRST.index(status) <= _WORST_FIRST.index(worst_status):
                 over, worst, worst_status = worst, run, status
@@ -269,7 +274,7 @@ def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publishe
                 break
         if worst is not run:
             say(f"the report is about the worst run, with seed {worst.seed}:")
-            _report(worst, means, publisher, worst_status, in_history=True)
+            _report(options, worst, means, publisher, worst_status, in_history=True)
         shutil.rmtree(worst.results, ignore_errors=True)
     return worst_status if steadiness.show(records, out) else BROKEN
 

@@ -19,6 +19,8 @@ from support.cli.console import say
 from support.cli.suites import Selection
 from support.errors import NothingJudged, NotInTime, UsageError
 from support.reporting.console import can_move, real_stdout
+from support.run import Run, forget
+from support.target.topology import Topology
 from support.waiting import NotYet, eventually
 
 FORMATTER = "allure_behave.formatter:AllureFormatter"
@@ -124,6 +126,25 @@ def dry_run(arguments: Sequence[str], behave: Behave = in_a_process) -> DryRun:
 def behave_argv(module: Sequence[str] = ("behave",)) -> tuple[str, ...]:
     """The command that starts behave, or a module that wraps it, without its arguments."""
     return (sys.executable, "-m", *module, *RUNNER)
+
+
+def run_arguments(run: Run, selected: Sequence[str]) -> tuple[str, ...]:
+    """behave's arguments for scenarios of a run: what they share, and where Allure's results go.
+
+    `selected` are the places of the scenarios (file:line), or whatever else of behave's arguments selects them.
+    """
+    formatter = ("--format", FORMATTER, "--outfile", str(run.results))
+    return ("-D", f"accept_run={run.file}", *formatter, "--no-summary", *selected)
+
+
+@contextmanager
+def going_on(run: Run, topology: Topology, notes: bool = True) -> Iterator[Run]:
+    """A run that behave can begin on that cluster. It is over at the end of the context; `notes`: see `forget`."""
+    try:
+        topology.save(run.topology)
+        yield run
+    finally:
+        forget(run.directory, notes)
 
 
 def selected(selection: Selection, behave: Behave = in_a_process) -> DryRun:

@@ -18,7 +18,8 @@ from support.bench import tools
 from support.bench.figures import Bench, Measured, Sample, changes, differences
 from support.bench.idle import IDLE
 from support.bench.rows import DISRUPTIVE, QUIET, Row, Samples, Site
-from support.cli import behave_process, bench_runs, clusters, up
+from support.cli import bench_runs, clusters, up
+from support.cli.behave_process import behave_argv, going_on, run_arguments, sigterm_interrupts
 from support.cli.boot import bindir_of, boot_cluster
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
@@ -108,7 +109,7 @@ def _measure(options: BenchOptions, rows: Sequence[Row]) -> tuple[Bench, dict[st
     others = [row for row in rows if row is not BOOT and row not in bench_runs.RUNS]
     if not others:
         return Bench(_machine(), found), missing
-    with ExitStack() as cleanup, behave_process.sigterm_interrupts():
+    with ExitStack() as cleanup, sigterm_interrupts():
         site = _site(options, cleanup)
         for row in others:
             if lacking := sorted(row.needs & site.cluster.topology.lacks.keys()):
@@ -196,15 +197,9 @@ def _starts(settings: Settings) -> Samples:
 def _empty_suites(site: Site) -> Samples:
     """Seconds of behave with the whole suite loaded and no scenario selected."""
     while True:
-        run = begin_run()
-        try:
-            site.cluster.topology.save(run.topology)
-            options = ["-D", f"accept_run={run.file}", "--format", behave_process.FORMATTER]
-            output = ["--outfile", str(run.results), "--no-summary", "--tags", "@nothing"]
-            figure = tools.seconds_of([*behave_process.behave_argv(), *options, *output])
-        finally:
-            forget(run.directory, notes=False)
-        yield Sample(figure, tools.seconds_of([*behave_process.behave_argv(), "--version"]))
+        with going_on(begin_run(), site.cluster.topology, notes=False) as run:
+            figure = tools.seconds_of([*behave_argv(), *run_arguments(run, ["--tags", "@nothing"])])
+        yield Sample(figure, tools.seconds_of([*behave_argv(), "--version"]))
 
 
 BOOT = Row("boot", "starting an embedded cluster from nothing", "s", "initdb", None)

@@ -208,9 +208,8 @@ def _run_scenarios(options: RunOptions, run: Run, target: TargetCluster, places:
     """
     target.topology.save(run.topology)
     replace(run, picking=not places).save()
-    formatter = ["--format", behave_process.FORMATTER, "--outfile", str(run.results), "--no-summary"]
     selected, troubles = places or options.selection.arguments, len(read(run.journal).troubles)
-    behave = [*behave_process.behave_argv(), "-D", f"accept_run={run.file}", *formatter, *selected]
+    behave = [*behave_process.behave_argv(), *behave_process.run_arguments(run, selected)]
     try:
         variables = as_variables({**options.given, **target.given})
         # The faults are healed, and then it is waited until the cluster is healthy again.

@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from support.cli import behave_process, clusters
-from support.cli.behave_process import FORMATTER, sigterm_interrupts
+from support.cli.behave_process import behave_argv, going_on, run_arguments, sigterm_interrupts
 from support.cli.boot import boot_cluster
 from support.cli.cluster_under_test import as_configured, as_variables
 from support.cli.clusters import KeptCluster
@@ -24,7 +24,7 @@ from support.cli.paths import STATE
 from support.errors import NotInTime, UsageError
 from support.reporting.journal import BROKEN, NOTHING_JUDGED, PASSED, read
 from support.reporting.scenario import ScenarioResult, Verdict
-from support.run import begin_run, forget, new_id
+from support.run import begin_run, new_id
 from support.settings import Settings
 from support.target.baseline import apply_baseline
 from support.target.cluster import Cluster
@@ -165,19 +165,16 @@ class _Runner:
 
     def __call__(self, wanted: Episode, title: str) -> Tried:
         begun = time.monotonic()
-        run = begin_run()
         feature = FOUND / f"{new_id()}.feature"
         try:
             FOUND.mkdir(parents=True, exist_ok=True)
             feature.write_text(wanted.gherkin(title), encoding="utf-8")
-            self._topology.save(run.topology)
-            output = ["--format", FORMATTER, "--outfile", str(run.results), "--no-summary"]
-            behave = [*behave_process.behave_argv(), "-D", f"accept_run={run.file}", *output, str(feature)]
-            behave_process.run(behave, as_variables(self._given), LOG, heals_within=self._heals_within)
-            record = read(run.journal)
+            with going_on(begin_run(), self._topology, notes=self._outlives) as run:
+                behave = [*behave_argv(), *run_arguments(run, [str(feature)])]
+                behave_process.run(behave, as_variables(self._given), LOG, heals_within=self._heals_within)
+                record = read(run.journal)
         finally:
             feature.unlink(missing_ok=True)
-            forget(run.directory, notes=self._outlives)
         seconds = time.monotonic() - begun
         result: ScenarioResult | None = next(iter(record.results), None)
         if result is None:

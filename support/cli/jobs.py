@@ -102,6 +102,9 @@ class Jobs:
         """The topologies of the run's clusters; of one that cannot be read, what is needed to mask its passwords."""
         return [_loaded(path) for path in sorted(run.directory.glob("topology-*.json"))]
 
+    def end(self) -> None:
+        """Nothing is left: each job has ended its cluster."""
+
 
 def topology_of(share: Run, number: int | str) -> str:
     """The name of the file with one topology of a job's, in the folder of the whole run.

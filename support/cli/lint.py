@@ -5,24 +5,20 @@ A rule is a function from all scenarios to its findings.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
-
-from gherkin.errors import CompositeParserException
-from gherkin.parser import Parser
 
 from support.cli import undefined_names
 from support.cli.behave_process import CannotLoad, Planned, dry_run
 from support.cli.capability_needs import untagged
 from support.cli.console import out, say
+from support.cli.feature_files import Line, LintFinding, Outline, read
 from support.cli.handed_over import lacking
 from support.cli.own import findings as clashes
 from support.cli.own import sabotage_findings
 from support.cli.paths import FEATURES
-from support.cli.preflight import LintFinding, limits_by_id, step_findings, unknown_tag
+from support.cli.preflight import limits_by_id, step_findings, unknown_tag
 from support.cli.steps import all_steps
 from support.engine.limits import complaints
 from support.errors import UsageError
@@ -48,91 +44,12 @@ TECHNICAL = (
 )
 
 
-@dataclass(frozen=True)
-class Line:
-    """A step as written. `kind` is Context (Given), Action (When), Outcome (Then) or Conjunction (And)."""
-
-    kind: str
-    text: str
-    line: int
-
-
-@dataclass(frozen=True)
-class Outline:
-    """A scenario as written, without the steps of the background."""
-
-    file: Path
-    line: int
-    feature: str
-    name: str
-    tags: tuple[str, ...]
-    """Its own and inherited tags, without the @."""
-    steps: tuple[Line, ...]
-    examples: tuple[tuple[str, ...], ...] = ()
-    """The tags of each table of examples; empty if there are none."""
-
-    @property
-    def id(self) -> str:
-        """The id of its promise; empty if it has none."""
-        return next((tag.removeprefix("id.") for tag in self.tags if tag.startswith("id.")), "")
-
-    @property
-    def severity(self) -> str:
-        """The severity among its tags, the scenario's own before the feature's; empty if there is none."""
-        return next((tag for tag in reversed(self.tags) if tag in SEVERITIES), "")
-
-    def finding(self, text: str, line: int | None = None) -> LintFinding:
-        return LintFinding(self.file, line or self.line, text)
-
-
 Rule = Callable[[tuple[Outline, ...]], Iterator[LintFinding]]
-
-
-def read(files: Iterable[Path]) -> tuple[tuple[Outline, ...], tuple[LintFinding, ...]]:
-    """The scenarios in the files, and the syntax errors."""
-    outlines: list[Outline] = []
-    findings: list[LintFinding] = []
-    for file in files:
-        try:
-            document = Parser().parse(file.read_text(encoding="utf-8"))
-        except CompositeParserException as error:
-            for one in error.errors:
-                text = re.sub(r"^\(\d+:\d+\): ", "", " ".join(str(one).split()))
-                findings.append(LintFinding(file, one.location["line"], text))
-            continue
-        feature = document.get("feature")
-        if feature is None:
-            findings.append(LintFinding(file, 1, "the file has no feature"))
-        else:
-            outlines += _outlines(file, feature["name"], feature, ())
-    return tuple(outlines), tuple(findings)
 
 
 def check(outlines: tuple[Outline, ...]) -> tuple[LintFinding, ...]:
     """The findings of all rules."""
     return tuple(finding for rule in RULES for finding in rule(outlines))
-
-
-def _outlines(file: Path, feature: str, parent: Any, inherited: tuple[str, ...]) -> Iterator[Outline]:
-    tags = (*inherited, *_tags(parent))
-    for child in parent["children"]:
-        if "rule" in child:
-            yield from _outlines(file, feature, child["rule"], tags)
-        elif "scenario" in child:
-            scenario = child["scenario"]
-            examples = tuple(_tags(table) for table in scenario["examples"])
-            own = (*tags, *_tags(scenario), *chain.from_iterable(examples))
-            line = scenario["location"]["line"]
-            yield Outline(file, line, feature, scenario["name"], own, tuple(_lines(scenario["steps"])), examples)
-
-
-def _tags(node: Any) -> tuple[str, ...]:
-    return tuple(tag["name"].removeprefix("@") for tag in node["tags"])
-
-
-def _lines(steps: Any) -> Iterator[Line]:
-    for step in steps:
-        yield Line(step["keywordType"], step["text"], step["location"]["line"])
 
 
 def _titles_are_unique(outlines: tuple[Outline, ...]) -> Iterator[LintFinding]:

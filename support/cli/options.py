@@ -1,5 +1,6 @@
 """Options that several commands share, and the settings that they set."""
 
+import shlex
 from collections.abc import Callable
 from functools import wraps
 from inspect import Signature, signature
@@ -8,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from support import own_folder
 from support.cli import completion, paths
 from support.errors import UsageError
 
@@ -152,6 +154,29 @@ def with_size_options(command: Callable[..., None]) -> Callable[..., None]:
     with_size.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     with_size.__annotations__ = {one.name: one.annotation for one in parameters}
     return with_size
+
+
+_OF_TARGET = frozenset({"target", "own_schema", "like", "ports", *signature(size_settings).parameters})
+"""The parameters of `accept run` that say what is tested."""
+
+
+def options_of_target(context: typer.Context) -> str:
+    """Those options of the command line that say what is tested, as a shell reads them.
+
+    An address or a file's text may hold a password, so a word stands in its place. The user's own folder is among them,
+    however it was named.
+    """
+    own, options = own_folder.given(), {one.name: one.opts[0] for one in context.command.params}
+    kept = ["--features", shlex.quote(str(own.directory))] if own else []
+    for name, value in context.params.items():  # in the order in which they were typed
+        source = context.get_parameter_source(name)
+        if name in _OF_TARGET and source is not None and source.name == "COMMANDLINE":
+            kept += [options[name]] if value is True else [options[name], _without_secret(str(value))]
+    return " ".join(kept)
+
+
+def _without_secret(value: str) -> str:
+    return "YOUR-TARGET" if "://" in value or "\n" in value else shlex.quote(value)
 
 
 def number_of_jobs(text: str) -> int | None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from support import own_folder, places
 from support.cli import paths, suites, undefined_names
+from support.cli.feature_files import LintFinding
 from support.cli.paths import FEATURES, STEPS
-from support.cli.preflight import LintFinding
 from support.cli.steps import matching, own_steps, steps
 from support.cli.suites import Selection
 from support.errors import UsageError

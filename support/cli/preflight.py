@@ -6,14 +6,14 @@ What is found here would otherwise be found by a scenario, after the boot, or no
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import takewhile
 from pathlib import Path
 
 from support import own_folder
 from support.cli.behave_process import Behave, DryRun, Planned, dry_run, in_a_process
-from support.cli.paths import FEATURES, from_command_line
+from support.cli.feature_files import LintFinding
+from support.cli.paths import FEATURES
 from support.cli.step_advice import advice
 from support.cli.steps import all_steps, columns_of
 from support.cli.suites import SMOKE, Selection
@@ -32,37 +32,6 @@ FREE_TAGS = (OWN, "allure.")
 _TAG = re.compile(r"@?([\w.*?\[\]-]+)")
 _TAGS_ARE = f"; a tag is a capability, a severity, a suite or a cost, and one of your own begins with @{OWN}"
 _OPERATORS = frozenset({"and", "or", "not"})
-_TOLD = re.compile(r"(?s)(.+?):(\d+): (.+)")
-
-
-@dataclass(frozen=True)
-class LintFinding:
-    """Something to correct."""
-
-    file: Path
-    line: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{as_seen(self.file)}:{self.line}: {self.text}"
-
-    @classmethod
-    def at(cls, location: str, text: str) -> "LintFinding":
-        """`location` is file:line."""
-        file, _, line = location.rpartition(":")
-        return cls(Path(file), int(line), text)
-
-    @classmethod
-    def of_told(cls, message: str, otherwise: Path) -> "LintFinding":
-        """For a message that begins with the file, as the user reaches it, and the line; else it is for `otherwise`."""
-        found = _TOLD.fullmatch(message)
-        return cls(from_command_line(Path(found[1])), int(found[2]), found[3]) if found else cls(otherwise, 1, message)
-
-    @classmethod
-    def of_message(cls, path: Path, message: str) -> "LintFinding":
-        """For a message about a file, which may begin with the file and the line."""
-        at, _, text = message.removeprefix(f"{path}:").partition(":")
-        return cls(path, int(at), text.strip()) if at.isdigit() else cls(path, 1, f"{at}:{text}".strip(": "))
 
 
 def require_sound(

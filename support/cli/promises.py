@@ -8,7 +8,8 @@ from pathlib import Path
 
 from support.cli.behave_process import dry_run
 from support.cli.console import complain, out, say
-from support.cli.lint import Outline, by_promise, read
+from support.cli.feature_files import Outline, read
+from support.cli.lint import by_promise
 from support.cli.paths import FEATURES, REPORT
 from support.cli.preflight import limits_by_id
 from support.cli.word_search import best_first, nothing_found

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from support.cli import behave_process
-from support.cli.behave_process import FORMATTER, Planned
+from support.cli.behave_process import Planned, behave_argv, going_on, run_arguments
 from support.cli.paths import RESULTS, STATE
 from support.errors import UsageError
 from support.example_app import schema
@@ -18,7 +18,7 @@ from support.reporting.journal import RunRecord, read
 from support.reporting.merging import JOURNAL
 from support.reporting.scenario import ScenarioResult, Verdict
 from support.reporting.trust import NOT_TRIED, HealthyRun, Heard, Proof
-from support.run import Run, begin_run, forget
+from support.run import Run, begin_run
 from support.sabotage.catalogue import part_of
 from support.sabotage.damage import SILENCE, Damage
 from support.sabotage.sabotage import Notice, Sabotage
@@ -145,20 +145,15 @@ class Prover:
         """
         if not scenarios:
             raise UsageError("no scenario has to notice this sabotage")  # behave would run all scenarios
-        run = begin_run()
-        try:
-            self.topology.save(run.topology)
-            module = [APPLICATION, sabotage.application] if sabotage and sabotage.application else ["behave"]
-            places = sorted((one.location for one in scenarios), key=_line)
-            options = ["-D", f"accept_run={run.file}", "--format", FORMATTER, "--outfile", str(run.results)]
-            behave = [*behave_process.behave_argv(module), *options, "--no-summary", *places]
+        module = [APPLICATION, sabotage.application] if sabotage and sabotage.application else ["behave"]
+        places = sorted((one.location for one in scenarios), key=_line)
+        with going_on(begin_run(), self.topology, notes=False) as run:
+            behave = [*behave_argv(module), *run_arguments(run, places)]
             behave_process.run(behave, sabotage.variables if sabotage else {}, self.log)
             record = read(run.journal)
             if keep is not None and (record.failing or record.without_verdict or record.troubles):
                 keep(_kept(run))
             return record
-        finally:
-            forget(run.directory, notes=False)
 
     def _still_unhealthy(self) -> list[str]:
         """Why the cluster is not healthy after a sabotage. Removes data that the scenarios could not remove."""

@@ -1,10 +1,8 @@
 """`accept report`, and the end of every run: the report, the table of promises, the exit status."""
 
 import fcntl
-import re
 import shlex
 import shutil
-import sys
 import tempfile
 import time
 import traceback
@@ -18,7 +16,6 @@ from pydantic import SecretStr
 from support import own_folder
 from support.cli.console import complain, out, say
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, TRUST, from_command_line
-from support.cli.suites import SUITES
 from support.errors import AcceptError, NotAvailable, ProcessFailed, UsageError
 from support.own_folder import OwnFolder
 from support.reporting import journal, merging
@@ -38,19 +35,6 @@ from support.waiting import describe
 if TYPE_CHECKING:
     from support.sabotage.sabotage import Sabotage
 
-_SELECTING = ("--tags", "-t", "--name", "-n")
-_FLAGS_OF_TARGET = ("--own-schema",)
-_OPTIONS_OF_TARGET = (
-    *("--target", "--like", "--ports", "--members", "--workers", "--worker-members", "--etcd", "--dcs"),
-    *("--sandbox", "--pg-bindir", "--postgres", "--vector"),
-)
-OTHER_OPTIONS = (
-    *("--features", "--require", "--seed", "--repeat", "--jobs", "--share-of", "--metrics", "--pushgateway"),
-    "--pipeline",
-)
-"""Other options of `accept run` that take a value."""
-OTHER_FLAGS = ("--keep", "--coverage", "--watch", "--plan", "--commands", "--shuffle", "--rerun", "--fail-on-flaky")
-"""Other options of `accept run` without a value. From the first unknown option on, all words are for behave."""
 JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last reported run. It lies among the results, so that they are all another machine needs."""
 OUTDATED = STATE / "results-outdated"
@@ -106,54 +90,24 @@ def _sabotages(own: OwnFolder | None) -> "Mapping[str, Sabotage]":
         return catalogue.SABOTAGES
 
 
-def options_of_target(arguments: Sequence[str]) -> str:
-    """Those options of `accept run` that say what is tested, as a shell reads them.
-
-    An address or a file's text may hold a password, so a word stands in its place. The user's own folder is among them,
-    however it was named.
-    """
-    own = own_folder.given()
-    words, kept = list(arguments), ["--features", shlex.quote(str(own.directory))] if own else []
-    while words:
-        name, equals, value = words.pop(0).partition("=")
-        if name in _FLAGS_OF_TARGET:
-            kept.append(name)
-        elif name in _OPTIONS_OF_TARGET and (equals or words):
-            value = value if equals else words.pop(0)
-            secret = "://" in value or "\n" in value
-            kept += [name, "YOUR-TARGET" if secret else shlex.quote(value)]
-    return " ".join(kept)
-
-
-def selection_of(arguments: Sequence[str]) -> str:
-    """The suites, feature files, tags and names among the arguments of `accept run`, as a shell reads them."""
-    words, kept, of_behave = list(arguments), list[str](), False
-    while words:
-        word = words.pop(0)
-        name, equals, _ = word.partition("=")
-        if name in _SELECTING and (equals or words):
-            kept.append(shlex.quote(word) if equals else f"{name} {shlex.quote(words.pop(0))}")
-        elif name in (*_OPTIONS_OF_TARGET, *OTHER_OPTIONS):
-            del words[: 0 if equals else 1]
-        elif name.startswith("-"):
-            of_behave = of_behave or name not in (*_FLAGS_OF_TARGET, *OTHER_FLAGS)
-        elif not of_behave and (word in SUITES or re.search(r"\.feature(:\d+)*$", word)):
-            kept.append(shlex.quote(word))
-    return " ".join(kept)
-
-
-def of_run(run: Run, topologies: Iterable[Topology], publisher: Publisher, in_history: bool = False) -> int:
+def of_run(
+    run: Run,
+    topologies: Iterable[Topology],
+    publisher: Publisher,
+    asked: tuple[str, str],
+    in_history: bool = False,
+) -> int:
     """Report on a run, keep its results and journal as the last ones, and return the exit status.
 
-    The passwords of `topologies` are masked everywhere. `in_history`: this run is already in the history of runs.
+    The passwords of `topologies` are masked everywhere. `asked`: the arguments of `Journal.asked`. `in_history`: this
+    run is already in the history of runs.
     """
     redactor = Redactor([secret for topology in topologies for secret in topology.secrets])
     with _hiding_no_verdict("the report does not know when the run began"):
         _require_beginning(run)
     if run.journal.exists():
-        options, selection = (redactor.mask(of(sys.argv[1:])) for of in (options_of_target, selection_of))
         with _hiding_no_verdict("the command line of this run cannot be recorded"):
-            journal.Journal(run.journal).asked(options, selection)
+            journal.Journal(run.journal).asked(*map(redactor.mask, asked))
     return _concluded(run.journal, run.results, redactor, publisher, in_history)
 
 

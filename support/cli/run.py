@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from typing import Protocol
 
 from support.cli import behave_process, clusters, host_commands, job_plan, preflight, report, status
 from support.cli.behave_process import Planned
 from support.cli.boot import bindir_of, provide_citus, with_ruvector
-from support.cli.cluster_under_test import Clusters, TargetCluster, require, run_to_the_end
+from support.cli.cluster_under_test import Clusters, require, run_to_the_end
 from support.cli.clusters import KeptCluster
 from support.cli.console import Progress, out, say
 from support.cli.job_plan import Spread
@@ -20,7 +21,7 @@ from support.cli.suites import Selection
 from support.embedded import programs
 from support.errors import AcceptError, NothingJudged, RequirementMissing
 from support.reporting import steadiness
-from support.reporting.journal import BROKEN, INTERRUPTED, NOTHING_JUDGED, PASSED, Journal, exit_status, read
+from support.reporting.journal import BROKEN, INTERRUPTED, NOTHING_JUDGED, PASSED, Journal, RunRecord, exit_status, read
 from support.reporting.metrics import Publisher
 from support.reporting.past import durations
 from support.reporting.rendering import HISTORY
@@ -37,24 +38,40 @@ _WORST_FIRST = (BROKEN, INTERRUPTED, NOTHING_JUDGED, PASSED)
 _STOPPED = "stopped; this is what was done so far:"
 
 
+class Means(Protocol):
+    """What carries out runs."""
+
+    def carry_out(self, run: Run) -> bool:
+        """Run the scenarios. False if Ctrl-C ended it."""
+
+    def again(self, run: Run, scenarios: Sequence[Scenario]) -> bool:
+        """Run these once more. False if Ctrl-C ended it."""
+
+    def topologies(self, run: Run) -> Sequence[Topology]:
+        """The clusters of a run; the report masks their passwords."""
+
+    def end(self) -> None:
+        """End what is left of the clusters."""
+
+
 class _OneCluster:
-    """Carries out a run on one cluster, in this process: from the boot on inside its sandbox."""
+    """Carries out runs on one cluster, in this process: from the boot on inside its sandbox."""
 
     def __init__(self, options: RunOptions, place: KeptCluster, workers: bool | None) -> None:
         self._options = options.with_workers(workers)
         self.clusters = Clusters(self._options, place)
 
     def carry_out(self, run: Run) -> bool:
-        """Run the scenarios. False if Ctrl-C ended it."""
         return run_to_the_end(self._options, run, self.clusters)
 
     def again(self, run: Run, scenarios: Sequence[Scenario]) -> bool:
-        """Run these once more. False if Ctrl-C ended it."""
         return run_to_the_end(self._options, run, self.clusters, scenarios)
 
     def topologies(self, run: Run) -> Sequence[Topology]:
-        """The clusters of a run; the report masks their passwords."""
         return self.clusters.topologies
+
+    def end(self) -> None:
+        self.clusters.end()
 
 
 def show_plan(options: RunOptions, commands: bool = False) -> int:
@@ -101,15 +118,16 @@ def run(options: RunOptions, arguments: Sequence[str] = ()) -> int:
         place = clusters.named(f"run-{run.id}") if options.keep else KeptCluster(run.directory)
         with _failure_published(publisher, run, options.settings):
             one = _OneCluster(options, place, *spread.clusters)
-            cleanup.callback(one.clusters.end)
+            cleanup.callback(one.end)
             require(options, one.clusters.current.topology)
-        return _conclude(options, run, one, publisher, place)
+        keep_up = partial(_keep_up, place, one.clusters) if options.keep else None
+        return _conclude(options, run, one, publisher, keep_up)
 
 
 def _conclude(
-    options: RunOptions, run: Run, means: _OneCluster | Jobs, publisher: Publisher, place: KeptCluster | None = None
+    options: RunOptions, run: Run, means: Means, publisher: Publisher, keep_up: Callable[[], None] | None = None
 ) -> int:
-    """Carry out the run, and report on it. `place` is that of the cluster if there is only one."""
+    """Carry out the run, and report on it. `keep_up` keeps the cluster up afterwards, if that is wanted."""
     if options.repeat > 1:
         return _repeat(options, run, means, publisher)
     completed = _carried_out(run, means, options.settings, publisher)
@@ -117,25 +135,28 @@ def _conclude(
         completed = _going_on(run, options.settings, partial(_rerun, run, means))
     if not completed:
         say(_STOPPED)
-    if isinstance(means, Jobs) or place is None:
-        return _report(run, means, publisher)
-    if options.keep and completed:
-        reported = _report(run, means, publisher)
-        _keep_up(place, means.clusters.current)
+    if completed and keep_up is not None:
+        reported = _report(options, run, means, publisher)
+        keep_up()
         return reported
-    with _meanwhile(means.clusters.end):
-        return _report(run, means, publisher)
+    with _meanwhile(means.end):
+        return _report(options, run, means, publisher)
 
 
 def _report(
-    run: Run, means: _OneCluster | Jobs, publisher: Publisher, before: int = PASSED, in_history: bool = False
+    options: RunOptions,
+    run: Run,
+    means: Means,
+    publisher: Publisher,
+    before: int = PASSED,
+    in_history: bool = False,
 ) -> int:
     """Report on a run, and return its exit status; `before` is the worst of those before it.
 
     Ctrl-C meanwhile ends the program, but hides no failure: raises SystemExit if there is one, else KeyboardInterrupt.
     """
     try:
-        return report.of_run(run, means.topologies(run), publisher, in_history)
+        return report.of_run(run, means.topologies(run), publisher, options.asked, in_history)
     except KeyboardInterrupt:
         if BROKEN not in (before, exit_status(read(run.journal))):
             raise
@@ -209,7 +230,7 @@ def _failure_published(publisher: Publisher, run: Run, settings: Settings) -> It
         raise
 
 
-def _carried_out(run: Run, means: _OneCluster | Jobs, settings: Settings, publisher: Publisher) -> bool:
+def _carried_out(run: Run, means: Means, settings: Settings, publisher: Publisher) -> bool:
     """Run the scenarios. False if Ctrl-C ended it, or a failure after the first verdict.
 
     A failure before any is published as that of a run that cannot begin, and raised.
@@ -236,45 +257,57 @@ def _going_on(run: Run, settings: Settings, action: Callable[[], bool]) -> bool:
         return False
 
 
-def _repeat(options: RunOptions, first: Run, means: _OneCluster | Jobs, publisher: Publisher) -> int:
+def _repeat(options: RunOptions, first: Run, means: Means, publisher: Publisher) -> int:
     """Run several times, and print which verdicts differ. Returns 1 if any does.
 
     The report that is kept is that of the worst run; among equals, the last. A run that cannot begin or continue is the
     last one.
     """
-    records, worst, worst_status = [], first, PASSED
+    records, worst, worst_status = list[RunRecord](), first, PASSED
     with ExitStack() as cleanup:
-        for number in range(options.repeat):
-            run = first if number == 0 else _begin(options, first.seed + number)
-            if number:
-                cleanup.callback(_forget, run)
-            say(f"run {number + 1} of {options.repeat}, seed {run.seed}")
-            if number:
-                completed = _going_on(run, options.settings, partial(means.carry_out, run))
-            else:
+        for number, run in enumerate(_runs(options, first, cleanup), 1):
+            say(f"run {number} of {options.repeat}, seed {run.seed}")
+            if run is first:
                 completed = _carried_out(run, means, options.settings, publisher)
+            else:
+                completed = _going_on(run, options.settings, partial(means.carry_out, run))
             if not completed:
                 say(_STOPPED)
-            status = _report(run, means, publisher, worst_status)
+            status = _report(options, run, means, publisher, worst_status)
             records.append(read(run.journal))
-            if number == 0 or _WORST_FIRST.index(status) <= _WORST_FIRST.index(worst_status):
-                over, worst, worst_status = worst, run, status
-            else:
-                over = run
-            if over is not worst:
-                shutil.rmtree(over.results, ignore_errors=True)
-                if over is not first:
-                    _forget(over)
+            (worst, worst_status), (better, _) = sorted([(run, status), (worst, worst_status)], key=_rank)
+            if better is not worst:
+                _make_room(better, first)
             if not completed:
                 break
         if worst is not run:
             say(f"the report is about the worst run, with seed {worst.seed}:")
-            _report(worst, means, publisher, worst_status, in_history=True)
-        shutil.rmtree(worst.results, ignore_errors=True)
+            _report(options, worst, means, publisher, worst_status, in_history=True)
     return worst_status if steadiness.show(records, out) else BROKEN
 
 
-def _rerun(run: Run, means: _OneCluster | Jobs) -> bool:
+def _runs(options: RunOptions, first: Run, cleanup: ExitStack) -> Iterator[Run]:
+    """The first run and those that repeat it, each with the next seed."""
+    yield first
+    for number in range(1, options.repeat):
+        run = _begin(options, first.seed + number)
+        cleanup.callback(_forget, run)
+        yield run
+
+
+def _rank(ended: tuple[Run, int]) -> int:
+    return _WORST_FIRST.index(ended[1])
+
+
+def _make_room(run: Run, first: Run) -> None:
+    """Remove what a run has left that will not be reported on again. The cluster may be in the folder of the first."""
+    if run is first:
+        shutil.rmtree(run.results, ignore_errors=True)
+    else:
+        _forget(run)
+
+
+def _rerun(run: Run, means: Means) -> bool:
     """Run once more what failed and may pass: a wrong result is final. False if Ctrl-C ended it."""
     record = read(run.journal)
     rerun, final = record.worth_rerunning, len(record.failing) - len(record.worth_rerunning)
@@ -298,7 +331,7 @@ def _meanwhile(action: Callable[[], None]) -> Iterator[None]:
         other.join()
 
 
-def _keep_up(place: KeptCluster, target: TargetCluster) -> None:
+def _keep_up(place: KeptCluster, kept: Clusters) -> None:
     """Keep the cluster up until Ctrl-C or `accept down`."""
 
     def ended() -> None:
@@ -306,7 +339,7 @@ def _keep_up(place: KeptCluster, target: TargetCluster) -> None:
             raise NotYet("it is up")
 
     if not place.file.exists():
-        target.topology.save(place.file)
+        kept.current.topology.save(place.file)
     status.show_connections(place)
     say("the cluster stays up until Ctrl-C")
     with suppress(KeyboardInterrupt):

@@ -41,6 +41,8 @@ class RunOptions:
     """Run what failed once more, unless a result was wrong."""
     fail_on_flaky: bool = False
     """Fail if a scenario passes only on the rerun."""
+    asked: tuple[str, str] = ("", "")
+    """The options that say what is tested, and what the run is limited to: the arguments of `Journal.asked`."""
 
     def __post_init__(self) -> None:
         if unknown := sorted(self.required - CAPABILITIES.keys()):

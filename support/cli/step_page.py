@@ -11,7 +11,7 @@ import parse
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
-from support.cli.lint import Outline, read
+from support.cli.feature_files import Outline, read
 from support.cli.paths import FEATURES, STATE
 from support.cli.steps import Step, needs_of
 from support.own_folder import OwnFolder

@@ -1,7 +1,6 @@
 """How the features use sentences: with which keywords, and together with which others in a scenario."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import Any
 from parse import compile as pattern_of
 
 from support import own_folder
+from support.cli.feature_files import Outline, read
 from support.cli.paths import FEATURES
 
-_STEP = re.compile(r"\s*(Given|When|Then|And|But|\*) +(.*\S)")
-_BEGINS = re.compile(r"\s*(Background|Scenario|Scenario Outline|Example|Scenario Template|Rule)\s*:")
-_DOCSTRING = ('"""', "```")
-_ORDER = ("Given", "When", "Then")
+_KEYWORDS = {"Context": "Given", "Action": "When", "Outcome": "Then"}
+"""The kind of a step, as `Line` has it -> its keyword."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ Uses = tuple[Sentence, ...]
 def keywords_of(wording: str) -> str:
     """The keywords with which the features use a wording that stands for any of them: "When/Then"."""
     used = {one.keyword for uses in uses_of(wording) for one in uses if is_said(wording, one)}
-    return "/".join(one for one in _ORDER if one in used) or "/".join(_ORDER)
+    return "/".join([one for one in _KEYWORDS.values() if one in used] or _KEYWORDS.values())
 
 
 @cache
@@ -70,26 +68,14 @@ def _scenarios() -> tuple[Uses, ...]:
 
 @cache
 def _read(own: Path | None) -> tuple[Uses, ...]:
-    files = [*sorted(FEATURES.rglob("*.feature")), *(sorted(own.rglob("*.feature")) if own else ())]
-    return tuple(uses for file in files for uses in _of_text(file.read_text(encoding="utf-8")))
+    scenarios, _ = read([*sorted(FEATURES.rglob("*.feature")), *(sorted(own.rglob("*.feature")) if own else ())])
+    return tuple(map(_sentences, scenarios))
 
 
-def _of_text(text: str) -> Iterator[Uses]:
-    """The scenarios of a feature; those of its backgrounds belong to each that follows."""
-    background, found, inside, in_docstring = list[Sentence](), list[Sentence](), "", False
-    for line in text.splitlines():
-        if line.lstrip().startswith(_DOCSTRING):
-            in_docstring = not in_docstring
-        if in_docstring:
-            continue
-        if begins := _BEGINS.match(line):
-            if found and inside != "Background":
-                yield (*background, *found)
-            elif inside == "Background":
-                background += found
-            found, inside = [], begins[1]
-        elif (said := _STEP.match(line)) and inside:
-            before = found[-1].keyword if found else "Given"
-            found.append(Sentence(said[1] if said[1] in _ORDER else before, said[2]))
-    if found and inside != "Background":
-        yield (*background, *found)
+def _sentences(scenario: Outline) -> Uses:
+    """Those of its background come first."""
+    found = list[Sentence]()
+    for step in (*scenario.background, *scenario.steps):
+        before = found[-1].keyword if found else "Given"
+        found.append(Sentence(_KEYWORDS.get(step.kind, before), step.text))
+    return tuple(found)

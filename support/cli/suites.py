@@ -1,8 +1,10 @@
 """Which scenarios a command line selects. Suites become folders and tags; unknown options go to behave."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 
 from cucumber_tag_expressions import TagExpressionError
@@ -29,6 +31,8 @@ SUITES = ("all", *FOLDERS, *TAGS)
 
 # behave takes these for the name of a single tag, which no scenario has, and selects nothing or everything.
 _OLD_STYLE = re.compile(r"^[~-]|,")
+_SELECTING = ("-t", "-n")
+"""behave's short forms of --tags and --name, which `accept` passes on to it."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,16 @@ def select(
         names=tuple(names),
         rest=tuple(word for word in rest if word != "--"),
     )
+
+
+def limited_to(selection: Selection, tags: Sequence[str], names: Sequence[str]) -> str:
+    """What a run was limited to by its user, as a shell reads it; empty if nothing was selected.
+
+    `tags` and `names` are the user's: the tags of a selection include those of its suites.
+    """
+    of_behave = (pair for pair in pairwise(selection.rest) if pair[0] in _SELECTING)
+    filters = (*(("--tags", tag) for tag in tags), *(("--name", name) for name in names), *of_behave)
+    return shlex.join([*selection.words, *chain.from_iterable(filters)])
 
 
 def _feature(word: str) -> str:

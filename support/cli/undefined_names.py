@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from symtable import SymbolTable, symtable
 
-from support.cli.preflight import LintFinding
+from support.cli.feature_files import LintFinding
 from support.own_folder import OwnFolder
 from support.vocabulary import suggestion
 

@@ -12,13 +12,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from support import own_folder
 from support.cli import behave_process, behave_server, clusters, preflight, report, up
+from support.cli.behave_process import going_on, run_arguments
 from support.cli.cluster_under_test import TargetCluster, as_variables, target_of
 from support.cli.clusters import KeptCluster
 from support.cli.console import INTERRUPTED, out, say
@@ -28,7 +29,7 @@ from support.errors import AcceptError, UsageError
 from support.places import WRITES_IN
 from support.reporting.journal import read
 from support.reporting.terminal import show
-from support.run import Run, begin_run, forget
+from support.run import begin_run
 from support.waiting import NotYet, eventually
 
 NAME = "watch"
@@ -140,8 +141,9 @@ class _Watcher:
         if not self._are_sound(changed):
             say("nothing was run")
             return
-        with self._begun() as run:
-            self._behave(run)
+        asked = self._options
+        with going_on(begin_run(asked.seed, asked.required, asked.shuffled), self._topology) as run:
+            self._ask({"behave": run_arguments(run, ["--no-snippets", *asked.selection.arguments])})
             record = read(run.journal)
             show(record, out)
             report.keep(run.journal, run.results)
@@ -158,20 +160,6 @@ class _Watcher:
         sound = self._ask({"check": asdict(self._options.selection), "limits": self._limits_due}) == 0
         self._limits_due = self._limits_due and not sound
         return sound
-
-    @contextmanager
-    def _begun(self) -> Iterator[Run]:
-        run = begin_run(self._options.seed, self._options.required, self._options.shuffled)
-        try:
-            self._topology.save(run.topology)
-            yield run
-        finally:
-            forget(run.directory)
-
-    def _behave(self, run: Run) -> None:
-        run.save()
-        formats = ["--format", behave_process.FORMATTER, "--outfile", str(run.results), "--no-summary", "--no-snippets"]
-        self._ask({"behave": ["-D", f"accept_run={run.file}", *formats, *self._options.selection.arguments]})
 
     def _ask(self, asked: Mapping[str, object]) -> int:
         """Let the process do something, and return the exit status. Raises KeyboardInterrupt after Ctrl-C."""

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -241,6 +242,7 @@ def _missing(bindir: Path) -> Missing:
     )
 
 
+@cache  # that of `_said` does not help: the empty folder is another one each time
 def _openssl_missing(bindir: Path) -> str:
     """Asks the server program itself: pg_config is not installed everywhere."""
     with tempfile.TemporaryDirectory() as empty:
@@ -275,7 +277,12 @@ def _version(program: Path, option: str = "--version") -> tuple[int, int]:
     return int(numbers[1]), int(numbers[2])
 
 
+@cache
 def _said(program: Path, *options: str) -> str:
+    """What a program prints; it is asked once, as a start needs some answers several times.
+
+    Raises UsageError if it does not work, and then asks again the next time.
+    """
     try:
         answer = subprocess.run(
             [program, *options], capture_output=True, text=True, timeout=ANSWER_WITHIN, check=True, errors="replace"

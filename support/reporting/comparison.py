@@ -10,6 +10,7 @@ from support.reporting.chance import SIGNIFICANCE, Change, change
 from support.reporting.pages.costs import Cost, costs, humane
 from support.reporting.past import Figure, PastRun
 from support.reporting.scenario import Measure, Verdict
+from support.vocabulary import counted
 
 _BROKEN, _PASSED = str(Verdict.BROKEN), str(Verdict.PASSED)
 _LABELS = {Change.UNCLEAR: "may be chance"}
@@ -157,7 +158,7 @@ class Comparison:
     def sentence(self) -> str:
         """The outcome in a sentence."""
         parts = [
-            f"{_counted(len(those), noun)} {words}"
+            f"{counted(len(those), noun)} {words}"
             for noun, rows in (("promise", self.verdicts), ("figure", self.figures))
             for change, words in ((Change.WORSE, "worse"), (Change.BETTER, "better"))
             if (those := [one for one in rows if one.change is change])
@@ -170,12 +171,12 @@ class Comparison:
             return "Nothing can be compared: no promise was judged on both sides, and they have no figure in common."
         told = [", ".join(parts)] if parts else [] if verdicts or unjudged else ["no significant difference"]
         if unjudged:
-            told.append(f"{_counted(unjudged, 'promise')} could not be judged any more")
+            told.append(f"{counted(unjudged, 'promise')} could not be judged any more")
         if verdicts:
             differ = "verdict differs" if verdicts == 1 else "verdicts differ"
             told.append(f"{verdicts} {differ}, and only more runs can tell whether a change is the cause")
         if figures:
-            told.append(f"{_counted(figures, 'figure')} may differ by chance")
+            told.append(f"{counted(figures, 'figure')} may differ by chance")
         words = "; ".join(told)
         return f"{words[:1].upper()}{words[1:]}."
 
@@ -296,7 +297,3 @@ def _costs(before: Iterable[PastRun], now: Iterable[PastRun]) -> Iterator[tuple[
     )
     for kind in dict.fromkeys([*later, *then]):
         yield kind, then.get(kind), later.get(kind)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from program import ROOT, copy
 
-from support.cli.lint import MOST_STEPS, check, read
+from support.cli.feature_files import read
+from support.cli.lint import MOST_STEPS, check
 
 GOOD = """
 @critical

@@ -12,7 +12,8 @@ from small_suites import run_suite, write_suite
 
 from support import own_folder
 from support.cli import new, promises
-from support.cli.lint import check_promises, read
+from support.cli.feature_files import read
+from support.cli.lint import check_promises
 from support.cli.preflight import limits_by_id
 from support.engine.limits import Stated
 from support.errors import UsageError

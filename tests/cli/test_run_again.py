@@ -1,35 +1,59 @@
-"""The options that the report repeats in the line that runs a scenario again."""
+"""What the report repeats of the command line: to run a scenario again, and to say what a run was limited to."""
 
 import shlex
+from typing import Any
 
 import pytest
-from typer.main import get_command
+import typer
+from program import ROOT
 
 from support import own_folder
+from support.cli import suites
 from support.cli.main import app
-from support.cli.report import knowledge, options_of_target, selection_of
+from support.cli.options import options_of_target
+from support.cli.report import knowledge
+
+
+def context(words: list[str]) -> Any:
+    """That of `accept run` with these words."""
+    root: Any = typer.main.get_command(app)
+    return root.commands["run"].make_context("run", words)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kept"),
+    ("words", "kept"),
     [
-        (["run", "failover", "--tags", "@redis", "--members", "5", "--jobs", "2"], "--members 5"),
+        (["failover", "--tags", "@redis", "--members", "5", "--jobs", "2"], "--members 5"),
         (["--target", "my cluster.toml", "--own-schema", "--rerun"], "--target 'my cluster.toml' --own-schema"),
-        (["run", "--target=mine.toml"], "--target mine.toml"),
-        (["run", "--target", "postgresql://app:secret@db/app"], "--target YOUR-TARGET"),
-        (["run", "--target", "ruvector_host = 'db'\nruvector_password = 'secret'"], "--target YOUR-TARGET"),
-        (["run", "--target"], ""),
+        (["--target=mine.toml"], "--target mine.toml"),
+        (["--target", "postgresql://app:secret@db/app"], "--target YOUR-TARGET"),
+        (["--target", "ruvector_host = 'db'\nruvector_password = 'secret'"], "--target YOUR-TARGET"),
+        (["cache", "--exclude", "x.feature", "--members", "5"], "--members 5"),
         ([], ""),
     ],
 )
-def test_only_what_says_what_is_tested_is_kept_and_no_secret(arguments: list[str], kept: str) -> None:
-    assert options_of_target(arguments) == kept
+def test_only_what_says_what_is_tested_is_kept_and_no_secret(words: list[str], kept: str) -> None:
+    assert options_of_target(context(words)) == kept
+
+
+def test_every_option_that_says_what_is_tested_is_kept_as_it_was_typed() -> None:
+    line = (
+        "--vector pgvector --postgres 17 --pg-bindir /opt/pg --sandbox loopback --dcs raft --etcd 1 --worker-members 1 "
+        "--workers 1 --members 1 --ports free --like swarm --own-schema --target mine.toml"
+    )
+    asked = [*shlex.split(line), "--metrics", "a.prom", "--require", "redis", "--seed", "4", "--share-of", "run.json"]
+    assert options_of_target(context(asked)) == line
+
+
+def test_what_is_named_in_the_environment_is_named_there_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCEPT_TARGET", "mine.toml")
+    assert options_of_target(context(["cache"])) == ""
 
 
 def test_the_users_own_folder_is_kept_however_it_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(own_folder.VARIABLE, "/home/me/my checks")
-    for arguments in (["run", "--features", "checks", "--members", "5"], ["run", "a.feature", "--members", "5"]):
-        assert options_of_target(arguments) == "--features '/home/me/my checks' --members 5"
+    for words in (["--members", "5", "--features", "checks"], ["a.feature", "--members", "5"]):
+        assert options_of_target(context(words)) == "--features '/home/me/my checks' --members 5"
 
 
 def test_the_pages_know_which_sabotages_break_a_promise() -> None:
@@ -39,27 +63,21 @@ def test_the_pages_know_which_sabotages_break_a_promise() -> None:
 @pytest.mark.parametrize(
     ("line", "kept"),
     [
-        ("run cluster cache --target mine.toml", "cluster cache"),
-        ("run --tags '@cache and not @slow' --rerun", "--tags '@cache and not @slow'"),
+        ("cluster cache --target mine.toml", "cluster cache"),
+        ("--tags '@cache and not @slow' --rerun fast", "fast --tags '@cache and not @slow'"),
         (
-            "run --name=^Writes --members 5 features/cache/reads.feature:12",
-            "'--name=^Writes' features/cache/reads.feature:12",
+            "--name=^Writes --members 5 features/cache/redis.feature:12",
+            "features/cache/redis.feature:12 --name '^Writes'",
         ),
-        ("run --target smoke", ""),
-        ("run cache --pipeline all --require=redis --seed 4 security --rerun fast", "cache security fast"),
-        ("run cache --exclude x.feature --tags @redis all", "cache --tags @redis"),
-        ("run", ""),
+        ("--target smoke", ""),
+        ("cache --pipeline all --require=redis --seed 4 security --rerun fast", "cache security fast"),
+        ("cache --exclude x.feature --tags @redis all", "cache --tags @redis"),
+        ("cache -t @redis --stop", "cache -t @redis"),
+        ("", ""),
     ],
 )
-def test_what_a_run_was_asked_to_select_is_kept(line: str, kept: str) -> None:
-    assert selection_of(shlex.split(line)) == kept
-
-
-def test_every_option_of_a_run_is_known_here() -> None:
-    """What is a value of an option is not what was selected."""
-    run = get_command(app).commands["run"]  # type: ignore[attr-defined]
-    options = {name: one.is_flag for one in run.params for name in one.opts if name.startswith("-")}
-    for name, is_flag in options.items():
-        kept = selection_of(["run", name, "cache"])
-        assert kept == ("cache" if is_flag else f"{name} cache" if name in ("--tags", "--name") else "")
-        assert selection_of(["run", name, "x", "cache"]).endswith("cache"), "and is no option of behave's"
+def test_what_a_run_was_asked_to_select_is_kept(line: str, kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    said = context(shlex.split(line)).params
+    words, tags, names = (said[name] or [] for name in ("words", "tags", "name"))
+    assert suites.limited_to(suites.select(words, tags, names), tags, names) == kept

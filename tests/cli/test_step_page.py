@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.cli import step_page, steps
-from support.cli.lint import Outline, read
+from support.cli.feature_files import Outline, read
 
 OUTLINES = read(sorted(Path("features").rglob("*.feature")))[0]
 CATALOGUE = steps.steps()

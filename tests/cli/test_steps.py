@@ -10,10 +10,46 @@ import pytest
 from program import ROOT, copy
 
 from support import own_folder
+from support.cli import step_uses
 from support.cli import steps as catalogue
 from support.cli.behave_process import CannotLoad
 from support.cli.new import parameter_types
 
+PARCELS = '''
+Feature: Parcels
+  Then whatever this says is a description.
+
+  Background:
+    Given a parcel
+
+  Scenario: One that nobody weighs
+    Then it is as heavy as before
+
+  Rule: Parcels are weighed
+    Background:
+      Given a scale
+
+    Scenario Outline: A parcel keeps its weight
+      When the parcel is put on it <times> times
+      And this is written down:
+        """
+        When it is dropped
+        """
+      Then it is as heavy as before
+      But * is a step, too
+
+      Examples:
+        | times |
+        | 2     |
+
+  Rule: Parcels are sent
+    Background:
+      Given a stamp
+
+    Scenario: A parcel arrives
+      When the parcel is sent
+      Then it is as heavy as before
+'''
 SOURCE = '''
 from behave import given, step, then, when
 
@@ -190,3 +226,26 @@ def test_our_own_steps_are_read_whether_they_were_imported_before_or_not(
     known = [step for step in catalogue.steps() if step.file == Path("steps/failover/fault_steps.py")]
     assert catalogue.function_at(known[0].file, module.step_healthy_cluster.__code__.co_firstlineno)
     assert any(step.kinds for step in known)
+
+
+def test_the_sentences_of_a_scenario_begin_with_those_of_its_backgrounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv(own_folder.VARIABLE, str(tmp_path))
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "parcels.feature").write_text(PARCELS)
+    (tmp_path / "features" / "unreadable.feature").write_text("Feature Parcels\n  Then it is as heavy as before\n")
+    unweighed, weighed, sent = step_uses.uses_of("it is as heavy as before")
+    assert [*map(str, unweighed)] == ["Given a parcel", "Then it is as heavy as before"]
+    assert [*map(str, weighed)] == [
+        "Given a parcel",
+        "Given a scale",
+        "When the parcel is put on it <times> times",
+        "When this is written down:",
+        "Then it is as heavy as before",
+        "Then * is a step, too",
+    ]
+    assert [*map(str, sent)][:3] == ["Given a parcel", "Given a stamp", "When the parcel is sent"]
+    assert [*step_uses.uses_of("the parcel is put on it {times:d} times")] == [weighed]
+    assert step_uses.keywords_of("this is written down:") == "When"

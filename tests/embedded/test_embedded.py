@@ -276,6 +276,22 @@ def test_workers_without_citus_are_refused() -> None:
         layout_of(Settings(accept_workers=1), "Citus is not there")
 
 
+def test_a_program_is_asked_only_once(postgres: Path, tmp_path: Path) -> None:
+    asked = tmp_path / "asked"
+    script(postgres / "postgres", f"echo $1 >>{asked}; echo 'postgres (PostgreSQL) {OLDEST_POSTGRES}.1'")
+    for _ in range(2):
+        assert find(postgres, lambda line: None).tls_bindir == postgres
+    assert asked.read_text().split() == ["--version", "-C"]
+
+
+def test_a_program_that_did_not_work_is_asked_again(postgres: Path) -> None:
+    script(postgres / "postgres", "exit 127")
+    with pytest.raises(UsageError, match="does not work"):
+        citus_missing(postgres)
+    script(postgres / "postgres", f"echo 'postgres (PostgreSQL) {OLDEST_POSTGRES}.1'")
+    assert citus_missing(postgres).startswith("Citus is not installed")
+
+
 def test_a_directory_without_postgresql_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--pg-bindir .*: it has no postgres, initdb"):
         find(tmp_path, lambda line: None)

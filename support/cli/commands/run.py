@@ -20,6 +20,7 @@ from support.cli.options import (
     Target,
     metrics_settings,
     number_of_jobs,
+    options_of_target,
     shape_settings,
     with_size_options,
 )
@@ -118,6 +119,7 @@ def command(
         jobs=number_of_jobs(jobs),
         rerun=rerun,
         fail_on_flaky=fail_on_flaky,
+        asked=(options_of_target(context), suites.limited_to(selection, tags or (), name or ())),
     )
     if commands and not plan:
         raise UsageError("--commands shows what a run would do; it goes with --plan")

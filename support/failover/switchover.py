@@ -55,14 +55,10 @@ class HalfwaySwitchover(Fault):
         self.cluster, self.leader, self.candidate, self._who = cluster, cluster.leader(), candidate, who
         self.client: subprocess.Popen[str] | None = None
         self._kill = DYING[who]
+        self.planned = self._kill is kill_client  # then the leader itself survives, and hands over in order
 
     def __str__(self) -> str:
         return f"{self._who} dies while {self.leader} hands over to {self.candidate}"
-
-    @property
-    def planned(self) -> bool:
-        """Whether the leader itself survives, and hands over in order."""
-        return self._kill is kill_client
 
     @property
     def member(self) -> SiteProgram:

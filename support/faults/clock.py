@@ -95,11 +95,7 @@ class ClockJumps(Fault):
 
     def __init__(self, clock: OwnClock, jump: str) -> None:
         self._clock, self._jump = clock, jump
-
-    @property
-    def unaware(self) -> bool:
-        """See Fault: the host's Patroni may sleep for as long as the clock was set back."""
-        return JUMPS[self._jump] < 0
+        self.unaware = JUMPS[jump] < 0  # the host's Patroni may sleep for as long as the clock was set back
 
     def __str__(self) -> str:
         return f"the clock of the Patroni of {self._clock.member} jumps {self._jump}"

@@ -17,15 +17,14 @@ from support.waiting import eventually
 class Fault(ABC):
     """One disturbance, how to heal it, and what it means for checks that judge the cluster meanwhile."""
 
-    @property
-    def planned(self) -> bool:
-        """Whether the leader shuts down cleanly, after everything that it acknowledged has reached its successor."""
-        return False
-
-    @property
-    def unaware(self) -> bool:
-        """Whether the target member cannot know that another one leads, until shortly after the fault is healed."""
-        return False
+    planned = False
+    """Whether the leader shuts down cleanly, after everything that it acknowledged has reached its successor."""
+    unaware = False
+    """Whether the target member cannot know that another one leads, until shortly after the fault is healed."""
+    builds_up = False
+    """Whether the fault takes time to build up, and so does not exist from the moment that it begins."""
+    takes_effect_within = 0.0
+    """Seconds within which it is in effect, if it takes longer than others do; 0 if it does not."""
 
     @property
     def silences(self) -> Collection[str]:
@@ -36,16 +35,6 @@ class Fault(ABC):
     def whole_hosts(self) -> Collection[str]:
         """The hosts of which it hits everything, also the programs that it is not meant for."""
         return ()
-
-    @property
-    def builds_up(self) -> bool:
-        """Whether the fault takes time to build up, and so does not exist from the moment that it begins."""
-        return False
-
-    @property
-    def takes_effect_within(self) -> float:
-        """Seconds within which it is in effect, if it takes longer than others do; 0 if it does not."""
-        return 0.0
 
     @abstractmethod
     def __str__(self) -> str:

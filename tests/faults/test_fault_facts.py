@@ -2,14 +2,17 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from support.failover.power_failure import PowerFailure
+from support.failover.switchover import DYING, HalfwaySwitchover
 from support.faults.clock import ClockJumps, OwnClock
 from support.faults.nemesis import Fault
 from support.faults.network import Partition, PoorLinks
+from support.faults.patroni import Switchover
 from support.faults.process import (
     EveryHostCrashes,
     Freeze,
@@ -21,6 +24,7 @@ from support.faults.process import (
 )
 from support.hosts import Host
 from support.hosts.interface import Site, SiteHost
+from support.target.cluster import Cluster
 
 
 @dataclass
@@ -33,6 +37,8 @@ class Named:
 ONE, TWO = (cast(SiteHost, Named(name)) for name in ("pg1", "pg2"))
 OWN = cast(Host, ONE)
 CLOCK = cast(OwnClock, None)
+CLUSTER = cast(Cluster, SimpleNamespace(leader=lambda: "pg1"))
+CLIENT, LEADER = DYING
 
 
 @pytest.mark.parametrize(
@@ -52,6 +58,20 @@ CLOCK = cast(OwnClock, None)
 )
 def test_who_does_not_know_and_who_is_silent(fault: Fault, unaware: bool, silences: list[str]) -> None:
     assert (fault.unaware, [*fault.silences]) == (unaware, silences)
+
+
+@pytest.mark.parametrize(
+    ("fault", "planned"),
+    [
+        (HostCrash(ONE), False),
+        (Switchover(CLUSTER, "pg2"), True),
+        (HalfwaySwitchover(CLUSTER, "pg2", CLIENT), True),
+        (HalfwaySwitchover(CLUSTER, "pg2", LEADER), False),
+    ],
+    ids=["crash", "switchover", "its client dies", "its leader dies"],
+)
+def test_only_a_leader_that_survives_hands_over_as_planned(fault: Fault, planned: bool) -> None:
+    assert fault.planned is planned
 
 
 @pytest.mark.parametrize(

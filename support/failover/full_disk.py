@@ -101,6 +101,11 @@ class DiskFull(Fault):
         self.host = host
         self._disk = host.directory / _DISK
 
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.host.name
+
     def __str__(self) -> str:
         return f"the disk of {self.host.name} is full"
 
@@ -153,8 +158,7 @@ def lead_from_small_disk(world: World) -> None:
 
 def fill_disk(world: World) -> None:
     """Not a block is free on the disk of the leader from now on."""
-    host = in_sandbox(host_of(world.cluster, "the leader"))
-    world.experiment.inject(DiskFull(host), host.name)
+    world.experiment.inject(DiskFull(in_sandbox(host_of(world.cluster, "the leader"))))
 
 
 def keep_disk_full(world: World) -> None:

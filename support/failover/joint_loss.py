@@ -87,7 +87,7 @@ def joint_crash(cluster: Cluster, lost: Lost) -> EveryHostCrashes:
 def lose_together(world: World) -> Lost:
     """Let the hosts of the leader and of the standbys that have every commit crash at once."""
     lost = to_be_lost(world.cluster)
-    world.experiment.inject(joint_crash(world.cluster, lost), lost.leader)
+    world.experiment.inject(joint_crash(world.cluster, lost))
     return lost
 
 

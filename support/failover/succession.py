@@ -132,6 +132,5 @@ def lose_leaders(world: World, losses: Iterable[str]) -> None:
     )
     for loss in losses:
         ready()
-        fault = loss_of_leader(world.cluster, loss)
-        inject_until_replaced(world, fault, fault.host.name)
+        inject_until_replaced(world, loss_of_leader(world.cluster, loss))
         require_rejoined(world)

@@ -57,6 +57,11 @@ class HalfwaySwitchover(Fault):
         self._kill = DYING[who]
         self.planned = self._kill is kill_client  # then the leader itself survives, and hands over in order
 
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.leader
+
     def __str__(self) -> str:
         return f"{self._who} dies while {self.leader} hands over to {self.candidate}"
 
@@ -139,7 +144,7 @@ def hand_over_halfway(world: World, who: str) -> None:
         candidate = _await_candidate(world)
         switchover = HalfwaySwitchover(world.cluster, candidate, who)
         try:
-            world.experiment.inject(switchover, switchover.leader)
+            world.experiment.inject(switchover)
             return
         except TooQuick as error:
             missed.append(str(error))

@@ -97,6 +97,11 @@ class ClockJumps(Fault):
         self._clock, self._jump = clock, jump
         self.unaware = JUMPS[jump] < 0  # the host's Patroni may sleep for as long as the clock was set back
 
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self._clock.member
+
     def __str__(self) -> str:
         return f"the clock of the Patroni of {self._clock.member} jumps {self._jump}"
 

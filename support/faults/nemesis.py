@@ -27,6 +27,11 @@ class Fault(ABC):
     """Seconds within which it is in effect, if it takes longer than others do; 0 if it does not."""
 
     @property
+    def target_member(self) -> str:
+        """The member or host that it hits, of several the first; empty if only whoever injects it knows."""
+        return ""
+
+    @property
     def silences(self) -> Collection[str]:
         """The hosts about whose writes nothing can be concluded while the fault lasts: most are silent and idle."""
         return ()

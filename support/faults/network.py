@@ -36,6 +36,11 @@ class Partition(Fault):
     others: Collection[str]
 
     @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return next(iter(self.hosts))
+
+    @property
     def whole_hosts(self) -> Collection[str]:
         """See Fault: no program there reaches the others."""
         return self.hosts

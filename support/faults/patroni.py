@@ -144,6 +144,11 @@ class Switchover(Fault):
         self.leader, self.candidate = cluster.leader(), candidate
         self.reply: Reply | None = None
 
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.leader
+
     def __str__(self) -> str:
         return f"{self.leader} hands over to {self.candidate or 'any other member'}"
 

@@ -17,11 +17,20 @@ from support.vocabulary import joined
 from support.waiting import NotYet
 
 
-@dataclass(frozen=True)
-class HostCrash(Fault):
-    """Every process of the host is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
+class _OfOneHost(Fault):
+    """A fault of one host, or of something on it."""
 
-    host: SiteHost
+    def __init__(self, host: SiteHost) -> None:
+        self.host = host
+
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.host.name
+
+
+class HostCrash(_OfOneHost):
+    """Every process of the host is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
 
     @property
     def silences(self) -> list[str]:
@@ -56,6 +65,11 @@ class EveryHostCrashes(Fault):
         self._hosts = hosts
 
     @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.silences[0]
+
+    @property
     def silences(self) -> list[str]:
         """See Fault."""
         return [host.name for host in self._hosts]
@@ -83,12 +97,10 @@ class EveryHostCrashes(Fault):
         on_each(self._hosts, lambda host: host.power_on())
 
 
-@dataclass(frozen=True)
-class Freeze(Fault):
+class Freeze(_OfOneHost):
     """The host's programs are suspended: not dead, not answering, as in a long pause of a virtual machine."""
 
     unaware = True
-    host: SiteHost
 
     @property
     def silences(self) -> list[str]:
@@ -122,6 +134,11 @@ class Kill(Fault):
 
     process: SiteProgram
     _lasting: bool = False
+
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.process.host
 
     def __str__(self) -> str:
         return f"{self.process.name} on {self.process.host} is killed"
@@ -160,6 +177,11 @@ class Restart(Fault):
         self.process = process
         self._before = process.pid
 
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.process.host
+
     def __str__(self) -> str:
         return f"{self.process.name} on {self.process.host} is killed and started again"
 
@@ -179,11 +201,11 @@ class Restart(Fault):
         self.process.start()
 
 
-class _Suspended(Fault):
+class _Suspended(_OfOneHost):
     """Some processes of a host are suspended, and resumed when it is healed."""
 
     def __init__(self, host: SiteHost) -> None:
-        self.host = host
+        super().__init__(host)
         self._suspended: list[Running] = []
 
     def require_in_effect(self) -> None:
@@ -289,11 +311,11 @@ class PostmasterHangs(_Suspended):
         super().require_in_effect()
 
 
-class PostgresKilled(Fault):
+class PostgresKilled(_OfOneHost):
     """PostgreSQL alone is killed on a member, with all its backends; its Patroni keeps running."""
 
     def __init__(self, host: SiteHost) -> None:
-        self.host = host
+        super().__init__(host)
         self._killed: list[Running] = []
 
     def __str__(self) -> str:
@@ -315,11 +337,11 @@ class PostgresKilled(Fault):
         """Nothing to do: Patroni starts PostgreSQL again; that is the promise under test."""
 
 
-class DataDestroyed(Fault):
+class DataDestroyed(_OfOneHost):
     """A member's PostgreSQL is killed and its data directory is gone; its Patroni keeps running."""
 
     def __init__(self, host: SiteHost) -> None:
-        self.host = host
+        super().__init__(host)
         self._files = files_of(host)
         self._killed: Sequence[Running] = ()
 

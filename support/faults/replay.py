@@ -27,6 +27,11 @@ class ReplayStuck(Fault):
         self._cluster, self._replica, self._behind = cluster, replica, behind
         self._stuck: list[Running] = []
 
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self._replica
+
     def __str__(self) -> str:
         return f"{self._replica} replays nothing, and gets {self._behind / _MEGABYTE:.0f} MB behind"
 

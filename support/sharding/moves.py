@@ -395,9 +395,7 @@ def kill_in_move(cluster: Cluster, victim: str, source: int, target: int) -> Pos
     return PostgresKilled(cluster.site.hosts[cluster.of_group(group).leader()])
 
 
-def fault_of_move(world: World, victim: str, planned: PlannedMove, job: ShardJob) -> tuple[Fault, str]:
-    """The fault that kills a VICTIM during the move, and the member that it hits."""
-    cluster = world.cluster
-    if (fault := kill_in_move(cluster, victim, planned.source, planned.target)) is not None:
-        return fault, fault.host.name
-    return SessionKilled(job.where, job.backend, victim), cluster.leader()
+def fault_of_move(world: World, victim: str, planned: PlannedMove, job: ShardJob) -> Fault:
+    """The fault that kills a VICTIM during the move."""
+    fault = kill_in_move(world.cluster, victim, planned.source, planned.target)
+    return fault or SessionKilled(job.where, job.backend, victim)

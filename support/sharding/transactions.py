@@ -181,31 +181,31 @@ def death(cluster: Cluster, what: str, group: int) -> HostCrash | PostgresKilled
     return HostCrash(host) if what == THE_HOST else PostgresKilled(host)
 
 
-def _before(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
-    world.experiment.inject(death, target_member)
+def _before(world: World, session: sql.Session, death: Fault) -> Outcome:
+    world.experiment.inject(death)
     return _commit(session)
 
 
-def _between(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
+def _between(world: World, session: sql.Session, death: Fault) -> Outcome:
     pid, client = backend(session), ThreadPoolExecutor(1)
     (held,) = held_commits(world.cluster, BETWEEN)
     with world.experiment.prepared(held):
         told = client.submit(_commit, session)
         client.shutdown(wait=False)
         await_prepared(world.cluster, pid, nodes=2, within=VISIBLE)
-        world.experiment.inject(death, target_member)
+        world.experiment.inject(death)
         if told.done():
             raise Inconclusive("the commit was over before the worker died")
     return eventually(partial(_answer, told), within=_TOLD, subject="the client is told the outcome of its commit")
 
 
-def _after(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
+def _after(world: World, session: sql.Session, death: Fault) -> Outcome:
     told = _commit(session)
-    world.experiment.inject(death, target_member)
+    world.experiment.inject(death)
     return told
 
 
-COMMIT_WITH_DEATH: Mapping[str, Callable[[World, sql.Session, Fault, str], Outcome]] = {
+COMMIT_WITH_DEATH: Mapping[str, Callable[[World, sql.Session, Fault], Outcome]] = {
     "before its commit": _before,
     BETWEEN: _between,
     "after its commit": _after,

@@ -124,6 +124,26 @@ def test_a_fault_that_fails_halfway_is_there_and_excuses_its_target(experiment: 
     assert {one.member for one in experiment.coverage.excused} == {"pg1"}
 
 
+@dataclass
+class Aimed(Noted):
+    target_member: str = "pg1"
+
+
+@pytest.mark.parametrize(("said", "expected"), [("", "pg1"), ("pg2", "pg2")])
+def test_a_fault_hits_what_it_tells_unless_something_else_is_said(
+    experiment: Experiment, said: str, expected: str
+) -> None:
+    freeze = experiment.inject(Aimed("freeze"), said)
+    assert (experiment.target_member, freeze.unaware) == (expected, expected)
+
+
+def test_a_fault_without_a_target_member_is_not_injected(experiment: Experiment) -> None:
+    notes: list[str] = []
+    with pytest.raises(ValueError, match="crash: whoever injects it has to say which member or host it hits"):
+        experiment.inject(Noted("crash", notes))
+    assert notes == []
+
+
 @pytest.mark.parametrize(("target", "unaware", "expected"), [("pg1", True, 1), ("pg1", False, 0), ("pg2", True, 0)])
 def test_a_leader_that_freezes_gets_clients_of_its_own_whoever_injects_it(
     experiment: Experiment, monkeypatch: pytest.MonkeyPatch, target: str, unaware: bool, expected: int

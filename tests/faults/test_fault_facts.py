@@ -17,13 +17,15 @@ from support.faults.process import (
     EveryHostCrashes,
     Freeze,
     HostCrash,
+    Kill,
     PatroniFrozen,
     PostgresHangs,
     PostgresKilled,
     PostmasterHangs,
 )
+from support.faults.replay import ReplayStuck
 from support.hosts import Host
-from support.hosts.interface import Site, SiteHost
+from support.hosts.interface import Site, SiteHost, SiteProgram
 from support.target.cluster import Cluster
 
 
@@ -58,6 +60,26 @@ CLIENT, LEADER = DYING
 )
 def test_who_does_not_know_and_who_is_silent(fault: Fault, unaware: bool, silences: list[str]) -> None:
     assert (fault.unaware, [*fault.silences]) == (unaware, silences)
+
+
+@pytest.mark.parametrize(
+    ("fault", "target_member"),
+    [
+        (HostCrash(ONE), "pg1"),
+        (EveryHostCrashes([TWO, ONE]), "pg2"),
+        (PostgresHangs(ONE), "pg1"),
+        (PostgresKilled(ONE), "pg1"),
+        (Kill(cast(SiteProgram, SimpleNamespace(name="redis", host="cache"))), "cache"),
+        (Partition(cast(Site, None), ["pg1"], ["pg2", "pg3"]), "pg1"),
+        (Switchover(CLUSTER), "pg1"),
+        (ReplayStuck(CLUSTER, "pg2", 1), "pg2"),
+        (ClockJumps(cast(OwnClock, SimpleNamespace(member="pg1")), "two hours back"), "pg1"),
+        (PowerFailure([OWN], []), ""),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, Fault) else "",
+)
+def test_a_fault_tells_what_it_hits(fault: Fault, target_member: str) -> None:
+    assert fault.target_member == target_member
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from support.engine.world import World
 from support.errors import Inconclusive, NotAvailable, NotInTime
 from support.failover.retention_checks import MissedWal, back_or_known_to_be_out
 from support.faults.nemesis import Fault
+from support.faults.process import HostCrash
 from support.target.cluster import Cluster
 from support.target.failover_readiness import obstacles
 from support.target.leadership import READ_ROUTE, routes
@@ -82,38 +83,16 @@ def _require_nobody_at_risk(cluster: Cluster, leader: sql.Endpoint | sql.Session
         raise Inconclusive(at_risk_now)
 
 
-class AwayTooLong(Fault):
+class AwayTooLong(HostCrash):
     """The host of a replica crashes. If WAL that the replica needs is gone when it is back, the replica is rebuilt."""
 
     def __init__(self, cluster: Cluster, member: str) -> None:
+        super().__init__(cluster.site.hosts[member])
         self._cluster, self._member = cluster, member
-        self._host = cluster.site.hosts[member]
-
-    @property
-    def silences(self) -> list[str]:
-        """See Fault."""
-        return [self._host.name]
-
-    @property
-    def whole_hosts(self) -> list[str]:
-        """See Fault."""
-        return self.silences
-
-    def __str__(self) -> str:
-        return f"the host {self._host.name} crashes"
-
-    def inject(self) -> None:
-        self._host.power_off()
-
-    on_hosts = inject
-
-    def require_in_effect(self) -> None:
-        if self._host.powered:
-            raise NotYet(f"{self._host.name} is on")
 
     def heal(self) -> None:
         """Without a rebuild the member would stay out for good; it is not waited for."""
-        self._host.power_on()
+        super().heal()
         try:
             _await_caught_up(self._cluster, self._member, self._cluster.topology.timing.notice)
         except NotInTime:

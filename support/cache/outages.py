@@ -24,6 +24,7 @@ from support.engine.recovery import require_other_leader
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.example_app.entries import EntryStore
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.network import WITH_ITS_CLIENTS, partition_of_leader
 from support.faults.process import Restart
@@ -48,8 +49,8 @@ class RestartedEmpty(Fault):
         self._server, self._restart = server, Restart(_server(cluster, server))
         self._probe = _PROBE
 
-    def __str__(self) -> str:
-        return f"{self._restart}, without what it had since its last snapshot, if it made one"
+    def told(self, names: Names) -> str:
+        return f"{self._restart.told(names)}, without what it had since its last snapshot, if it made one"
 
     def on_hosts(self) -> None:
         """See OnHosts."""
@@ -93,7 +94,7 @@ class Full(Fault):
         self._cluster = cluster
         self._change = TemporarySettings(cluster.redis_address, str(self), self._SETTINGS)
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return "Redis is full"
 
     def on_hosts(self) -> None:
@@ -138,7 +139,7 @@ class FailedOver(Fault):
         self._before = {server.address: server for server in primaries_of(self._server)}
         self._told = 0.0  # when a replica of a Redis Cluster was last told to take over
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return "Redis fails over"
 
     def on_hosts(self) -> None:

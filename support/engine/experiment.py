@@ -22,6 +22,7 @@ from support.engine.finding import Finding, listed
 from support.engine.watch import LONGEST_SILENCE, Watch
 from support.engine.world import World, missing
 from support.errors import NotInTime, UnhealthyCluster
+from support.faults.naming import Roles
 from support.faults.nemesis import Fault, InjectedFault, Nemesis, without_preparations
 from support.hosts.interface import Log, LogName, of_each_log
 from support.target.cluster import Cluster
@@ -109,7 +110,7 @@ class Experiment:
         leads = fault.unaware and target in {group.leader() for group in self.cluster.groups}
         judge_at_the_end = start_clients(self._world, target) if leads else None
         with self._world.clients_at_full_speed():
-            injected_fault = self._nemesis.inject(fault, target)
+            injected_fault = self._nemesis.inject(fault, target, kind=fault.told(self._roles()))
         if judge_at_the_end is not None:
             judge_at_the_end(injected_fault)
         return injected_fault
@@ -235,6 +236,14 @@ class Experiment:
         written = _of_each_log(self.cluster, lambda name, log: log.since(self._marks.get(name, "")))
         found = {name: alarms_in(text, self.expected_alarms) for name, text in written.items()}
         return [f"{host}: {line}" for (host, _), lines in found.items() for line in lines]
+
+    def _roles(self) -> Roles:
+        """What each member is now: a group's leader is the one that was last seen to accept writes."""
+        writing = sorted((one for one in self.watch.samples if one.writable), key=lambda one: one.ended)
+        return Roles(
+            (group.members, next((one.member for one in reversed(writing) if one.member in group.members), ""))
+            for group in self.cluster.groups
+        )
 
     def _new_nemesis(self) -> Nemesis:
         self._nemeses.append(Nemesis(self._world.timing.effect))

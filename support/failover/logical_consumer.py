@@ -19,6 +19,7 @@ from support.engine.workload import Task, Turn, Workload
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.failover.consumer_checks import CHANGE, Received, no_change_missing, repeats
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.run import new_id, note_left
 from support.target import slots
@@ -49,7 +50,7 @@ class MaintainedSlot(Fault):
         slot = {"type": "logical", "database": cluster.topology.database, "plugin": "pgoutput"}
         self._configuration = TemporaryConfiguration(cluster, str(self), {"slots": {self.name: slot}})
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return f"Patroni maintains the logical slot {self.name}"
 
     def inject(self) -> None:

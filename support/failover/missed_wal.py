@@ -13,6 +13,7 @@ from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import Inconclusive, NotAvailable, NotInTime
 from support.failover.retention_checks import MissedWal, back_or_known_to_be_out
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.process import HostCrash
 from support.target.cluster import Cluster
@@ -60,7 +61,7 @@ class LittleWalKept(Fault):
         parameters = {name: f"{value // _MEGABYTE}MB" for name, value in self._values.items()}
         self._configuration = TemporaryConfiguration(cluster, str(self), {"postgresql": {"parameters": parameters}})
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return "members keep little WAL"
 
     def inject(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import asdict
 from support.engine.finding import Finding
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.roles import member_by_role
 from support.hosts.interface import SiteProgram
@@ -62,8 +63,8 @@ class HalfwaySwitchover(Fault):
         """See Fault."""
         return self.leader
 
-    def __str__(self) -> str:
-        return f"{self._who} dies while {self.leader} hands over to {self.candidate}"
+    def told(self, names: Names) -> str:
+        return f"{self._who} dies while {names.member(self.leader)} hands over to {names.member(self.candidate)}"
 
     @property
     def member(self) -> SiteProgram:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from support.errors import Inconclusive, NotInTime
+from support.faults.naming import BY_NAME, Names
 from support.target.members import NO_ANSWER
 from support.target.redis import ERRORS
 from support.timeouts import EFFECT
@@ -42,8 +43,11 @@ class Fault(ABC):
         return ()
 
     @abstractmethod
+    def told(self, names: Names) -> str:
+        """What happens, in the users' words: "the host pg1 crashes". `names` says what it calls members and hosts."""
+
     def __str__(self) -> str:
-        """What happens, in the users' words: "the host of pg1 crashes"."""
+        return self.told(BY_NAME)
 
     def prepare(self) -> None:  # noqa: B027 - most faults need no preparation
         """Whatever has to be done first and disturbs nobody: this time does not count against the cluster."""
@@ -81,6 +85,10 @@ class InjectedFault:
     in it. Infinite while it lasts, and if it could not be healed."""
     builds_up: bool = False
     """See Fault."""
+    target_member: str = ""
+    """See Fault; empty where nobody needs to know it."""
+    kind: str = ""
+    """The same words without names, by what members were before it: "the host of the leader crashes"."""
     preparation: bool = False
     """Whether it only brings the cluster into the state in which a fault is to hit it, and is not under test itself."""
     unaware: str = ""
@@ -117,16 +125,20 @@ class Nemesis:
         self._heals = ExitStack()
         self.injected_faults: list[InjectedFault] = []
 
-    def inject(self, fault: Fault, target_member: str = "", *, preparation: bool = False) -> InjectedFault:
+    def inject(
+        self, fault: Fault, target_member: str = "", *, kind: str = "", preparation: bool = False
+    ) -> InjectedFault:
         """Note the fault, register how it is healed, then inject it. Raises Inconclusive if it does not take effect.
 
-        `target_member` is the member or host that it hits, if any.
+        `target_member` is the member or host that it hits, if any. For `kind` see InjectedFault.
         """
         fault.prepare()
         injected_fault = InjectedFault(
             str(fault),
             time.monotonic(),
             builds_up=fault.builds_up,
+            target_member=target_member,
+            kind=kind,
             preparation=preparation,
             unaware=target_member if fault.unaware else "",
             silences=tuple(fault.silences),

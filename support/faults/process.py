@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from support.errors import Inconclusive, ProcessFailed
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.roles import host_of
 from support.hosts.interface import Running, SiteHost, SiteProgram, on_each
 from support.hosts.processes import first_of
 from support.target.cluster import Cluster
 from support.target.member_files import files_of
-from support.vocabulary import joined
 from support.waiting import NotYet
 
 
@@ -42,8 +42,8 @@ class HostCrash(_OfOneHost):
         """See Fault."""
         return self.silences
 
-    def __str__(self) -> str:
-        return f"the host {self.host.name} crashes"
+    def told(self, names: Names) -> str:
+        return f"the {names.host(self.host.name)} crashes"
 
     def inject(self) -> None:
         self.host.power_off()
@@ -79,9 +79,10 @@ class EveryHostCrashes(Fault):
         """See Fault."""
         return self.silences
 
-    def __str__(self) -> str:
-        names = [host.name for host in self._hosts]
-        return f"the hosts {joined(names)} crash at once" if len(names) > 1 else f"the host {joined(names)} crashes"
+    def told(self, names: Names) -> str:
+        if len(self._hosts) == 1:
+            return f"the {names.host(self.target_member)} crashes"
+        return f"the {names.hosts(self.silences)} crash at once"
 
     def inject(self) -> None:
         on_each(self._hosts, lambda host: host.power_off())
@@ -112,8 +113,8 @@ class Freeze(_OfOneHost):
         """See Fault."""
         return self.silences
 
-    def __str__(self) -> str:
-        return f"the host {self.host.name} freezes"
+    def told(self, names: Names) -> str:
+        return f"the {names.host(self.host.name)} freezes"
 
     def inject(self) -> None:
         self.host.freeze()
@@ -140,8 +141,8 @@ class Kill(Fault):
         """See Fault."""
         return self.process.host
 
-    def __str__(self) -> str:
-        return f"{self.process.name} on {self.process.host} is killed"
+    def told(self, names: Names) -> str:
+        return f"{names.program(self.process.name, self.process.host)} is killed"
 
     def inject(self) -> None:
         self.process.kill()
@@ -182,8 +183,8 @@ class Restart(Fault):
         """See Fault."""
         return self.process.host
 
-    def __str__(self) -> str:
-        return f"{self.process.name} on {self.process.host} is killed and started again"
+    def told(self, names: Names) -> str:
+        return f"{names.program(self.process.name, self.process.host)} is killed and started again"
 
     def inject(self) -> None:
         self.process.kill()
@@ -226,8 +227,8 @@ class PatroniFrozen(_Suspended):
         """See Fault: PostgreSQL still answers and accepts writes; clients check what becomes of them."""
         return [self.host.name]
 
-    def __str__(self) -> str:
-        return f"the Patroni of {self.host.name} is suspended"
+    def told(self, names: Names) -> str:
+        return f"the Patroni of {names.member(self.host.name)} is suspended"
 
     def inject(self) -> None:
         self._suspended = _of_patroni(self.host.running(), self.host.processes["patroni"].pid)
@@ -270,8 +271,8 @@ class PostgresHangs(_Suspended):
         """See Fault."""
         return [self.host.name]
 
-    def __str__(self) -> str:
-        return f"PostgreSQL on {self.host.name} hangs"
+    def told(self, names: Names) -> str:
+        return f"PostgreSQL on {names.member(self.host.name)} hangs"
 
     def inject(self) -> None:
         if postmaster := postmaster_of(self.host):  # first, so that a process that it is just starting is found below
@@ -295,8 +296,8 @@ class PostgresHangs(_Suspended):
 class PostmasterHangs(_Suspended):
     """The postmaster of a member alone is suspended: its sessions go on, and no new one can be opened."""
 
-    def __str__(self) -> str:
-        return f"the postmaster on {self.host.name} hangs"
+    def told(self, names: Names) -> str:
+        return f"the postmaster on {names.member(self.host.name)} hangs"
 
     def inject(self) -> None:
         if postmaster := postmaster_of(self.host):
@@ -318,8 +319,8 @@ class PostgresKilled(_OfOneHost):
         super().__init__(host)
         self._killed: list[Running] = []
 
-    def __str__(self) -> str:
-        return f"PostgreSQL on {self.host.name} is killed"
+    def told(self, names: Names) -> str:
+        return f"PostgreSQL on {names.member(self.host.name)} is killed"
 
     def inject(self) -> None:
         self._killed = first_of(self.host.running(), "postgres")
@@ -345,8 +346,8 @@ class DataDestroyed(_OfOneHost):
         self._files = files_of(host)
         self._killed: Sequence[Running] = ()
 
-    def __str__(self) -> str:
-        return f"the data directory of {self.host.name} is destroyed"
+    def told(self, names: Names) -> str:
+        return f"the data directory of {names.member(self.host.name)} is destroyed"
 
     def inject(self) -> None:
         self._killed = self._files.destroy_data()

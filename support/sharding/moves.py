@@ -16,6 +16,7 @@ from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
 from support.example_app.profile import Entries, Related, quoted
 from support.example_app.sessions import backend
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.process import HostCrash, PostgresKilled
 from support.faults.roles import host_of
@@ -324,7 +325,7 @@ class SessionKilled(Fault):
         """`where` leads to the session's server, with the session's role; `words` say what session it is."""
         self._where, self._backend, self._words = where, backend, words
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return f"{self._words} is killed"
 
     def inject(self) -> None:
@@ -344,7 +345,7 @@ class Cancelled(Fault):
     def __init__(self, job: ShardJob) -> None:
         self._job = job
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return "the rebalance is cancelled"
 
     def inject(self) -> None:

@@ -18,6 +18,7 @@ from support.engine.workload import outcome_of
 from support.engine.world import World
 from support.errors import Inconclusive
 from support.example_app.sessions import backend
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.process import HostCrash, PostgresKilled, server_processes
 from support.hosts.interface import Running, SiteHost
@@ -131,7 +132,7 @@ class CommitHeld(Fault):
         self._cluster = cluster
         self._held: list[tuple[SiteHost, list[Running]]] = []
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return "commits on the coordinator wait"
 
     def inject(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from support.failover.power_failure import PowerFailure
 from support.failover.switchover import DYING, HalfwaySwitchover
 from support.faults.clock import ClockJumps, OwnClock
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.network import Partition, PoorLinks
 from support.faults.patroni import Switchover
@@ -145,7 +146,7 @@ def test_a_fault_says_what_it_does_and_nothing_that_it_does_not(fault: Fault, wo
 
 def test_a_fault_without_its_parts_cannot_be_made() -> None:
     class Healless(Fault):
-        def __str__(self) -> str:
+        def told(self, names: Names) -> str:
             return "nobody can undo it"
 
         def inject(self) -> None: ...

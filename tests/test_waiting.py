@@ -10,7 +10,7 @@ from hamcrest.core.matcher import Matcher
 from program import ROOT
 
 from support.errors import Inconclusive, NotInTime
-from support.waiting import NotYet, describe, eventually, in_time, look_again, pause, throughout
+from support.waiting import NotYet, describe, eventually, in_time, look_again, pause, precondition, throughout
 
 
 class Counter:
@@ -160,6 +160,28 @@ def test_what_comes_after_all_was_late_and_what_does_not_come_is_more_than_late(
     assert not late.never
     assert never.never
     assert str(late) == str(missed(so_at=4)), "what was promised and seen in time stays as it was"
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "told"),
+    [
+        ((), "inconclusive: the door is open: still not true after "),
+        (("nobody got in",), "inconclusive: nobody got in: the door is open: still not true after "),
+    ],
+)
+def test_a_precondition_that_does_not_come_breaks_no_promise(otherwise: tuple[str, ...], told: str):
+    with pytest.raises(Inconclusive) as caught, precondition(*otherwise):
+        eventually(Counter(so_at=10**9), within=0, subject="the door is open")
+    assert str(caught.value).startswith(told)
+    assert str(caught.value).endswith("last observed: still closed")
+    assert isinstance(caught.value.__cause__, NotInTime)
+
+
+def test_a_precondition_changes_nothing_else():
+    with precondition():
+        assert eventually(Counter(so_at=1), within=0, subject="the door is open") == "open at call 1"
+    with pytest.raises(OSError, match="refused"), precondition():
+        eventually(Counter(so_at=2, error=OSError("refused")), within=0, subject="the door is open")
 
 
 def test_whatever_a_second_look_raises_it_is_not_there():

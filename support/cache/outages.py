@@ -36,7 +36,7 @@ from support.target.redis import ERRORS, client_of, keys_at, primaries_of, repli
 from support.target.temporary_redis_settings import TemporarySettings
 from support.target.topology import Address, RedisAddress
 from support.timeouts import NOTICE, SCAN, VISIBLE
-from support.waiting import NotYet, describe, eventually, pause
+from support.waiting import NotYet, describe, eventually, pause, precondition
 
 _PROBE = "accept-probe"  # a key in Redis
 _SLOTS = 16384
@@ -275,10 +275,8 @@ def work_through_outage(world: World, what: str) -> None:
             recorder.write(key, "first")
 
     def fail_and_heal() -> None:
-        try:
+        with precondition("the cache did not cache before the outage"):
             _await_hits(history, len(clients), monotonic(), within=VISIBLE)
-        except NotInTime as error:
-            raise Inconclusive(f"the cache did not cache before the outage: {error}") from error
         fault = outage(cluster, what, world.namespace)
         hit = fault.server if isinstance(fault, RedisKilled | RedisFrozen) else None
         alone = hit is not None and _has_all(hit, server, world.namespace)

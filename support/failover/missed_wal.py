@@ -24,7 +24,7 @@ from support.target.patroni_commands import reinitialize
 from support.target.slots import at_risk
 from support.target.temporary_configuration import TemporaryConfiguration
 from support.timeouts import RECOVERY
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, precondition
 
 _MEGABYTE = 2**20
 _SEGMENT = "SELECT pg_size_bytes(current_setting('wal_segment_size'))"
@@ -130,11 +130,9 @@ def remove_what_it_needs(world: World, away: str, had: int) -> None:
             if sql.value(session, _REMOVED, [_lsn(had)]) is not True:
                 raise NotYet(f"the leader keeps what {away} needs")
 
-    try:
+    with precondition():
         subject = f"the WAL that {away} needs is removed"
         eventually(removed, within=world.timing.recovery, subject=subject, retry_on=NO_ANSWER)
-    except NotInTime as error:
-        raise Inconclusive(str(error)) from error
 
 
 def _lsn(position: int) -> str:

@@ -19,7 +19,7 @@ from support.target import dcs
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.target.patroni_commands import Reply
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, precondition
 
 _QUICK = 0.005  # seconds between two looks for the request: a switchover takes a second or two
 
@@ -85,10 +85,8 @@ class HalfwaySwitchover(Fault):
             json.dump(self._request(), line)
         subject = f"the DCS holds the request for {self.leader} to hand over to {self.candidate}"
         within = self.cluster.topology.timing.notice
-        try:
+        with precondition():
             eventually(self._require_requested, within=within, subject=subject, retry_on=NO_ANSWER, pause=_QUICK)
-        except NotInTime as error:
-            raise Inconclusive(str(error)) from error
         self._kill(self)
 
     def require_in_effect(self) -> None:

@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from support.errors import Inconclusive, NotInTime
+from support.errors import Inconclusive
 from support.faults.naming import BY_NAME, Names
 from support.target.members import NO_ANSWER
 from support.target.redis import ERRORS
 from support.timeouts import EFFECT
-from support.waiting import eventually
+from support.waiting import eventually, precondition
 
 
 class Fault(ABC):
@@ -147,7 +147,7 @@ class Nemesis:
         self.injected_faults.append(injected_fault)
         self._heals.callback(self._heal, fault, injected_fault)
         fault.inject()
-        try:
+        with precondition("the fault did not take effect"):
             eventually(
                 fault.require_in_effect,
                 within=max(self._effect_within, fault.takes_effect_within),
@@ -155,8 +155,6 @@ class Nemesis:
                 retry_on=(*NO_ANSWER, *ERRORS),
                 pause=0.02,
             )
-        except NotInTime as error:
-            raise Inconclusive(f"the fault did not take effect: {error}") from error
         injected_fault.took_effect = time.monotonic()
         return injected_fault
 

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from support.errors import Inconclusive, NotInTime
@@ -87,7 +88,7 @@ def in_time(
         raise
     took = time.monotonic() - begun
     if took > within:
-        raise NotInTime(subject, "it is true now, but too late", took, within, never=False)
+        raise NotInTime(subject, "it is true now, but too late", took, within, never_came=False)
     return value, took
 
 
@@ -106,13 +107,13 @@ def precondition(otherwise: str = "") -> Iterator[None]:
 def look_again(missed: NotInTime, seconds: float) -> None:
     """Look for so many seconds more whether what was not reached in time is reached after all: then it was only late.
 
-    `missed.never` says afterwards what was found.
+    `missed.facts.never_came` says afterwards what was found.
     """
-    if missed.probe is None or not missed.never:
+    if missed.probe is None or not missed.facts.never_came:
         return
     with suppress(NotInTime):
         eventually(missed.probe, within=seconds, subject=missed.subject, retry_on=(Exception,))
-        missed.never = False
+        missed.facts = replace(missed.facts, never_came=False)
 
 
 def throughout(check: Callable[[], object], *, seconds: float, pause: float = LONGEST_PAUSE) -> int:

@@ -25,6 +25,7 @@ a capability; what turns out to be missing in its middle is an error.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 
 class AcceptError(Exception):
@@ -87,6 +88,21 @@ class Inconclusive(Exception):
         super().__init__(f"inconclusive: {why}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class LimitFacts:
+    """What is known of a limit on time or speed where it was exceeded."""
+
+    never_came: bool = False
+    """What was promised had not come at all when nobody waited for it any longer. It may be more than late, so that the
+    other clusters of the run are no excuse for it."""
+    undisturbed: bool = False
+    """It was measured while it was watched that nothing else used the machine; see support/engine/quiet.py."""
+    during: tuple[tuple[float, float], ...] = ()
+    """Each time in which it was exceeded, from its beginning to its end (monotonic clock); empty if it is not known."""
+    limit: float | None = None
+    """The limit in seconds on each of these times; None if it is not known, or a limit on something else."""
+
+
 class LimitExceeded(AssertionError):
     """A limit on time or speed was exceeded, and nothing else was wrong.
 
@@ -94,19 +110,9 @@ class LimitExceeded(AssertionError):
     passes only shows that the defect does not appear each time.
     """
 
-    def __init__(self, words: str, never: bool = False) -> None:
-        """`never`: what was promised had not come when nobody waited for it any longer. It may be more than late, so
-        that the other clusters of the run are no excuse for it."""
+    def __init__(self, words: str, facts: LimitFacts | None = None) -> None:
         super().__init__(words)
-        self.never = never
-        self.undisturbed = False
-        """Whether it was measured while it was watched that nothing else used the machine; see support/engine/quiet.py.
-        """
-        self.during: tuple[tuple[float, float], ...] = ()
-        """Each time in which a limit was exceeded, from its beginning to its end (monotonic clock); empty if it is not
-        known."""
-        self.limit: float | None = None
-        """The limit in seconds on each of these times; None if it is not known, or a limit on something else."""
+        self.facts = facts or LimitFacts()
 
 
 class PromiseBroken(AssertionError):
@@ -125,8 +131,6 @@ class UnhealthyCluster(Inconclusive):
 class NotInTime(LimitExceeded):
     """A promised state was not reached within its time."""
 
-    limit: float
-
     def __init__(
         self,
         subject: str,
@@ -134,12 +138,13 @@ class NotInTime(LimitExceeded):
         elapsed: float,
         limit: float,
         *,
-        never: bool = True,
+        never_came: bool = True,
         probe: Callable[[], object] | None = None,
     ) -> None:
         """`probe` raises as long as it is not reached; see `waiting.look_again`."""
         super().__init__(
-            f"{subject}: still not true after {elapsed:.1f} s (limit: {limit:g} s); last observed: {observed}", never
+            f"{subject}: still not true after {elapsed:.1f} s (limit: {limit:g} s); last observed: {observed}",
+            LimitFacts(never_came=never_came, limit=limit),
         )
         self.subject, self.observed, self.elapsed, self.limit = subject, observed, elapsed, limit
         self.probe = probe

@@ -1,16 +1,18 @@
 """Waiting for a state, not for a fixed time; the only module that sleeps.
 
 The verbs of the steps map to it: *becomes* is `eventually`, *becomes ... within* (a promised time) is `in_time`,
-*is* is a plain call, *stays ... while* is `throughout`.
+*is* is a plain call, *stays ... while* is `throughout`. What a scenario needs, but does not judge, is awaited within a
+`precondition`.
 """
 
 import re
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TypeVar
 
-from support.errors import NotInTime
+from support.errors import Inconclusive, NotInTime
 
 T = TypeVar("T")
 
@@ -86,20 +88,32 @@ def in_time(
         raise
     took = time.monotonic() - begun
     if took > within:
-        raise NotInTime(subject, "it is true now, but too late", took, within, never=False)
+        raise NotInTime(subject, "it is true now, but too late", took, within, never_came=False)
     return value, took
+
+
+@contextmanager
+def precondition(otherwise: str = "") -> Iterator[None]:
+    """For waits for what a scenario needs, but does not judge: raises Inconclusive in place of NotInTime.
+
+    `otherwise` says what its absence means, in front of what was observed.
+    """
+    try:
+        yield
+    except NotInTime as late:
+        raise Inconclusive(f"{otherwise}: {late}" if otherwise else str(late)) from late
 
 
 def look_again(missed: NotInTime, seconds: float) -> None:
     """Look for so many seconds more whether what was not reached in time is reached after all: then it was only late.
 
-    `missed.never` says afterwards what was found.
+    `missed.facts.never_came` says afterwards what was found.
     """
-    if missed.probe is None or not missed.never:
+    if missed.probe is None or not missed.facts.never_came:
         return
     with suppress(NotInTime):
         eventually(missed.probe, within=seconds, subject=missed.subject, retry_on=(Exception,))
-        missed.never = False
+        missed.facts = replace(missed.facts, never_came=False)
 
 
 def throughout(check: Callable[[], object], *, seconds: float, pause: float = LONGEST_PAUSE) -> int:

@@ -10,7 +10,7 @@ from hamcrest.core.matcher import Matcher
 from program import ROOT
 
 from support.errors import Inconclusive, NotInTime
-from support.waiting import NotYet, describe, eventually, in_time, look_again, pause, throughout
+from support.waiting import NotYet, describe, eventually, in_time, look_again, pause, precondition, throughout
 
 
 class Counter:
@@ -154,26 +154,48 @@ def missed(so_at: int, error: BaseException | None = None) -> NotInTime:
 
 def test_what_comes_after_all_was_late_and_what_does_not_come_is_more_than_late():
     late, never = missed(so_at=4), missed(so_at=10**9)
-    assert (late.never, never.never) == (True, True)
+    assert (late.facts.never_came, never.facts.never_came) == (True, True)
     for one in (late, never):
         look_again(one, 0.3)
-    assert not late.never
-    assert never.never
+    assert not late.facts.never_came
+    assert never.facts.never_came
     assert str(late) == str(missed(so_at=4)), "what was promised and seen in time stays as it was"
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "told"),
+    [
+        ((), "inconclusive: the door is open: still not true after "),
+        (("nobody got in",), "inconclusive: nobody got in: the door is open: still not true after "),
+    ],
+)
+def test_a_precondition_that_does_not_come_breaks_no_promise(otherwise: tuple[str, ...], told: str):
+    with pytest.raises(Inconclusive) as caught, precondition(*otherwise):
+        eventually(Counter(so_at=10**9), within=0, subject="the door is open")
+    assert str(caught.value).startswith(told)
+    assert str(caught.value).endswith("last observed: still closed")
+    assert isinstance(caught.value.__cause__, NotInTime)
+
+
+def test_a_precondition_changes_nothing_else():
+    with precondition():
+        assert eventually(Counter(so_at=1), within=0, subject="the door is open") == "open at call 1"
+    with pytest.raises(OSError, match="refused"), precondition():
+        eventually(Counter(so_at=2, error=OSError("refused")), within=0, subject="the door is open")
 
 
 def test_whatever_a_second_look_raises_it_is_not_there():
     broken = missed(so_at=2, error=OSError("refused"))
     broken.probe = lambda: 1 / 0
     look_again(broken, 0)
-    assert broken.never
+    assert broken.facts.never_came
 
 
 def test_what_is_seen_too_late_has_come():
     begun = time.monotonic()
     with pytest.raises(NotInTime) as caught:
         in_time(lambda: None, within=0.1, subject="the door is open", since=begun - 1)
-    assert not caught.value.never
+    assert not caught.value.facts.never_came
 
 
 ASK_NOBODY = {

@@ -13,11 +13,11 @@ from support.engine.quiet import excused
 from support.engine.tables import all_answer
 from support.engine.workload import run_to_end
 from support.engine.world import Context
-from support.errors import Inconclusive, NotInTime
+from support.errors import Inconclusive
 from support.example_app.entries import Entry, EntryStore, sightings, write_uncommitted
 from support.target.members import ask_everyone, ask_in_parallel
 from support.target.purposes import prompt_replicas
-from support.waiting import in_time
+from support.waiting import in_time, precondition
 
 
 @given("a session that has written an entry and not committed it")
@@ -66,11 +66,8 @@ def step_roll_back_and_pass(context: Context) -> None:
     """
     world = context.world
     world.session.rollback()
-    try:
-        with excused(world):
-            markers.delays(world.cluster, world.namespace, count=1, within=world.timing.visible)
-    except NotInTime as error:
-        raise Inconclusive(f"no later write has reached every replica: {error}") from error
+    with precondition("no later write has reached every replica"), excused(world):
+        markers.delays(world.cluster, world.namespace, count=1, within=world.timing.visible)
 
 
 @then("no member has the entry")

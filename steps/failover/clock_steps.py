@@ -24,7 +24,7 @@ def step_clock_jumps(context: Context, jump: str) -> None:
     """From one moment to the next."""
     world, handover = context.world, context.world.handover(FailoverHandover)
     handover.lease, handover.state_before_the_fault = lease(world.cluster), state_before_the_fault(world)
-    world.experiment.inject(clock.ClockJumps(handover.clock, jump), world.cluster.leader())
+    world.experiment.inject(clock.ClockJumps(handover.clock, jump))
 
 
 @then("the leader stays for {seconds:g} seconds")

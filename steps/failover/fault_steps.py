@@ -25,80 +25,70 @@ def step_healthy_cluster(context: Context) -> None:
 @disturbs(process.crash)
 def step_host_crashes(context: Context, role: str) -> None:
     """Every process of that host is gone at once; what it wrote, flushed or not, is still there."""
-    fault = process.crash(context.world.cluster, role)
-    context.world.experiment.inject(fault, fault.host.name)
+    context.world.experiment.inject(process.crash(context.world.cluster, role))
 
 
 @when("the host of {role:Role} is down until another member leads")
 @disturbs(process.crash)
 def step_down_until_replaced(context: Context, role: str) -> None:
     """It crashes, and is switched on again when another member has taken over."""
-    fault = process.crash(context.world.cluster, role)
-    inject_until_replaced(context.world, fault, fault.host.name)
+    inject_until_replaced(context.world, process.crash(context.world.cluster, role))
 
 
 @when("the host of {role:Role} freezes")
 @disturbs(process.freeze)
 def step_host_freezes(context: Context, role: str) -> None:
     """Its programs are suspended: not dead, not answering."""
-    fault = process.freeze(context.world.cluster, role)
-    context.world.experiment.inject(fault, fault.host.name)
+    context.world.experiment.inject(process.freeze(context.world.cluster, role))
 
 
 @when("the host of {role:Role} freezes until another member leads")
 @disturbs(process.freeze)
 def step_frozen_until_replaced(context: Context, role: str) -> None:
     """Its programs are suspended, and resume when another member has taken over."""
-    fault = process.freeze(context.world.cluster, role)
-    inject_until_replaced(context.world, fault, fault.host.name)
+    inject_until_replaced(context.world, process.freeze(context.world.cluster, role))
 
 
 @when("Patroni on {role:Role} hangs until another member leads")
 @disturbs(process.hanging_patroni)
 def step_patroni_frozen_until_replaced(context: Context, role: str) -> None:
     """It is suspended, and its PostgreSQL runs on; it resumes when another member has taken over."""
-    fault = process.hanging_patroni(context.world.cluster, role)
-    inject_until_replaced(context.world, fault, fault.host.name)
+    inject_until_replaced(context.world, process.hanging_patroni(context.world.cluster, role))
 
 
 @when("PostgreSQL alone hangs on {role:Role}")
 @disturbs(process.hanging_postgres)
 def step_postgres_hangs(context: Context, role: str) -> None:
     """Every process of it is suspended: none is gone, and none answers. Its Patroni keeps running beside it."""
-    fault = process.hanging_postgres(context.world.cluster, role)
-    context.world.experiment.inject(fault, fault.host.name)
+    context.world.experiment.inject(process.hanging_postgres(context.world.cluster, role))
 
 
 @when("the postmaster alone hangs on {role:Role}")
 @disturbs(process.hanging_postmaster)
 def step_postmaster_hangs(context: Context, role: str) -> None:
     """It is suspended. Sessions that are open, Patroni's own among them, go on, and no new one can be opened."""
-    fault = process.hanging_postmaster(context.world.cluster, role)
-    context.world.experiment.inject(fault, fault.host.name)
+    context.world.experiment.inject(process.hanging_postmaster(context.world.cluster, role))
 
 
 @when("PostgreSQL alone is killed on {role:Role}")
 @disturbs(process.killed_postgres)
 def step_postgres_killed(context: Context, role: str) -> None:
     """Its Patroni keeps running beside it."""
-    fault = process.killed_postgres(context.world.cluster, role)
-    context.world.experiment.inject(fault, fault.host.name)
+    context.world.experiment.inject(process.killed_postgres(context.world.cluster, role))
 
 
 @when("the data directory of {role:Role} is destroyed")
 @disturbs(process.destroyed_data)
 def step_data_destroyed(context: Context, role: str) -> None:
     """Its PostgreSQL is killed and all its files are gone at once; its Patroni keeps running."""
-    fault = process.destroyed_data(context.world.cluster, role)
-    context.world.experiment.inject(fault, fault.host.name)
+    context.world.experiment.inject(process.destroyed_data(context.world.cluster, role))
 
 
 @when("the hosts of all replicas crash")
 @disturbs(process.crash_of_replicas)
 def step_replicas_crash(context: Context) -> None:
     """All at once, every process of each."""
-    fault = process.crash_of_replicas(context.world.cluster)
-    context.world.experiment.inject(fault, fault.silences[0])
+    context.world.experiment.inject(process.crash_of_replicas(context.world.cluster))
 
 
 @given("disks that lose what was not flushed when the power fails")
@@ -125,8 +115,7 @@ def step_every_host_crashes(context: Context) -> None:
 @disturbs(served.restart_of_proxy)
 def step_proxy_restarts(context: Context) -> None:
     """All its sessions are gone at once."""
-    fault = served.restart_of_proxy(context.world.cluster)
-    context.world.experiment.inject(fault, fault.process.host)
+    context.world.experiment.inject(served.restart_of_proxy(context.world.cluster))
 
 
 @when("the fault is healed")

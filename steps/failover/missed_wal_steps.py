@@ -23,7 +23,7 @@ def step_missed(context: Context) -> None:
     world = context.world
     away = joint_loss.spare_replica(world.cluster)
     had = status_of(world.cluster, away).wal
-    world.experiment.inject(missed_wal.AwayTooLong(world.cluster, away), away)
+    world.experiment.inject(missed_wal.AwayTooLong(world.cluster, away))
     missed_wal.remove_what_it_needs(world, away, had)
     joint_loss.switch_on(world, away)
 

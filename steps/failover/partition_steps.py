@@ -42,7 +42,7 @@ def step_leader_cut_off(context: Context, others: str) -> None:
     """No packet gets from its host to theirs, nor back."""
     world = context.world
     world.handover(FailoverHandover).lock_before_the_fault = lock_before(world.cluster)
-    world.experiment.inject(network.partition_of_leader(world.cluster, others), world.cluster.leader())
+    world.experiment.inject(network.partition_of_leader(world.cluster, others))
 
 
 @when("the leader commits an entry that no other host can receive")

@@ -201,7 +201,7 @@ def step_falls_behind(context: Context) -> None:
     world, replica = context.world, routing.replica_in_reads(context.world.cluster)
     cluster, handover = world.cluster, world.handover(FailoverHandover)
     handover.read_lag = lag = routing.allowed_read_lag(cluster)
-    world.experiment.inject(routing.stuck_replay(cluster, replica), replica)
+    world.experiment.inject(routing.stuck_replay(cluster, replica))
     handover.least_replayed = routing.least_replayed(cluster, replica, lag)
 
 
@@ -213,7 +213,7 @@ def step_loses_stream(context: Context) -> None:
     Sessions through the read endpoint landed on it before.
     """
     cluster, replica = context.world.cluster, routing.replica_in_reads(context.world.cluster)
-    context.world.experiment.inject(cut_from_leader(cluster, replica), replica)
+    context.world.experiment.inject(cut_from_leader(cluster, replica))
 
 
 @then("the target member leaves the read endpoint within {seconds:g} seconds")

@@ -48,8 +48,7 @@ def step_hand_over(context: Context, candidate: str) -> None:
     """By Patroni's REST API, to "any replica" or to the member with that role; Patroni has answered that it is done."""
     world = context.world
     member = None if candidate == ANY_REPLICA else member_by_role(world.cluster, candidate)
-    switchover = Switchover(world.cluster, member)
-    world.experiment.inject(switchover, switchover.leader)
+    world.experiment.inject(Switchover(world.cluster, member))
     if member is not None:
         world.handover(FailoverHandover).requested_candidate = member
 

@@ -155,10 +155,9 @@ def step_dies(context: Context, what: str, moment: str) -> None:
     world, handover = context.world, context.world.handover(TransactionHandover)
     group = next(iter(handover.transaction.groups.values()))
     fault = death(world.cluster, what, group)
-    member = fault.host.name
-    world.evidence.attach("what dies", f"{what} of {member}, which leads {node_name(group)}, {moment}")
+    world.evidence.attach("what dies", f"{what} of {fault.target_member}, which leads {node_name(group)}, {moment}")
     begun = time.monotonic()
-    handover.told = COMMIT_WITH_DEATH[moment](world, handover.transaction.session, fault, member)
+    handover.told = COMMIT_WITH_DEATH[moment](world, handover.transaction.session, fault)
     world.measure("the client was told after", time.monotonic() - begun, "s")
     world.evidence.attach("what the client was told of its commit", handover.told)
 

@@ -257,8 +257,8 @@ def step_interrupt_move(context: Context, victim: str) -> None:
     with handover.planned.start(handover.tables.cluster.write) as job:
         handover.job = job
         job.await_phase(COPIED, within=STATEMENT)
-        fault, target_member = fault_of_move(world, victim, handover.planned, job)
-        world.experiment.inject(fault, target_member)
+        fault = fault_of_move(world, victim, handover.planned, job)
+        world.experiment.inject(fault, fault.target_member or world.cluster.leader())
     world.evidence.attach("the move, step by step", "\n".join(map(str, job.steps)))
 
 

@@ -59,8 +59,7 @@ def step_transfers(context: Context, clients: int) -> None:
 @when("the leader of worker group {number:d} is asked to hand over to any replica")
 def step_worker_hands_over(context: Context, number: int) -> None:
     """By Patroni's REST API; it has answered that this is done."""
-    switchover = Switchover(context.world.cluster.worker_group(number))
-    context.world.experiment.inject(switchover, switchover.leader)
+    context.world.experiment.inject(Switchover(context.world.cluster.worker_group(number)))
 
 
 @when("PostgreSQL on each of these is killed, one after the other")
@@ -72,8 +71,7 @@ def step_killed_in_turn(context: Context) -> None:
     if not roles:
         raise Inconclusive("nobody was to be killed")
     for role in roles:
-        fault = killed_postgres(world.cluster, role)
-        world.experiment.inject(fault, fault.host.name)
+        world.experiment.inject(killed_postgres(world.cluster, role))
         world.clients.await_acknowledged(50, within=world.timing.recovery)
 
 

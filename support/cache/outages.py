@@ -24,6 +24,7 @@ from support.engine.recovery import require_other_leader
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
 from support.example_app.entries import EntryStore
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.network import WITH_ITS_CLIENTS, partition_of_leader
 from support.faults.process import Restart
@@ -35,7 +36,7 @@ from support.target.redis import ERRORS, client_of, keys_at, primaries_of, repli
 from support.target.temporary_redis_settings import TemporarySettings
 from support.target.topology import Address, RedisAddress
 from support.timeouts import NOTICE, SCAN, VISIBLE
-from support.waiting import NotYet, describe, eventually, pause
+from support.waiting import NotYet, describe, eventually, pause, precondition
 
 _PROBE = "accept-probe"  # a key in Redis
 _SLOTS = 16384
@@ -48,8 +49,8 @@ class RestartedEmpty(Fault):
         self._server, self._restart = server, Restart(_server(cluster, server))
         self._probe = _PROBE
 
-    def __str__(self) -> str:
-        return f"{self._restart}, without what it had since its last snapshot, if it made one"
+    def told(self, names: Names) -> str:
+        return f"{self._restart.told(names)}, without what it had since its last snapshot, if it made one"
 
     def on_hosts(self) -> None:
         """See OnHosts."""
@@ -93,7 +94,7 @@ class Full(Fault):
         self._cluster = cluster
         self._change = TemporarySettings(cluster.redis_address, str(self), self._SETTINGS)
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return "Redis is full"
 
     def on_hosts(self) -> None:
@@ -138,7 +139,7 @@ class FailedOver(Fault):
         self._before = {server.address: server for server in primaries_of(self._server)}
         self._told = 0.0  # when a replica of a Redis Cluster was last told to take over
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return "Redis fails over"
 
     def on_hosts(self) -> None:
@@ -274,10 +275,8 @@ def work_through_outage(world: World, what: str) -> None:
             recorder.write(key, "first")
 
     def fail_and_heal() -> None:
-        try:
+        with precondition("the cache did not cache before the outage"):
             _await_hits(history, len(clients), monotonic(), within=VISIBLE)
-        except NotInTime as error:
-            raise Inconclusive(f"the cache did not cache before the outage: {error}") from error
         fault = outage(cluster, what, world.namespace)
         hit = fault.server if isinstance(fault, RedisKilled | RedisFrozen) else None
         alone = hit is not None and _has_all(hit, server, world.namespace)

@@ -18,7 +18,6 @@ from support.cluster.checks import Answer, Vector
 from support.engine.history import History, Operation, Outcome
 from support.engine.workload import AT_READ_COMMITTED, Task, Turn, Workload, outcome_of, record
 from support.engine.world import World
-from support.errors import Inconclusive, NotInTime
 from support.example_app import samples
 from support.example_app.catalog import VECTOR_METHODS
 from support.example_app.entries import DELETE_ENTRY
@@ -30,7 +29,7 @@ from support.run import new_id
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.target.purposes import prompt_members
-from support.waiting import NotYet, describe, eventually
+from support.waiting import NotYet, describe, eventually, precondition
 
 CHURN, VACUUM = "come and go", "vacuum"
 """What happens to the table while it is searched, as the history names it."""
@@ -143,10 +142,8 @@ def _await_everywhere(world: World, table: CrowdedTable) -> None:
             if found != len(table.stored):
                 raise NotYet(f"{name} has {found} of {len(table.stored)} entries")
 
-    try:
+    with precondition():
         eventually(there, within=world.timing.rejoin, subject="every member has the entries", retry_on=NO_ANSWER)
-    except NotInTime as error:
-        raise Inconclusive(str(error)) from error
 
 
 def start_churn(world: World, table: CrowdedTable) -> Workload:

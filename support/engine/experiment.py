@@ -22,6 +22,7 @@ from support.engine.finding import Finding, listed
 from support.engine.watch import LONGEST_SILENCE, Watch
 from support.engine.world import World, missing
 from support.errors import NotInTime, UnhealthyCluster
+from support.faults.naming import Roles
 from support.faults.nemesis import Fault, InjectedFault, Nemesis, without_preparations
 from support.hosts.interface import Log, LogName, of_each_log
 from support.target.cluster import Cluster
@@ -92,19 +93,24 @@ class Experiment:
             own.inject(fault, preparation=True)
             yield
 
-    def inject(self, fault: Fault, target_member: str) -> InjectedFault:
-        """Inject a fault that hits `target_member`. Raises Inconclusive if it does not take effect.
+    def inject(self, fault: Fault, target_member: str = "") -> InjectedFault:
+        """Inject a fault. Raises Inconclusive if it does not take effect.
+
+        `target_member` counts in place of the fault's own; a fault that has none needs it.
 
         The scenario's clients work at full speed until it does, so that it hits as many operations as possible.
 
         If the fault keeps a leader from learning that it was replaced, clients connected directly to that leader find
         out whether anything that it acknowledges is lost (support/engine/fencing.py).
         """
-        self._target_member, self.redundant_at, self.planned = target_member, None, fault.planned
-        leads = fault.unaware and target_member in {group.leader() for group in self.cluster.groups}
-        judge_at_the_end = start_clients(self._world, target_member) if leads else None
+        target = target_member or fault.target_member
+        if not target:
+            raise ValueError(f"{fault}: whoever injects it has to say which member or host it hits")
+        self._target_member, self.redundant_at, self.planned = target, None, fault.planned
+        leads = fault.unaware and target in {group.leader() for group in self.cluster.groups}
+        judge_at_the_end = start_clients(self._world, target) if leads else None
         with self._world.clients_at_full_speed():
-            injected_fault = self._nemesis.inject(fault, target_member)
+            injected_fault = self._nemesis.inject(fault, target, kind=fault.told(self._roles()))
         if judge_at_the_end is not None:
             judge_at_the_end(injected_fault)
         return injected_fault
@@ -230,6 +236,14 @@ class Experiment:
         written = _of_each_log(self.cluster, lambda name, log: log.since(self._marks.get(name, "")))
         found = {name: alarms_in(text, self.expected_alarms) for name, text in written.items()}
         return [f"{host}: {line}" for (host, _), lines in found.items() for line in lines]
+
+    def _roles(self) -> Roles:
+        """What each member is now: a group's leader is the one that was last seen to accept writes."""
+        writing = sorted((one for one in self.watch.samples if one.writable), key=lambda one: one.ended)
+        return Roles(
+            (group.members, next((one.member for one in reversed(writing) if one.member in group.members), ""))
+            for group in self.cluster.groups
+        )
 
     def _new_nemesis(self) -> Nemesis:
         self._nemeses.append(Nemesis(self._world.timing.effect))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from support.errors import Inconclusive, LimitExceeded, PromiseBroken
+from support.errors import Inconclusive, LimitExceeded, LimitFacts, PromiseBroken
 
 _NAMED = re.compile(r"(\d+)-(\d+)")
 """The name of a write in the ledger: the number of its client, and its own."""
@@ -13,21 +13,16 @@ Moments = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Finding:
-    """`holds` is None if the facts are no evidence either way. `words` says what was observed, with figures."""
+class Finding(LimitFacts):
+    """`holds` is None if the facts are no evidence either way. `words` says what was observed, with figures.
+
+    Where it does not hold because a limit was exceeded, the facts about the limit come with it.
+    """
 
     holds: bool | None
     words: str
     only_limit: bool = False
     """Where it does not hold: only a limit on time or speed was exceeded; no result was wrong."""
-    nothing_came: bool = False
-    """Where a limit was exceeded: what was promised had not come at all when nobody waited for it any longer."""
-    undisturbed: bool = False
-    """Where a limit was exceeded: nothing else used the machine while it was measured."""
-    during: tuple[Moments, ...] = ()
-    """Where a limit was exceeded: each time in which one was; empty where the check does not know it."""
-    limit: float | None = None
-    """The limit in seconds on each of these times, where the check tells it."""
 
     def require(self, promise: str = "") -> None:
         """Raises AssertionError if the promise does not hold, Inconclusive if the facts do not tell.
@@ -40,9 +35,7 @@ class Finding:
         if self.holds:
             return
         if self.only_limit:
-            late = LimitExceeded(self.words, self.nothing_came)
-            late.undisturbed, late.during, late.limit = self.undisturbed, self.during, self.limit
-            raise late
+            raise LimitExceeded(self.words, self)
         raise PromiseBroken(promise, self.words) if promise else AssertionError(self.words)
 
     @classmethod
@@ -54,14 +47,12 @@ class Finding:
         return cls(False, words)
 
     @classmethod
-    def too_late(cls, words: str, *during: Moments, limit: float | None = None) -> "Finding":
-        """A limit on time or speed was exceeded."""
-        return cls(False, words, only_limit=True, during=during, limit=limit)
+    def too_late(cls, words: str, *during: Moments, limit: float | None = None, never_came: bool = False) -> "Finding":
+        """A limit on time or speed was exceeded.
 
-    @classmethod
-    def never_came(cls, words: str, *during: Moments) -> "Finding":
-        """What was promised had not come by the end of a wait that is much longer than any limit on its time."""
-        return cls(False, words, only_limit=True, nothing_came=True, during=during)
+        `never_came`: what was promised had not come by the end of a wait that is much longer than any limit on it.
+        """
+        return cls(False, words, only_limit=True, never_came=never_came, during=during, limit=limit)
 
     @classmethod
     def within_limit(cls, holds: bool, words: str, *during: Moments, limit: float | None = None) -> "Finding":

@@ -20,7 +20,7 @@ def commit_alone(
     leader = world.cluster.leader()
     with sql.session(world.cluster.of_member(leader)) as session:
         sql.execute(session, "SET synchronous_commit = local")
-        world.experiment.inject(cut, leader)
+        world.experiment.inject(cut)
         require_stored(leader, session, write, is_there)
 
 

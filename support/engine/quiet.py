@@ -252,7 +252,7 @@ def _watched(selection: Selection) -> Iterator[LoadWatch]:
         with watch:
             yield watch
     except LimitExceeded as late:
-        late.undisturbed = (found := watch.disturbance) is None
+        late.facts = replace(late.facts, undisturbed=(found := watch.disturbance) is None)
         if found is None or sql.tells_of_refusal(str(late)):
             raise
         raise Inconclusive(f"{late}, {_but(found)}") from late

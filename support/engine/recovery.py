@@ -49,9 +49,9 @@ def require_other_leader(world: World, limit: float | None = None) -> None:
     require_within(world, "another member led after", time.monotonic() - since, limit)
 
 
-def inject_until_replaced(world: World, fault: Fault, target_member: str) -> None:
+def inject_until_replaced(world: World, fault: Fault) -> None:
     """Inject a fault into the leader, and heal it when another member leads."""
-    world.experiment.inject(fault, target_member)
+    world.experiment.inject(fault)
     require_other_leader(world)
     world.experiment.heal()
 

@@ -132,20 +132,19 @@ def excuse(error: BaseException | None, periods: Periods, since: float, until: f
     """What counts in place of an error that was raised at `until`; None if nothing excuses it.
 
     `since` is when the time of its limit began, unless the error itself says when that was, or how long it took. If it
-    names several times, such as those of several clients, each must be excused. What `never` came is excused as well:
+    names several times, such as those of several clients, each must be excused. What never came is excused as well:
     on a saturated machine it may just be later than anybody waits.
 
     If the cluster is `Elsewhere`, and it is known which limit was exceeded, it must have been met but for the seconds
     in which the machine was saturated.
     """
-    if not isinstance(error, LimitExceeded) or error.undisturbed or sql.tells_of_refusal(str(error)):
+    if not isinstance(error, LimitExceeded) or error.facts.undisturbed or sql.tells_of_refusal(str(error)):
         return None
     if isinstance(error, NotInTime):
         since = until - error.elapsed
-    seen = periods()
-    times = error.during or [(since, until)]
-    if isinstance(periods, Elsewhere) and error.limit is not None and (error.during or isinstance(error, NotInTime)):
-        limit = error.limit
+    seen, during, limit = periods(), error.facts.during, error.facts.limit
+    times = during or [(since, until)]
+    if isinstance(periods, Elsewhere) and limit is not None and (during or isinstance(error, NotInTime)):
         if any(ended - begun - _saturated(seen, begun, ended) > limit for begun, ended in times):
             return None
     begun, ended = min(times, key=lambda one: _share(seen, *one))
@@ -153,7 +152,7 @@ def excuse(error: BaseException | None, periods: Periods, since: float, until: f
     if share < _CONSIDERABLE:
         return None
     busy = together([one.usage for one in seen if one.within(begun, ended)])
-    seconds, which = ended - begun, "" if error.during else "the last "
+    seconds, which = ended - begun, "" if during else "the last "
     found = f"in {share * seconds:.1f} s of that time {busy}; that is {share:.0%} of {which}{seconds:.1f} s"
     return Inconclusive(f"{error}, but {found}").with_traceback(error.__traceback__)
 

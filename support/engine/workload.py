@@ -22,10 +22,10 @@ from psycopg2 import errorcodes
 from support import sql
 from support.engine.history import History, InFlight, Operation, Outcome
 from support.engine.notices import Notices, notices_of
-from support.errors import AcceptError, ConnectFailed, Inconclusive, NotInTime
+from support.errors import AcceptError, ConnectFailed, NotInTime
 from support.timeouts import STATEMENT
 from support.vocabulary import counted
-from support.waiting import NotYet, describe, eventually
+from support.waiting import NotYet, describe, eventually, precondition
 
 _ABORTS = frozenset("0A 21 22 23 24 25 26 27 28 2B 2D 2F 34 38 39 3B 3D 3F 40 42 44 53 54 55 72 HV P0".split())
 """Classes of SQLSTATE with which a server says that it has rolled a transaction back.
@@ -332,10 +332,8 @@ class Workload:
 
         Raises Inconclusive if it takes too long: that clients can work at first is not what the scenario judges.
         """
-        try:
+        with precondition("the clients did not start working"):
             self.await_acknowledged(acknowledged, within)
-        except NotInTime as error:
-            raise Inconclusive(f"the clients did not start working: {error}") from error
 
     def await_acknowledged(self, more: int, within: float) -> None:
         """Wait until `more` further operations are acknowledged, which proves that clients get through now."""

@@ -11,9 +11,9 @@ from typing import TypeVar
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from support import sql
-from support.errors import ConnectFailed, Inconclusive, NotInTime
+from support.errors import ConnectFailed, Inconclusive
 from support.timeouts import NOTICE, REST
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, precondition
 
 _END = 5.0  # seconds for a session that was told to end
 _ROOM = """
@@ -105,10 +105,8 @@ def kill_backend(endpoint: sql.Endpoint, pid: int) -> None:
         if sql.value(endpoint, "SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [pid]):
             raise NotYet("it is there")
 
-    try:
+    with precondition(f"the session of backend {pid} could not be killed"):
         eventually(gone, within=_END, subject=f"the session of backend {pid} is gone", retry_on=(ConnectFailed,))
-    except NotInTime as late:
-        raise Inconclusive(f"the session of backend {pid} could not be killed: {late}") from late
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from support.engine.history import History, Outcome
 from support.engine.ledger import APPEND
 from support.engine.workload import Script, Task, Turn, Workload
 from support.engine.world import World
-from support.errors import Inconclusive, NotInTime
 from support.example_app.entries import READ_VALUE
 from support.example_app.profile import Profile
 from support.target.leadership import routes
@@ -24,7 +23,7 @@ from support.target.members import NO_ANSWER
 from support.target.purposes import prompt_members
 from support.target.timing import Span
 from support.timeouts import CLIENT
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, precondition
 
 LOOKUP = "lookup"
 ENTRY = "the entry that is looked up"
@@ -59,10 +58,8 @@ def start_readers(world: World, clients: int) -> Workload:
     )
     world.readers = readers
     world.cleanup.enter_context(readers)
-    try:
+    with precondition("the readers could not read before the fault"):
         readers.await_acknowledged(100, within=world.timing.notice)
-    except NotInTime as error:
-        raise Inconclusive(f"the readers could not read before the fault: {error}") from error
     return readers
 
 
@@ -112,10 +109,8 @@ def await_answers_lost(world: World) -> None:
         if not any(one.ended > since for one in unknown):
             raise NotYet("no client has lost an answer")
 
-    try:
+    with precondition():
         eventually(lost, within=world.timing.notice, subject="clients lose answers")
-    except NotInTime as late:
-        raise Inconclusive(str(late)) from late
 
 
 def require_each_applied_once(world: World) -> None:
@@ -142,11 +137,9 @@ def require_no_write_acknowledged(world: World) -> None:
         if not any(one.begun > told_apart for one in history.of(action=APPEND)):
             raise NotYet(f"{len(history.of(action=APPEND))} writes have ended, none that began late enough")
 
-    try:
+    with precondition():
         subject = f"clients try to write {other_mode:g} s after the fault"
         eventually(tried, within=other_mode + world.timing.notice, subject=subject, since=fault.in_effect_since)
-    except NotInTime as error:
-        raise Inconclusive(str(error)) from error
     until = time.monotonic()
     world.measure("no write was acknowledged for", until - fault.in_effect_since, "s")
     nothing_acknowledged(history, APPEND, fault.in_effect_since, until).require()

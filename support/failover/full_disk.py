@@ -15,6 +15,7 @@ from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime, ProcessFailed
 from support.failover.checks import NO_SPACE, refused_for_lack_of_space
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.patroni import Switchover, Tagged
 from support.faults.roles import host_of, in_sandbox, member_by_role
@@ -47,8 +48,8 @@ class SmallDisk(Fault):
         here = host.directory
         self._data, self._aside, self._disk, self._wal = here / DATA, here / _ASIDE, here / _DISK, here / _WAL
 
-    def __str__(self) -> str:
-        return f"the data of {self.host.name} is on a small disk of its own"
+    def told(self, names: Names) -> str:
+        return f"the data of {names.member(self.host.name)} is on a small disk of its own"
 
     def inject(self) -> None:
         used = self.host.run(["du", "-sm", "--exclude=pg_wal", str(self._data)]).stdout
@@ -101,8 +102,13 @@ class DiskFull(Fault):
         self.host = host
         self._disk = host.directory / _DISK
 
-    def __str__(self) -> str:
-        return f"the disk of {self.host.name} is full"
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.host.name
+
+    def told(self, names: Names) -> str:
+        return f"the disk of {names.member(self.host.name)} is full"
 
     def inject(self) -> None:
         try:
@@ -153,8 +159,7 @@ def lead_from_small_disk(world: World) -> None:
 
 def fill_disk(world: World) -> None:
     """Not a block is free on the disk of the leader from now on."""
-    host = in_sandbox(host_of(world.cluster, "the leader"))
-    world.experiment.inject(DiskFull(host), host.name)
+    world.experiment.inject(DiskFull(in_sandbox(host_of(world.cluster, "the leader"))))
 
 
 def keep_disk_full(world: World) -> None:

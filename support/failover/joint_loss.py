@@ -10,7 +10,7 @@ from functools import partial
 
 from support.engine.recovery import require_accepted_again
 from support.engine.world import World
-from support.errors import Inconclusive, NotInTime
+from support.errors import Inconclusive
 from support.failover.leader_checks import nobody_took_over
 from support.faults.process import EveryHostCrashes, crash_of_member, crash_of_members
 from support.faults.roles import member_by_role
@@ -21,7 +21,7 @@ from support.target.purposes import purposes
 from support.target.synchronous import standbys_waited_for
 from support.target.timing import Span
 from support.vocabulary import Kind
-from support.waiting import eventually, throughout
+from support.waiting import eventually, precondition, throughout
 
 LOST = Kind("lost member", ("the former leader", "a synchronous standby"))
 """Who was lost together, by what each was before."""
@@ -87,7 +87,7 @@ def joint_crash(cluster: Cluster, lost: Lost) -> EveryHostCrashes:
 def lose_together(world: World) -> Lost:
     """Let the hosts of the leader and of the standbys that have every commit crash at once."""
     lost = to_be_lost(world.cluster)
-    world.experiment.inject(joint_crash(world.cluster, lost), lost.leader)
+    world.experiment.inject(joint_crash(world.cluster, lost))
     return lost
 
 
@@ -95,15 +95,13 @@ def switch_on(world: World, member: str) -> None:
     """Switch a member's host on, and wait until its PostgreSQL answers. Raises Inconclusive if it does not."""
     world.cluster.site.hosts[member].power_on()
 
-    try:
+    with precondition():
         eventually(
             lambda: server(world.cluster.of_member(member)),
             within=world.timing.rejoin,
             subject=f"{member} answers",
             retry_on=NO_ANSWER,
         )
-    except NotInTime as error:
-        raise Inconclusive(str(error)) from error
 
 
 def require_nobody_leads(world: World, lost: Lost) -> None:

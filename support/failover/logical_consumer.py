@@ -17,8 +17,9 @@ from support.engine.background import Background
 from support.engine.history import Outcome
 from support.engine.workload import Task, Turn, Workload
 from support.engine.world import World
-from support.errors import Inconclusive, NotInTime
+from support.errors import NotInTime
 from support.failover.consumer_checks import CHANGE, Received, no_change_missing, repeats
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.run import new_id, note_left
 from support.target import slots
@@ -28,7 +29,7 @@ from support.target.members import NO_ANSWER
 from support.target.purposes import purposes
 from support.target.temporary_configuration import TemporaryConfiguration
 from support.timeouts import CLIENT, RECOVERY, STATEMENT
-from support.waiting import NotYet, describe, eventually
+from support.waiting import NotYet, describe, eventually, precondition
 
 _PACE, _READS = 0.01, 0.1  # seconds between two changes of a client, and between two reads of the consumer
 _ENOUGH = 200  # changes before the fault, and again after it
@@ -49,7 +50,7 @@ class MaintainedSlot(Fault):
         slot = {"type": "logical", "database": cluster.topology.database, "plugin": "pgoutput"}
         self._configuration = TemporaryConfiguration(cluster, str(self), {"slots": {self.name: slot}})
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return f"Patroni maintains the logical slot {self.name}"
 
     def inject(self) -> None:
@@ -146,10 +147,8 @@ def start_consumer(world: World, slot: MaintainedSlot) -> Consumer:
 
         within = world.timing.wait(STATEMENT)
         eventually(everywhere, within=within, subject="every member has the slot", retry_on=NO_ANSWER)
-    try:
+    with precondition("the cluster is no longer healthy since it has the slot"):
         await_all(world.cluster, world.timing.recovery)
-    except NotInTime as error:
-        raise Inconclusive(f"the cluster is no longer healthy since it has the slot: {error}") from error
     return world.cleanup.enter_context(Consumer(world.cluster, slot.name, world.namespace))
 
 

@@ -13,7 +13,9 @@ from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import Inconclusive, NotAvailable, NotInTime
 from support.failover.retention_checks import MissedWal, back_or_known_to_be_out
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
+from support.faults.process import HostCrash
 from support.target.cluster import Cluster
 from support.target.failover_readiness import obstacles
 from support.target.leadership import READ_ROUTE, routes
@@ -22,7 +24,7 @@ from support.target.patroni_commands import reinitialize
 from support.target.slots import at_risk
 from support.target.temporary_configuration import TemporaryConfiguration
 from support.timeouts import RECOVERY
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, precondition
 
 _MEGABYTE = 2**20
 _SEGMENT = "SELECT pg_size_bytes(current_setting('wal_segment_size'))"
@@ -59,7 +61,7 @@ class LittleWalKept(Fault):
         parameters = {name: f"{value // _MEGABYTE}MB" for name, value in self._values.items()}
         self._configuration = TemporaryConfiguration(cluster, str(self), {"postgresql": {"parameters": parameters}})
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return "members keep little WAL"
 
     def inject(self) -> None:
@@ -82,38 +84,16 @@ def _require_nobody_at_risk(cluster: Cluster, leader: sql.Endpoint | sql.Session
         raise Inconclusive(at_risk_now)
 
 
-class AwayTooLong(Fault):
+class AwayTooLong(HostCrash):
     """The host of a replica crashes. If WAL that the replica needs is gone when it is back, the replica is rebuilt."""
 
     def __init__(self, cluster: Cluster, member: str) -> None:
+        super().__init__(cluster.site.hosts[member])
         self._cluster, self._member = cluster, member
-        self._host = cluster.site.hosts[member]
-
-    @property
-    def silences(self) -> list[str]:
-        """See Fault."""
-        return [self._host.name]
-
-    @property
-    def whole_hosts(self) -> list[str]:
-        """See Fault."""
-        return self.silences
-
-    def __str__(self) -> str:
-        return f"the host {self._host.name} crashes"
-
-    def inject(self) -> None:
-        self._host.power_off()
-
-    on_hosts = inject
-
-    def require_in_effect(self) -> None:
-        if self._host.powered:
-            raise NotYet(f"{self._host.name} is on")
 
     def heal(self) -> None:
         """Without a rebuild the member would stay out for good; it is not waited for."""
-        self._host.power_on()
+        super().heal()
         try:
             _await_caught_up(self._cluster, self._member, self._cluster.topology.timing.notice)
         except NotInTime:
@@ -150,11 +130,9 @@ def remove_what_it_needs(world: World, away: str, had: int) -> None:
             if sql.value(session, _REMOVED, [_lsn(had)]) is not True:
                 raise NotYet(f"the leader keeps what {away} needs")
 
-    try:
+    with precondition():
         subject = f"the WAL that {away} needs is removed"
         eventually(removed, within=world.timing.recovery, subject=subject, retry_on=NO_ANSWER)
-    except NotInTime as error:
-        raise Inconclusive(str(error)) from error
 
 
 def _lsn(position: int) -> str:

@@ -11,14 +11,14 @@ from support.engine.checks.writers import last_accepted, lock_left, stopped_in_t
 from support.engine.finding import Finding
 from support.engine.isolated_leader import commit_alone
 from support.engine.world import World
-from support.errors import Inconclusive, NotInTime
+from support.errors import NotInTime
 from support.failover.checks import Look, nothing_changed, refused_until
 from support.faults.network import ALONE, partition_of_leader
 from support.target import dcs, etcd
 from support.target.cluster import Cluster
 from support.target.leadership import Lease, aspects_of_state, cluster_state, lease
 from support.target.members import NO_ANSWER
-from support.waiting import NotYet, eventually, throughout
+from support.waiting import NotYet, eventually, precondition, throughout
 
 _PAUSE = 0.5  # seconds between two looks at the cluster's state
 
@@ -104,10 +104,8 @@ def require_refusing_until_healed(world: World) -> None:
 def state_before_the_fault(world: World) -> Look:
     """The leader, its timeline and the routing. Raises Inconclusive if one of them gives no answer."""
     subject = "every member and the proxy report their state"
-    try:
+    with precondition():
         return eventually(partial(_whole_state, world), within=world.timing.notice, subject=subject)
-    except NotInTime as error:
-        raise Inconclusive(str(error)) from error
 
 
 def watch_state(world: World, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> list[Look]:

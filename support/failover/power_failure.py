@@ -9,6 +9,7 @@ from pathlib import Path
 
 from support.engine.world import World
 from support.errors import ProcessFailed
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.process import EveryHostCrashes
 from support.hosts import Host
@@ -17,7 +18,6 @@ from support.hosts.unsynced import Lost
 from support.target.cluster import Cluster
 from support.target.health import await_all
 from support.target.member_files import DATA
-from support.vocabulary import joined
 from support.waiting import NotYet
 
 _PROBE = "accept.probe"
@@ -36,7 +36,7 @@ class VolatileDisks(Fault):
         self._cluster = cluster
         self.hosts: Sequence[Host] = [one for one in cluster.sandbox.hosts.values() if (one.directory / DATA).is_dir()]
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return f"the data of {' and '.join(host.name for host in self.hosts)} is on disks with a volatile cache"
 
     def inject(self) -> None:
@@ -83,8 +83,8 @@ class PowerFailure(Fault):
         """See Fault."""
         return self.silences
 
-    def __str__(self) -> str:
-        volatile = joined(host.name for host in self._volatile)
+    def told(self, names: Names) -> str:
+        volatile = names.each(host.name for host in self._volatile)
         return f"the power fails everywhere; {volatile} lose what was not synced"
 
     def inject(self) -> None:

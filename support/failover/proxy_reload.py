@@ -6,13 +6,13 @@ Source: https://github.com/haproxy/haproxy/issues/3330 (sessions from before a r
 from collections.abc import Sequence
 
 from support.engine.world import World
-from support.errors import Inconclusive, NotInTime
+from support.errors import Inconclusive
 from support.hosts.interface import Running, SiteHost
 from support.target.cluster import Cluster
 from support.target.component_hosts import proxy_host
 from support.target.leadership import WRITE_ROUTE, routes
 from support.target.members import NO_ANSWER
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, precondition
 
 _PROGRAM = "haproxy"
 
@@ -47,11 +47,9 @@ def reload_proxy(world: World) -> None:
         if (now := routes(cluster)[WRITE_ROUTE]) != wanted:
             raise NotYet(f"the write endpoint leads to {' and '.join(now) or 'nobody'}, not to {' and '.join(wanted)}")
 
-    try:
+    with precondition():
         within = world.timing.notice
         eventually(reloaded, within=within, subject="the proxy is reloaded, and routes as before", retry_on=NO_ANSWER)
-    except NotInTime as error:
-        raise Inconclusive(str(error)) from error
     left = host.alive(before)
     world.evidence.attach("the proxy's processes from before the reload", "\n".join(map(str, left)) or "none")
     if not left:

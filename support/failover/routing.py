@@ -27,7 +27,7 @@ from support.target.cluster import Cluster
 from support.target.failover_readiness import terms
 from support.target.members import NO_ANSWER, REPLICA, NoAnswer, Server, member_statuses, server, status_of
 from support.target.purposes import prompt_replicas
-from support.waiting import NotYet, describe, eventually, throughout
+from support.waiting import NotYet, describe, eventually, precondition, throughout
 
 _LOOK = 0.1  # seconds within which a watch of sessions notices that it should stop
 _RECEIVED = "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')"
@@ -84,11 +84,9 @@ def _targets(cluster: Cluster, sessions: Iterable[sql.Session]) -> list[tuple[st
         known = _known_servers(cluster)
         return [(known.member_of(one), one) for one in reached]
 
-    try:
+    with precondition():
         within = cluster.topology.timing.notice
         return eventually(recognised, within=within, subject="the member of each session is recognised")
-    except NotInTime as error:
-        raise Inconclusive(str(error)) from error
 
 
 def writes(sessions: Iterable[sql.Session], profile: Profile, namespace: str) -> list[str]:
@@ -119,11 +117,9 @@ def replica_in_reads(cluster: Cluster) -> str:
             raise NotYet(_landed(found))
         return there[0]
 
-    try:
+    with precondition():
         subject = "sessions through the read endpoint land on a replica"
         return eventually(met, within=cluster.topology.timing.notice, subject=subject, retry_on=NO_ANSWER)
-    except NotInTime as error:
-        raise Inconclusive(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from functools import partial
 from support.engine import markers
 from support.engine.recovery import inject_until_replaced, require_rejoined
 from support.engine.world import World
-from support.errors import Inconclusive, NotInTime
+from support.errors import Inconclusive
 from support.failover.checks import a_replica_may_take_over
 from support.faults.network import OneWayCut, deaf
 from support.faults.patroni import Tagged
@@ -18,7 +18,7 @@ from support.target.cluster import Cluster
 from support.target.failover_readiness import obstacles
 from support.target.members import NO_ANSWER, status_of
 from support.target.purposes import candidates, purposes
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, precondition
 
 _WRITES = 100
 """Enough for a difference, and far less than the lag at which Patroni bars a replica from taking over."""
@@ -93,11 +93,9 @@ def _write_until_they_lack(world: World, behind: Collection[str], ahead: Collect
         if any(received[name] >= written for name in behind) or any(received[name] < written for name in ahead):
             raise NotYet(f"the leader has written {written} bytes; the replicas have received {received}")
 
-    try:
+    with precondition():
         subject = f"{' and '.join(behind)} lack what the leader has written"
         eventually(lacking, within=world.timing.visible, subject=subject, retry_on=NO_ANSWER)
-    except NotInTime as error:
-        raise Inconclusive(str(error)) from error
 
 
 _Loss = HostCrash | Freeze | DataDestroyed
@@ -132,6 +130,5 @@ def lose_leaders(world: World, losses: Iterable[str]) -> None:
     )
     for loss in losses:
         ready()
-        fault = loss_of_leader(world.cluster, loss)
-        inject_until_replaced(world, fault, fault.host.name)
+        inject_until_replaced(world, loss_of_leader(world.cluster, loss))
         require_rejoined(world)

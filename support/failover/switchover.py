@@ -11,6 +11,7 @@ from dataclasses import asdict
 from support.engine.finding import Finding
 from support.engine.world import World
 from support.errors import Inconclusive, NotInTime
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.roles import member_by_role
 from support.hosts.interface import SiteProgram
@@ -18,7 +19,7 @@ from support.target import dcs
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
 from support.target.patroni_commands import Reply
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, precondition
 
 _QUICK = 0.005  # seconds between two looks for the request: a switchover takes a second or two
 
@@ -55,14 +56,15 @@ class HalfwaySwitchover(Fault):
         self.cluster, self.leader, self.candidate, self._who = cluster, cluster.leader(), candidate, who
         self.client: subprocess.Popen[str] | None = None
         self._kill = DYING[who]
-
-    def __str__(self) -> str:
-        return f"{self._who} dies while {self.leader} hands over to {self.candidate}"
+        self.planned = self._kill is kill_client  # then the leader itself survives, and hands over in order
 
     @property
-    def planned(self) -> bool:
-        """Whether the leader itself survives, and hands over in order."""
-        return self._kill is kill_client
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.leader
+
+    def told(self, names: Names) -> str:
+        return f"{self._who} dies while {names.member(self.leader)} hands over to {names.member(self.candidate)}"
 
     @property
     def member(self) -> SiteProgram:
@@ -83,10 +85,8 @@ class HalfwaySwitchover(Fault):
             json.dump(self._request(), line)
         subject = f"the DCS holds the request for {self.leader} to hand over to {self.candidate}"
         within = self.cluster.topology.timing.notice
-        try:
+        with precondition():
             eventually(self._require_requested, within=within, subject=subject, retry_on=NO_ANSWER, pause=_QUICK)
-        except NotInTime as error:
-            raise Inconclusive(str(error)) from error
         self._kill(self)
 
     def require_in_effect(self) -> None:
@@ -143,7 +143,7 @@ def hand_over_halfway(world: World, who: str) -> None:
         candidate = _await_candidate(world)
         switchover = HalfwaySwitchover(world.cluster, candidate, who)
         try:
-            world.experiment.inject(switchover, switchover.leader)
+            world.experiment.inject(switchover)
             return
         except TooQuick as error:
             missed.append(str(error))

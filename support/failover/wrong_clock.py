@@ -14,7 +14,6 @@ from support.engine.checks.availability import longest_gap
 from support.engine.finding import Finding, broken_together
 from support.engine.ledger import APPEND
 from support.engine.world import World
-from support.errors import Inconclusive, NotInTime
 from support.failover.checks import Look, nothing_changed
 from support.failover.leader_checks import Renewal, lock_ran_out, lock_renewed_in_time
 from support.failover.partition import watch_state
@@ -23,6 +22,7 @@ from support.target import dcs
 from support.target.health import await_all
 from support.target.leadership import Lease, only_members
 from support.target.members import NO_ANSWER
+from support.waiting import precondition
 
 _AFTERWARDS = 10.0
 """Seconds for which the watch goes on after the lock would have expired: then two members may accept writes."""
@@ -35,10 +35,8 @@ def with_own_clock(world: World) -> OwnClock:
     """
     clock = OwnClock(world.cluster, world.cluster.leader())
     world.experiment.prepare(clock, until_end=True)
-    try:
+    with precondition("the cluster is not healthy after a restart of the leader's Patroni"):
         await_all(world.cluster, world.timing.recovery)
-    except NotInTime as error:
-        raise Inconclusive(f"the cluster is not healthy after a restart of the leader's Patroni: {error}") from error
     return clock
 
 

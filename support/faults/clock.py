@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from support.errors import Inconclusive
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.hosts import Host
 from support.target.cluster import Cluster
@@ -38,8 +39,8 @@ class OwnClock(Fault):
         self._shift = self._host.directory / "clock"
         self._usual: tuple[list[str], dict[str, str]] | None = None
 
-    def __str__(self) -> str:
-        return f"the Patroni of {self.member} has a clock that can be set"
+    def told(self, names: Names) -> str:
+        return f"the Patroni of {names.member(self.member)} has a clock that can be set"
 
     @property
     def wrong_by(self) -> float:
@@ -95,14 +96,15 @@ class ClockJumps(Fault):
 
     def __init__(self, clock: OwnClock, jump: str) -> None:
         self._clock, self._jump = clock, jump
+        self.unaware = JUMPS[jump] < 0  # the host's Patroni may sleep for as long as the clock was set back
 
     @property
-    def unaware(self) -> bool:
-        """See Fault: the host's Patroni may sleep for as long as the clock was set back."""
-        return JUMPS[self._jump] < 0
+    def target_member(self) -> str:
+        """See Fault."""
+        return self._clock.member
 
-    def __str__(self) -> str:
-        return f"the clock of the Patroni of {self._clock.member} jumps {self._jump}"
+    def told(self, names: Names) -> str:
+        return f"the clock of the Patroni of {names.member(self._clock.member)} jumps {self._jump}"
 
     def inject(self) -> None:
         self._clock.set(JUMPS[self._jump])

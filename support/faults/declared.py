@@ -3,7 +3,7 @@
     @when("the host of {role:Role} crashes")
     @disturbs(crash)
     def step_host_crashes(context: Context, role: str) -> None:
-        fault = crash(context.world.cluster, role)
+        context.world.experiment.inject(crash(context.world.cluster, role))
 
 The step and the plan call the same function, so they cannot diverge.
 """

@@ -7,25 +7,30 @@ from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from support.errors import Inconclusive, NotInTime
+from support.errors import Inconclusive
+from support.faults.naming import BY_NAME, Names
 from support.target.members import NO_ANSWER
 from support.target.redis import ERRORS
 from support.timeouts import EFFECT
-from support.waiting import eventually
+from support.waiting import eventually, precondition
 
 
 class Fault(ABC):
     """One disturbance, how to heal it, and what it means for checks that judge the cluster meanwhile."""
 
-    @property
-    def planned(self) -> bool:
-        """Whether the leader shuts down cleanly, after everything that it acknowledged has reached its successor."""
-        return False
+    planned = False
+    """Whether the leader shuts down cleanly, after everything that it acknowledged has reached its successor."""
+    unaware = False
+    """Whether the target member cannot know that another one leads, until shortly after the fault is healed."""
+    builds_up = False
+    """Whether the fault takes time to build up, and so does not exist from the moment that it begins."""
+    takes_effect_within = 0.0
+    """Seconds within which it is in effect, if it takes longer than others do; 0 if it does not."""
 
     @property
-    def unaware(self) -> bool:
-        """Whether the target member cannot know that another one leads, until shortly after the fault is healed."""
-        return False
+    def target_member(self) -> str:
+        """The member or host that it hits, of several the first; empty if only whoever injects it knows."""
+        return ""
 
     @property
     def silences(self) -> Collection[str]:
@@ -37,19 +42,12 @@ class Fault(ABC):
         """The hosts of which it hits everything, also the programs that it is not meant for."""
         return ()
 
-    @property
-    def builds_up(self) -> bool:
-        """Whether the fault takes time to build up, and so does not exist from the moment that it begins."""
-        return False
-
-    @property
-    def takes_effect_within(self) -> float:
-        """Seconds within which it is in effect, if it takes longer than others do; 0 if it does not."""
-        return 0.0
-
     @abstractmethod
+    def told(self, names: Names) -> str:
+        """What happens, in the users' words: "the host pg1 crashes". `names` says what it calls members and hosts."""
+
     def __str__(self) -> str:
-        """What happens, in the users' words: "the host of pg1 crashes"."""
+        return self.told(BY_NAME)
 
     def prepare(self) -> None:  # noqa: B027 - most faults need no preparation
         """Whatever has to be done first and disturbs nobody: this time does not count against the cluster."""
@@ -87,6 +85,10 @@ class InjectedFault:
     in it. Infinite while it lasts, and if it could not be healed."""
     builds_up: bool = False
     """See Fault."""
+    target_member: str = ""
+    """See Fault; empty where nobody needs to know it."""
+    kind: str = ""
+    """The same words without names, by what members were before it: "the host of the leader crashes"."""
     preparation: bool = False
     """Whether it only brings the cluster into the state in which a fault is to hit it, and is not under test itself."""
     unaware: str = ""
@@ -123,16 +125,20 @@ class Nemesis:
         self._heals = ExitStack()
         self.injected_faults: list[InjectedFault] = []
 
-    def inject(self, fault: Fault, target_member: str = "", *, preparation: bool = False) -> InjectedFault:
+    def inject(
+        self, fault: Fault, target_member: str = "", *, kind: str = "", preparation: bool = False
+    ) -> InjectedFault:
         """Note the fault, register how it is healed, then inject it. Raises Inconclusive if it does not take effect.
 
-        `target_member` is the member or host that it hits, if any.
+        `target_member` is the member or host that it hits, if any. For `kind` see InjectedFault.
         """
         fault.prepare()
         injected_fault = InjectedFault(
             str(fault),
             time.monotonic(),
             builds_up=fault.builds_up,
+            target_member=target_member,
+            kind=kind,
             preparation=preparation,
             unaware=target_member if fault.unaware else "",
             silences=tuple(fault.silences),
@@ -141,7 +147,7 @@ class Nemesis:
         self.injected_faults.append(injected_fault)
         self._heals.callback(self._heal, fault, injected_fault)
         fault.inject()
-        try:
+        with precondition("the fault did not take effect"):
             eventually(
                 fault.require_in_effect,
                 within=max(self._effect_within, fault.takes_effect_within),
@@ -149,8 +155,6 @@ class Nemesis:
                 retry_on=(*NO_ANSWER, *ERRORS),
                 pause=0.02,
             )
-        except NotInTime as error:
-            raise Inconclusive(f"the fault did not take effect: {error}") from error
         injected_fault.took_effect = time.monotonic()
         return injected_fault
 

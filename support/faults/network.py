@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from support.errors import Inconclusive
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.process import EveryHostCrashes
 from support.hosts.interface import Flow, Pair, Site, SiteHost
@@ -17,7 +18,7 @@ from support.target.cluster import Cluster
 from support.target.component_hosts import dcs_hosts, leader_of_dcs, proxy_host
 from support.target.discovery.addresses import names_of
 from support.target.topology import Topology
-from support.vocabulary import Kind, joined
+from support.vocabulary import Kind
 from support.waiting import NotYet
 
 T = TypeVar("T")
@@ -36,12 +37,18 @@ class Partition(Fault):
     others: Collection[str]
 
     @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return next(iter(self.hosts))
+
+    @property
     def whole_hosts(self) -> Collection[str]:
         """See Fault: no program there reaches the others."""
         return self.hosts
 
-    def __str__(self) -> str:
-        return f"{', '.join(self.hosts)} cut off from {', '.join(self.others)}"
+    def told(self, names: Names) -> str:
+        one, other = names.ends(self.hosts, self.others)
+        return f"{one} cut off from {other}"
 
     def prepare(self) -> None:
         """See Fault."""
@@ -67,8 +74,9 @@ class OneWayCut(Fault):
     source: str
     target: str
 
-    def __str__(self) -> str:
-        return f"nothing gets from {self.source} to {self.target}"
+    def told(self, names: Names) -> str:
+        source, target = names.ends([self.source], [self.target])
+        return f"nothing gets from {source} to {target}"
 
     def prepare(self) -> None:
         """See Fault."""
@@ -98,11 +106,11 @@ class PoorLinks(Fault):
     _seen: dict[Pair, Flow] = field(default_factory=dict, init=False, repr=False, compare=False)
     """What was measured since it was injected."""
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         latency = [f"{self.latency * 1000:g} ms more latency"] if self.latency else []
         loss = [f"packet loss of {self.loss:.0%}"] if self.loss else []
         everywhere = {*self.hosts} >= {*self.site.hosts}
-        return f"{' and '.join(latency + loss)} {'everywhere' if everywhere else f'between {joined(self.hosts)}'}"
+        return f"{' and '.join(latency + loss)} {'everywhere' if everywhere else f'between {names.each(self.hosts)}'}"
 
     def inject(self) -> None:
         self._seen.clear()

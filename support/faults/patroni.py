@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.target.cluster import Cluster
 from support.target.member_files import files_of
@@ -33,7 +34,7 @@ class Reconfigured(Fault):
         self._cluster, self._words, self._require_effect = cluster, words, require_effect
         self._configuration = TemporaryConfiguration(cluster, words, values)
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return self._words
 
     def inject(self) -> None:
@@ -78,8 +79,8 @@ class Tagged(Fault):
         self._files = files_of(cluster.site.hosts[member])
         self._changed = False
 
-    def __str__(self) -> str:
-        return f"{self._member} is tagged {', '.join(self._tags)}"
+    def told(self, names: Names) -> str:
+        return f"{names.member(self._member)} is tagged {', '.join(self._tags)}"
 
     def on_hosts(self) -> None:
         """See OnHosts."""
@@ -144,8 +145,14 @@ class Switchover(Fault):
         self.leader, self.candidate = cluster.leader(), candidate
         self.reply: Reply | None = None
 
-    def __str__(self) -> str:
-        return f"{self.leader} hands over to {self.candidate or 'any other member'}"
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.leader
+
+    def told(self, names: Names) -> str:
+        candidate = names.member(self.candidate) if self.candidate else "any other member"
+        return f"{names.member(self.leader)} hands over to {candidate}"
 
     def inject(self) -> None:
         """Raises AssertionError, with Patroni's reason, if it is refused; NotInTime if it does not come to an end."""

@@ -7,21 +7,30 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from support.errors import Inconclusive, ProcessFailed
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.roles import host_of
 from support.hosts.interface import Running, SiteHost, SiteProgram, on_each
 from support.hosts.processes import first_of
 from support.target.cluster import Cluster
 from support.target.member_files import files_of
-from support.vocabulary import joined
 from support.waiting import NotYet
 
 
-@dataclass(frozen=True)
-class HostCrash(Fault):
-    """Every process of the host is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
+class _OfOneHost(Fault):
+    """A fault of one host, or of something on it."""
 
-    host: SiteHost
+    def __init__(self, host: SiteHost) -> None:
+        self.host = host
+
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.host.name
+
+
+class HostCrash(_OfOneHost):
+    """Every process of the host is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
 
     @property
     def silences(self) -> list[str]:
@@ -33,8 +42,8 @@ class HostCrash(Fault):
         """See Fault."""
         return self.silences
 
-    def __str__(self) -> str:
-        return f"the host {self.host.name} crashes"
+    def told(self, names: Names) -> str:
+        return f"the {names.host(self.host.name)} crashes"
 
     def inject(self) -> None:
         self.host.power_off()
@@ -56,6 +65,11 @@ class EveryHostCrashes(Fault):
         self._hosts = hosts
 
     @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.silences[0]
+
+    @property
     def silences(self) -> list[str]:
         """See Fault."""
         return [host.name for host in self._hosts]
@@ -65,9 +79,10 @@ class EveryHostCrashes(Fault):
         """See Fault."""
         return self.silences
 
-    def __str__(self) -> str:
-        names = [host.name for host in self._hosts]
-        return f"the hosts {joined(names)} crash at once" if len(names) > 1 else f"the host {joined(names)} crashes"
+    def told(self, names: Names) -> str:
+        if len(self._hosts) == 1:
+            return f"the {names.host(self.target_member)} crashes"
+        return f"the {names.hosts(self.silences)} crash at once"
 
     def inject(self) -> None:
         on_each(self._hosts, lambda host: host.power_off())
@@ -83,12 +98,10 @@ class EveryHostCrashes(Fault):
         on_each(self._hosts, lambda host: host.power_on())
 
 
-@dataclass(frozen=True)
-class Freeze(Fault):
+class Freeze(_OfOneHost):
     """The host's programs are suspended: not dead, not answering, as in a long pause of a virtual machine."""
 
     unaware = True
-    host: SiteHost
 
     @property
     def silences(self) -> list[str]:
@@ -100,8 +113,8 @@ class Freeze(Fault):
         """See Fault."""
         return self.silences
 
-    def __str__(self) -> str:
-        return f"the host {self.host.name} freezes"
+    def told(self, names: Names) -> str:
+        return f"the {names.host(self.host.name)} freezes"
 
     def inject(self) -> None:
         self.host.freeze()
@@ -123,8 +136,13 @@ class Kill(Fault):
     process: SiteProgram
     _lasting: bool = False
 
-    def __str__(self) -> str:
-        return f"{self.process.name} on {self.process.host} is killed"
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.process.host
+
+    def told(self, names: Names) -> str:
+        return f"{names.program(self.process.name, self.process.host)} is killed"
 
     def inject(self) -> None:
         self.process.kill()
@@ -160,8 +178,13 @@ class Restart(Fault):
         self.process = process
         self._before = process.pid
 
-    def __str__(self) -> str:
-        return f"{self.process.name} on {self.process.host} is killed and started again"
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self.process.host
+
+    def told(self, names: Names) -> str:
+        return f"{names.program(self.process.name, self.process.host)} is killed and started again"
 
     def inject(self) -> None:
         self.process.kill()
@@ -179,11 +202,11 @@ class Restart(Fault):
         self.process.start()
 
 
-class _Suspended(Fault):
+class _Suspended(_OfOneHost):
     """Some processes of a host are suspended, and resumed when it is healed."""
 
     def __init__(self, host: SiteHost) -> None:
-        self.host = host
+        super().__init__(host)
         self._suspended: list[Running] = []
 
     def require_in_effect(self) -> None:
@@ -204,8 +227,8 @@ class PatroniFrozen(_Suspended):
         """See Fault: PostgreSQL still answers and accepts writes; clients check what becomes of them."""
         return [self.host.name]
 
-    def __str__(self) -> str:
-        return f"the Patroni of {self.host.name} is suspended"
+    def told(self, names: Names) -> str:
+        return f"the Patroni of {names.member(self.host.name)} is suspended"
 
     def inject(self) -> None:
         self._suspended = _of_patroni(self.host.running(), self.host.processes["patroni"].pid)
@@ -248,8 +271,8 @@ class PostgresHangs(_Suspended):
         """See Fault."""
         return [self.host.name]
 
-    def __str__(self) -> str:
-        return f"PostgreSQL on {self.host.name} hangs"
+    def told(self, names: Names) -> str:
+        return f"PostgreSQL on {names.member(self.host.name)} hangs"
 
     def inject(self) -> None:
         if postmaster := postmaster_of(self.host):  # first, so that a process that it is just starting is found below
@@ -273,8 +296,8 @@ class PostgresHangs(_Suspended):
 class PostmasterHangs(_Suspended):
     """The postmaster of a member alone is suspended: its sessions go on, and no new one can be opened."""
 
-    def __str__(self) -> str:
-        return f"the postmaster on {self.host.name} hangs"
+    def told(self, names: Names) -> str:
+        return f"the postmaster on {names.member(self.host.name)} hangs"
 
     def inject(self) -> None:
         if postmaster := postmaster_of(self.host):
@@ -289,15 +312,15 @@ class PostmasterHangs(_Suspended):
         super().require_in_effect()
 
 
-class PostgresKilled(Fault):
+class PostgresKilled(_OfOneHost):
     """PostgreSQL alone is killed on a member, with all its backends; its Patroni keeps running."""
 
     def __init__(self, host: SiteHost) -> None:
-        self.host = host
+        super().__init__(host)
         self._killed: list[Running] = []
 
-    def __str__(self) -> str:
-        return f"PostgreSQL on {self.host.name} is killed"
+    def told(self, names: Names) -> str:
+        return f"PostgreSQL on {names.member(self.host.name)} is killed"
 
     def inject(self) -> None:
         self._killed = first_of(self.host.running(), "postgres")
@@ -315,16 +338,16 @@ class PostgresKilled(Fault):
         """Nothing to do: Patroni starts PostgreSQL again; that is the promise under test."""
 
 
-class DataDestroyed(Fault):
+class DataDestroyed(_OfOneHost):
     """A member's PostgreSQL is killed and its data directory is gone; its Patroni keeps running."""
 
     def __init__(self, host: SiteHost) -> None:
-        self.host = host
+        super().__init__(host)
         self._files = files_of(host)
         self._killed: Sequence[Running] = ()
 
-    def __str__(self) -> str:
-        return f"the data directory of {self.host.name} is destroyed"
+    def told(self, names: Names) -> str:
+        return f"the data directory of {names.member(self.host.name)} is destroyed"
 
     def inject(self) -> None:
         self._killed = self._files.destroy_data()

@@ -2,6 +2,7 @@
 
 from support import sql
 from support.errors import Inconclusive
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.process import server_processes
 from support.hosts.interface import Running
@@ -27,8 +28,13 @@ class ReplayStuck(Fault):
         self._cluster, self._replica, self._behind = cluster, replica, behind
         self._stuck: list[Running] = []
 
-    def __str__(self) -> str:
-        return f"{self._replica} replays nothing, and gets {self._behind / _MEGABYTE:.0f} MB behind"
+    @property
+    def target_member(self) -> str:
+        """See Fault."""
+        return self._replica
+
+    def told(self, names: Names) -> str:
+        return f"{names.member(self._replica)} replays nothing, and gets {self._behind / _MEGABYTE:.0f} MB behind"
 
     def on_hosts(self) -> None:
         """See OnHosts."""

@@ -11,7 +11,7 @@ import redis
 from support import sql
 from support.errors import Inconclusive
 from support.faults.process import Freeze, Kill, Restart
-from support.hosts.interface import SiteProgram
+from support.hosts.interface import SiteHost, SiteProgram
 from support.target.cluster import Cluster
 from support.target.component_hosts import proxy_host
 from support.target.redis import client_of, require_answer
@@ -67,11 +67,12 @@ class RedisKilled(Kill):
         super().require_in_effect()
 
 
-@dataclass(frozen=True, kw_only=True)
 class RedisFrozen(Freeze):
     """The host of Redis is suspended. `server` is the instance that takes writes."""
 
-    server: RedisAddress
+    def __init__(self, host: SiteHost, *, server: RedisAddress) -> None:
+        super().__init__(host)
+        self.server = server
 
     def require_in_effect(self) -> None:
         super().require_in_effect()

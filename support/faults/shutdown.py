@@ -10,6 +10,7 @@ import yaml
 
 from support import sql
 from support.errors import Inconclusive
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.hosts import Host, Process
 from support.hosts.interface import Running
@@ -36,7 +37,7 @@ class ArchivingFails(Fault):
         changes = {"postgresql": {"parameters": {"archive_command": _FAILS_SLOWLY}}}
         self._configuration = TemporaryConfiguration(cluster, str(self), changes)
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return "archiving fails"
 
     def inject(self) -> None:
@@ -74,8 +75,8 @@ class SilentConsumer(Fault):
         self._consumer: Process | None = None
         self._suspended: list[Running] = []
 
-    def __str__(self) -> str:
-        return f"a consumer of the stream of {self._leader} does not answer"
+    def told(self, names: Names) -> str:
+        return f"a consumer of the stream of {names.member(self._leader)} does not answer"
 
     def inject(self) -> None:
         own = yaml.safe_load((self._cluster.sandbox.hosts[self._leader].directory / "patroni.yml").read_text())

@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from support import sql
 from support.engine.history import History, Operation, Outcome
 from support.engine.workload import Script, Task, Turn, Workload
-from support.errors import Inconclusive, NotInTime
+from support.errors import NotInTime
 from support.example_app.entries import INSERT_ENTRY, READ_VALUE, WRITE_VALUE
 from support.example_app.profile import Profile
 from support.isolation.session_checks import FOLLOW, READ, WRITE_AND_READ
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER
-from support.waiting import NotYet, eventually
+from support.waiting import NotYet, eventually, precondition
 
 _KEY = "version"
 _PAUSE = 0.005  # seconds between two looks for a version that is late
@@ -159,8 +159,6 @@ def _await_there(cluster: Cluster, namespace: str) -> None:
         if version(cluster.read, cluster.profile, namespace) < 0:
             raise NotYet("it does not")
 
-    try:
+    with precondition():
         subject = "the read endpoint shows the entry"
         eventually(there, within=cluster.topology.timing.visible, subject=subject, retry_on=NO_ANSWER)
-    except NotInTime as error:
-        raise Inconclusive(str(error)) from error

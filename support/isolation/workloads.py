@@ -16,7 +16,6 @@ from support import sql
 from support.engine.history import History, Outcome
 from support.engine.workload import Client, Script, Task, Turn, Workload
 from support.engine.world import World
-from support.errors import Inconclusive, NotInTime
 from support.example_app.entries import INSERT_ENTRY, READ_VALUE
 from support.example_app.profile import Profile
 from support.isolation.levels import Level
@@ -234,10 +233,7 @@ def start_transactions(world: World, workload: Workload) -> Workload:
     Raises Inconclusive if they do not get to work.
     """
     world.cleanup.enter_context(workload)
-    try:
-        workload.await_acknowledged(200, within=world.timing.wait(STATEMENT))
-    except NotInTime as error:
-        raise Inconclusive(f"the clients did not start working: {error}") from error
+    workload.await_at_work(200, within=world.timing.wait(STATEMENT))
     return workload
 
 

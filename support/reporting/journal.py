@@ -89,8 +89,8 @@ class Journal:
         Something that never came is not excused by the other clusters: it counts as a rerun, so that a scenario that
         passes then is flaky.
         """
-        self.alone([one for one in results if not one.unreached])
-        self.rerun([one for one in results if one.unreached])
+        self.alone([one for one in results if not one.never_came])
+        self.rerun([one for one in results if one.never_came])
 
     def left_out(self, keys: Sequence[str], why: str) -> None:
         """These did not run, because the cluster was no longer fit for them."""

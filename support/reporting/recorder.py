@@ -35,8 +35,8 @@ from support.reporting.scenario import (
     Scenario,
     ScenarioResult,
     Verdict,
+    has_never_come,
     is_final,
-    is_unreached,
     scenario_of,
     verdict_of,
 )
@@ -63,7 +63,7 @@ class Judgement:
     """A wrong result was seen, not just a limit exceeded."""
     also_broken: tuple[str, ...] = ()
     """The ids of further promises that are broken."""
-    unreached: bool = False
+    never_came: bool = False
     """Something that was waited for never came."""
 
     @classmethod
@@ -71,7 +71,7 @@ class Judgement:
         """The judgement that an exception stands for."""
         promises = (error.promise,) if isinstance(error, PromiseBroken) else ()
         words = reason or describe(error)
-        return cls(verdict_of(error), words, trace_of(error), is_final(error), promises, is_unreached(error))
+        return cls(verdict_of(error), words, trace_of(error), is_final(error), promises, has_never_come(error))
 
     def and_then(self, error: BaseException) -> "Judgement":
         """This judgement, combined with an error of the cleanup after the scenario. The graver one counts, unless the
@@ -84,12 +84,12 @@ class Judgement:
         if not self.verdict.failed:
             return later
         both = tuple(dict.fromkeys((*self.also_broken, *later.also_broken)))
-        unreached = self.unreached or later.unreached
+        never_came = self.never_came or later.never_came
         if later._gravity < self._gravity:
             reason = f"{later.reason}\nand before that {self.reason}"
-            return replace(later, reason=reason, also_broken=both, unreached=unreached)
+            return replace(later, reason=reason, also_broken=both, never_came=never_came)
         reason = f"{self.reason}\nand then {later.reason}"
-        return replace(self, reason=reason, also_broken=both, unreached=unreached)
+        return replace(self, reason=reason, also_broken=both, never_came=never_came)
 
     @property
     def _gravity(self) -> tuple[int, bool]:
@@ -279,7 +279,7 @@ class Recorder:
         before = Judgement(Verdict.PASSED)
         if known:
             before = Judgement(
-                known.verdict, known.reason, known.trace, known.final, known.also_broken, known.unreached
+                known.verdict, known.reason, known.trace, known.final, known.also_broken, known.never_came
             )
         self._record(scenario, before.and_then(error))
 
@@ -335,7 +335,7 @@ class Recorder:
             measures=known.measures if known else measures,
             trace=self._redactor.mask(judgement.trace),
             final=judgement.final,
-            unreached=judgement.unreached,
+            never_came=judgement.never_came,
             also_broken=judgement.also_broken,
             incident=known.incident if known else incident,
             known_limits=known.known_limits if known else known_limits,

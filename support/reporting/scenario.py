@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field
 
 from support import sql
 from support.errors import Inconclusive, LimitExceeded, UnhealthyCluster
@@ -138,9 +140,9 @@ def verdict_of(error: BaseException) -> Verdict:
     return Verdict.INCONCLUSIVE if isinstance(error, Inconclusive) else Verdict.ERROR
 
 
-def is_unreached(error: BaseException) -> bool:
+def has_never_come(error: BaseException) -> bool:
     """Whether the exception reports something that never came, which is more than late; see `ScenarioResult`."""
-    return isinstance(error, UnhealthyCluster) or (isinstance(error, LimitExceeded) and error.never)
+    return isinstance(error, UnhealthyCluster) or (isinstance(error, LimitExceeded) and error.facts.never_came)
 
 
 def is_final(error: BaseException) -> bool:
@@ -253,8 +255,11 @@ class ScenarioResult:
     """The traceback of the exception that ended it; empty where there was none."""
     final: bool = False
     """A result was wrong (a lost write, two writers, a stale read): a rerun cannot change the verdict."""
-    unreached: bool = False
-    """What it waited for never came, or the cluster did not become healthy; other work on the machine is no excuse."""
+    never_came: Annotated[bool, Field(validation_alias=AliasChoices("never_came", "unreached"))] = False
+    """What it waited for never came, or the cluster did not become healthy; other work on the machine is no excuse.
+
+    Older journals call it "unreached".
+    """
     also_broken: tuple[str, ...] = ()
     """The ids of further promises that were seen to be broken while it ran."""
     known_limits: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ import yaml
 
 from support import sql
 from support.errors import NotAvailable
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
@@ -40,7 +41,7 @@ class Damage(Fault):
     passes_when_undone: bool = False
     """Whether `check` passes after `undo`, too, because the cluster itself is not changed."""
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return self.description
 
     def inject(self) -> None:

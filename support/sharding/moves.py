@@ -16,6 +16,7 @@ from support.engine.world import World
 from support.errors import ConnectFailed, Inconclusive, NotAvailable
 from support.example_app.profile import Entries, Related, quoted
 from support.example_app.sessions import backend
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.process import HostCrash, PostgresKilled
 from support.faults.roles import host_of
@@ -324,7 +325,7 @@ class SessionKilled(Fault):
         """`where` leads to the session's server, with the session's role; `words` say what session it is."""
         self._where, self._backend, self._words = where, backend, words
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return f"{self._words} is killed"
 
     def inject(self) -> None:
@@ -344,7 +345,7 @@ class Cancelled(Fault):
     def __init__(self, job: ShardJob) -> None:
         self._job = job
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return "the rebalance is cancelled"
 
     def inject(self) -> None:
@@ -395,9 +396,7 @@ def kill_in_move(cluster: Cluster, victim: str, source: int, target: int) -> Pos
     return PostgresKilled(cluster.site.hosts[cluster.of_group(group).leader()])
 
 
-def fault_of_move(world: World, victim: str, planned: PlannedMove, job: ShardJob) -> tuple[Fault, str]:
-    """The fault that kills a VICTIM during the move, and the member that it hits."""
-    cluster = world.cluster
-    if (fault := kill_in_move(cluster, victim, planned.source, planned.target)) is not None:
-        return fault, fault.host.name
-    return SessionKilled(job.where, job.backend, victim), cluster.leader()
+def fault_of_move(world: World, victim: str, planned: PlannedMove, job: ShardJob) -> Fault:
+    """The fault that kills a VICTIM during the move."""
+    fault = kill_in_move(world.cluster, victim, planned.source, planned.target)
+    return fault or SessionKilled(job.where, job.backend, victim)

@@ -18,6 +18,7 @@ from support.engine.workload import outcome_of
 from support.engine.world import World
 from support.errors import Inconclusive
 from support.example_app.sessions import backend
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.process import HostCrash, PostgresKilled, server_processes
 from support.hosts.interface import Running, SiteHost
@@ -131,7 +132,7 @@ class CommitHeld(Fault):
         self._cluster = cluster
         self._held: list[tuple[SiteHost, list[Running]]] = []
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return "commits on the coordinator wait"
 
     def inject(self) -> None:
@@ -181,31 +182,31 @@ def death(cluster: Cluster, what: str, group: int) -> HostCrash | PostgresKilled
     return HostCrash(host) if what == THE_HOST else PostgresKilled(host)
 
 
-def _before(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
-    world.experiment.inject(death, target_member)
+def _before(world: World, session: sql.Session, death: Fault) -> Outcome:
+    world.experiment.inject(death)
     return _commit(session)
 
 
-def _between(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
+def _between(world: World, session: sql.Session, death: Fault) -> Outcome:
     pid, client = backend(session), ThreadPoolExecutor(1)
     (held,) = held_commits(world.cluster, BETWEEN)
     with world.experiment.prepared(held):
         told = client.submit(_commit, session)
         client.shutdown(wait=False)
         await_prepared(world.cluster, pid, nodes=2, within=VISIBLE)
-        world.experiment.inject(death, target_member)
+        world.experiment.inject(death)
         if told.done():
             raise Inconclusive("the commit was over before the worker died")
     return eventually(partial(_answer, told), within=_TOLD, subject="the client is told the outcome of its commit")
 
 
-def _after(world: World, session: sql.Session, death: Fault, target_member: str) -> Outcome:
+def _after(world: World, session: sql.Session, death: Fault) -> Outcome:
     told = _commit(session)
-    world.experiment.inject(death, target_member)
+    world.experiment.inject(death)
     return told
 
 
-COMMIT_WITH_DEATH: Mapping[str, Callable[[World, sql.Session, Fault, str], Outcome]] = {
+COMMIT_WITH_DEATH: Mapping[str, Callable[[World, sql.Session, Fault], Outcome]] = {
     "before its commit": _before,
     BETWEEN: _between,
     "after its commit": _after,

@@ -112,7 +112,7 @@ class TestEveryClientGotThrough:
         history = History([operation(OK, 9, 10, 1), *(operation(OK, at, at, 0) for at in (9, 20, 31, 39))])
         finding = every_client_got_through(history, "count", 2, 30, 40)
         assert finding.holds is False
-        assert finding.nothing_came
+        assert finding.never_came
         assert finding.words == "1 of 2 clients had no operation acknowledged: client 1 for 30.0 s"
         assert finding.during == ((30, 40),), "that is when they were waited for"
 

@@ -40,10 +40,10 @@ def test_a_finding_is_required() -> None:
     Finding.true("well").require()
     with pytest.raises(AssertionError, match="broken"):
         Finding.false("broken").require()
-    for late, never in ((Finding.too_late("late"), False), (Finding.never_came("never"), True)):
+    for late in (Finding.too_late("late", (10, 20), limit=5), Finding.too_late("never", never_came=True)):
         with pytest.raises(LimitExceeded) as exceeded:
             late.require()
-        assert exceeded.value.never is never
+        assert exceeded.value.facts == late
     with pytest.raises(Inconclusive, match="inconclusive: empty"):
         Finding.unknown("empty").require()
 

@@ -15,6 +15,7 @@ from support.engine.history import WriterSample
 from support.engine.watch import Watch
 from support.engine.world import World
 from support.errors import AcceptError, Inconclusive, MissingStep, NotInTime, PromiseBroken
+from support.faults.naming import Names
 from support.faults.nemesis import Fault, InjectedFault
 from support.hosts.remote import HostAccess, ProgramAccess
 from support.reporting.evidence import Evidence
@@ -35,7 +36,7 @@ class Noted(Fault):
     unaware = True
     silences = ("pg1",)
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return self.name
 
     def inject(self) -> None:
@@ -124,6 +125,54 @@ def test_a_fault_that_fails_halfway_is_there_and_excuses_its_target(experiment: 
     assert {one.member for one in experiment.coverage.excused} == {"pg1"}
 
 
+@dataclass
+class Aimed(Noted):
+    target_member: str = "pg1"
+
+
+@pytest.mark.parametrize(("said", "expected"), [("", "pg1"), ("pg2", "pg2")])
+def test_a_fault_hits_what_it_tells_unless_something_else_is_said(
+    experiment: Experiment, said: str, expected: str
+) -> None:
+    freeze = experiment.inject(Aimed("freeze"), said)
+    assert (experiment.target_member, freeze.unaware) == (expected, expected)
+
+
+@dataclass
+class Crash(Noted):
+    unaware = False
+
+    def told(self, names: Names) -> str:
+        return f"the {names.host(self.name)} crashes"
+
+
+@pytest.mark.parametrize(
+    ("hit", "kind"),
+    [
+        ("pg1", "the host of a replica crashes"),
+        ("pg2", "the host of the leader crashes"),
+        ("w1", "the host of the leader of a worker group crashes"),
+        ("cache", "the host cache crashes"),
+    ],
+)
+def test_the_kind_of_a_fault_is_what_its_target_was_before_it(experiment: Experiment, hit: str, kind: str) -> None:
+    """pg2 was the last one that was seen to accept writes; that its latest answer is missing does not matter."""
+    seen = {"pg1": [True, False, False], "pg2": [False, True, None], "w1": [True, True, True], "w2": [False] * 3}
+    samples = [WriterSample(name, at, at + 0.1, one) for name, those in seen.items() for at, one in enumerate(those)]
+    vars(experiment)["watch"] = SimpleNamespace(samples=samples)
+    groups = (SimpleNamespace(members=("pg1", "pg2")), SimpleNamespace(members=("w1", "w2")))
+    vars(experiment.cluster)["groups"] = groups
+    crash = experiment.inject(Crash(hit), hit)
+    assert (crash.words, crash.kind, crash.target_member) == (f"the host {hit} crashes", kind, hit)
+
+
+def test_a_fault_without_a_target_member_is_not_injected(experiment: Experiment) -> None:
+    notes: list[str] = []
+    with pytest.raises(ValueError, match="crash: whoever injects it has to say which member or host it hits"):
+        experiment.inject(Noted("crash", notes))
+    assert notes == []
+
+
 @pytest.mark.parametrize(("target", "unaware", "expected"), [("pg1", True, 1), ("pg1", False, 0), ("pg2", True, 0)])
 def test_a_leader_that_freezes_gets_clients_of_its_own_whoever_injects_it(
     experiment: Experiment, monkeypatch: pytest.MonkeyPatch, target: str, unaware: bool, expected: int
@@ -135,7 +184,7 @@ def test_a_leader_that_freezes_gets_clients_of_its_own_whoever_injects_it(
         return judged.append
 
     monkeypatch.setattr(experiment_module, "start_clients", start_clients)
-    vars(experiment.cluster)["groups"] = (SimpleNamespace(leader=lambda: "pg1"),)
+    vars(experiment.cluster)["groups"] = (SimpleNamespace(leader=lambda: "pg1", members=("pg1", "pg2")),)
     fault = Noted("freeze")
     monkeypatch.setattr(Noted, "unaware", unaware)
     injected = experiment.inject(fault, target)

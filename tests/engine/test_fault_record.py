@@ -14,13 +14,14 @@ from support.engine import fault_picture
 from support.engine.fault_picture import attach, picture
 from support.engine.fault_record import at_epoch, record_of, states_of
 from support.engine.history import History, Operation, Outcome, WriterSample
-from support.engine.incident import incident_of, kind_of
+from support.engine.incident import incident_of
 from support.faults.nemesis import InjectedFault
 from support.reporting.evidence import Evidence, Redactor
 from support.reporting.fault_record import MemberState, fault_record_of
 from support.reporting.scenario import Measure
 
-FAULT = InjectedFault("the host pg1 crashes", begun=110.0, took_effect=110.2, healing=125.0, healed=126.0)
+KIND = "the host of the leader crashes"
+FAULT = InjectedFault("the host pg1 crashes", 110.0, 110.2, healing=125.0, healed=126.0, target_member="pg1", kind=KIND)
 
 
 def looks(member: str, begun: float, *answers: bool | None) -> list[WriterSample]:
@@ -115,59 +116,6 @@ def test_a_picture_that_cannot_be_drawn_is_said_and_raises_nothing(
     assert attached == {"what happened could not be drawn": "MemoryError: no room for a figure"}
 
 
-@pytest.mark.parametrize(
-    ("words", "kind"),
-    [
-        ("the host pg1 crashes", "the host of the leader crashes"),
-        ("the host pg2 freezes", "the host of a replica freezes"),
-        ("the hosts pg2 and pg10 crash at once", "the hosts of replicas crash at once"),
-        ("the hosts pg1 and pg2 crash at once", "the hosts of the leader and a replica crash at once"),
-        ("the hosts etcd1 and etcd2 crash at once", "the hosts of 2 members of etcd crash at once"),
-        (
-            "the hosts etcd1, etcd2, pg1, pg2, pg10, w1, w2, redis and haproxy crash at once",
-            "the hosts of 2 members of etcd, the leader, replicas, leaders of worker groups, redis and haproxy crash "
-            "at once",
-        ),
-        (
-            "the power fails everywhere; etcd1, etcd2, etcd3, pg1, pg2 and pg10 lose what was not synced",
-            "the power fails everywhere; 3 members of etcd, the leader and replicas lose what was not synced",
-        ),
-        ("etcd1 cut off from etcd3", "one member of etcd cut off from another"),
-        ("nothing gets from etcd2 to etcd3", "nothing gets from one member of etcd to another"),
-        (
-            "the clock of the Patroni of pg1 jumps two hours back",
-            "the clock of the Patroni of the leader jumps two hours back",
-        ),
-        ("pg1 hands over to pg2", "the leader hands over to a replica"),
-        ("the host etcd1 crashes", "the host of one member of etcd crashes"),
-        ("haproxy on haproxy is killed", "haproxy is killed"),
-        ("etcd on etcd2 is killed", "etcd is killed"),
-        ("all links get 100 ms slower", "all links get 100 ms slower"),
-        (
-            "pg1 cut off from etcd1, etcd2, etcd3, pg2, haproxy, pg10, redis",
-            "the leader cut off from etcd, haproxy, redis, replicas",
-        ),
-        ("pg2 cut off from pg1", "a replica cut off from the leader"),
-    ],
-)
-def test_a_kind_of_fault_bears_no_names(words: str, kind: str) -> None:
-    roles = {"pg1": "the leader", "pg2": "a replica", "pg10": "a replica"}
-    roles |= dict.fromkeys(("w1", "w2"), "the leader of a worker group")
-    assert kind_of(words, roles) == kind
-
-
-def test_a_name_within_another_one_is_not_that_member() -> None:
-    roles = {"db1": "the leader", "db1-replica": "a replica", "db2": "a replica", "db2.example.org": "the leader"}
-    assert kind_of("the host db1-replica crashes", roles) == "the host of a replica crashes"
-    assert kind_of("the host db1-witness crashes", roles) == "the host db1-witness crashes"
-    samples = [*looks("db1", 98, *[True] * 30), *looks("db1-w", 98, True, True), *looks("w2", 98, *[False] * 20, True)]
-    crash = InjectedFault("the host db1-w crashes", begun=100.0, took_effect=100.2)
-    groups = [["db1"], ["db1-w", "w2"]]
-    found = incident_of(samples, None, [crash], [], groups=groups, redundant_at=None, planned=False)
-    assert found is not None
-    assert found.new_leader_after == pytest.approx(18.1)
-
-
 def test_a_fault_of_a_worker_group_is_about_its_own_leader() -> None:
     samples = [
         *looks("pg1", 98, *[True] * 30),
@@ -175,12 +123,11 @@ def test_a_fault_of_a_worker_group_is_about_its_own_leader() -> None:
         *looks("w1", 98, True, True),
         *looks("w2", 98, *[False] * 20, True),
     ]
-    crash = InjectedFault("the host w1 crashes", begun=100.0, took_effect=100.2, healing=None, healed=None)
+    crash = InjectedFault("the host w1 crashes", begun=100.0, took_effect=100.2, target_member="w1")
     found = incident_of(
         samples, None, [crash], [], groups=[["pg1", "pg2"], ["w1", "w2"]], redundant_at=None, planned=False
     )
     assert found is not None
-    assert found.kind == "the host of the leader of a worker group crashes"
     assert found.new_leader_after == pytest.approx(18.1)
 
 
@@ -206,7 +153,7 @@ def test_what_a_fault_cost_is_taken_from_what_was_seen() -> None:
     ]
     found = incident_of(samples, history, [FAULT], measures, groups=[["pg1", "pg2"]], redundant_at=140.0, planned=False)
     assert found is not None
-    assert found.kind == "the host of the leader crashes"
+    assert found.kind == KIND
     assert found.without_writes == pytest.approx(119.0 - 99.9)
     assert found.new_leader_after == pytest.approx(118.1 - FAULT.begun)
     assert (found.acknowledged, found.lost, found.unanswered, found.limit) == (10, 5, 1, 30.0)
@@ -227,7 +174,7 @@ def test_what_a_fault_cost_is_taken_from_what_was_seen() -> None:
 
 PREPARED = [
     InjectedFault("nothing gets from pg1 to pg2", 80.0, 80.2, healing=131.0, healed=131.1, preparation=True),
-    InjectedFault("the host pg1 crashes", 100.0, 100.2, healing=130.0, healed=130.5),
+    InjectedFault("the host pg1 crashes", 100.0, 100.2, healing=130.0, healed=130.5, target_member="pg1", kind=KIND),
 ]
 
 
@@ -236,7 +183,7 @@ def test_what_a_preparation_takes_is_not_charged_to_the_fault() -> None:
     history = History([operation(79.0), operation(99.0), operation(111.0)])
     found = incident_of(samples, history, PREPARED, [], groups=[["pg1", "pg2"]], redundant_at=140.0, planned=False)
     assert found is not None
-    assert (found.kind, found.fault) == ("the host of the leader crashes", "the host pg1 crashes")
+    assert (found.kind, found.fault) == (KIND, "the host pg1 crashes")
     assert found.at == pytest.approx(at_epoch(100.0), abs=0.5)
     assert (found.without_writes, found.new_leader_after) == (pytest.approx(12.0), pytest.approx(10.1))
     assert (found.redundant_after, found.redundant_after_repair) == (40.0, 10.0)

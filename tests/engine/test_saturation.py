@@ -22,7 +22,7 @@ from support.engine.ledger import APPEND
 from support.engine.recovery import require_within
 from support.engine.saturation import VARIABLE, Elsewhere, Period, SaturationWatch, excuse, watch_of, watched_for_all
 from support.engine.world import World
-from support.errors import Inconclusive, LimitExceeded, NotInTime, PromiseBroken
+from support.errors import Inconclusive, LimitExceeded, LimitFacts, NotInTime, PromiseBroken
 from support.failover.consumer_checks import CHANGE, Received
 from support.failover.full_disk import require_accepted_after_space
 from support.failover.logical_consumer import Consumer, require_no_gap
@@ -64,7 +64,7 @@ class TestExcuse:
         assert excused(late, (120, 124)) is not None
 
     def test_what_never_came_may_be_late_as_well(self) -> None:
-        assert excused(LimitExceeded("no client was served", never=True), (100, 130)) is not None
+        assert excused(LimitExceeded("no client was served", LimitFacts(never_came=True)), (100, 130)) is not None
 
     @pytest.mark.parametrize(
         "error",
@@ -128,7 +128,7 @@ class TestWhichTime:
 
     def test_what_several_checks_say_together(self) -> None:
         one, other = Finding.too_late("one", (100, 110)), Finding.too_late("another", (115, 125))
-        assert late(broken_together([one, other])).during == ((100, 110), (115, 125))
+        assert late(broken_together([one, other])).facts.during == ((100, 110), (115, 125))
         assert broken_together([one, Finding.false("wrong")]) == Finding.false("one; wrong")
 
     @pytest.mark.parametrize(("limits", "limit"), [((5, 8), 8), ((8, 5), 8), ((5, None), None)], ids=str)
@@ -146,7 +146,7 @@ class TestWhichTime:
         world = SimpleNamespace(experiment=experiment, clients=clients, measure=lambda *_: None)
         with pytest.raises(LimitExceeded) as raised:
             require_accepted_after_space(cast(World, world), limit=5)
-        assert raised.value.during == ((110, 117),)
+        assert raised.value.facts.during == ((110, 117),)
 
     def test_changes_that_a_consumer_has_not_got_yet(self) -> None:
         """It was waited for just now, and not since the fault."""
@@ -165,9 +165,9 @@ class TestWhichTime:
         begun = time.monotonic()
         with pytest.raises(LimitExceeded) as raised:
             require_no_gap(cast(World, world), cast(Consumer, consumer), limit=0.2)
-        ((since, until),) = raised.value.during
+        ((since, until),) = raised.value.facts.during
         assert begun <= since < until <= time.monotonic()
-        assert raised.value.limit == 0.2
+        assert raised.value.facts.limit == 0.2
 
     def test_a_member_that_streams_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """What is done after that takes its time, too."""
@@ -179,17 +179,17 @@ class TestWhichTime:
             begun = time.monotonic()
             with pytest.raises(LimitExceeded) as raised:
                 require(cast(World, world), -1)
-            ((_, ended),) = raised.value.during
+            ((_, ended),) = raised.value.facts.during
             assert ended - begun < 0.4
 
     def test_a_wait_that_succeeded_too_late(self) -> None:
         world = cast(World, SimpleNamespace(measure=lambda *_: None))
         with pytest.raises(LimitExceeded) as raised:
             require_within(world, "it took", 7.5, 5, ended=130.0)
-        assert raised.value.during == ((122.5, 130.0),)
+        assert raised.value.facts.during == ((122.5, 130.0),)
         with pytest.raises(LimitExceeded) as raised:
             require_within(world, "it took", 7.5, 5)
-        ((begun, ended),) = raised.value.during
+        ((begun, ended),) = raised.value.facts.during
         assert (ended - begun, time.monotonic() - ended) == (pytest.approx(7.5), pytest.approx(0, abs=5))
 
 

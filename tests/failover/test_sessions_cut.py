@@ -55,10 +55,10 @@ def test_their_limit_counts_from_the_fault_to_the_last_session(closed: Sequence[
     watch = SimpleNamespace(closings=lambda until: [begun + one for one in closed])
     with pytest.raises(LimitExceeded) as raised:
         require_sessions_cut(cast(World, world), cast(ClosingWatch, watch), limit=8)
-    ((since, last),) = raised.value.during
+    ((since, last),) = raised.value.facts.during
     assert since == begun
     assert last - begun == pytest.approx(until or 30, abs=3)
-    assert raised.value.limit == 8
+    assert raised.value.facts.limit == 8
 
 
 def test_the_lag_that_is_declared_for_reads_is_not_that_of_a_failover() -> None:

@@ -13,6 +13,7 @@ from support.engine.watch import Watch
 from support.engine.world import World
 from support.errors import Inconclusive
 from support.failover.partition import LockBefore, require_stopped
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.reporting.evidence import Evidence
 from support.run import Run
@@ -28,7 +29,7 @@ class ReadOnly(Fault):
     def __init__(self, server: sql.Endpoint) -> None:
         self._server = server
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return "no writes"
 
     def _set(self, how: str) -> None:

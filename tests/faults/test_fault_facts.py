@@ -2,25 +2,32 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from support.failover.power_failure import PowerFailure
+from support.failover.switchover import DYING, HalfwaySwitchover
 from support.faults.clock import ClockJumps, OwnClock
+from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.network import Partition, PoorLinks
+from support.faults.patroni import Switchover
 from support.faults.process import (
     EveryHostCrashes,
     Freeze,
     HostCrash,
+    Kill,
     PatroniFrozen,
     PostgresHangs,
     PostgresKilled,
     PostmasterHangs,
 )
+from support.faults.replay import ReplayStuck
 from support.hosts import Host
-from support.hosts.interface import Site, SiteHost
+from support.hosts.interface import Site, SiteHost, SiteProgram
+from support.target.cluster import Cluster
 
 
 @dataclass
@@ -33,6 +40,8 @@ class Named:
 ONE, TWO = (cast(SiteHost, Named(name)) for name in ("pg1", "pg2"))
 OWN = cast(Host, ONE)
 CLOCK = cast(OwnClock, None)
+CLUSTER = cast(Cluster, SimpleNamespace(leader=lambda: "pg1"))
+CLIENT, LEADER = DYING
 
 
 @pytest.mark.parametrize(
@@ -52,6 +61,40 @@ CLOCK = cast(OwnClock, None)
 )
 def test_who_does_not_know_and_who_is_silent(fault: Fault, unaware: bool, silences: list[str]) -> None:
     assert (fault.unaware, [*fault.silences]) == (unaware, silences)
+
+
+@pytest.mark.parametrize(
+    ("fault", "target_member"),
+    [
+        (HostCrash(ONE), "pg1"),
+        (EveryHostCrashes([TWO, ONE]), "pg2"),
+        (PostgresHangs(ONE), "pg1"),
+        (PostgresKilled(ONE), "pg1"),
+        (Kill(cast(SiteProgram, SimpleNamespace(name="redis", host="cache"))), "cache"),
+        (Partition(cast(Site, None), ["pg1"], ["pg2", "pg3"]), "pg1"),
+        (Switchover(CLUSTER), "pg1"),
+        (ReplayStuck(CLUSTER, "pg2", 1), "pg2"),
+        (ClockJumps(cast(OwnClock, SimpleNamespace(member="pg1")), "two hours back"), "pg1"),
+        (PowerFailure([OWN], []), ""),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, Fault) else "",
+)
+def test_a_fault_tells_what_it_hits(fault: Fault, target_member: str) -> None:
+    assert fault.target_member == target_member
+
+
+@pytest.mark.parametrize(
+    ("fault", "planned"),
+    [
+        (HostCrash(ONE), False),
+        (Switchover(CLUSTER, "pg2"), True),
+        (HalfwaySwitchover(CLUSTER, "pg2", CLIENT), True),
+        (HalfwaySwitchover(CLUSTER, "pg2", LEADER), False),
+    ],
+    ids=["crash", "switchover", "its client dies", "its leader dies"],
+)
+def test_only_a_leader_that_survives_hands_over_as_planned(fault: Fault, planned: bool) -> None:
+    assert fault.planned is planned
 
 
 @pytest.mark.parametrize(
@@ -103,7 +146,7 @@ def test_a_fault_says_what_it_does_and_nothing_that_it_does_not(fault: Fault, wo
 
 def test_a_fault_without_its_parts_cannot_be_made() -> None:
     class Healless(Fault):
-        def __str__(self) -> str:
+        def told(self, names: Names) -> str:
             return "nobody can undo it"
 
         def inject(self) -> None: ...

@@ -10,6 +10,7 @@ from conftest import free_port
 
 from support import sql
 from support.errors import Inconclusive
+from support.faults.naming import Names
 from support.faults.nemesis import Fault, Nemesis
 from support.target.redis import client_of
 from support.target.topology import Address, RedisAddress
@@ -26,7 +27,7 @@ class Noted(Fault):
     injects: bool = True
     heals: bool = True
 
-    def __str__(self) -> str:
+    def told(self, names: Names) -> str:
         return self.name
 
     def inject(self) -> None:

@@ -120,7 +120,7 @@ def test_a_wrong_result_is_never_replaced_by_a_better_one(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("verdict", [NOTHING, ERROR, NOT])
 def test_a_rerun_without_a_verdict_does_not_clear_what_was_broken(tmp_path: Path, verdict: Verdict) -> None:
-    late = ScenarioResult(scenario(1), BROKEN, "it did not recover", unreached=True)
+    late = ScenarioResult(scenario(1), BROKEN, "it did not recover", never_came=True)
     journal = Journal(tmp_path / "journal.jsonl")
     journal.begin([scenario(1), scenario(2)])
     journal.record(ScenarioResult(scenario(2), PASSED))
@@ -186,7 +186,7 @@ def test_what_ran_again_alone_counts_as_it_ended_then_and_is_not_flaky(tmp_path:
 def test_what_never_came_is_no_matter_of_the_other_clusters(tmp_path: Path) -> None:
     """Both pass alone: what was late beside others is as it is then, and what was never reached is flaky."""
     late = ScenarioResult(scenario(1), BROKEN, "too late")
-    never = ScenarioResult(scenario(2), BROKEN, "the whole cluster is healthy: still not true", unreached=True)
+    never = ScenarioResult(scenario(2), BROKEN, "the whole cluster is healthy: still not true", never_came=True)
     journal = Journal(tmp_path / "journal.jsonl")
     journal.begin([scenario(1), scenario(2)], fail_on_flaky=True)
     journal.record(late)
@@ -200,6 +200,18 @@ def test_what_never_came_is_no_matter_of_the_other_clusters(tmp_path: Path) -> N
     assert list(record.earlier.values()) == [never]
     assert [one.scenario for one in record.flaky] == [scenario(2)]
     assert exit_status(record) == 1
+
+
+def test_a_journal_of_an_older_version_says_as_well_what_never_came(tmp_path: Path) -> None:
+    never = ScenarioResult(scenario(1), BROKEN, "the whole cluster is healthy: still not true", never_came=True)
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([scenario(1)])
+    journal.record(never)
+    written = journal.path.read_text(encoding="utf-8")
+    assert read(journal.path).results == (never,)
+    journal.path.write_text(written.replace('"never_came"', '"unreached"'), encoding="utf-8")
+    assert written != journal.path.read_text(encoding="utf-8")
+    assert read(journal.path).results == (never,)
 
 
 @pytest.mark.parametrize(("fail_on_flaky", "status"), [(False, 0), (True, 1)])

@@ -146,7 +146,7 @@ def in_after_scenario(context, scenario):
 
 
 @pytest.mark.parametrize(
-    ("step", "hooks", "unreached"),
+    ("step", "hooks", "never_came"),
     [
         ("Then it takes too long", "", False),
         ("Then it takes too long", NEVER_HEALTHY, True),
@@ -155,9 +155,9 @@ def in_after_scenario(context, scenario):
         ("Then it is 42", "", False),
     ],
 )
-def test_what_never_came_is_told_from_what_was_late(tmp_path: Path, step: str, hooks: str, unreached: bool) -> None:
+def test_what_never_came_is_told_from_what_was_late(tmp_path: Path, step: str, hooks: str, never_came: bool) -> None:
     [result] = run_feature(tmp_path, ONE.format(steps=step), hooks=hooks).record.results
-    assert (result.unreached, result.final) == (unreached, False)
+    assert (result.never_came, result.final) == (never_came, False)
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["told of it", "not told of it"])

@@ -69,7 +69,7 @@ def every_client_got_through(history: History, action: str, clients: int, since:
         for client in silent
     ]
     words = f"{len(silent)} of {clients} clients had no operation acknowledged: {listed(told)}"
-    return Finding.never_came(words, (since, until))
+    return Finding.too_late(words, (since, until), never_came=True)
 
 
 def interrupted_for_less_than(

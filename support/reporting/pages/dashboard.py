@@ -140,8 +140,8 @@ def _what_broke(broken: Sequence[PromiseState], run: PastRun) -> str:
     """The kinds of failure, the gravest first, in a sentence each."""
     lost = sum(one.lost or 0 for one in run.incidents)
     wrong = [one.promise.id for one in broken if one.wrong]
-    never = [one.promise.id for one in broken if one.unreached]
-    late = [one.promise.id for one in broken if not one.wrong and not one.unreached]
+    never = [one.promise.id for one in broken if one.never_came]
+    late = [one.promise.id for one in broken if not one.wrong and not one.never_came]
     told = [
         f"Data is at risk: {numbered(lost, 'acknowledged write')} lost after faults." if lost else "",
         f"Wrong results: {', '.join(wrong)}." if wrong else "",

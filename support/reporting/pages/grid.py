@@ -71,9 +71,9 @@ class PromiseState:
         return any(one.final for one in self.results)
 
     @property
-    def unreached(self) -> bool:
+    def never_came(self) -> bool:
         """Whether something that was waited for never came, and nothing worse was seen."""
-        return not self.wrong and any(one.unreached for one in self.results)
+        return not self.wrong and any(one.never_came for one in self.results)
 
     @property
     def in_part(self) -> str:
@@ -85,7 +85,7 @@ class PromiseState:
     @property
     def label(self) -> str:
         """Its short name, and that it failed by a limit only if it did."""
-        late = self.word == "broken" and not self.wrong and not self.unreached
+        late = self.word == "broken" and not self.wrong and not self.never_came
         return f"{self.promise.name}: over a limit" if late and self.promise.name else self.promise.name
 
     def twice(self, record: RunRecord) -> bool:

@@ -71,10 +71,10 @@ def step_findings(plan: DryRun) -> Iterator[LintFinding]:
     catalogue = all_steps() if plan.undefined else ()
     first = dict[str, str]()  # sentence -> where it was told what to do about it
     for undefined in plan.undefined:
-        step, at = undefined.step, undefined.location
-        before = first.setdefault(step, at)
-        what = f", as at {as_seen(Path(before))}" if before != at else advice(step, at, catalogue)
-        yield LintFinding.at(at, f"undefined step {step!r}{what}")
+        sentence, at = undefined.step, undefined.location
+        before = first.setdefault(sentence, at)
+        what = f", as at {as_seen(Path(before))}" if before != at else advice(sentence, at, catalogue)
+        yield LintFinding.at(at, f"undefined step {sentence!r}{what}")
     if plan.undefined:
         return  # behave's report has wrong functions for the steps after one that is undefined
     for scenario in plan.scenarios:

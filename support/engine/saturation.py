@@ -17,7 +17,7 @@ it sees for them.
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -144,9 +144,8 @@ def excuse(error: BaseException | None, periods: Periods, since: float, until: f
         since = until - error.elapsed
     seen, during, limit = periods(), error.facts.during, error.facts.limit
     times = during or [(since, until)]
-    if isinstance(periods, Elsewhere) and limit is not None and (during or isinstance(error, NotInTime)):
-        if any(ended - begun - _saturated(seen, begun, ended) > limit for begun, ended in times):
-            return None
+    if isinstance(periods, Elsewhere) and (during or isinstance(error, NotInTime)) and _too_long(limit, times, seen):
+        return None
     begun, ended = min(times, key=lambda one: _share(seen, *one))
     share = _share(seen, begun, ended)
     if share < _CONSIDERABLE:
@@ -155,6 +154,13 @@ def excuse(error: BaseException | None, periods: Periods, since: float, until: f
     seconds, which = ended - begun, "" if during else "the last "
     found = f"in {share * seconds:.1f} s of that time {busy}; that is {share:.0%} of {which}{seconds:.1f} s"
     return Inconclusive(f"{error}, but {found}").with_traceback(error.__traceback__)
+
+
+def _too_long(limit: float | None, times: Iterable[tuple[float, float]], periods: Sequence[Period]) -> bool:
+    """Whether the limit, if it is known, is exceeded in one of these times even without the saturated seconds."""
+    return limit is not None and any(
+        ended - begun - _saturated(periods, begun, ended) > limit for begun, ended in times
+    )
 
 
 def _share(periods: Sequence[Period], begun: float, ended: float) -> float:

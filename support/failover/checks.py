@@ -379,4 +379,3 @@ def refused_until(samples: Iterable[WriterSample], member: str, since: float, un
     if (silent := until - max(one.ended for one in refusals)) > LAST_WORD:
         return Finding.unknown(f"{words}, but gave no answer in the last {silent:.1f} s")
     return Finding.true(words)
-

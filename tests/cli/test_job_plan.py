@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from support.cli.behave_process import Planned
-from support.cli.job_plan import Machine, Spread, durations, shuffled, spread, this_machine, units_of
+from support.cli.job_plan import Machine, Spread, shuffled, spread, this_machine, units_of
+from support.reporting.past import durations
 from support.work import Unit
 
 BIG = Machine(cores=16, memory=64e9)

@@ -157,8 +157,17 @@ class Crash(Noted):
 )
 def test_the_kind_of_a_fault_is_what_its_target_was_before_it(experiment: Experiment, hit: str, kind: str) -> None:
     """pg2 was the last one that was seen to accept writes; that its latest answer is missing does not matter."""
-    seen = {"pg1": [True, False, False], "pg2": [False, True, None], "w1": [True, True, True], "w2": [False] * 3}
-    samples = [WriterSample(name, at, at + 0.1, one) for name, those in seen.items() for at, one in enumerate(those)]
+    seen: dict[str, list[bool | None]] = {
+        "pg1": [True, False, False],
+        "pg2": [False, True, None],
+        "w1": [True, True, True],
+        "w2": [False] * 3,
+    }
+    samples = [
+        WriterSample(name, at, at + 0.1, writable)
+        for name, answers in seen.items()
+        for at, writable in enumerate(answers)
+    ]
     vars(experiment)["watch"] = SimpleNamespace(samples=samples)
     groups = (SimpleNamespace(members=("pg1", "pg2")), SimpleNamespace(members=("w1", "w2")))
     vars(experiment.cluster)["groups"] = groups

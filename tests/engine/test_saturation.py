@@ -136,7 +136,7 @@ class TestWhichTime:
         self, limits: Sequence[float | None], limit: float | None
     ) -> None:
         missed = [Finding.too_late("late", (100, 110), limit=one) for one in limits]
-        assert late(broken_together(missed)).limit == limit
+        assert late(broken_together(missed)).facts.limit == limit
 
     def test_writes_on_a_disk_that_has_space_again(self) -> None:
         """The last ones were acknowledged long after the first, which is what the limit is about."""

@@ -363,7 +363,7 @@ def test_an_operation_that_violates_another_key_is_not_taken_for_applied(databas
         client.perform(task)
     client.close()
     assert outcomes(history) == [Outcome.FAIL, Outcome.OK, Outcome.OK]
-    assert "_number_key" in list(history)[0].error
+    assert "_number_key" in next(iter(history)).error
     counted = counter._final_count(database, profile, namespace)
     assert (counted.counter, [one.number for one in counted.applied]) == (1, [1])
 

@@ -22,8 +22,7 @@ def test_a_number_that_is_given_again() -> None:
         found = none_issued_twice(History([*HEALTHY, drawn(action, 2, 35)]), FAULT)
         assert found.holds is False
         assert (
-            f"1 number was issued twice by {action}: 2 (8.0 s before the fault, 25.0 s after the fault)"
-            in found.words
+            f"1 number was issued twice by {action}: 2 (8.0 s before the fault, 25.0 s after the fault)" in found.words
         )
 
 

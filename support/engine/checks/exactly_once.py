@@ -29,9 +29,7 @@ def counted_exactly(history: History, begun_at: int, ended_at: int) -> Finding:
     wrong = _told(
         {
             "written by several acknowledged increments": [one for one, count in times.items() if count > 1],
-            "acknowledged but not part of the counter": [
-                one for one in times if not begun_at < one <= ended_at
-            ],
+            "acknowledged but not part of the counter": [one for one in times if not begun_at < one <= ended_at],
             "written by no increment": [
                 one for one in range(begun_at + 1, ended_at + 1) if one not in times and one not in possible
             ],

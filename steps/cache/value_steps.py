@@ -37,7 +37,7 @@ def step_clients(context: Context, count: int) -> None:
 
 @given("a client of the cache")
 def step_client(context: Context) -> None:
-    """It works like one process of the application."""
+    """The client works like one process of the application."""
     step_clients(context, 1)
 
 
@@ -66,13 +66,13 @@ def step_counted_client(context: Context) -> None:
 
 @given("an entry that is not cached")
 def step_entry_not_cached(context: Context) -> None:
-    """It is stored directly in the database."""
+    """The entry is stored directly in the database."""
     context.world.entries.add(Entry(context.world.namespace, workloads.KEY, "value"))
 
 
 @given("an entry that all clients of the cache have read")
 def step_entry_read_by_all(context: Context) -> None:
-    """It is stored directly in the database and then read by each client, so that it is cached wherever they cache."""
+    """The entry is stored directly in the database, then read by each client, so it is cached wherever they cache."""
     step_entry_not_cached(context)
     clients = context.world.handover(CacheHandover).clients
     every_read_served("value", workloads.reads_in_turn(clients, context.world.namespace)).require()
@@ -89,7 +89,7 @@ def step_types_are_fetched(context: Context) -> None:
 
 @then("the second time every answer is a hit, unchanged")
 def step_second_answers(context: Context) -> None:
-    """It comes out of the cache, with the same type and content at every level."""
+    """Each answer comes out of the cache the second time, with the same type and content at every level."""
     handover = context.world.handover(CacheHandover)
     _, second = handover.answers
     unchanged(handover.expected, values.hits(second)).require()

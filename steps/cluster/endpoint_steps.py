@@ -210,7 +210,7 @@ def step_log_in_there(context: Context, seconds: int) -> None:
 
 @then("the login fails within {seconds:g} seconds")
 def step_login_fails(context: Context, seconds: float) -> None:
-    """It fails with an error; the host itself would close the connection only much later."""
+    """The login fails with an error; the host itself would close the connection only much later."""
     state, limit = handed(context.world), context.world.limit(seconds, "login")
 
     def in_time() -> Finding:
@@ -235,5 +235,5 @@ def step_error_names_host(context: Context) -> None:
 
 @then("the host had accepted the connection")
 def step_host_accepted(context: Context) -> None:
-    """It saw the connection: the login timed out waiting for an answer, and was not refused."""
+    """The host saw the connection: the login timed out waiting for an answer, and was not refused."""
     handed(context.world).black_hole.require_caller()

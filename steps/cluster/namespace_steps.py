@@ -68,7 +68,7 @@ def step_update_every_key(context: Context) -> None:
 
 @then("all of its own entries are changed")
 def step_own_changed(context: Context) -> None:
-    """They have the new value, and the updates touched exactly as many rows."""
+    """All its entries have the new value, and the updates touched exactly as many rows."""
     world, state = context.world, handed(context.world)
     values = {entry.value for entry in world.entries.all(world.namespace)}
     assert_that(values, equal_to({NEW_VALUE}), "the values in the first namespace")

@@ -143,7 +143,7 @@ def step_clients_store(context: Context, clients: int, times: int) -> None:
 
 @then("each of their entries is there once")
 def step_each_once(context: Context) -> None:
-    """None is missing, duplicated or unexpected."""
+    """No entry is missing, duplicated or unexpected."""
     no_acknowledged_write_lost(context.world.history).require()
     each_write_once(context.world.history).require()
 

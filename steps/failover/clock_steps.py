@@ -14,8 +14,8 @@ register_type(ClockJump=clock.JUMP)
 
 @given("the Patroni of the leader has a clock that can be set")
 def step_own_clock(context: Context) -> None:
-    """It is started again with a clock of its own; its PostgreSQL runs on. That ends only when all clients are done,
-    because a restart of Patroni can interrupt them."""
+    """The leader's Patroni is restarted with a clock of its own; its PostgreSQL runs on. It keeps that clock until all
+    clients are done, because a restart of Patroni can interrupt them."""
     context.world.handover(FailoverHandover).clock = with_own_clock(context.world)
 
 

@@ -10,7 +10,7 @@ from support.failover.logical_consumer import MaintainedSlot, require_no_gap, st
 
 @given("a logical consumer of a slot that Patroni maintains")
 def step_consumer(context: Context) -> None:
-    """It reads from the current leader until the scenario ends; then the slot is dropped again.
+    """The consumer reads from the current leader until the scenario ends; then the slot is dropped again.
 
     Patroni restarts PostgreSQL on each replica to give it the slot.
     """

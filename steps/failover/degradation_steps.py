@@ -44,7 +44,7 @@ def step_readers_served(context: Context, seconds: float) -> None:
 
 @then("no write is acknowledged meanwhile")
 def step_no_write_acknowledged(context: Context) -> None:
-    """None of those that clients have tried since the fault."""
+    """None of the writes that clients have tried since the fault is acknowledged."""
     require_no_write_acknowledged(context.world)
 
 

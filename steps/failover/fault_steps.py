@@ -31,7 +31,7 @@ def step_host_crashes(context: Context, role: str) -> None:
 @when("the host of {role:Role} is down until another member leads")
 @disturbs(process.crash)
 def step_down_until_replaced(context: Context, role: str) -> None:
-    """It crashes, and is switched on again when another member has taken over."""
+    """The host crashes, and is switched on again when another member has taken over."""
     inject_until_replaced(context.world, process.crash(context.world.cluster, role))
 
 
@@ -52,7 +52,7 @@ def step_frozen_until_replaced(context: Context, role: str) -> None:
 @when("Patroni on {role:Role} hangs until another member leads")
 @disturbs(process.hanging_patroni)
 def step_patroni_frozen_until_replaced(context: Context, role: str) -> None:
-    """It is suspended, and its PostgreSQL runs on; it resumes when another member has taken over."""
+    """Patroni is suspended while its PostgreSQL runs on, and resumes when another member has taken over."""
     inject_until_replaced(context.world, process.hanging_patroni(context.world.cluster, role))
 
 
@@ -66,7 +66,7 @@ def step_postgres_hangs(context: Context, role: str) -> None:
 @when("the postmaster alone hangs on {role:Role}")
 @disturbs(process.hanging_postmaster)
 def step_postmaster_hangs(context: Context, role: str) -> None:
-    """It is suspended. Sessions that are open, Patroni's own among them, go on, and no new one can be opened."""
+    """The postmaster is suspended. Open sessions, Patroni's own among them, go on, and no new one can be opened."""
     context.world.experiment.inject(process.hanging_postmaster(context.world.cluster, role))
 
 

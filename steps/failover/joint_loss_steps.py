@@ -47,7 +47,7 @@ def step_nobody_leads(context: Context) -> None:
 @then("once the host of {who:LostMember} is back, writes are accepted again within {seconds:g} seconds")
 @leaves_hosts("it undoes what an earlier step did")
 def step_led_again(context: Context, who: str, seconds: float) -> None:
-    """It is switched on. From then on, clients get through within that time, and nobody has to intervene."""
+    """The host is switched on. From then on, clients get through within that time, and nobody has to intervene."""
     world = context.world
     limit = world.limit(seconds, "return", Span.BLACKOUT)
     joint_loss.require_led_again(world, world.handover(FailoverHandover).lost, who, limit)

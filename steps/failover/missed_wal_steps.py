@@ -30,8 +30,8 @@ def step_missed(context: Context) -> None:
 
 @then("within {seconds:g} seconds it streams, or is known not to and serves no reads")
 def step_back_or_known(context: Context, seconds: float) -> None:
-    """It streams again by itself. Or else Patroni says that it does not, the read endpoint does not lead to it, and it
-    may not take over. That it did not come back by itself is reported as a known limit."""
+    """The replica streams again by itself. Or else Patroni says that it does not, the read endpoint does not lead to
+    it, and it may not take over. That it did not come back by itself is reported as a known limit."""
     world = context.world
     limit = world.limit(seconds, "noticed", Span.READ_ROUTING)
     missed_wal.require_back_or_known_to_be_out(world, world.experiment.target_member, limit)

@@ -139,7 +139,7 @@ def step_every_member_holds_ledger(context: Context) -> None:
 @then("the thawed member acknowledged no write")
 @safety
 def step_thawed_member_acknowledged_no_write(context: Context) -> None:
-    """None sent since the thaw, in old sessions or new ones; and no write that it acknowledged before is lost.
+    """No write sent since the thaw is acknowledged, in old sessions or new ones; none acknowledged before is lost.
 
     Inconclusive if no other member led meanwhile: then it rightly goes on acknowledging writes.
     """

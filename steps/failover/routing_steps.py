@@ -37,9 +37,9 @@ register_type(Endpoint=ENDPOINT)
 
 @when("{count:d} sessions are opened through the {endpoint:Endpoint} endpoint")
 def step_open_sessions(context: Context, count: int, endpoint: str) -> None:
-    """That many logins as the application, all held open at once. None is in a transaction, which suits a pooler.
+    """The sessions log in as the application and are held open at once. None is in a transaction, which suits a pooler.
 
-    Fewer do where there is no room for more: how many there are is not promised here.
+    Fewer are enough where there is no room for more: how many there are is not promised here.
     """
     world, where, full = context.world, getattr(context.world.cluster, endpoint), list[str]()
     refused = sql.error_of(lambda: full.append(open_as_many(where, count, world.sessions)))
@@ -183,7 +183,7 @@ def step_claims_are_true(context: Context, seconds: float) -> None:
 @given("the proxy has been reloaded since")
 @disturbs(Reload)
 def step_reloaded(context: Context) -> None:
-    """It has read its configuration again, without a word to the sessions that it holds; new ones are routed as before.
+    """The proxy has reread its configuration. Sessions that it holds are not told, and new ones are routed as before.
 
     Its former process keeps those sessions, and checks no member any more.
     """

@@ -73,7 +73,7 @@ def step_best_leads(context: Context, seconds: float) -> None:
 
 @then("the replica that lacks WAL leads within {seconds:g} seconds")
 def step_worst_leads(context: Context, seconds: float) -> None:
-    """None of those that are tagged never to lead."""
+    """None of the replicas that are tagged never to lead takes over."""
     world = context.world
     require_other_leader(world, world.limit(seconds, "leader", Span.FAILOVER))
     behind = world.handover(FailoverHandover).unequal_replicas.behind

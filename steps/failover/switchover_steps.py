@@ -32,7 +32,7 @@ register_type(Candidate=CANDIDATE, Dying=DYING_ONE)
 
 @given("the command that archives WAL fails on every member")
 def step_archiving_fails(context: Context) -> None:
-    """It takes 20 seconds to fail, and is tried again and again, until the scenario ends."""
+    """The command takes 20 seconds to fail, and is tried again and again, until the scenario ends."""
     context.world.experiment.prepare(ArchivingFails(context.world.cluster))
 
 

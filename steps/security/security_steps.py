@@ -84,13 +84,13 @@ def step_all_over_tls(context: Context) -> None:
 
 @when("the application trusts a different authority only, and logs in at every {where:Where}")
 def step_mistrusting_logins(context: Context, where: str) -> None:
-    """That authority has signed no certificate of the cluster."""
+    """The authority that it trusts has signed no certificate of the cluster."""
     context.world.handover(SecurityHandover).attempts = logins.mistrusting_logins(context.world.cluster, where)
 
 
 @when("the certificates in use are read")
 def step_certificates_in_use(context: Context) -> None:
-    """Those that servers present (endpoints, members, and what else is reached by TLS), and the application's own."""
+    """The certificates that servers present (endpoints, members, all else reached by TLS) and the application's own."""
     context.world.handover(SecurityHandover).certificates = certificates.in_use(context.world.cluster)
 
 
@@ -250,7 +250,7 @@ def step_decoy_attached(context: Context) -> None:
 
 @given("a decoy that error messages contain")
 def step_decoy_in_messages(context: Context) -> None:
-    """It is used in place of a role, database or host that exists, and errors repeat such names."""
+    """The decoy is used in place of a role, database or host that exists, and errors repeat such names."""
     _begin_search(context).planted = exposure.DECOYS
 
 

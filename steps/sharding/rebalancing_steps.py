@@ -82,14 +82,14 @@ def step_tables_with_rows(context: Context, count: int, rows: int) -> None:
 
 @given("a worker group that holds none of their shards")
 def step_drained_before(context: Context) -> None:
-    """It was drained just now, and is empty."""
+    """The worker group was drained just now, and is empty."""
     step_drain(context)
     step_empty(context)
 
 
 @when("one worker group is drained")
 def step_drain(context: Context) -> None:
-    """It may take no shards, and those of these tables are moved away; at the end of the scenario it may again."""
+    """The group may take no shards, and those of these tables are moved away; when the scenario ends, it may again."""
     world = context.world
     _let_one_be_emptied(world)
     _rebalance(world, "draining", drain_only=True)
@@ -115,7 +115,7 @@ def step_join(context: Context) -> None:
 
 @given("a new worker that holds its share of their shards")
 def step_joined_before(context: Context) -> None:
-    """It has joined just now, and the tables are rebalanced."""
+    """The worker has joined just now, and the tables are rebalanced."""
     step_join(context)
     world, handover = context.world, context.world.handover(MoveHandover)
     held = [one for one in handover.tables.placements if one.node == handover.new_worker.name]
@@ -139,7 +139,7 @@ def step_leave(context: Context) -> None:
 
 @then("the new worker knows every table, and answers queries as the coordinator does")
 def step_like_the_others(context: Context) -> None:
-    """It has the metadata of all nodes and tables, every reference table, and finds the rows of every shard."""
+    """The worker has every reference table and all metadata of nodes and tables, and finds the rows of every shard."""
     handover = context.world.handover(MoveHandover)
     require_equal_to_others(handover.new_worker)
     there = replace(handover.new_worker.endpoint, options=handover.tables.cluster.write.options)

@@ -84,7 +84,7 @@ def bench(options: BenchOptions) -> int:
 
 
 def _arguments(options: BenchOptions, cluster: KeptCluster) -> Iterator[str]:
-    """The same command line for the process inside the cluster's sandbox, with absolute paths."""
+    """The arguments of `accept bench` for the process inside the cluster's sandbox: the same, with absolute paths."""
     yield from options.words
     yield from ("--runs", str(options.runs), "--target", cluster.name)
     for option, path in (("--save", options.save), ("--against", options.against)):

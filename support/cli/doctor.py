@@ -52,7 +52,7 @@ class Diagnosis:
         return {name: why for name, why in self.lacks.items() if name in scenario.tags}
 
     def unable(self, scenarios: Sequence[Planned]) -> "dict[Planned, Mapping[str, str]]":
-        """Those of the scenarios that cannot run, each with what the target lacks for it."""
+        """The scenarios that cannot run, each with what the target lacks for it."""
         return {one: lacked for one in scenarios if (lacked := self.lacked_by(one))}
 
 

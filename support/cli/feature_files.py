@@ -109,7 +109,7 @@ def read(files: Iterable[Path]) -> tuple[tuple[Outline, ...], tuple[LintFinding,
 def _outlines(
     file: Path, feature: str, parent: Any, inherited: tuple[str, ...] = (), background: tuple[Line, ...] = ()
 ) -> Iterator[Outline]:
-    """Those of a feature, or of a rule, which inherits the tags and the background of its feature."""
+    """The outlines of a feature, or of a rule, which inherits the tags and the background of its feature."""
     tags = (*inherited, *_tags(parent))
     for child in parent["children"]:
         if "background" in child:

@@ -63,7 +63,7 @@ class Exchange:
 
 @cache
 def exchange(function: str) -> Exchange:
-    """That of the step function at file:line."""
+    """What the step function at `file:line` needs and provides, together with all that it calls."""
     parts = [_exchange(one) for one in definitions(function)]
     whole = Exchange(frozenset(), _all(one.provides for one in parts), _all(one.sets for one in parts))
     needs = (one for one in _all(one.needs for one in parts) if not whole.can_provide(one))
@@ -108,7 +108,7 @@ def _words(what: str, steps: Sequence[object]) -> str:
 
 @cache
 def _exchange(definition: Definition) -> Exchange:
-    """That of a function or class by itself."""
+    """What a function or class itself needs and provides, without what it calls."""
     reads, writes, sets = set[Value](), set[Value](), set[str]()
     kinds = _kinds(definition)
     for node in ast.walk(definition.node):

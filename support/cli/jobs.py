@@ -229,7 +229,7 @@ class _Round:
         return True
 
     def _follower(self) -> Follower:
-        """It shows the scenarios of this round only; an earlier one may have written to the journal."""
+        """A follower that shows the scenarios of this round only: earlier rounds may have written to the journal."""
         places = {_place(unit, line): unit.alone for unit in self._work.units for line in unit.lines}
         return Follower(
             self._run.journal,

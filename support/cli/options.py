@@ -161,7 +161,7 @@ _OF_TARGET = frozenset({"target", "own_schema", "like", "ports", *signature(size
 
 
 def options_of_target(context: typer.Context) -> str:
-    """Those options of the command line that say what is tested, as a shell reads them.
+    """The options of the command line that say what is tested, as a shell reads them.
 
     An address or a file's text may hold a password, so a word stands in its place. The user's own folder is among them,
     however it was named.

@@ -197,7 +197,7 @@ def _sabotages(one: Listed) -> list[str]:
 
 
 def sabotages_of(id: str, among: Mapping[str, Sabotage]) -> list[Sabotage]:
-    """Those of the sabotages that break the promise."""
+    """The sabotages that break the promise."""
     return [one for one in among.values() if any(notice.id == id and not notice.skipped for notice in one.noticed_by)]
 
 

@@ -34,7 +34,7 @@ class PlannedRun:
     name: str
     scenarios: tuple[Planned, ...]
     repeated: bool = False
-    """They were inconclusive in earlier runs."""
+    """Whether the scenarios were inconclusive in earlier runs."""
 
 
 Work = Sabotage | PlannedRun

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last reported run. It lies among the results, so that they are all another machine needs."""
 OUTDATED = STATE / "results-outdated"
-"""It is there if the last run could not take the place of the one before in the folder of results."""
+"""A file that exists if the last run could not take the place of the one before in the folder of results."""
 
 
 def prepare() -> None:

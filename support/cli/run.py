@@ -200,7 +200,7 @@ def _planned(selection: Selection, settings: Settings) -> Sequence[behave_proces
 
 
 def _selected(options: RunOptions) -> Sequence[behave_process.Planned]:
-    """The same for a run: if there are none, it is one that cannot begin, and takes the place of the last one."""
+    """The scenarios that a run selects. A run without any cannot begin, and still takes the place of the last one."""
     try:
         return _planned(options.selection, options.settings)
     except NothingJudged:

@@ -75,7 +75,7 @@ class RunOptions:
         return not (other_target or self.keep or self.settings.accept_like)
 
     def with_workers(self, workers: bool | None) -> "RunOptions":
-        """The same for a cluster with or without worker groups; None: as the settings say."""
+        """These options, for a cluster with or without worker groups; None: as the settings say."""
         if workers is not False:
             return self
         settings = self.settings.model_copy(update={"accept_workers": 0})

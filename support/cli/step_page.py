@@ -52,7 +52,7 @@ class Parameter:
     name: str
     meaning: str
     values: tuple[str, ...] = ()
-    """Those that it can have; empty if they cannot be listed."""
+    """The values that it can have; empty if they cannot be listed."""
 
 
 def parameters(step: Step) -> tuple[Parameter, ...]:

@@ -73,7 +73,7 @@ def _read(own: Path | None) -> tuple[Uses, ...]:
 
 
 def _sentences(scenario: Outline) -> Uses:
-    """Those of its background come first."""
+    """The sentences of a scenario, those of its background first."""
     found = list[Sentence]()
     for step in (*scenario.background, *scenario.steps):
         before = found[-1].keyword if found else "Given"

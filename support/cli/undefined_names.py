@@ -14,13 +14,13 @@ _BUILT_IN = frozenset([*dir(builtins), *("__file__", "__path__", "__annotations_
 
 
 def findings(own: OwnFolder) -> Iterator[LintFinding]:
-    """Those in the steps of the user's own folder."""
+    """A finding for each undefined name in the steps of the user's own folder."""
     for file in (file for folder in own.step_folders for file in sorted(folder.glob("*.py"))):
         yield from of_file(file)
 
 
 def of_file(file: Path) -> Iterator[LintFinding]:
-    """Those in a file. What is not Python has none: its import fails."""
+    """A finding for each undefined name in a file. What is not Python has none: its import fails."""
     try:
         text = file.read_text(encoding="utf-8")
         tree, table = ast.parse(text), symtable(text, str(file), "exec")

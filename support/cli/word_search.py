@@ -14,7 +14,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 
 def best_first(words: str, among: Iterable[T], said: Callable[[T], str], rest: Callable[[T], str]) -> tuple[T, ...]:
-    """Those that contain all of the words, in any order.
+    """The items that contain all of the words, in any order.
 
     Where a word counts most is first: as a whole in what `said` gives, then as a whole in the `rest`; then as a part of
     other words in either.

@@ -57,8 +57,8 @@ class WriterSample:
     ended: float
     writable: bool | None
     closed: bool = False
-    """It let nobody in, and said so: no server listens there, or it is starting or stopping. That is an answer, too: it
-    takes no write now."""
+    """The member let nobody in, and said so: no server listens there, or it is starting or stopping. That is an answer,
+    too: it takes no write now."""
 
     @property
     def refused(self) -> bool:

@@ -42,12 +42,12 @@ class Interruption:
     limit: float
 
     def judged(self, until: float) -> Finding:
-        """Whether it was kept until that moment."""
+        """Whether the limit was kept until that moment."""
         return interrupted_for_less_than(self.limit, self.workload.history, APPEND, self.since, until)
 
     @property
     def exceeded(self) -> bool:
-        """Whether it was, until now: then there is nothing to wait for any more."""
+        """Whether the limit is exceeded by now: then there is nothing more to wait for."""
         gap = longest_gap(self.workload.history, APPEND, self.since, time.monotonic())
         return gap is not None and gap.seconds >= self.limit
 

@@ -56,9 +56,9 @@ def as_tabled(expected: Table, observed: Table) -> Finding:
 
 
 def all_answer_as_tabled(expected: Table, answers: Mapping[str, Mapping[str, str] | NoAnswer]) -> Finding:
-    """The same of rows that were asked for: whoever gave no answer has no different one.
+    """Every answer that was given is the row that the table expects.
 
-    Unknown if somebody gave none and no other differs.
+    Unknown if an answer is missing and no other differs.
     """
     heard, silent = heard_and_silent(answers)
     finding = as_tabled({name: row for name, row in expected.items() if name not in silent}, heard)

@@ -70,7 +70,7 @@ class Task:
     retried: bool = False
     """Whether the client repeats it until it is acknowledged. Each attempt is in the history."""
     by_pool: Callable[[], Any] | None = None
-    """The same in place of `perform`, committed by the application's own pool, on a session of the pool's."""
+    """Called instead of `perform`: the application's pool executes and commits the operation on one of its sessions."""
 
 
 class Client:
@@ -346,7 +346,7 @@ class Workload:
         eventually(got_through, within=within, subject=f"{more} more operations of {self._name} are acknowledged")
 
     def await_each_acknowledged(self, within: float) -> None:
-        """Wait until every client has an acknowledgement from now on: none of them hangs, or is locked out."""
+        """Wait until every client has had another operation acknowledged: then no client hangs or is locked out."""
         since = time.monotonic()
 
         def each_got_through() -> None:

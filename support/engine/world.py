@@ -85,7 +85,7 @@ class World:
     pool: str = DEFAULT
     """The connection pool under test, likewise."""
     application: Cluster | None = None
-    """The same cluster with the application's own tables, where those of `cluster` are local; otherwise None."""
+    """The cluster with the application's own tables, where those of `cluster` are local; otherwise None."""
 
     sessions: list["Session"] = field(default_factory=list)
     _history: "History | None" = None

@@ -13,7 +13,7 @@ class GroupLook:
     at: float
     """Seconds on the monotonic clock, when everything had been asked."""
     owner: str
-    """Of the lock."""
+    """The owner of the lock."""
     made: int
     """Identifies the lock: another one if it was lost meanwhile and taken again."""
     renewed: float
@@ -21,7 +21,7 @@ class GroupLook:
     wrong: Mapping[str, str]
     """Member -> why it neither leads nor follows as it should. A member that the fault keeps silent is left out."""
     term: int
-    """Of the DCS: another one if it has elected a leader since, which extends the lock as if it had been renewed."""
+    """The DCS' term: another one if it has elected a leader since, which extends the lock as if it had been renewed."""
 
 
 def settled(earlier: GroupLook, later: GroupLook, since: float, loop_wait: float) -> Finding:

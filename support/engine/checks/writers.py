@@ -167,21 +167,19 @@ def _excused(samples: Collection[WriterSample], frozen: FrozenPeriod) -> FrozenP
 
 
 def taken_over(samples: Iterable[WriterSample], members: Collection[str], former: str, since: float) -> float | None:
-    """When another one of the members than the former leader had accepted a write since then; None if none was seen
-    to."""
+    """When a member other than the former leader was first seen to accept a write since then; None if none was."""
     others = (one for one in samples if one.member in members and one.member != former and one.begun > since)
     return min((one.ended for one in others if one.writable), default=None)
 
 
 def learned(samples: Iterable[WriterSample], member: str, since: float) -> float:
-    """When the member was first seen to refuse a write since then: it knows that it does not lead. Infinite if it was
-    not."""
+    """When the member first refused a write since then: it knows that it does not lead. Infinite if it never did."""
     refused = (one.ended for one in samples if one.member == member and one.begun > since and one.refused)
     return min(refused, default=math.inf)
 
 
 def last_accepted(samples: Iterable[WriterSample], member: str, since: float) -> float:
-    """Seconds from `since` until the member was last seen to accept a write; 0 if it was not seen to afterwards."""
+    """Seconds from `since` until the member was last seen to accept a write; 0 if it has accepted none since then."""
     accepted = (one.ended for one in samples if one.member == member and one.writable)
     return max((ended - since for ended in accepted if ended > since), default=0.0)
 

@@ -15,11 +15,12 @@ from support.vocabulary import counted
 _BROKEN, _PASSED = str(Verdict.BROKEN), str(Verdict.PASSED)
 _LABELS = {Change.UNCLEAR: "may be chance"}
 _DIFFERS = "differs"
-"""Of a verdict, which is no matter of chance itself."""
+"""The word for a verdict that changed, which is no matter of chance itself."""
 NOT_COMPARABLE = "not comparable"
-"""Of a promise that the two sides did not both judge."""
+"""The word for a promise that the two sides did not both judge."""
 NOT_JUDGED = "not judged"
-"""Of a promise that was judged before, and now ended otherwise each time, though the target has what it needs."""
+"""The word for a promise that was judged before, and now ended otherwise each time, though the target has what it
+needs."""
 _FACT = "each verdict holds for its own run; establishing whether a change between the runs is the cause"
 _OF_THE_RUN = ("Seed",)
 """Facts that are about the run, and not about what was tested."""

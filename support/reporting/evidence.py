@@ -52,7 +52,7 @@ class Redactor:
         return text
 
     def mask_json(self, document: str, but: Collection[str] = ()) -> str:
-        """The same for a JSON document, which stays valid: only string values are masked, not numbers or names.
+        """A JSON document with its secrets masked. It stays valid: only string values are masked, not numbers or names.
 
         `but`: the names of values that stay as they are. Raises ValueError if it is not a JSON document.
         """
@@ -70,7 +70,7 @@ class Redactor:
         return value
 
     def mask_bytes(self, content: bytes) -> bytes:
-        """The same for the content of any file."""
+        """The content of any file with its secrets masked."""
         for secret in self._secrets:
             content = content.replace(secret.encode(), MASK.encode())
         return content

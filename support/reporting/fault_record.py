@@ -22,7 +22,7 @@ class MemberState:
 
     member: str
     state: Literal["writes", "reads", "silent"]
-    """It takes writes, it is read-only, or it does not answer."""
+    """Whether the member takes writes, is read-only, or does not answer."""
     begun: float
     ended: float
 
@@ -55,7 +55,7 @@ class Rates:
     """How many operations of clients ended in each slice of time, by outcome: pairs of a slice's begin and a count."""
 
     width: float
-    """Of a slice, in seconds."""
+    """The width of a slice, in seconds."""
     acknowledged: tuple[tuple[float, int], ...] = ()
     refused: tuple[tuple[float, int], ...] = ()
     unknown: tuple[tuple[float, int], ...] = ()
@@ -80,7 +80,7 @@ class FaultRecord:
     groups: tuple[tuple[str, ...], ...] = ()
     """The members that share one leader, for each group of them; none: all do."""
     reads: Rates | None = None
-    """Of clients that only read, if there were any beside or instead of those in `rates`."""
+    """The rates of clients that only read, if there were any beside or instead of those in `rates`."""
     format: Literal["accept timeline 1"] = "accept timeline 1"
     """The original name, kept so that records of older runs can still be read."""
 

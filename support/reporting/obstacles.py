@@ -21,7 +21,7 @@ class Skip:
     lacks: Mapping[str, str]
     """Capability -> why the target lacks it. One that is named "" stands for a reason of another kind."""
     required: frozenset[str] = frozenset()
-    """Those of its capabilities that the user requires."""
+    """The capabilities of the scenario that the user requires."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Obstacle:
     promises: tuple[str, ...]
     """The ids of the promises of all those scenarios."""
     promises_alone: tuple[str, ...]
-    """The same for the scenarios that lack nothing else."""
+    """The ids of the promises of the scenarios that lack nothing else."""
     required: bool
     """The user requires it."""
 
@@ -64,7 +64,7 @@ def obstacles(skips: Iterable[Skip]) -> list[Obstacle]:
 
 
 def of_run(record: RunRecord) -> list[Obstacle]:
-    """The same for the scenarios that a run skipped."""
+    """What stood in the way of the scenarios that a run skipped."""
     return obstacles(
         Skip(
             result.scenario.ids or (result.scenario.name,),

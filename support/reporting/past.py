@@ -83,7 +83,7 @@ _ADAPTER = TypeAdapter(PastRun)
 
 
 def run_of(record: RunRecord) -> PastRun:
-    """That run in short."""
+    """The run of a record, in short."""
     promises = {id: str(verdict) for suite in tally(record) for id, verdict in suite.promises.items()}
     wrong = [id for one in record.failing if one.final for id in (*one.scenario.ids, *one.also_broken)]
     return PastRun(

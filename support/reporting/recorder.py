@@ -208,7 +208,7 @@ class Recorder:
         self._teller = Teller(told_in) if told_in else None
         self._began: dict[str, float] = {}
         self._begun: dict[str, float] = {}
-        """The same on the monotonic clock, so that setting the clock changes no duration."""
+        """When each scenario began, on the monotonic clock, so that setting the clock changes no duration."""
         self._left_out: set[str] = set()
         self._results: dict[str, ScenarioResult] = {}
         self._troubled = False

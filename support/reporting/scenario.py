@@ -205,7 +205,7 @@ class Incident:
     kind: str
     """What was done, without names: "the host of the leader crashes"."""
     fault: str
-    """The same with names, of all faults of the scenario."""
+    """What was done, with names: all faults of the scenario."""
     at: float
     """When the first fault began; seconds since the epoch."""
     without_writes: float | None = None
@@ -223,9 +223,9 @@ class Incident:
     limit: float | None = None
     """The longest time without writes that the scenario allows, in seconds."""
     planned: bool = False
-    """It was an orderly switchover."""
+    """Whether it was an orderly switchover."""
     redundant_after_repair: float | None = None
-    """The same since the last fault began to be healed."""
+    """Seconds from the beginning of the last healing until every member was seen to be healthy again."""
     refused: int | None = None
     """Writes since the first fault that ended with an error."""
     lost_reach_back: float | None = None
@@ -276,5 +276,5 @@ class ScenarioResult:
 
     @property
     def reason_in_a_line(self) -> str:
-        """The same without line breaks."""
+        """`seen` without line breaks."""
         return " ".join(self.seen.split())

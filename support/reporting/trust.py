@@ -128,7 +128,7 @@ class HealthyRun:
     passed: tuple[str, ...] = ()
     """The titles of the scenarios that passed."""
     repeated: bool = False
-    """It repeats the scenarios that were inconclusive in earlier runs."""
+    """Whether the run repeats scenarios that were inconclusive in earlier runs."""
     evidence: str = ""
     """The folder with journal and results, from which `accept report` makes the pages; empty if all passed."""
 

@@ -39,9 +39,9 @@ class Cost:
     measured: int
     checked: int
     longest: Incident | None
-    """That with the longest time without writes; None if none was measured."""
+    """The incident with the longest time without writes; None if none was measured."""
     limited: Incident | None
-    """That which exceeded its own limit by most, else that which came nearest to it; None if none has a limit."""
+    """The incident that exceeded its limit by most, else the one that came nearest to it; None if none has a limit."""
     new_leader_after: float | None
     redundant_after: float | None
     redundant_after_repair: float | None

@@ -54,7 +54,7 @@ class Failing:
     state: PromiseState
     since: str
     anchor: str
-    """Of its evidence, in the page of scenarios."""
+    """The anchor of its evidence, in the page of scenarios."""
     causes: Sequence[str] = ()
     """Ids of other broken promises that may be the cause."""
     effects: Sequence[str] = ()
@@ -238,12 +238,12 @@ def context(
 
 
 def _style_of(figure: Figure, styles: Mapping[str, str]) -> str:
-    """Of a figure, wherever it stands. `styles`: of the promises that could not be judged."""
+    """The style of a figure, wherever it stands. `styles`: those of the promises that could not be judged."""
     return "kept" if figure.measure.within else styles.get(figure.promise, "broken")
 
 
 def _worst_first(pictures: Sequence[Picture], record: RunRecord) -> list[Picture]:
-    """Those of scenarios that failed, then the longest time without writes first."""
+    """The pictures of failed scenarios, then the others; in both, the longest time without writes first."""
     results = {key[:KEY]: result for key, result in record.by_key.items()}
 
     def place(one: Picture) -> tuple[bool, float]:

@@ -48,9 +48,9 @@ class PromiseState:
     word: str
     """One of MEANINGS."""
     scenarios: tuple[Scenario, ...] = ()
-    """Those that this run selected."""
+    """The scenarios of the promise that this run selected."""
     results: tuple[ScenarioResult, ...] = ()
-    """Those that are the reason for the word."""
+    """The results that are the reason for the word."""
     why: str = ""
     """Why it is not kept; empty if it is."""
     passed: int = 0

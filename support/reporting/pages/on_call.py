@@ -92,7 +92,7 @@ def causes(states: Sequence[PromiseState], guides: Mapping[str, Guide]) -> dict[
 
 
 def _unjudged(states: Sequence[PromiseState], guides: Mapping[str, Guide]) -> dict[str, list[PromiseState]]:
-    """The same for possible causes that this run did not judge."""
+    """For each promise with a wrong result: the possible causes that this run did not judge."""
     return {id: [one for one in those if not one.judged] for id, those in _named_first(states, guides).items()}
 
 

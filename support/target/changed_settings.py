@@ -29,7 +29,7 @@ def give_back(cluster: Cluster) -> GivenBack:
 
 
 def undisturbed(topology: Topology, found: GivenBack) -> Topology:
-    """The same; nothing is disturbed in it while somebody else's change is in force."""
+    """The topology, in which nothing may be disturbed while somebody else's change is in force."""
     if not found.kept:
         return topology
     why = f"settings are changed by somebody else: {'; '.join(found.kept)}"

@@ -61,7 +61,7 @@ class Node:
     active: bool
     takes_shards: bool
     knows_metadata: bool
-    """It plans queries by itself, with the same metadata as the coordinator."""
+    """Whether it plans queries by itself, with the same metadata as the coordinator."""
 
 
 def hashed_by(where: sql.Endpoint | sql.Session, table: str) -> str | None:
@@ -151,9 +151,10 @@ def node_leaders(cluster: Cluster) -> dict[str, sql.Endpoint]:
 
 
 def data_node_leaders(cluster: Cluster) -> dict[str, sql.Endpoint]:
-    """The same for the nodes on which Citus keeps data; a coordinator that is not among its own nodes gets none.
+    """Node name -> the leader of its group, past every proxy, for the nodes on which Citus keeps data.
 
-    A node that is disabled is left out: Citus changes nothing there until it is activated again.
+    A coordinator that is not among its own nodes is left out. So is a node that is disabled: Citus changes nothing
+    there until it is activated again.
     """
     active = {node_name(node.group) for node in known_to(cluster.write) if node.active}
     return {node: where for node, where in node_leaders(cluster).items() if node in active}
@@ -174,7 +175,7 @@ def expected_workers(cluster: Cluster) -> list[str]:
 
 
 def expected_nodes(cluster: Cluster) -> list[str]:
-    """The same, preceded by the coordinator where it is a node too.
+    """The worker groups that should be there, preceded by the coordinator where it is a node, too.
 
     Patroni registers the coordinator as a node. Other clusters may do without: then it has no shard and no copy of a
     reference table, and nobody queries the cluster through another node.
@@ -219,10 +220,11 @@ def require_settled(cluster: Cluster, leaders: Sequence[str], *, doubts: bool = 
 
 
 def _require_nodes_settled(cluster: Cluster, doubts: bool) -> None:
-    """The same as far as it can be asked of a user's cluster, on which others may work. Raises NotYet before.
+    """Sharding is whole again, as far as that can be asked of a user's cluster, on which others may work, too.
 
     Every node that the coordinator knows is active and has a primary; no transaction is in doubt that was so a while
     ago, and no placement is inactive. Nodes that are not reached from here are left to the coordinator's judgement.
+    Raises NotYet before.
     """
     nodes = known_to(cluster.write)
     if inactive := [node_name(node.group) for node in nodes if not node.active]:

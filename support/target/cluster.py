@@ -72,9 +72,9 @@ class Cluster:
         return next((one for one in self.groups if member in one.members), self)
 
     def with_tables_of(self, schema: str, path: str = "public") -> "Cluster":
-        """The same cluster, whose logins first find the tables of that schema, which are the example profile's.
+        """This cluster, with logins that first find the tables of that schema, which are the example profile's.
 
-        They then search the schemas of `path`, written as in `search_path`.
+        The logins then search the schemas of `path`, written as in `search_path`.
         """
         escaped = path.replace("\\", "\\\\").replace(" ", "\\ ")  # as libpq's options want it
         example, search = EXAMPLE.with_vectors(self.profile.entries.vector), f"-c search_path={schema},{escaped}"
@@ -88,7 +88,7 @@ class Cluster:
         return Cluster(topology, self.group)
 
     def with_copies_in(self, schema: str) -> "Cluster":
-        """The same cluster, with the copies of the application's tables in that schema instead of the tables."""
+        """This cluster, with the copies of the application's tables in that schema instead of the tables."""
         return Cluster(replace(self.topology, profile=self.profile.in_schema(schema)), self.group)
 
     @property
@@ -191,7 +191,7 @@ class Cluster:
 
     @cached_property
     def as_declared(self) -> "Cluster":
-        """The same group, including the declared members that did not answer when the run began."""
+        """This group, including the declared members that did not answer when the run began."""
         topology = self.topology
         return Cluster(replace(topology, members=(*topology.members, *topology.absent), absent=()), self.group)
 

@@ -59,7 +59,7 @@ def cache_host(cluster: Cluster, primary: RedisAddress | None = None) -> SiteHos
 
 
 def _each_cache_host(cluster: Cluster) -> Sequence[SiteHost]:
-    """That of every server that takes writes: a fault hits the one that has the keys of its scenario."""
+    """The hosts of all servers that take writes: a fault hits the one that has the keys of its scenario."""
     return [cache_host(cluster, one) for one in primaries_of(cluster.redis_address)]
 
 

@@ -95,7 +95,7 @@ def sections(topology: Topology) -> Mapping[str, Any]:
 
 
 def section_of_etcd(topology: Topology) -> Mapping[str, Any]:
-    """That of etcd, of either API; empty where the DCS is another one."""
+    """The section of etcd, of either API, in Patroni's configuration; empty where the DCS is another one."""
     given = sections(topology)
     section: Mapping[str, Any] = given.get("etcd3", given.get("etcd", {}))
     return section
@@ -154,7 +154,7 @@ class _Reader:
 
 
 _readers: dict[tuple[int, str], _Reader] = {}
-"""Of this process; a fork has to start its own."""
+"""The readers of this process; a fork has to start its own."""
 _asking = Lock()
 
 

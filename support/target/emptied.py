@@ -73,7 +73,7 @@ def give_back(cluster: Cluster, schema: str) -> bool:
 
 
 def give_back_all(cluster: Cluster) -> list[str]:
-    """The same for the notes of all runs; returns what was done, in words."""
+    """Let the worker groups noted by any run take shards again, and drop the notes; returns what was done, in words."""
     done = []
     for (schema,) in sql.rows(cluster.administration, _NOTES):
         give_back(cluster, schema)

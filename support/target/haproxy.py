@@ -52,9 +52,9 @@ class ServerRow:
     address: str = ""
     """host:port; shown to administrators, and with `stats show-legends`."""
     in_reserve: bool = False
-    """It is a backup server that gets no sessions, because a regular server of the proxy is up."""
+    """Whether it is a backup server that gets no sessions, because a regular server of the proxy is up."""
     is_backup: bool = False
-    """It is a backup server, whether or not it is in use."""
+    """Whether it is a backup server, in use or not."""
 
     @property
     def position(self) -> str:

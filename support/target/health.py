@@ -23,7 +23,7 @@ _READS = {"write": "down", "read": "up"}
 SILENT = (requests.RequestException, *ERRORS)
 """The errors of a server that does not answer yet."""
 _REFUSED = (*SILENT, ConnectFailed, sql.Error, ValueError)
-"""The same, and those of a database that lets nobody in yet."""
+"""The errors of a server that does not answer yet, and those of a database that lets nobody in yet."""
 
 
 def require_quorum(cluster: Cluster) -> None:

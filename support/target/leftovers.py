@@ -206,7 +206,7 @@ def _drop(cluster: Cluster, publications: Sequence[str]) -> None:
 
 
 def _drop_slots(cluster: Cluster, names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Those that are dropped on every member, and why the others are not."""
+    """The slots that were dropped on every member, and why the others were not."""
     dropped, failed = [], []
     for name in names:
         try:

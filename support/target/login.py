@@ -278,7 +278,7 @@ class Answer:
     """The proof that it demanded: "nothing", "the password in the clear", "an MD5 hash" or "SCRAM"; or another one that
     is not given here, such as "GSSAPI"."""
     authenticated: bool
-    """It accepted the proof (or demanded none). It may still have refused the session, for lack of a privilege."""
+    """The proof was accepted, or none demanded. The session may still have been refused, for lack of a privilege."""
     refusal: str = ""
     """The SQLSTATE with which it refused the session, or would have for lack of the proof; empty when it opened one."""
     words: str = ""
@@ -371,7 +371,7 @@ def _request(body: bytes) -> _Request:
 
 
 def _mechanisms(body: bytes) -> list[str]:
-    """Those that a server offers that asks for SASL; PostgreSQL offers OAUTHBEARER alone where it says `oauth`."""
+    """The SASL mechanisms that a server offers; PostgreSQL offers OAUTHBEARER alone where pg_hba.conf says `oauth`."""
     return [word.decode(errors="replace") for word in body[4:].split(b"\0") if word]
 
 

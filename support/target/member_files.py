@@ -25,11 +25,11 @@ _LOGIN_KEYS = (
     *("username", "password", "sslmode", "sslkey", "sslpassword", "sslcert", "sslrootcert", "sslcrl", "sslcrldir"),
     *("gssencmode", "channel_binding", "sslnegotiation"),
 )
-"""Those of Patroni's (patroni/config.py, _AUTH_ALLOWED_PARAMETERS)."""
+"""The keys of a login in Patroni's configuration (patroni/config.py, _AUTH_ALLOWED_PARAMETERS)."""
 
 
 class MemberFiles(Protocol):
-    """Those of one member."""
+    """The files of one member."""
 
     def configuration(self) -> Mapping[str, Any]:
         """What Patroni was configured with: its own file, overruled by the variables with which it was started."""

@@ -49,7 +49,7 @@ class NoAnswer:
 
     @property
     def row(self) -> dict[str, str]:
-        """The same as a row of a table."""
+        """The missing answer, as a row of a table."""
         return {"answer": str(self)}
 
 
@@ -68,7 +68,7 @@ def ask_in_parallel(names: Iterable[str], question: Callable[[str], T]) -> dict[
 
 
 def ask_everyone(cluster: Cluster, names: Iterable[str], question: Callable[[str], T]) -> dict[str, T | NoAnswer]:
-    """The same, but silent members are asked again, for as long as even a healthy member may briefly be silent."""
+    """`ask_in_parallel`, but who is silent is asked again, for as long as even a healthy member may be silent."""
     answers = ask_in_parallel(names, question)
 
     def answered() -> None:
@@ -110,7 +110,7 @@ class MemberStatus:
     wal: int
     """The end of the WAL that it has, in bytes."""
     synchronous: bool
-    """It is a synchronous (or quorum) standby, by Patroni's state in the DCS."""
+    """Whether it is a synchronous (or quorum) standby, by Patroni's state in the DCS."""
     started: datetime
     """When its PostgreSQL started; distinguishes one server process from any other."""
     streams: Mapping[str, str]

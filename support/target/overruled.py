@@ -45,7 +45,10 @@ def overruled(cluster: Cluster, names: Collection[str]) -> str:
 
 
 def overruled_on(server: sql.Endpoint, shared: Mapping[str, Any], names: Collection[str]) -> list[str]:
-    """The same for one server, by the parameters that all members share; asked by a superuser."""
+    """Which of these settings have a value on this server that the members do not share, and by what.
+
+    Asked by a superuser. `shared`: the parameters that all members share.
+    """
     found = []
     for name, value, unit, file in sql.rows(server, _SHOWN, [list(names)]):
         where = PurePosixPath(file).name

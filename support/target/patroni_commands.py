@@ -75,9 +75,10 @@ def configure(cluster: Cluster, changes: Mapping[str, Any]) -> Mapping[str, Any]
 
 
 def configure_by(patroni: PatroniApi, login: Login | None, changes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same by one member's REST API. Without an answer it raises requests.RequestException.
+    """Change the shared configuration by one member's REST API, and return the new one; a value of None removes a key.
 
-    Unlike `PatroniApi.configuration`, whose answer may be some seconds old, it reads the DCS itself.
+    Raises requests.RequestException without an answer, NotAvailable if the command is refused. Unlike
+    `PatroniApi.configuration`, whose answer may be some seconds old, it reads the DCS itself.
     """
     patroni.status_code("/liveness")  # a suspended one accepts connections too, and would do later what waits there
     answer = _answer(patroni, login, "PATCH", "/config", changes)

@@ -35,7 +35,7 @@ class PatroniConfiguration:
     synchronous: bool = False
     """A commit waits for a standby, or for a quorum of them."""
     strict: bool = False
-    """It waits even when there is no standby: then nothing can be written."""
+    """A commit waits even when there is no standby: then nothing can be written."""
     standbys: int = 1
     """The number of standbys that it waits for, if it does."""
     standby_names: str = ""
@@ -102,7 +102,7 @@ def configuration_of(cluster: Cluster) -> PatroniConfiguration:
 
 
 def await_configuration(cluster: Cluster) -> PatroniConfiguration:
-    """The same, once a member answers."""
+    """The configuration of one group, once a member answers."""
     return parsed(await_shared_configuration(cluster))
 
 

@@ -59,11 +59,11 @@ class Purpose:
     source: str = ""
     """The member from which it is meant to stream; empty for the leader, and for a replica that reads the archive."""
     archive: bool = False
-    """It streams from nobody, but reads the archive."""
+    """The member streams from nobody, but reads the archive."""
     behind_archive: str = ""
     """The member upstream of it that reads the archive, if there is one."""
     may_be_synchronous: bool = True
-    """It streams from the leader, and no tag bars it from being a synchronous standby."""
+    """The member streams from the leader, and no tag bars it from being a synchronous standby."""
     delay: str = ""
     """By how long it replays late on purpose (recovery_min_apply_delay), such as "1h"."""
 
@@ -74,7 +74,7 @@ class Purpose:
 
     @property
     def receives_at_once(self) -> bool:
-        """It has what is written on the leader a moment later."""
+        """The member has what is written on the leader a moment later."""
         return self.leads or not (self.archive or self.behind_archive)
 
     @property

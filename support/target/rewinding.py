@@ -23,7 +23,11 @@ def not_rewindable(cluster: Cluster) -> list[str]:
 
 
 def without_hint_bits(shown: Mapping[str, Mapping[str, str] | NoAnswer]) -> list[str]:
-    """The same by what each member shows of its settings: setting -> value, or the reason for its silence."""
+    """The members whose WAL lacks the hint bits that pg_rewind needs, as their settings show.
+
+    `shown`: member -> what it shows (setting -> value), or the reason for its silence. Raises Inconclusive for a silent
+    one, unless another is known to lack them.
+    """
     told, silent = heard_and_silent(shown)
     found = [
         f"{member}: {', '.join(f'{name} is {value}' for name, value in values.items())}"

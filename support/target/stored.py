@@ -54,7 +54,7 @@ class Noted:
         return deleted
 
     def remove_soon(self, where: sql.Endpoint, on_progress: Callable[[int], None] = lambda deleted: None) -> None:
-        """The same, as soon as the endpoint takes writes. Raises AcceptError if it does not in time."""
+        """Delete these rows as soon as the endpoint takes writes. Raises AcceptError if it does not in time."""
         try:
             eventually(
                 lambda: self.remove(where, on_progress),

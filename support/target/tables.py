@@ -98,7 +98,7 @@ def own_tables(topology: Topology, run: str, cleanup: ExitStack) -> Topology:
 
 
 def local_tables(cluster: Cluster, run: str, cleanup: ExitStack) -> Cluster:
-    """The same cluster, whose logins find tables that only the coordinator's members store.
+    """This cluster, with logins that find tables that only the coordinator's members store.
 
     A row of a sharded table is stored by a worker, and so proves nothing about the coordinator's members. An embedded
     cluster has local tables; elsewhere they are created, and dropped by `cleanup`. Where they cannot be created, the

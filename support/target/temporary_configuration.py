@@ -110,9 +110,10 @@ def give_back(cluster: Cluster) -> GivenBack:
 
 
 def give_back_by(patroni: PatroniApi, login: Login | None, *, whoever: bool) -> GivenBack:
-    """The same through one member's REST API, for its group. `whoever`: also undo changes of runs that may be active.
+    """Give back what runs that are over have changed in the group of one member, through its REST API.
 
-    Raises NotAvailable, or one of NO_ANSWER, if it cannot be asked, or does not accept the command.
+    `whoever`: also undo changes of runs that may be active. Raises NotAvailable, or one of NO_ANSWER, if the member
+    cannot be asked, or does not accept the command.
     """
     now = configure_by(patroni, login, _NO_CHANGE)
     notes = sorted(notes_in(now), key=lambda one: one.since, reverse=True)

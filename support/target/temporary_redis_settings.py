@@ -95,7 +95,7 @@ def give_back(server: RedisAddress, *, whoever: bool) -> GivenBack:
 
 
 def give_back_if_possible(server: RedisAddress) -> GivenBack:
-    """The same for runs that are over. Never raises; what does not answer is not taken to be changed."""
+    """Undo the changes of runs that are over. Never raises; what does not answer is not taken to be changed."""
     try:
         notes = left(server)
     except ERRORS:

@@ -129,7 +129,7 @@ class Timing:
         return sum(self.parts(span).values())
 
     def sum(self, span: Span) -> str:
-        """The same as a sum, for people: "ttl 30 + loop_wait 10"."""
+        """How long a reaction takes, as a sum, for people: "ttl 30 + loop_wait 10"."""
         return " + ".join(f"{part} {seconds:g}" for part, seconds in self.parts(span).items())
 
     def limit(self, span: Span, stated: float) -> Limit:
@@ -179,7 +179,7 @@ class Timing:
 
     @property
     def second_outage_once_settled(self) -> float:
-        """The same for a cluster that has settled (see support/engine/settling.py): its new leader renews its lock.
+        """`second_outage` once the cluster has settled (support/engine/settling.py): its new leader renews its lock.
 
         What may still come to light are silent connections between members, and wrong conclusions of the proxy.
         """
@@ -187,7 +187,7 @@ class Timing:
 
     @property
     def second_outage_of_proxy(self) -> float:
-        """The same for a fault that only the proxy noticed: its health checks have come to their conclusions."""
+        """`second_outage` for a fault that only the proxy noticed: its health checks have come to their conclusions."""
         return self.wait(self.proxy)
 
     @property

@@ -49,7 +49,7 @@ class WebAccess:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The same as arguments of a request."""
+        """The access as arguments of a request."""
         return {"verify": self.authority or True, "cert": (self.certificate, self.key) if self.certificate else None}
 
 
@@ -190,7 +190,7 @@ class Topology:
     sandbox: Path | None = None
     """The directory of the sandbox in which the cluster runs, if it is the embedded one."""
     annex: bool = False
-    """It is a second, smaller cluster in that sandbox."""
+    """Whether it is a second, smaller cluster in that sandbox."""
     tls_bindir: Path | None = None
     """The programs of a PostgreSQL with OpenSSL, where the embedded cluster's own was built without it: scenarios about
     TLS run on a cluster of that one (see support/embedded/encrypted.py)."""

@@ -97,7 +97,7 @@ def reach(address: Address) -> Reach:
 
 
 def reach_each(addresses: Iterable[Address]) -> dict[Address, Reach]:
-    """The same for several addresses, all tried at the same time."""
+    """Whether anything accepts connections at each of the addresses, all tried at the same time."""
     asked = tuple(dict.fromkeys(addresses))
     with ThreadPoolExecutor(max_workers=max(1, len(asked))) as probes:
         return dict(zip(asked, probes.map(reach, asked), strict=True))

@@ -166,7 +166,7 @@ def _require_use(client: redis.Redis, server: RedisAddress, called: str) -> None
 
 
 def _key_commands(client: redis.Redis, key: str, own_repository: bool) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Those that the suite, or its own cache, needs for its keys; tried with a key that nobody has."""
+    """The commands that the suite, or its own cache, needs for its keys; tried with a key that nobody has."""
     yield "SET", lambda: client.set(key, "", ex=1, xx=True)  # only if it exists
     yield "GET", lambda: client.get(key)
     yield "DEL", lambda: client.delete(key)

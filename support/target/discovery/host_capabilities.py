@@ -221,7 +221,7 @@ def _lacks_marks_of_others(looked: Mapping[str, Looked], topology: Topology, oth
 
 
 def _scope_of(path: str) -> str:
-    """Of a path in the DCS, which may end with the number of a Citus group."""
+    """The scope of a path in the DCS, which may end with the number of a Citus group."""
     *parents, last = path.split("/")
     return parents[-1] if last.isdecimal() and len(parents) > 2 else last
 

@@ -283,7 +283,7 @@ def _unreached(at: Address | None, answers: Mapping[Address, PatroniAnswer | NoA
 
 
 def _nameless(silent: Mapping[Address, str]) -> list[Address]:
-    """Those without an answer. One of a stranger has answered, so it is no member's."""
+    """The addresses without any answer. An address at which a stranger has answered is no member's."""
     return [at for at, called in silent.items() if called == str(at)]
 
 

@@ -62,7 +62,7 @@ def startable(
     table: Sequence[Running],
     why: str,
 ) -> dict[str, ProgramAccess]:
-    """The same programs; of one whose unit would not start it again, with the reason instead of the commands.
+    """The programs; of one whose unit would not start it again, with the reason instead of the commands.
 
     `table`: every process there; `trees`: those of each program; `why`: why that is so for every unit, if it is.
     """

@@ -16,7 +16,8 @@ _POOLER = 6432
 WRITES = (5000, POSTGRES, _POOLER, 5500)
 """The usual ports of a write endpoint, the likeliest first: those of HAProxy, PostgreSQL, PgBouncer, Traefik."""
 _BESIDE_A_MEMBER = (5000, POSTGRES, 5433, 5436, 5500, _POOLER)
-"""The same on a member's host: HAProxy's ports (5433 and 5436: Pigsty). PgBouncer there leads to that member only."""
+"""The usual ports of a write endpoint on a member's host, the likeliest first; 5433 and 5436 are those of HAProxy in
+Pigsty. PgBouncer there leads to that member only."""
 _READS = (5001, 5433, 5434)
 """The usual ports of a read endpoint, besides the one right after the write endpoint's."""
 USUAL = (*WRITES, 5001, 5002, *range(POSTGRES + 1, POSTGRES + 18))

@@ -33,7 +33,7 @@ class Wanted:
     program: str
     """Why: patroni, etcd, haproxy or redis."""
     container: bool = False
-    """It seems to be one: it calls itself otherwise than it is reached from here."""
+    """Whether it seems to be a container: it calls itself otherwise than it is reached from here."""
 
 
 @dataclass(frozen=True)

@@ -251,7 +251,10 @@ def _settings(given: Settings, base: sql.Endpoint, chosen: Endpoints, page: Page
 def _of_components(
     patronis: Patronis, etcd: Etcd, workers: tuple[Address, ...], access: WebAccess, rest_port: int
 ) -> dict[str, Any]:
-    """Those of the other components, as far as they were found. `rest_port` is that of a Patroni without another."""
+    """The settings of the other components, as far as these were found.
+
+    `rest_port`: the port of Patroni's REST API where an address has no other.
+    """
     scheme = "https://" if access.scheme == "https" and not access.authority else ""  # the authority says it, too
     told = {
         "patroni_hosts": [f"{scheme}{_told(one.address, rest_port)}" for one in patronis.answers],

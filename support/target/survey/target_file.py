@@ -106,7 +106,7 @@ def _head(found: Survey, day: str) -> Iterator[Line]:
 
 
 def _settings(found: Survey, names: Sequence[str], secrets: bool, comments: Mapping[str, str]) -> Iterator[Line]:
-    """Those of the settings that the file has."""
+    """The lines of these settings, as far as they were found."""
     for name in names:
         if name not in found.settings:
             continue

@@ -152,7 +152,7 @@ class SiteHost(Protocol):
         """Every process of its programs, including those that left their parent, as PostgreSQL does."""
 
     def alive(self, processes: Collection[Running]) -> Sequence[Running]:
-        """Those of the given processes that are still there, zombies apart, as they are now."""
+        """The given processes that are still there, zombies apart, as they are now."""
 
     def kill(self, processes: Sequence[Running]) -> None:
         """Kill these processes (kill -9) in this order; those that are gone are skipped."""

@@ -181,7 +181,7 @@ def fork_checked(act: Callable[[], object]) -> int:
 
 
 def fork_across(enter: Callable[[], object], act: Callable[[], object]) -> int:
-    """The same in two steps: a child enters other namespaces, and its own child does `act` in them.
+    """`fork_checked` in two steps: a child enters other namespaces, and its own child does `act` in them.
 
     (A process that creates or joins a PID namespace does not move there; its children do.) The intermediate process
     exits at once, so the other one becomes a child of this process, if this is the reaper. Returns its pid as seen

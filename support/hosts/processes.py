@@ -15,12 +15,12 @@ _PROC = Path("/proc")
 
 
 def look(pids: Iterable[int]) -> list[Running]:
-    """Those of the processes that are still there, as they are now."""
+    """The processes with these ids that are still there, as they are now."""
     return [found for pid in pids if (found := _running(pid)) is not None]
 
 
 def alive(those: Collection[Running]) -> list[Running]:
-    """Those that are still there, zombies apart, as they are now."""
+    """The given processes that are still there, zombies apart, as they are now."""
     known = {one.identity for one in those}
     return [one for one in look(one.pid for one in those) if one.identity in known and not one.over]
 

@@ -215,7 +215,7 @@ def _processes() -> dict[int, ProcessTime]:
 
 
 def _process(pid: int) -> ProcessTime | None:
-    """None if it is gone."""
+    """A process and its time on processors until now; None if it is gone."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
             before, _, behind = file.read().rpartition(")")

@@ -49,7 +49,7 @@ class Detour:
     """The number of the sending host; SANDBOX_NUMBER for the suite itself."""
     target: int | None = None
     port: int | None = None
-    """Of the target; TCP only."""
+    """The port of the target; TCP only."""
 
     def rule(self) -> dict[str, object]:
         """The routing rule, in the kernel's terms."""

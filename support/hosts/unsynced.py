@@ -65,7 +65,7 @@ class Unsynced:
         self._names: list[_Renaming] = []
 
     def writing(self, inode: int, file: int, offset: int, length: int) -> None:
-        """That many bytes are about to be written at `offset`; `file` is open for reading and writing."""
+        """`length` bytes are about to be written at `offset`; `file` is open for reading and writing."""
         known = self._known(inode, file)
         end = min(offset + length, known.size)
         if offset < end:

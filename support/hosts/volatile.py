@@ -131,7 +131,7 @@ class _Node:
         self.file: int | None = None
         """Open for reading and writing while anybody has the file open."""
         self.entries: list[tuple[int, int, bytes]] = []
-        """Of a directory that is being read: inode, mode, name."""
+        """The entries of a directory that is being read: inode, mode, name."""
 
 
 class PassThrough:

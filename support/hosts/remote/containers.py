@@ -64,9 +64,9 @@ class State:
     status: str
     """running, paused, exited, created, ..."""
     exit_code: int
-    """Of its first process, if that has ended."""
+    """The exit status of its first process, if that has ended."""
     pid: int
-    """Of its first process, on the engine's machine; 0 if it does not run."""
+    """The id of its first process on the engine's machine; 0 if it does not run."""
     started: str
     network: str
     """bridge, host, container:ID, or the name of a network."""
@@ -141,8 +141,8 @@ class Container:
 
     @property
     def privileged_shell(self) -> tuple[str, ...]:
-        """The same with every right in the container: without it, root there may not see what a process of another user
-        has open, where it is, or with which variables it was started (CAP_SYS_PTRACE).
+        """The words that run a shell inside with every right there is. Without these, root there may not see what a
+        process of another user has open, where it is, or with which variables it was started (CAP_SYS_PTRACE).
         """
         return (self.client, "exec", "-i", "--privileged", "--user=0", self.name, "sh", "-s")
 
@@ -153,8 +153,9 @@ class Container:
 
     @property
     def shell_from_outside(self) -> tuple[str, ...]:
-        """The same for a container that has no sh: this machine's own programs, with the container's processes and
-        network. It needs root on the engine's machine. The container's files are below /proc/1/root then.
+        """The words that run a shell for a container that has no sh: the shell and the programs are those of this
+        machine, the processes and the network those of the container. They need root on the engine's machine. The
+        container's files are below /proc/1/root then.
         """
         enter = f"exec nsenter --target={self.present_pid} --pid --net -- unshare --mount --mount-proc sh -s"
         return ("sh", "-c", enter)

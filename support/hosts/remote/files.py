@@ -22,7 +22,7 @@ _UNREADY = "does not stream yet"  # words of the script
 
 
 class RemoteFiles:
-    """Those of one member. What is changed is a fault: it is undone whatever becomes of the suite."""
+    """The files of one member. A change to them is a fault: it is undone whatever becomes of the suite."""
 
     def __init__(self, host: "RemoteHost") -> None:
         self._host = host

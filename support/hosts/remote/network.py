@@ -19,7 +19,7 @@ _ATTEMPTS = 3
 _PACKETS_OF_A_PROBE = 3
 """At the least, in each direction, of a connection that is tried."""
 _PORTS = 2
-"""Of each host: as many connections are attempted."""
+"""How many ports of each host are tried, at most, with a connection each."""
 
 
 class RemoteNetwork:
@@ -149,7 +149,7 @@ class RemoteNetwork:
         return rules
 
     def _addresses(self, host: "RemoteHost", other: str) -> list[str]:
-        """Those of another host, without any that is this host's, too, such as that of a bridge for containers."""
+        """The addresses of another host, except those that `host` has, too, such as that of a bridge for containers."""
         return [one for one in self._hosts[other].addresses if one not in host.addresses]
 
     def _reached(self, host: "RemoteHost", others: Collection[str]) -> dict[str, str]:

@@ -293,7 +293,7 @@ left() { # the faults that are there, and what is left of those whose record is 
     rules; on_disk | while read -r id _; do echo "$id"; done; } | sort -u
 }
 
-at_work() { # those of them for which a run answers: its beat is no older than the guard allows
+at_work() { # the faults for which a run answers: its beat is no older than the guard allows
   for one in "$RUN"/*/owner; do
     D=${one%/owner}
     [ -e "$one" ] && [ ! -e "$D/expired" ] && [ ! -e "$D/dead" ] && read -r since 2>/dev/null < "$D/beat" || continue

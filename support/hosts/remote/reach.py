@@ -112,7 +112,7 @@ class Reach:
 
     @property
     def told(self) -> str:
-        """The same, for messages and reports."""
+        """`words`, for messages and reports: without what may be a password."""
         return told(self.words)
 
     @property
@@ -140,7 +140,7 @@ class Reach:
     def send(
         self, verb: str, *arguments: str, within: float = ANSWER_WITHIN, variables: Mapping[str, str] | None = None
     ) -> str:
-        """The same, also during a rehearsal."""
+        """What the script answers to one of its verbs, also during a rehearsal; see `run`."""
         nonce = secrets.token_hex(8)
         call = self.text(verb, *arguments, variables={"NONCE": nonce, **(variables or {})})
         try:
@@ -171,7 +171,7 @@ class Reach:
         return answer
 
     def stream(self, verb: str, *arguments: str, within: float) -> Iterator[bytes]:
-        """The same as `run`, for a verb that only looks, and in portions as they arrive: an answer may be very long.
+        """What `run` returns, in portions as they arrive, for a verb that only looks: its answer may be very long.
 
         `within` is how many seconds the next portion may take. Raises what `run` raises, perhaps after some portions.
         """

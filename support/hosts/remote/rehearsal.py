@@ -105,7 +105,7 @@ class Unkept(Guards):
 
 @dataclass(frozen=True)
 class _Asking(Reach):
-    """The same way, with the script that says what it would do."""
+    """The way to a host, with the script that only says what it would do."""
 
     def text(self, verb: str, *arguments: str, variables: Mapping[str, str] | None = None) -> str:
         """See Reach."""

@@ -35,7 +35,7 @@ class WayIn:
         return tuple(dict.fromkeys(id for way in ways for id in way.run("left").split()))
 
     def at_work_beside(self) -> Sequence[str]:
-        """Those of them for which a run answers at this moment."""
+        """The faults, beside the container, for which a run answers at this moment: that run is still active."""
         return Reach.beside(self.container).run("at_work", variables=IN_TIME).split() if self.container else ()
 
     def cutters(self, found: Sequence[str]) -> tuple[str, str]:
@@ -57,7 +57,7 @@ class WayIn:
         return "", ""
 
     def started_by_engine(self, programs: Mapping[str, ProgramAccess]) -> Mapping[str, ProgramAccess]:
-        """The same programs; the only one in a container is started with it, unless something else is known.
+        """The host's programs; the only one in a container is started with it, unless something else is known.
 
         None can be started in a container that must not be killed: that is what a crash would do.
         """

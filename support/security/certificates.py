@@ -30,7 +30,7 @@ _DOUBT = (
 )
 
 _Files = tuple[str, str | None] | None
-"""Those of the client's certificate and its key."""
+"""The files of a client's certificate and its key."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def in_use(cluster: Cluster) -> Certificates:
 
 
 def _files_of_application(options: Mapping[str, str]) -> _Own:
-    """Those that libpq uses: the ones that are named, or, where it needs TLS, the ones in their usual places."""
+    """The files that libpq uses: the ones that are named, or, where it needs TLS, the ones in their usual places."""
     if options.get("sslmode") not in _NEED_TLS:
         return _Own(options.get("sslrootcert"), options.get("sslcert"))
     own = own_certificate(options)
@@ -212,15 +212,15 @@ def validity(certificates: Certificates) -> dict[str, Validity]:
 
 
 def known(certificates: Certificates) -> dict[str, Certificate]:
-    """Those that could be read, and are in use."""
+    """The certificates that could be read, and are in use."""
     return {name: one for name, one in certificates.items() if isinstance(one, Certificate)}
 
 
 def fingerprints(certificates: Certificates) -> dict[str, str]:
-    """Those of all that are known."""
+    """The fingerprints of all certificates that are known."""
     return {name: one.fingerprint for name, one in known(certificates).items()}
 
 
 def unread(certificates: Certificates) -> dict[str, str]:
-    """Why each of the others is not known."""
+    """Where -> why the certificate could not be read."""
     return {name: str(one) for name, one in certificates.items() if isinstance(one, NoAnswer)}

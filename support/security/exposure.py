@@ -28,14 +28,14 @@ from support.waiting import describe
 Places = Iterator[tuple[str, bytes]]
 """Names of places, and the content of each, or portions of it, one after the other."""
 HostPlaces = Iterator[tuple[str, bytes | Unread]]
-"""The same on hosts, which may not answer."""
+"""Names of places on hosts, and the content of each, or portions of it; Unread where a host does not answer."""
 
 _BOOTED = ("sandbox", "beside")
 """Folders, within a run's directory, of a cluster that was booted for the run."""
 _DECOY_LIVES = 60  # seconds; longer than any search takes
 _UNUSED_PORT = 1
 _ENCODINGS = ("utf-8", "latin-1", "cp1252", "iso8859-15")
-"""Those of programs and databases whose passwords are likely to have other characters than ASCII's."""
+"""The encodings of programs and databases whose passwords are likely to have characters that are not in ASCII."""
 DECOYS = (
     "a login to a database that does not exist",
     "a login as a role that does not exist",

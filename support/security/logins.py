@@ -161,7 +161,7 @@ class _Survey:
     """
     ways: Sequence[sql.Endpoint]
     roles: Sequence[str]
-    """Those that are tried beside the known ones."""
+    """The roles that are tried beside the known ones."""
     left_out: Sequence[str]
     unlisted: dict[str, str]
     """What did not list its databases and roles -> why, if none did: then others may let anybody in, or be let in."""
@@ -179,7 +179,7 @@ class _Listed:
     own_backend: bool
     """The server itself answers there, not a pooler."""
     databases: Sequence[str]
-    """Those to which it lets anybody connect."""
+    """The databases to which it lets anybody connect."""
     roles: Mapping[str, bool]
     """Every role that can log in -> whether it is a superuser or may replicate."""
 
@@ -279,12 +279,12 @@ def _unproved(
 
 
 def _bare(one: sql.Endpoint) -> sql.Endpoint:
-    """The same login without a client certificate."""
+    """The login of an endpoint, without a client certificate."""
     return replace(one, options={**one.options, "sslcertmode": "disable"})
 
 
 def _log_in_bare(one: sql.Endpoint, replication: bool = False) -> Answer:
-    """Without proof."""
+    """Try a login without proof."""
     try:
         return log_in(one, replication=replication, prove=False)
     except ssl.SSLError as error:

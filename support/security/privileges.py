@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 BEHIND_ENDPOINT, OF_WORKERS = "the server behind the write endpoint", "the leader of each worker group"
 SERVERS = (BEHIND_ENDPOINT, OF_WORKERS)
-"""Those that scenarios ask. Roles are replicated within a group; each group of Citus has roles of its own."""
+"""The servers that scenarios ask. Roles are replicated within a group; each group of Citus has its own."""
 
 PRIVILEGES: Mapping[str, str] = {
     "be a superuser": "rolsuper",

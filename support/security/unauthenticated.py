@@ -154,7 +154,7 @@ _LET_IN = (
 )
 """Errors that a server sends only to a client that it has let in: from a replica, or a node with other keys."""
 _UNKNOWN = "unknown command"
-"""The same from Sentinels, which know few of the commands."""
+"""The error of a Sentinel, which knows few of the commands: it, too, is sent only to a client that was let in."""
 
 
 def _command(server: RedisAddress, command: str, key: str) -> str:

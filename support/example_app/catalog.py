@@ -77,7 +77,7 @@ VECTOR_METHODS = ("hnsw", "ivfflat", "ruivfflat")
 _LENGTH = re.compile(r"character varying\((\d+)\)")
 _DIMENSIONS = re.compile(rf"(?:{'|'.join(VECTOR_TYPES)})\((\d+)\)")
 _LIMITS = re.compile(r"\(-?\d+(,-?\d+)*\)")
-"""They may be in the middle: "timestamp(3) without time zone"."""
+"""The modifier of a type, which may be in the middle of its name: "timestamp(3) without time zone"."""
 _CAST = re.compile(r'\(*(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>\w+))\)?::(?:[\w"]+\.)?(?P<type>\w+)(?:\(\d+\))?\)*')
 """An index of a column that is cast to another type, as pg_get_indexdef writes it: (embedding::halfvec(3072))."""
 _TEXT = ("text", "character varying", "citext")
@@ -108,7 +108,7 @@ class Column:
 
     @property
     def dimensions(self) -> int | None:
-        """Of a vector column; None if the type does not say, or is no vector."""
+        """The dimensions of a vector column; None if the type does not say, or is no vector."""
         found = _DIMENSIONS.fullmatch(self.type)
         return int(found[1]) if found else None
 
@@ -223,7 +223,7 @@ def _schema_of(table: str) -> str | None:
 
 
 def _indexes(rows: Iterable[Sequence[Any]]) -> Iterator[Index]:
-    """Those of which it is known what column they are for."""
+    """The indexes of which it is known what column they are for."""
     for column, name, method, operators, valid, expression in rows:
         if column is not None:
             yield Index(name, column, method, operators, valid)

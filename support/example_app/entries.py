@@ -184,9 +184,9 @@ class Count:
     """None if the table is too large to be counted, or to be counted in this way within the statement timeout."""
     plan: str
     indexes: frozenset[str]
-    """Those in the plan, by their names on the node that has them."""
+    """The indexes in the plan, by their names on the node that has them."""
     too_slow: bool = False
-    """It was tried to count in this way, or in one before it, and that takes longer than the statement timeout."""
+    """Counting in this way, or in one that was tried before it, takes longer than the statement timeout."""
 
 
 def counts(where: sql.Endpoint, table: str) -> dict[str, Count]:

@@ -54,7 +54,7 @@ class PoolConfig:
 
     @property
     def conninfo(self) -> str:
-        """The same as a string of keywords and values."""
+        """`parameters` as a string of keywords and values."""
         return psycopg2.extensions.make_dsn(**self.parameters)
 
 

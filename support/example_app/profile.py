@@ -52,7 +52,7 @@ class Entries:
     metric: str = "cosine"
     """The metric by which embeddings are searched; one of METRICS."""
     dimensions: int = 384
-    """Of an embedding; read from the column's type if that says."""
+    """The dimensions of an embedding; read from the column's type if that says."""
     vector: str = "vector"
     """The type of the embeddings, without dimensions; read from the column."""
     fill: Mapping[str, str] = field(default_factory=dict)
@@ -171,11 +171,11 @@ class Profile:
         return column
 
     def with_vectors(self, type_: str) -> "Profile":
-        """The same, with embeddings of that type."""
+        """This profile, with embeddings of that type."""
         return replace(self, entries=replace(self.entries, vector=type_))
 
     def in_schema(self, schema: str) -> "Profile":
-        """The same, for copies of these tables in another schema."""
+        """This profile, for copies of its tables in another schema."""
         moved = {name: replace(part, table=f"{schema}.{relation(part.table)}") for name, part in self.parts()}  # type: ignore[type-var]
         return replace(self, **moved)  # type: ignore[arg-type]
 

@@ -136,7 +136,7 @@ def embeddings_by_key(given: Iterable[Entry]) -> dict[str, tuple[float, ...]]:
 
 
 def embeddings(given: Iterable[Entry]) -> Vectors:
-    """The same as one array."""
+    """The embeddings of those entries that have one, as one array."""
     return numpy.array(list(embeddings_by_key(given).values()), dtype=numpy.float32)
 
 

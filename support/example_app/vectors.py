@@ -32,7 +32,7 @@ class VectorDialect:
     search_settings: Mapping[str, str] = field(default_factory=dict)
     """Settings that a careful application makes for good searches by the HNSW index."""
     role_settings: Mapping[str, str] = field(default_factory=dict)
-    """Those that a careful administrator makes for the application's role, so that no session can lack them."""
+    """Settings that a careful administrator makes for the application's role, so that no session can lack them."""
     goes_on_by: str = ""
     """The setting with which a search by the index goes on until it has found enough entries of its namespace; empty if
     the extension has no such setting."""
@@ -79,7 +79,7 @@ RUVECTOR = VectorDialect(
 DIALECTS = {one.type: one for one in (PGVECTOR, RUVECTOR)}
 """By the name of the type."""
 VECTOR_TYPES = (*DIALECTS, "halfvec", "sparsevec")
-"""Those of pgvector's are among them that no scenario stores vectors in."""
+"""Every vector type, including those of pgvector that no scenario stores vectors in."""
 
 
 def installed_dialect(where: sql.Endpoint | sql.Session) -> VectorDialect | None:

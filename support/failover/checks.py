@@ -38,19 +38,19 @@ class Quorum(Protocol):
 
     @property
     def voters(self) -> int:
-        """How many there are."""
+        """How many voting members there are."""
 
     @property
     def healthy(self) -> Collection[str]:
-        """Those that work."""
+        """The members that work."""
 
     @property
     def unhealthy(self) -> Mapping[str, str]:
-        """Those that do not -> what is wrong."""
+        """Member that does not work -> what is wrong."""
 
     @property
     def unjudged(self) -> Collection[str]:
-        """Those about which nothing is known."""
+        """The members about which nothing is known."""
 
     @property
     def spare(self) -> int:

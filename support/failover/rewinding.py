@@ -29,6 +29,6 @@ def kept_files(cluster: Cluster, experiment: Experiment) -> DataDirectory:
 
 
 def told(member: str, server: sql.Endpoint, since_the_fault: float) -> DataDirectory:
-    """The same, read by a superuser from the server's own files."""
+    """What a member's data directory shows, read by a superuser from the server's own files."""
     ((age, method, recovered),) = sql.rows(server, _TOLD)
     return DataDirectory(member, float(age), str(method), float(recovered), since_the_fault)

@@ -156,7 +156,7 @@ def least_replayed(cluster: Cluster, replica: str, lag: ReadLag) -> int | None:
 
 
 def _position(cluster: Cluster, member: str, query: str) -> int | None:
-    """None on a server that has received, or replayed, nothing since it started."""
+    """A position in the member's WAL; None on a server that has received, or replayed, nothing since it started."""
     found = sql.value(cluster.of_member(member), query)
     return None if found is None else int(found)
 

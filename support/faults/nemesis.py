@@ -88,7 +88,7 @@ class InjectedFault:
     target_member: str = ""
     """See Fault; empty where nobody needs to know it."""
     kind: str = ""
-    """The same words without names, by what members were before it: "the host of the leader crashes"."""
+    """The fault in words without names, by what members were before it: "the host of the leader crashes"."""
     preparation: bool = False
     """Whether it only brings the cluster into the state in which a fault is to hit it, and is not under test itself."""
     unaware: str = ""

@@ -67,7 +67,7 @@ def member_by_role(cluster: Cluster, role: str) -> str:
 
 
 def _in_proxy(cluster: Cluster, names: Sequence[str]) -> list[str]:
-    """Those that the proxy sends readers to, where its statistics tell."""
+    """The members to which the proxy sends readers; all of them if its statistics do not tell."""
     known = haproxy.read_servers(cluster.topology)
     return [name for name in names if not known or (name in known and known[name].position == "up")]
 
@@ -78,7 +78,7 @@ def host_of(cluster: Cluster, role: str) -> SiteHost:
 
 
 def in_sandbox(host: SiteHost) -> Host:
-    """The same host as one of our own sandbox, which can do more. Raises NotAvailable if it is a user's."""
+    """The host as one of our own sandbox, which can do more. Raises NotAvailable if it is a user's."""
     if not isinstance(host, Host):
         raise NotAvailable(f"{host.name} is not in a sandbox of the suite's own")
     return host

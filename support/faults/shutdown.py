@@ -96,7 +96,7 @@ class SilentConsumer(Fault):
         self._consumer.start()
 
     def require_in_effect(self) -> None:
-        """It has caught up with the stream, and is suspended."""
+        """The consumer has caught up with the stream, and is suspended. Raises NotYet before."""
         if not self._suspended:
             states = sql.rows(self._cluster.administration_of(self._leader), _STREAM, [CONSUMER])
             if states != [("streaming",)] or self._consumer is None:

@@ -101,7 +101,10 @@ def each_shard_by_index(
 def each_search_by_index(
     plans: Sequence[Mapping[str, Collection[str]]], shards: Collection[str], meant: Collection[str]
 ) -> Finding:
-    """The same of every search; `plans` is for each of them shard -> indexes. Unknown without a search."""
+    """In each search, every shard was read by its own part of one of the `meant` indexes. Unknown without a search.
+
+    `plans` has the indexes used by each search: shard -> indexes.
+    """
     if not plans:
         return Finding.unknown("nothing was searched for")
     for number, used in enumerate(plans, 1):

@@ -214,7 +214,7 @@ class OwnTables:
         return self.rows_seen(self.cluster.write)
 
     def rows_seen(self, where: sql.Endpoint) -> list[sql.Row]:
-        """The same, as this node answers it."""
+        """Each namespace of the entries, with the number of its rows and of their keys, according to one node."""
         return sorted(sql.rows(where, self.cluster.profile.sql(_COUNT)))
 
     def require_in_order(self) -> None:

@@ -35,13 +35,13 @@ class TaskPlan:
     count: int
     """The number of its tasks."""
     tasks: tuple[Task, ...]
-    """Those that the plan shows: all, unless rows are moved first."""
+    """The tasks that the plan shows: all, unless rows are moved first."""
     moves: tuple[str, ...]
     """What is fetched from, or sent to, other nodes before the tasks can run; empty where nothing is."""
 
 
 def of_wholes(plan: TaskPlan, wholes: Mapping[str, str]) -> TaskPlan:
-    """The same plan, whose tasks read whole shards instead of those of partitions (`shards.whole_shards`)."""
+    """The plan, as if its tasks read whole shards instead of those of partitions (`shards.whole_shards`)."""
     tasks = (replace(one, tables=frozenset(wholes.get(shard, shard) for shard in one.tables)) for one in plan.tasks)
     return replace(plan, tasks=tuple(tasks))
 

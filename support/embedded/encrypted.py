@@ -39,5 +39,5 @@ def encrypted(topology: Topology) -> Topology:
 
 
 def encrypted_cluster(cluster: Cluster) -> Cluster:
-    """The same for a cluster. Its own topology lacks `tls` where there is none."""
+    """The cluster on which the scenarios about TLS run; see `encrypted`. If none has TLS, the given one lacks `tls`."""
     return Cluster(encrypted(cluster.topology)) if cluster.topology.tls_bindir else cluster

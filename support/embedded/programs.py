@@ -46,7 +46,7 @@ class Programs:
     redis: Path
     patroni: Path
     missing: Missing
-    """Of that PostgreSQL, which has at least one vector extension."""
+    """What the PostgreSQL in `pg_bindir` lacks; it has at least one vector extension."""
     pgbouncer: Path | None = None
     """None where it is not needed."""
     tls_bindir: Path | None = None

@@ -85,7 +85,7 @@ class Shape:
     dcs: Literal["etcd3", "etcd", "zookeeper", "raft"] = "etcd3"
     """Named as in Patroni's configuration; with raft, the members are their own DCS."""
     namespace: str = "/service"
-    """Of Patroni's keys in the DCS."""
+    """The prefix of Patroni's keys in the DCS."""
     member: str = "pg{number}"
     worker: str = "worker{group}{letter}"
     """`{number}` and `{letter}` count the members of a group, from 1 and from a."""
@@ -135,7 +135,7 @@ class Shape:
     vector: Literal["auto", "pgvector", "ruvector"] = "pgvector"
     # Where it is booted, and how it is reached
     annex: bool = False
-    """It is a second, smaller cluster in the sandbox of another one; nothing of it is published."""
+    """Whether it is a second, smaller cluster in the sandbox of another one; nothing of it is published."""
     outside: bool = False
     """Everything is published, and users know only that; else only what PUBLISHED names is published."""
     ports: Mapping[str, int] = field(default_factory=dict)

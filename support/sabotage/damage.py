@@ -264,7 +264,7 @@ def confirmed_by_every_member(damage: MakeDamage, query: str) -> MakeDamage:
 
 
 def in_group(group: int, damage: MakeDamage) -> MakeDamage:
-    """The same damage to one Citus group, in place of the coordinator's or the only one."""
+    """The damage, done to one Citus group in place of the coordinator's or the only one."""
     return lambda cluster: damage(cluster.of_group(group))
 
 

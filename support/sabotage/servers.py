@@ -54,7 +54,7 @@ class Foreign:
         self._host.add("foreign", [str(self._programs / "postgres"), "-D", str(self._data), *given]).start()
 
     def check(self) -> None:
-        """It accepts the application's login, and its system identifier is not the cluster's."""
+        """The server accepts the application's login, and its system identifier is not the cluster's."""
         topology, leader = self._cluster.topology, self._cluster.administration_of(self._cluster.leader())
         user = topology.application.user
         if not sql.value(self._there, "SELECT count(*) FROM pg_roles WHERE rolname = %s", [user]):

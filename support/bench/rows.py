@@ -91,7 +91,7 @@ class Row:
     peer: bool = False
     """Figure and floor measure the same thing, so they must agree."""
     only_by_name: bool = False
-    """It takes minutes, and is measured only if it is asked for by name."""
+    """The row takes minutes, and is measured only if it is asked for by name."""
     embedded: bool = False
     """Only for embedded clusters: the processes of others are not visible."""
 

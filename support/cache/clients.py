@@ -251,7 +251,7 @@ def together(jobs: Sequence[Callable[[], object]]) -> list[object]:
 
 
 def ending(over: threading.Event, job: Callable[[], object]) -> Callable[[], None]:
-    """That job; it sets `over` when it has ended, even by an error, so that those who work until then end as well."""
+    """The job; when it has ended, even by an error, it sets `over`, so that jobs that work until then end as well."""
 
     def do() -> None:
         try:

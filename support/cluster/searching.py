@@ -24,7 +24,7 @@ def why_exactly(world: World) -> str:
 
 
 def _without_index(where: sql.Endpoint, profile: Profile) -> str:
-    """That there is no HNSW index; empty if there is one.
+    """A message that the table has no HNSW index; empty if it has one.
 
     An index of another kind would be used in its place, as the searches' settings make the planner avoid a sort.
     IVFFlat examines one of its lists, and does not go on when too few entries of the namespace are in it.

@@ -168,7 +168,7 @@ def _stale(graph: DependencyGraph) -> Iterator[_Closed]:
 
 
 def _of(kinds: Iterable[Dependency]) -> tuple[Dependency, ...]:
-    """Those kinds, the one that tells most first."""
+    """The given kinds of dependency, the one that tells most first."""
     return tuple(kind for kind in _PREFERRED if kind in set(kinds))
 
 

@@ -129,7 +129,7 @@ class LoadLedger:
         """`incomplete` are the workers whose history is incomplete. Of their entries that no history contains, nothing
         is known: they are left out of account."""
         self.figures: dict[int, Figures] = {}
-        """Of each worker."""
+        """The figures of each worker."""
         self._incomplete = frozenset(incomplete)
         self._outcomes: dict[int, bytearray] = {}
         self._found: dict[int, bytearray] = {}

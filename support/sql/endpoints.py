@@ -31,7 +31,7 @@ class Endpoint:
         return replace(self, user=user, password=password)
 
     def at(self, name: str, host: str, port: int) -> "Endpoint":
-        """The same login at one host, whatever state its server is in."""
+        """This login at one host, whatever state its server is in."""
         options = {name: value for name, value in self.options.items() if name not in libpq.OF_HOSTS}
         return replace(self, name=name, host=host, port=port, options=options, further=(), session_pooling=False)
 

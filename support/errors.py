@@ -96,7 +96,7 @@ class LimitFacts:
     """What was promised had not come at all when nobody waited for it any longer. It may be more than late, so that the
     other clusters of the run are no excuse for it."""
     undisturbed: bool = False
-    """It was measured while it was watched that nothing else used the machine; see support/engine/quiet.py."""
+    """Whether the machine was watched during the measurement, and nothing else used it; see support/engine/quiet.py."""
     during: tuple[tuple[float, float], ...] = ()
     """Each time in which it was exceeded, from its beginning to its end (monotonic clock); empty if it is not known."""
     limit: float | None = None

@@ -84,7 +84,7 @@ class Expectations:
         return cls(**found)
 
     def unless_declared(self, usual: "Expectations") -> "Expectations":
-        """The same, with what `usual` says of everything that is not declared."""
+        """These expectations, with what `usual` says of everything that is not declared."""
         undeclared = {name: getattr(usual, name) for name in KEYS if getattr(self, name) is None}
         return replace(self, **undeclared)
 
@@ -104,7 +104,7 @@ class AcceptedLoss:
     """How many acknowledged writes may be lost in a failover of one group, and why; none by default."""
 
     bytes: int = 0
-    """Of the namespaces, keys and values written."""
+    """Bytes of the namespaces, keys and values written."""
     recent: float = 0.0
     """Seconds before the loss of the leader whose writes may be lost in addition: Patroni measures the lag of a replica
     by the position that the leader published last, once in loop_wait."""

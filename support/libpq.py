@@ -29,7 +29,7 @@ _FILES = {f"PG{name.upper()}": name for name in ("sslrootcert", "sslcert", "sslk
 _FILES |= dict.fromkeys(("PGSERVICEFILE", "PGSYSCONFDIR"), "passfile")
 """Variable with the path of a file or folder -> a parameter that is written likewise."""
 NAMING = ("PGSERVICE", "PGHOST", "PGHOSTADDR")
-"""Those that say which database is meant."""
+"""The environment variables that say which database is meant."""
 URL = "DATABASE_URL"
 """The variable in which many platforms give an application its database; for us too, if it is PostgreSQL's."""
 SET_APART = "ACCEPT_LIBPQ"
@@ -196,7 +196,7 @@ def variables(wanted: Mapping[str, str]) -> Iterator[None]:
 
 
 def never_in_clear_text(parameters: Mapping[str, str]) -> dict[str, str]:
-    """The same parameters of a login, but a server that asks for the password itself is refused (require_auth).
+    """The parameters of a login, with a require_auth that refuses a server that asks for the password itself.
 
     Of the methods that the user requires or rules out, the others stay as they are.
     """

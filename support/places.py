@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 INSTALLED = not (ROOT / "accept").is_file()
 """Whether this is an installed package; then the script of a checkout is missing."""
 STARTED_IN_VARIABLE = "_ACCEPT_STARTED_IN"
-"""It tells the user's working directory to the processes that this one starts."""
+"""The variable that tells the user's working directory to the processes that this one starts."""
 STARTED_IN = Path(os.environ.get(STARTED_IN_VARIABLE) or Path.cwd())
 """The user's working directory; processes that this one starts work elsewhere."""
 WRITES_IN = STARTED_IN if INSTALLED else Path()

@@ -49,7 +49,7 @@ class Run:
     workers: bool | None = None
     """Whether its clusters have worker groups; None: as the settings say."""
     alone: bool = False
-    """It takes what needs the machine for itself: the other processes have ended."""
+    """The run takes the scenarios that need the machine for themselves: the other processes have ended."""
     fail_on_flaky: bool = False
     """A scenario that passes only on the rerun makes the run fail."""
     replaceable: bool = False

@@ -373,7 +373,7 @@ class _Ambient(PydanticBaseSettingsSource):
 
 
 def _with_url(said: dict[str, Any], called: str) -> dict[str, Any]:
-    """The same; a URL counts as the settings that it stands for. What is said beside it replaces its parts."""
+    """The settings, with those that `ruvector_url` stands for. What is said beside the URL replaces its parts."""
     url = said.get("ruvector_url")
     if not isinstance(url, str) or not url.strip():
         return said

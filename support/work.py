@@ -55,9 +55,9 @@ class Unit:
     seconds: float = 1.0
     """Roughly how long they take."""
     sharded: bool = False
-    """They need worker groups."""
+    """Whether the scenarios need worker groups."""
     alone: bool = False
-    """They measure speed, and need the machine for themselves."""
+    """Whether the scenarios measure speed, and need the machine for themselves."""
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from behave.step_registry import registry
 from documents import examples
 from program import Program, copy, target
 
@@ -330,7 +331,8 @@ def test_a_step_file_that_cannot_be_loaded_is_told_in_one_line(
     assert planned.complaints == [f"accept: {told}"], str(planned)
 
 
-def test_lint_checks_the_limits_of_the_own_folder(given: OwnFolder) -> None:
+def test_lint_checks_the_limits_of_the_own_folder(given: OwnFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "steps", {kind: [] for kind in registry.steps})  # other tests have such a folder, too
     given.settings.write_text('ruvector_port = 5433\n\n[limits]\n"OW-01.session" = 300\n', encoding="utf-8")
     (found,) = lint.lint(own=given)
     assert (found.file, found.line) == (given.settings, 4)

@@ -75,8 +75,8 @@ def answer(record: RunRecord, states: Sequence[PromiseState]) -> Answer:
         return Answer(sentence, "error", totals(states))
     if caveat := _caveat(record):
         return Answer(f"{numbered(kept, 'promise')} kept, but {caveat}.", "error", totals(states))
-    those = {1: "the one promise", 2: "both promises"}.get(kept, f"all {kept} promises")
-    sentence = f"Yes: the cluster keeps {'every promise' if kept == len(states) else f'{those} that were tested'}."
+    those = {1: "the one promise that was", 2: "both promises that were"}.get(kept, f"all {kept} promises that were")
+    sentence = f"Yes: the cluster keeps {'every promise' if kept == len(states) else f'{those} tested'}."
     return Answer(sentence, "kept", totals(states))
 
 

@@ -4,6 +4,7 @@ Sources: https://github.com/patroni/patroni/issues/1905 (a failing archive_comma
 https://github.com/patroni/patroni/issues/3022 (a logical consumer that did not answer)
 """
 
+import shutil
 from pathlib import Path
 
 import yaml
@@ -112,3 +113,5 @@ class SilentConsumer(Fault):
         if self._consumer is not None:
             self._consumer.kill()
         (self._host.directory / _PASSWORDS).unlink(missing_ok=True)
+        # Otherwise the next consumer would continue where this one ended, and that WAL may be gone by then.
+        shutil.rmtree(self._host.directory / _RECEIVED, ignore_errors=True)

@@ -137,7 +137,7 @@ def summary(
 
 
 def _what_broke(broken: Sequence[PromiseState], run: PastRun) -> str:
-    """The kinds of failure, the gravest first, in a sentence each."""
+    """The kinds of failure, the most serious first, in a sentence each."""
     lost = sum(one.lost or 0 for one in run.incidents)
     wrong = [one.promise.id for one in broken if one.wrong]
     never = [one.promise.id for one in broken if one.never_came]

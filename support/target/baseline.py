@@ -2,31 +2,33 @@
 
 It decides how long scenarios wait (timing), what may be lost in a failover, which capabilities are there, and the known
 limits: what the cluster does not promise because it is not configured for it. They are in every report, and no broken
-promises.
+promises; `known_limits` has their words.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import requests
 
 from support.errors import AcceptError, RequirementMissing
 from support.expectations import Expectations
 from support.target import etcd
-from support.target.accepted_loss import accepted_losses, loss_in_words
+from support.target.accepted_loss import accepted_losses
+from support.target.baseline_facts import Baseline
 from support.target.cluster import Cluster
 from support.target.component_hosts import dcs_beside_members
 from support.target.copying import not_copyable, wal_not_expendable
+from support.target.known_limits import by_whom, in_groups, known_limits, modes_off
 from support.target.members import NO_ANSWER, heard_and_silent, settings
 from support.target.overruled import ARCHIVING, WAL_KEPT, overruled
-from support.target.patroni_configuration import PatroniConfiguration, configurations_by_group
+from support.target.patroni_configuration import configurations_by_group
 from support.target.purposes import Purpose, purposes_by_leader
-from support.target.reads import NOWHERE, Reads, reads_of
-from support.target.redis import ERRORS, RedisFacts, facts_of
+from support.target.reads import reads_of
+from support.target.redis import ERRORS, facts_of
 from support.target.replica_capabilities import DECIDED, OF_ANY, OF_SEVERAL, lacking_replicas
 from support.target.standby_names import StandbyNames
-from support.target.timing import DCS_ELECTION_ASSUMED, PROXY_ASSUMED, Span, Timing, proxy_detection
+from support.target.timing import DCS_ELECTION_ASSUMED, PROXY_ASSUMED, Timing, proxy_detection
 from support.target.topology import Topology
 from support.target.write_capabilities import DECIDED as OF_WRITES
 from support.target.write_capabilities import lacking_writes
@@ -64,48 +66,6 @@ _DELAY, _NO_DELAY = "recovery_min_apply_delay", "0"
 _VERSION, _WITH_MESSAGES = "server_version_num", 140000
 """Logical messages, by which changes are followed, came with PostgreSQL 14."""
 _SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _CHECKSUMS, _DELAY)
-_NO_FAILSAFE = "there is no leader without the DCS"
-_NO_SLOTS = "a replica that was away for longer than WAL is kept has to be built anew"
-_NO_CHECKSUMS = "a page that its disk has damaged is read as if it were right"
-_SLOTS_FILL = "a replication slot that nobody reads from keeps WAL until the disk of its server is full"
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What was read of the cluster. A component that did not answer is missing from it."""
-
-    groups: Mapping[int, PatroniConfiguration] = field(default_factory=dict)
-    """Group -> its Patroni's configuration; 0 is the coordinator's group, or the only one."""
-    members: Mapping[int, int] = field(default_factory=dict)
-    """Group -> its number of members."""
-    voters: int | None = None
-    """The number of voting members of etcd."""
-    redis: RedisFacts | None = None
-    unbounded_slots: bool = False
-    """Replication slots may keep any amount of WAL on every member that answered."""
-    not_logical: str = ""
-    """Why there is no logical replication whose messages could be followed."""
-    archives_nothing: bool = False
-    """archive_mode is off on every member that answered."""
-    archiving_overruled: str = ""
-    """Why a test cannot change what archives WAL; empty if it can, or if that is not known."""
-    no_checksums: bool = False
-    """data_checksums is off on every member that answered."""
-    leader_serves_reads: bool = False
-    """The read endpoint leads to the leader as well as to replicas."""
-    delays: Mapping[str, str] = field(default_factory=dict)
-    """Member -> its recovery_min_apply_delay, if it has one."""
-    purposes: Mapping[int, Mapping[str, Purpose]] = field(default_factory=dict)
-    """Group -> member -> what it is for; of the groups where a Patroni answered."""
-    with_other_leaders: Mapping[int, tuple[Mapping[str, Purpose], ...]] = field(default_factory=dict)
-    """Group -> the same with each other leader that there can be."""
-    reads: Reads = NOWHERE
-    not_copyable: str = ""
-    """Why a test should not copy a member; empty if that costs little, or if the cost is not known."""
-    wal_not_expendable: str = ""
-    """Why a test should not remove WAL before every consumer has read it, or cannot; empty if it may, or not known."""
-    own_standbys: Mapping[int, StandbyNames] = field(default_factory=dict)
-    """Group -> the standbys for which its PostgreSQL itself makes commits wait, with Patroni's synchronous mode off."""
 
 
 def apply_baseline(
@@ -239,35 +199,9 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         yield "synchronous", f"not known without Patroni: {topology.lacks['patroni']}"
         yield "failsafe", f"not known without Patroni: {topology.lacks['patroni']}"
         yield "rewind", f"not known without Patroni: {topology.lacks['patroni']}"
-    asynchronous = [group for group, one in baseline.groups.items() if not one.synchronous]
-    if asynchronous and not expected.wants_synchronous:
-        losses = accepted_losses(asynchronous, baseline.groups, expected)
-        why = "; ".join(dict.fromkeys(one.why for one in losses.values()))
-        said = _by_whom(expected.synchronous)
-        yield "synchronous", f"Patroni's synchronous_mode is off{_in(asynchronous)}, {said}: {why}"
-    barred = [
-        group
-        for group, members in baseline.purposes.items()
-        if group in baseline.groups and len(members) > 1 and not any(one.may_be_synchronous for one in members.values())
-    ]
-    if barred and not asynchronous and not expected.wants_synchronous and not topology.embedded:
-        yield "synchronous", f"no replica{_in(barred)} may be a synchronous standby, by their tags"
-    without_failsafe = [group for group, one in baseline.groups.items() if not one.failsafe]
-    if without_failsafe and not expected.failsafe:
-        said = _by_whom(expected.failsafe)
-        yield "failsafe", f"Patroni's failsafe_mode is off{_in(without_failsafe)}, {said}: {_NO_FAILSAFE}"
-    slotless = [group for group, one in baseline.groups.items() if not one.slots]
-    if slotless and not expected.replication_slots:
-        said = _by_whom(expected.replication_slots)
-        yield "replication_slots", f"Patroni's use_slots is off{_in(slotless)}, {said}: {_NO_SLOTS}"
-    if baseline.no_checksums and not expected.data_checksums:
-        said = _by_whom(expected.data_checksums)
-        yield "data_checksums", f"data_checksums is off on every member, {said}: {_NO_CHECKSUMS}"
-    if baseline.unbounded_slots and not expected.bounded_slots:
-        said = _by_whom(expected.bounded_slots)
-        yield "bounded_slots", f"max_slot_wal_keep_size is -1 on every member, {said}: {_SLOTS_FILL}"
-    if expected.leader_serves_reads or (baseline.leader_serves_reads and expected.leader_serves_reads is None):
-        yield "reads_apart", f"the read endpoint leads to the leader, too, {_by_whom(expected.leader_serves_reads)}"
+    if why := _why_not_synchronous(topology, baseline, expected):
+        yield "synchronous", why
+    yield from ((one.capability, one.why) for one in modes_off(baseline, expected))
     if baseline.not_logical:
         yield "logical", baseline.not_logical
     if baseline.not_copyable:
@@ -283,19 +217,27 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
     if untold and "member_files" in topology.lacks:
         yield (
             "rewind",
-            f"use_pg_rewind is not in the configuration that Patroni's members share{_in(untold)}, and their own files "
-            "cannot be read from here (`patronictl edit-config` puts it where it can be judged)",
-        )
-    if baseline.voters is not None and baseline.voters < 3 and not expected.dcs_spare:
-        yield (
-            "spare_dcs",
-            f"etcd has {baseline.voters} voting member{'s' if baseline.voters > 1 else ''}, none to spare",
+            f"use_pg_rewind is not in the configuration that Patroni's members share{in_groups(untold)}, and their own "
+            "files cannot be read from here (`patronictl edit-config` puts it where it can be judged)",
         )
 
 
-def _by_whom(declared: bool | None) -> str:
-    """Whether [expect] also declares what the cluster is configured for."""
-    return "and [expect] does not say otherwise" if declared is None else "as [expect] declares"
+def _why_not_synchronous(topology: Topology, baseline: Baseline, expected: Expectations) -> str:
+    """Why commits need not wait for a standby, by the configuration; empty if they do, or if [expect] declares it."""
+    if expected.wants_synchronous:
+        return ""
+    if asynchronous := [group for group, one in baseline.groups.items() if not one.synchronous]:
+        losses = accepted_losses(asynchronous, baseline.groups, expected)
+        why = "; ".join(dict.fromkeys(one.why for one in losses.values()))
+        return f"Patroni's synchronous_mode is off{in_groups(asynchronous)}, {by_whom(expected.synchronous)}: {why}"
+    barred = [
+        group
+        for group, members in baseline.purposes.items()
+        if group in baseline.groups and len(members) > 1 and not any(one.may_be_synchronous for one in members.values())
+    ]
+    if barred and not topology.embedded:
+        return f"no replica{in_groups(barred)} may be a synchronous standby, by their tags"
+    return ""
 
 
 def _of_replicas(topology: Topology, baseline: Baseline, expected: Expectations) -> Iterator[tuple[str, str]]:
@@ -310,11 +252,6 @@ def _of_replicas(topology: Topology, baseline: Baseline, expected: Expectations)
         }
         yield from lacking_replicas(possible, baseline.groups.get(0), baseline.reads)
         yield from lacking_writes(baseline.groups, baseline.own_standbys, baseline.members, possible)
-
-
-def _in(groups: list[int]) -> str:
-    workers = [f"worker group {group}" for group in groups if group]
-    return f" in {' and '.join(workers)}" if workers and 0 not in groups else ""
 
 
 def _timing(cluster: Cluster, baseline: Baseline, expected: Expectations, multiplier: float) -> Timing:
@@ -346,123 +283,3 @@ def _proxy_detection(cluster: Cluster, expected: Expectations) -> tuple[float, s
                 if file.exists() and (found := proxy_detection(file.read_text())) is not None:
                     return found, "proxy"
     return PROXY_ASSUMED, "proxy (assumed; [expect] proxy_detection)"
-
-
-def known_limits(baseline: Baseline, expected: Expectations, timing: Timing) -> tuple[str, ...]:
-    """One line for each limit: what can happen, why, and which setting would change it."""
-    return (
-        *_of_groups(baseline, expected),
-        *_of_members(baseline),
-        *_of_standbys(baseline, expected),
-        *_of_recovery(baseline, expected, timing),
-        *_of_the_rest(baseline, expected),
-    )
-
-
-def _of_groups(baseline: Baseline, expected: Expectations) -> Iterator[str]:
-    """The limits of the groups; a limit of all groups appears once, without their names."""
-    having: dict[str, list[int]] = {}
-    for group, one in sorted(baseline.groups.items()):
-        own = baseline.own_standbys.get(group)
-        for words in _of_group(one, baseline.members.get(group, 0), expected, own):
-            having.setdefault(words, []).append(group)
-    for words, groups in having.items():
-        names = [f"worker group {group}" if group else "the coordinator's group" for group in groups]
-        yield words if len(groups) == len(baseline.groups) else f"{' and '.join(names)}: {words}"
-
-
-def _of_group(
-    one: PatroniConfiguration, members: int, expected: Expectations, own: StandbyNames | None
-) -> Iterator[str]:
-    if members == 1 and expected.member_count is None:
-        yield "there is a single member: no other can take over when it is lost (a second one could)"
-    if not one.synchronous and members > 1 and not expected.wants_synchronous:
-        yield _asynchronous(one, expected, own)
-    if one.synchronous and not one.strict:
-        yield (
-            "while there is no standby, acknowledged writes exist on the leader alone, and are lost with it "
-            "(Patroni's synchronous_mode_strict is off; if it were on, writes would wait instead)"
-        )
-    if own and members > 1:
-        yield (
-            f"while there is no standby, nothing can be written (PostgreSQL's own synchronous_standby_names is {own})"
-        )
-    if one.synchronous and one.strict:
-        yield "while there is no standby, nothing can be written (Patroni's synchronous_mode_strict is on)"
-    if not one.failsafe and not expected.failsafe:
-        yield (
-            f"when the DCS is unreachable, the leader stops taking writes within {one.ttl:g} s (ttl), until the DCS is "
-            "back (Patroni's failsafe_mode is off)"
-        )
-
-
-def _of_members(baseline: Baseline) -> Iterator[str]:
-    """What single members do not do, by their tags and settings."""
-    members = {name: one for group in baseline.purposes.values() for name, one in group.items()}
-    for name, one in sorted(members.items(), key=lambda named: named[0]):
-        if one.archive:
-            yield f"{name} streams from nobody (nostream): it shows what is committed once the archive has it"
-        elif one.behind_archive:
-            yield f"{name} shows what is committed once the archive has it: {one.behind_archive} is upstream (nostream)"
-        elif one.delay:
-            yield (
-                f"{name} shows what is committed {one.delay} late (recovery_min_apply_delay): it is judged by what it "
-                "has received"
-            )
-
-
-def _of_standbys(baseline: Baseline, expected: Expectations) -> Iterator[str]:
-    """The groups where fewer replicas may be synchronous standbys than commits should wait for."""
-    for group, one in sorted(baseline.groups.items()):
-        replicas = {name: purpose for name, purpose in baseline.purposes.get(group, {}).items() if not purpose.leads}
-        barred = [name for name, purpose in replicas.items() if not purpose.may_be_synchronous]
-        able, wanted = len(replicas) - len(barred), min(one.standbys, len(replicas))
-        if one.synchronous and able < wanted and not expected.synchronous_standbys:
-            yield (
-                f"commits wait for at most {able} standby{'' if able == 1 else 's'} of the {wanted} that Patroni's "
-                f"configuration asks for: {', '.join(barred)} may not be one (nosync, sync_priority, nostream, "
-                "replicatefrom)"
-            )
-
-
-def _asynchronous(one: PatroniConfiguration, expected: Expectations, own: StandbyNames | None) -> str:
-    kind = "replication that Patroni regards as asynchronous" if own else "asynchronous replication"
-    if expected.accepted_loss is not None:
-        return (
-            f"acknowledged writes of up to {expected.accepted_loss:,} bytes can be lost in a failover ({kind}; "
-            "[expect] accepted_loss); Patroni's synchronous_mode would prevent it"
-        )
-    said = "maximum_lag_on_failover" if one.maximum_lag_set else "maximum_lag_on_failover, which is not set"
-    return (
-        f"{loss_in_words(one.maximum_lag, one.loop_wait)} ({kind}; {said}, loop_wait); Patroni's "
-        "synchronous_mode would prevent it"
-    )
-
-
-def _of_recovery(baseline: Baseline, expected: Expectations, timing: Timing) -> Iterator[str]:
-    needed = timing.total(Span.FAILOVER)
-    if baseline.groups and expected.recovery_time is not None and needed > expected.recovery_time:
-        yield (
-            f"a failover can take {needed:g} s ({timing.sum(Span.FAILOVER)}), and {expected.recovery_time:g} s were "
-            "declared ([expect] recovery_time; Patroni's ttl and loop_wait, HAProxy's inter and fall)"
-        )
-
-
-def _of_the_rest(baseline: Baseline, expected: Expectations) -> Iterator[str]:
-    if any(not one.slots for one in baseline.groups.values()) and not expected.replication_slots:
-        yield f"{_NO_SLOTS} (Patroni's use_slots is off; slots would keep it for the replica)"
-    if baseline.no_checksums and not expected.data_checksums:
-        yield f"{_NO_CHECKSUMS} (data_checksums is off; pg_checksums switches it on)"
-    if baseline.leader_serves_reads and expected.leader_serves_reads is None:
-        yield "the leader serves reads, too ([expect] leader_serves_reads = false would make that a fault)"
-    if baseline.voters is not None and baseline.voters < 3 and not expected.dcs_spare:
-        lost = "when it is lost" if baseline.voters == 1 else "when one of them is lost"
-        yield (
-            f"etcd has {baseline.voters} member{'s' if baseline.voters > 1 else ''}: {lost}, there is no quorum and no "
-            "failover (of 3 members, one could be lost)"
-        )
-    if baseline.unbounded_slots and not expected.bounded_slots:
-        yield f"{_SLOTS_FILL} (max_slot_wal_keep_size is -1; a size would limit it)"
-    # Not declared, it breaks RC-03, which expects eviction by default.
-    if baseline.redis is not None and baseline.redis.eviction == expected.redis_eviction == "noeviction":
-        yield "when Redis' memory is full, the cache accepts nothing new (maxmemory-policy is noeviction)"

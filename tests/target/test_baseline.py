@@ -15,16 +15,11 @@ from support.expectations import Expectations
 from support.failover.missed_wal import LittleWalKept
 from support.hosts.remote import HostAccess, ProgramAccess
 from support.target.accepted_loss import accepted_losses
-from support.target.baseline import (
-    OF_EMBEDDED,
-    Baseline,
-    _modes_not_promised,
-    _timing,
-    apply_baseline,
-    known_limits,
-)
+from support.target.baseline import OF_EMBEDDED, _modes_not_promised, _timing, apply_baseline
+from support.target.baseline_facts import Baseline
 from support.target.cluster import Cluster
 from support.target.copying import not_copyable, wal_not_expendable
+from support.target.known_limits import known_limits
 from support.target.patroni import MemberView
 from support.target.patroni_configuration import PatroniConfiguration, parsed
 from support.target.purposes import Purpose, purposes_of

@@ -11,7 +11,8 @@ from servers import BINDIR, postgres
 from support import sql
 from support.expectations import Expectations
 from support.failover.missed_wal import least_wal
-from support.target.baseline import Baseline, _modes_not_promised, apply_baseline
+from support.target.baseline import _modes_not_promised, apply_baseline
+from support.target.baseline_facts import Baseline
 from support.target.cluster import Cluster
 from support.target.overruled import ARCHIVING, WAL_KEPT, overruled
 from support.target.topology import Address, Login, MemberAddress, Topology

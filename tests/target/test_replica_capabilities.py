@@ -15,7 +15,8 @@ from support.errors import Inconclusive
 from support.expectations import Expectations
 from support.failover.joint_loss import spare_replica
 from support.faults.roles import member_by_role
-from support.target.baseline import Baseline, _modes_not_promised
+from support.target.baseline import _modes_not_promised
+from support.target.baseline_facts import Baseline
 from support.target.cluster import Cluster
 from support.target.patroni import MemberView
 from support.target.patroni_configuration import PatroniConfiguration, parsed

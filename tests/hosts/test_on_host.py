@@ -24,7 +24,7 @@ from support.hosts.remote.logs import CollectedLogs, RemoteLog, clock_of, log_fi
 from support.hosts.remote.machines import identities
 from support.hosts.remote.processes import parsed_table
 from support.target.cluster import Cluster
-from support.target.discovery.user_hosts import _tunnel
+from support.target.discovery.host_links import _tunnel
 from support.target.timing import Span, Timing
 from support.target.topology import Address, Login, Topology
 from support.waiting import NotYet, eventually, throughout

@@ -402,7 +402,8 @@ def test_a_label_is_a_mark_as_well(pods: Pods) -> None:
     found = _look(pods.url("labelled"))
     assert found.obstacles == ()
     assert found.access.cutter == ""
-    assert "no network of its own" in found.remarks[-1]
+    assert "no network of its own" in found.not_cut
+    assert found.not_cut in found.remarks
     host = RemoteSite({"one": found.access}).machines["one"]
     host.power_off()
     assert pods.state("labelled") in DOWN

@@ -32,14 +32,13 @@ from support.target.discovery.host_capabilities import (
     others_in_dcs,
     ways_to_others,
 )
+from support.target.discovery.host_links import HostLinks, _is_here, _why_shared
 from support.target.discovery.host_programs import not_the_clusters
 from support.target.discovery.user_hosts import (
-    _is_here,
     _obstacles,
     _ports,
     _unreached,
     _watched,
-    _why_shared,
     _with_links,
     declared_access,
     find,
@@ -78,7 +77,10 @@ def lacks(
     hosts: Mapping[str, HostAccess], obstacles: Mapping[str, str] | None = None, topology: Topology = TOPOLOGY
 ) -> dict[str, str]:
     told = obstacles or {}
-    looked = {name: Looked(name, one, (told[name],) if name in told else (), ("-",)) for name, one in hosts.items()}
+    looked = {
+        name: Looked(name, one, (told[name],) if name in told else (), ("as found",), not_cut="" if one.cutter else "-")
+        for name, one in hosts.items()
+    }
     in_dcs = members_of_dcs(topology) if topology.dcs_access else 3
     return {name: why for name, why in lacking(looked, topology, in_dcs).items() if "did not boot" not in why}
 
@@ -110,6 +112,21 @@ def test_links_within_the_dcs_are_cut_by_one_of_their_two_hosts() -> None:
     assert "dcs_links" not in lacks({**MEMBERS, **OTHERS, "etcd1": unable["etcd1"]})
     assert "have no nft or iptables" in lacks({**MEMBERS, **OTHERS, **unable})["dcs_links"]
     assert "[hosts]" in lacks(MEMBERS)["dcs_links"]
+
+
+def test_why_links_cannot_be_cut_is_told_whatever_else_was_found() -> None:
+    hosts = {**MEMBERS, **OTHERS, "pg1": replace(MEMBERS["pg1"], cutter="")}
+    looked = {name: Looked(name, one, remarks=("links are cut by nft",)) for name, one in hosts.items()}
+    looked["pg1"] = Looked("pg1", hosts["pg1"], remarks=("found first", "found last"), not_cut="corosync runs there")
+    told = lacking(looked, TOPOLOGY, 3)
+    assert told["partitions"] == told["poor_links"] == "pg1: corosync runs there"
+    looked["pg1"] = Looked("pg1", replace(hosts["pg1"], cutter="iptables"), remarks=("links are cut by iptables",))
+    told = lacking(looked, TOPOLOGY, 3)
+    assert "partitions" not in told
+    assert told["poor_links"] == "pg1: dropping packets needs nft, which cannot be used there"
+    looked["pg1"] = Looked("pg1", hosts["pg1"], not_cut="corosync runs there")
+    looked["lb"] = Looked("lb", OTHERS["lb"], ("no mark",), not_cut="corosync runs there")
+    assert lacking({"lb": looked.pop("lb"), **looked}, TOPOLOGY, 3)["poor_links"] == "lb: no mark"
 
 
 def test_machines_with_an_address_in_common_are_two() -> None:
@@ -169,7 +186,7 @@ def test_a_server_is_known_by_each_of_its_names() -> None:
 
 def test_links_that_our_own_commands_take_cannot_be_cut() -> None:
     """Links of a jump host, or of the suite's own host, if [hosts] names it as well."""
-    looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
+    looked = {name: Looked(name, one) for name, one in {**MEMBERS, **OTHERS}.items()}
     by_proxy = {name: replace(one, comes_from="10.0.2.1") for name, one in looked.items()}
     told = lacking({**by_proxy, "lb": replace(looked["lb"], comes_from="10.9.9.9")}, TOPOLOGY, 3)
     assert told["partitions"] == told["poor_links"]
@@ -184,7 +201,7 @@ def test_links_that_our_own_commands_take_cannot_be_cut() -> None:
 
 def test_the_links_of_a_jump_host_stay_when_it_crashes() -> None:
     """Through them goes what the suite does on the others, such as beats and undoing."""
-    looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
+    looked = {name: Looked(name, one, remarks=("as found",)) for name, one in {**MEMBERS, **OTHERS}.items()}
     assert ways_to_others(looked) == {}
     for name in ("pg1", "pg2"):
         looked[name] = replace(looked[name], comes_from="10.0.2.1")
@@ -192,12 +209,22 @@ def test_the_links_of_a_jump_host_stay_when_it_crashes() -> None:
     kept = _with_links(looked["lb"], "our own connection to pg1 and pg2 comes through them")
     assert (looked["lb"].access.isolated, kept.access.isolated) == (True, False)
     assert kept.remarks[0].startswith("a crash leaves the links alone, as our own connection to pg1 and pg2")
-    assert kept.remarks[-1] == "-"
+    assert kept.remarks[1:] == ("as found",)
+
+
+def test_what_needs_the_links_of_a_host_is_told_before_whether_they_are_cut() -> None:
+    links = HostLinks("nft", "", "", "10.9.9.9", "", "")
+    assert links.remarks == ("links are cut by nft",)
+    assert replace(links, cutter="", not_cut="links cannot be cut: why").remarks == ("links cannot be cut: why",)
+    storage, tunnel, cut = replace(links, storage="iSCSI", tunnel="our own connection comes through IPsec").remarks
+    assert storage.startswith("a crash leaves the links alone, as storage is behind them (iSCSI):")
+    assert tunnel.startswith("a crash leaves the links alone, as our own connection comes through IPsec:")
+    assert cut == "links are cut by nft"
 
 
 def test_every_host_of_etcd_has_to_be_known_to_be_there() -> None:
     """The settings may name one address of three, and [hosts] only that host."""
-    one = {name: Looked(name, had, remarks=("-",)) for name, had in {**MEMBERS, "etcd1": OTHERS["etcd1"]}.items()}
+    one = {name: Looked(name, had) for name, had in {**MEMBERS, "etcd1": OTHERS["etcd1"]}.items()}
     alone = replace(TOPOLOGY, dcs=TOPOLOGY.dcs[:1])
     told = lacking(one, alone, 3)
     assert told["dcs_hosts"] == "etcd has 3 members, and [hosts] has 1 of their hosts"
@@ -297,7 +324,7 @@ def test_crashes_of_members_must_leave_the_dcs_its_quorum(
     hosts = {f"etcd{number}": access(f"10.0.1.{number}", "etcd") for number in range(1, elsewhere + 1)}
     for number, (name, one) in enumerate(MEMBERS.items()):
         hosts[name] = replace(one, programs={**one.programs, "etcd": STARTED}) if number < on_members else one
-    looked = {name: Looked(name, one, remarks=("-",)) for name, one in hosts.items()}
+    looked = {name: Looked(name, one) for name, one in hosts.items()}
     found = lacking(looked, TOPOLOGY, in_dcs)
     assert "crashes" not in found
     assert told in found.get("dcs_apart", "")
@@ -336,9 +363,7 @@ def test_of_each_group_all_members_but_one_may_crash() -> None:
 def test_a_dcs_that_others_need_is_left_alone_unless_their_names_are_on_its_hosts(
     others: list[str], marks: list[str], told: str
 ) -> None:
-    looked = {
-        name: Looked(name, one, remarks=("-",), marks=tuple(marks)) for name, one in {**MEMBERS, **OTHERS}.items()
-    }
+    looked = {name: Looked(name, one, marks=tuple(marks)) for name, one in {**MEMBERS, **OTHERS}.items()}
     found = lacking(looked, TOPOLOGY, 3, others)
     assert ("dcs_hosts" in found) == ("dcs_links" in found) == bool(told)
     assert told in found.get("dcs_hosts", "")
@@ -365,7 +390,7 @@ def test_containers_of_two_components_on_one_machine_fail_separately() -> None:
 
 
 def test_files_that_cannot_be_changed_are_lacking_alone() -> None:
-    looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
+    looked = {name: Looked(name, one) for name, one in {**MEMBERS, **OTHERS}.items()}
     looked["pg2"] = replace(looked["pg2"], fixed={"member_data": "/data is a mount point", "member_files": ""})
     assert lacking(looked, TOPOLOGY, 3)["member_data"] == "pg2: /data is a mount point"
     assert not {"member_files", "rebuildable"} & lacking(looked, TOPOLOGY, 3).keys()
@@ -375,7 +400,7 @@ def test_files_that_cannot_be_changed_are_lacking_alone() -> None:
 
 
 def test_a_proxy_without_a_master_process_cannot_be_reloaded() -> None:
-    looked = {name: Looked(name, one, remarks=("-",)) for name, one in {**MEMBERS, **OTHERS}.items()}
+    looked = {name: Looked(name, one) for name, one in {**MEMBERS, **OTHERS}.items()}
     assert "proxy_reload" not in lacking(looked, TOPOLOGY, 3)
     looked["lb"] = replace(looked["lb"], fixed={"proxy_reload": "HAProxy runs without a master process"})
     assert lacking(looked, TOPOLOGY, 3)["proxy_reload"] == "lb: HAProxy runs without a master process"

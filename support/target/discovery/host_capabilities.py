@@ -1,7 +1,7 @@
 """What the hosts of a user's cluster allow: the capabilities that they lack, each with what would change that."""
 
 import itertools
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from support.hosts.remote import HostAccess
@@ -49,6 +49,8 @@ class Looked:
     """What its mark says, line by line: the scopes of the clusters that may be broken there."""
     comes_from: str = ""
     """The address from which our commands come, as the host sees it; empty if they do not come over its network."""
+    not_cut: str = ""
+    """Why its links are not cut; empty if they are. It is among the remarks, too."""
 
 
 def members_of_dcs(topology: Topology) -> int | None:
@@ -85,74 +87,74 @@ def lacking(
     """
     lacks = dict.fromkeys(OURS_ALONE, "not on a cluster that the suite did not boot")
     members = [one.name for one in topology.members]
-    bad = {name: looked[name].obstacles for name in members if name in looked and looked[name].obstacles}
-    if untold := [name for name in members if name not in looked]:
-        why = f"[hosts] has no {', '.join(untold)}: add how the suite gets access to it"
+    if why := _lacks_all(looked, members):
         return lacks | dict.fromkeys(OF_HOSTS, why)
-    if bad:
-        why = "; ".join(f"{name}: {obstacles[0]}" for name, obstacles in bad.items())
-        return lacks | dict.fromkeys(OF_HOSTS, why)
+    own = {name: looked[name].access for name in members}
     able = {name: one.access for name, one in looked.items() if not one.obstacles}
-    own = {name: able[name] for name in members}
-    if one_machine := _on_one_machine(own):
-        why = f"{' and '.join(one_machine)} are on one machine: a fault of one would hit the other"
-        return lacks | dict.fromkeys(OF_HOSTS, why)
-    if without := [name for name, one in own.items() if "patroni" not in one.programs]:
-        return lacks | dict.fromkeys(OF_HOSTS, f"no Patroni was found on {', '.join(without)}")
-    if without := [name for name, one in own.items() if not one.programs["patroni"].start]:
-        if why := own[without[0]].programs["patroni"].unstarted:
-            lacks["crashes"] = f"{without[0]}: {why}"
-        else:
-            lacks["crashes"] = (
-                f"how Patroni is started on {', '.join(without)} is not known: "
-                f'[hosts.{bare(without[0])}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
-            )
-    elif unstarted := _started_by_nobody(own):
-        name, program = unstarted
-        why = own[name].programs[program].unstarted
-        lacks["crashes"] = (
-            f"{name}: {why}"
-            if why
-            else f"how {program} is started on {name} is not known: [hosts.{bare(name)}] programs = "
-            f'{{ {program} = "systemd:UNIT" }}, or the command; {program} = "" if it is not the cluster\'s'
-        )
-    for capability in ("member_files", "member_data", "rebuildable"):
-        whys = {name: looked[name].fixed.get(capability, "") for name in members}
-        if fixed := [f"{name}: {why}" for name, why in whys.items() if why]:
-            lacks[capability] = "; ".join(fixed)
-    for capability, program, what in (
-        ("dcs_hosts", dcs.program(topology), dcs.program(topology) or dcs.kind(topology)),
-        ("proxy_host", "haproxy", "HAProxy"),
-        ("cache_host", "redis", "Redis"),
-    ):
-        if why := _lacks_program(program, what, looked, own):
-            lacks[capability] = why
-    of_dcs = {dcs.program(topology): "the DCS"}
-    if why := lacks.get("cache_host") or _on_machine_of("redis", "Redis", {**of_dcs, "haproxy": "the proxy"}, looked):
-        lacks["cache_host"] = why
-    if why := _on_machine_of("haproxy", "HAProxy", of_dcs, looked):
-        lacks["proxy_apart"] = why
-    if why := (
-        lacks.get("dcs_hosts")
+    program = dcs.program(topology)
+    in_use = _lacks_links(looked, program)
+    dcs_hosts = (
+        _lacks_program(program, program or dcs.kind(topology), looked, own)
         or _lacks_hosts_of_dcs(looked, topology, in_dcs)
         or _lacks_marks_of_others(looked, topology, others)
-    ):
-        lacks["dcs_hosts"] = why
-    if why := _lacks_dcs_apart(looked, topology, in_dcs):
-        lacks["dcs_apart"] = why
-    unable_to = {name: one.fixed.get("proxy_reload", "") for name, one in looked.items()}
-    proxies = [f"{name}: {reason}" for name, reason in unable_to.items() if reason]
-    if why := lacks.get("proxy_host") or "; ".join(proxies):
-        lacks["proxy_reload"] = why
-    if why := lacks.get("dcs_hosts") or _lacks_dcs_links(able, topology):
-        lacks["dcs_links"] = why
-    lacks |= _lacks_partitions(looked, own, topology, in_dcs)
-    lacks |= _lacks_links(looked, dcs.program(topology))
-    if unable := [one for one in looked.values() if one.access.cutter != "nft" or one.obstacles]:
-        told = () if unable[0].access.cutter else unable[0].remarks[-1:]
-        why = (*unable[0].obstacles, *told, "dropping packets needs nft, which cannot be used there")[0]
-        lacks["poor_links"] = f"{unable[0].name}: {why}"
-    return lacks
+    )
+    proxy_host = _lacks_program("haproxy", "HAProxy", looked, own)
+    beside_redis = {program: "the DCS", "haproxy": "the proxy"}
+    cache_host = _lacks_program("redis", "Redis", looked, own) or _on_machine_of("redis", "Redis", beside_redis, looked)
+    whys = {
+        "crashes": _lacks_crashes(own),
+        **{one: _fixed(one, looked, members) for one in ("member_files", "member_data", "rebuildable")},
+        "dcs_hosts": dcs_hosts,
+        "proxy_host": proxy_host,
+        "cache_host": cache_host,
+        "proxy_apart": _on_machine_of("haproxy", "HAProxy", {program: "the DCS"}, looked),
+        "dcs_apart": _lacks_dcs_apart(looked, topology, in_dcs),
+        "proxy_reload": proxy_host or _fixed("proxy_reload", looked, looked),
+        "dcs_links": in_use.get("dcs_links") or dcs_hosts or _lacks_dcs_links(able, topology),
+        "partitions": in_use.get("partitions") or _lacks_partitions(looked, own, topology, in_dcs),
+        "poor_links": _lacks_poor_links(looked) or in_use.get("poor_links", ""),
+    }
+    return lacks | {capability: why for capability, why in whys.items() if why}
+
+
+def _lacks_all(looked: Mapping[str, Looked], members: Sequence[str]) -> str:
+    """Why nothing can be done to any host, by what is known of the members' own; empty if something can be done."""
+    if untold := [name for name in members if name not in looked]:
+        return f"[hosts] has no {', '.join(untold)}: add how the suite gets access to it"
+    if bad := {name: looked[name].obstacles for name in members if looked[name].obstacles}:
+        return "; ".join(f"{name}: {obstacles[0]}" for name, obstacles in bad.items())
+    own = {name: looked[name].access for name in members}
+    if one_machine := _on_one_machine(own):
+        return f"{' and '.join(one_machine)} are on one machine: a fault of one would hit the other"
+    if without := [name for name, one in own.items() if "patroni" not in one.programs]:
+        return f"no Patroni was found on {', '.join(without)}"
+    return ""
+
+
+def _lacks_crashes(own: Mapping[str, HostAccess]) -> str:
+    """Why members' hosts are not crashed: something there could not be started again. Empty if all could be."""
+    if without := [name for name, one in own.items() if not one.programs["patroni"].start]:
+        if why := own[without[0]].programs["patroni"].unstarted:
+            return f"{without[0]}: {why}"
+        return (
+            f"how Patroni is started on {', '.join(without)} is not known: "
+            f'[hosts.{bare(without[0])}] programs = {{ patroni = "systemd:UNIT" }}, or the command'
+        )
+    if not (unstarted := _started_by_nobody(own)):
+        return ""
+    name, program = unstarted
+    if why := own[name].programs[program].unstarted:
+        return f"{name}: {why}"
+    return (
+        f"how {program} is started on {name} is not known: [hosts.{bare(name)}] programs = "
+        f'{{ {program} = "systemd:UNIT" }}, or the command; {program} = "" if it is not the cluster\'s'
+    )
+
+
+def _fixed(capability: str, looked: Mapping[str, Looked], names: Iterable[str]) -> str:
+    """Why programs on these hosts lack a capability; empty if none of them does."""
+    whys = {name: looked[name].fixed.get(capability, "") for name in names}
+    return "; ".join(f"{name}: {why}" for name, why in whys.items() if why)
 
 
 def _started_by_nobody(own: Mapping[str, HostAccess]) -> tuple[str, str] | None:
@@ -257,15 +259,26 @@ def _lacks_dcs_links(able: Mapping[str, HostAccess], topology: Topology) -> str:
 
 def _lacks_partitions(
     looked: Mapping[str, Looked], own: Mapping[str, HostAccess], topology: Topology, in_dcs: int | None
-) -> dict[str, str]:
+) -> str:
+    """Why members cannot be cut off from all others; empty if they can."""
     if without := [name for name, one in own.items() if not one.cutter]:
-        return {"partitions": f"{without[0]}: {looked[without[0]].remarks[-1]}"}
+        return f"{without[0]}: {looked[without[0]].not_cut}"
     having = [one for one in looked.values() if dcs.program(topology) in one.access.programs]
     if not having or _lacks_hosts_of_dcs(looked, topology, in_dcs):
-        return {"partitions": "[hosts] does not name every host of the DCS, from which a member has to be cut off, too"}
+        return "[hosts] does not name every host of the DCS, from which a member has to be cut off, too"
     if any(one.name in own or _shares(one.access, own.values()) for one in having):
-        return {"partitions": "the DCS runs on the members' own machines: no member can be cut off from it separately"}
-    return {}
+        return "the DCS runs on the members' own machines: no member can be cut off from it separately"
+    return ""
+
+
+def _lacks_poor_links(looked: Mapping[str, Looked]) -> str:
+    """Why links cannot be made slow or lossy; empty if they can."""
+    for name, one in looked.items():
+        if one.obstacles:
+            return f"{name}: {one.obstacles[0]}"
+        if one.access.cutter != "nft":
+            return f"{name}: {one.not_cut or 'dropping packets needs nft, which cannot be used there'}"
+    return ""
 
 
 def ways_to_others(looked: Mapping[str, Looked]) -> dict[str, list[str]]:

@@ -6,28 +6,27 @@ allow it; the capabilities that need the host are lacking then.
 
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 
 from support.errors import ProcessFailed, UsageError
 from support.hosts.interface import Running
-from support.hosts.remote import HostAccess, Reach
-from support.hosts.remote.access import LOCAL, NEVER_DIRECT, told
+from support.hosts.remote import HostAccess, ProgramAccess, Reach
+from support.hosts.remote.access import NEVER_DIRECT, told
 from support.hosts.remote.processes import (
     first_process,
     instances,
     of_own_unit,
-    other_clusters,
-    parsed_table,
     program_trees,
     runs_in,
     unit_of_servers,
 )
 from support.hosts.remote.ways import way_in
 from support.target import dcs
+from support.target.discovery.host_answers import HostAnswer, ask, shortened
 from support.target.discovery.host_capabilities import (
     MARK,
     OF_HOSTS,
@@ -37,12 +36,13 @@ from support.target.discovery.host_capabilities import (
     others_in_dcs,
     ways_to_others,
 )
+from support.target.discovery.host_links import NOT_ISOLATED, links_of
 from support.target.discovery.host_programs import not_the_clusters, only_a_client, redis_elsewhere
 from support.target.discovery.user_addresses import open_links
 from support.target.discovery.user_files import find_files
 from support.target.discovery.user_logs import unread_logs
 from support.target.discovery.user_units import by_process, by_words, startable
-from support.target.topology import Topology
+from support.target.topology import MemberAddress, Topology
 from support.vocabulary import suggestion
 from support.waiting import describe
 
@@ -60,11 +60,6 @@ _WATCHDOGS = {
     "wd_keepalive": "systemctl disable --now wd_keepalive",
 }
 """Name of a process that has a watchdog open -> how to change that."""
-_FENCING = ("corosync", "DRBD")
-"""What connects machines beside the cluster; when it loses another machine, it may reset that one, or stop this one."""
-_FENCED = "links cannot be cut: {} there would lose the machines that it is connected with, and might have one reset"
-_NOT_ISOLATED = "a crash leaves the links alone, as {}: peers see at once that its programs died"
-_SHOWN = 60  # characters of a command
 _LISTENING = "0A"  # the state of a socket in /proc/net/tcp
 _MOST_PORTS, _SSH = 8, 22
 _USUAL_PORTS = frozenset({5432, 8008, 2379, 2380, 2181, 8500, 5000, 5001, 6379, 26379})
@@ -107,7 +102,7 @@ def find(given: Mapping[str, Any], topology: Topology) -> Found:
 
 def _with_links(one: Looked, needed: str) -> Looked:
     """A host whose links a crash leaves alone, as we need them."""
-    remarks = [_NOT_ISOLATED.format(needed)] if one.access.isolated else []
+    remarks = [NOT_ISOLATED.format(needed)] if one.access.isolated else []
     return replace(one, access=replace(one.access, links_needed=needed), remarks=(*remarks, *one.remarks))
 
 
@@ -161,79 +156,81 @@ def look(name: str, declared: HostAccess, topology: Topology, elsewhere: Mapping
 
     `elsewhere`: program -> why that on this host is known not to be the cluster's.
     """
-    scope = topology.scope
     try:
         way = way_in(declared)
-        facts, reach, declared = _facts(way.looked), way.reach, way.access
-        table = parsed_table(reach.run("table"))
-        tables = reach.run("sh", "-c", "cat /proc/net/tcp /proc/net/tcp6 2>/dev/null; :")
-        left = [*facts.get("left", []), *way.left_beside()]
-        facts["busy"] = [*facts.get("busy", []), *way.at_work_beside()]
-        cutter, network = way.cutters(facts.get("cutter", []))
+        declared = way.access
+        answer = ask(way)
     except ProcessFailed as error:
         return Looked(name, declared, (_unreached(describe(error)),))
-    units = {name: one.unit for name, one in declared.programs.items() if one.unit}
-    known = {"patroni": unit_of_servers(table, scope)}
-    known |= {name: one for name, one in units.items() if runs_in(one, name, table)}
-    trees = program_trees(table, scope, known)
-    known_otherwise = {"consul": only_a_client(reach, trees.get("consul", ())), **(elsewhere or {})}
-    others = not_the_clusters(trees, declared, topology, known_otherwise)
-    trees = {program: tree for program, tree in trees.items() if program not in others}
+    scope, facts = topology.scope, answer.facts
+    trees, others = _programs_there(answer, topology, elsewhere or {})
+    patroni = trees.get("patroni", ())
+    programs = _with_their_start(answer, trees)
+    files = find_files(way.reach, patroni, scope, declared.configuration)
+    links = links_of(answer, patroni, files.data, scope)
     member = next((one for one in topology.members if one.name == name), None)
     addresses = declared.addresses or tuple(facts.get("address", ())) or ((member.postgres.host,) if member else ())
-    unit_of_systemd = "systemd" in facts
-    found = {}
-    for program, tree in trees.items():
-        first = first_process(program, tree) or tree[0]
-        started = declared.programs.get(program) or by_process(first, unit_of_systemd)
-        found[program] = replace(started, service=first.service if of_own_unit(first) else "")
-    programs = way.started_by_engine(startable(reach, found, trees, table, _why_no_systemd(facts)))
-    files = find_files(reach, trees.get("patroni", ()), scope, declared.configuration)
-    line = declared.line or ("" if facts.get("line", [""])[0] else "unknown")
-    line_known = line != "unknown"
-    beside_us = not network and _is_here(reach, facts)
-    # The storage of a container is its machine's: it does not depend on the container's own network.
-    storage = [] if way.container else reach.run("behind_network", *filter(None, [files.data])).splitlines()
-    comes_from = "" if NEVER_DIRECT in (reach.line, line) else declared.line or _comes_from(facts)
-    tunnel = "" if network else _tunnel(reach, comes_from)
-    marks = facts.get("mark", ())
-    shared = _why_shared(*other_clusters(table, trees.get("patroni", ()), scope), marks)
-    fenced = [one for one in (*(process.name for process in table), *storage) if one in _FENCING]
     access = replace(
         declared,
         addresses=addresses,
         programs=programs,
         scope=scope,
-        line=line if line_known else "",
+        line=links.line,
         as_root=facts.get("uid") == ["0"],
-        cutter=cutter if line_known and not beside_us and not fenced and not shared else "",
-        behind_network=", ".join(storage),
-        links_needed=tunnel,
-        network=network,
+        cutter=links.cutter,
+        behind_network=links.storage,
+        links_needed=links.tunnel,
+        network=answer.network,
         configuration=files.configuration,
         data=files.data,
         binaries=files.binaries,
-        python=_python(reach, trees.get("patroni", ())),
-        ports=_ports(tables, (member.postgres.port, *((member.rest.port,) if member.rest else ())) if member else ()),
+        python=_python(way.reach, patroni),
+        ports=_ports(answer.sockets, _ports_of(member)),
     )
-    remarks = [
-        f"{program}: {one.how or 'running; how it is started is not known'}"
-        + (f", and is not crashed: {one.unstarted}" if one.unstarted else "")
-        for program, one in programs.items()
-    ]
-    remarks += [f"{program}: left alone, as {why}" for program, why in others.items()]
-    remarks.append(f"addresses {', '.join(addresses) or 'unknown'}")
-    remarks += unread_logs(reach, trees, programs, scope, way.container is not None)
-    remarks += [way.guarded] if way.guarded else []
-    remarks += [_NOT_ISOLATED.format(f"storage is behind them ({', '.join(storage)})")] if storage else []
-    remarks += [_NOT_ISOLATED.format(tunnel)] if tunnel else []
-    why_not = way.why_not_cut or (_FENCED.format(fenced[0]) if fenced else _no_cutter(line_known, cutter, beside_us))
-    why_not = shared or why_not if cutter else why_not
-    remarks.append(f"links are cut by {access.cutter}" if access.cutter else why_not)
+    remarks = (
+        *_program_remarks(programs, others),
+        f"addresses {', '.join(addresses) or 'unknown'}",
+        *unread_logs(way.reach, trees, programs, scope, way.container is not None),
+        *filter(None, [way.guarded]),
+        *links.remarks,
+    )
     fixed = {"member_files": files.file_fixed, "member_data": files.data_fixed, "rebuildable": files.data_moves}
     fixed["proxy_reload"] = why_no_reload(trees.get("haproxy", ()))
-    obstacles = _obstacles(name, reach, facts, left, trees, topology)
-    return Looked(name, access, tuple(obstacles), tuple(remarks), fixed, tuple(marks), comes_from)
+    obstacles = _obstacles(name, way.reach, facts, answer.left, trees, topology)
+    marks = tuple(facts.get("mark", ()))
+    return Looked(name, access, tuple(obstacles), remarks, fixed, marks, links.comes_from, links.not_cut)
+
+
+def _programs_there(
+    answer: HostAnswer, topology: Topology, elsewhere: Mapping[str, str]
+) -> tuple[dict[str, list[Running]], dict[str, str]]:
+    """The cluster's programs on a host, with their processes; and for the others why they are left alone."""
+    declared, table = answer.way.access, answer.table
+    units = {name: one.unit for name, one in declared.programs.items() if one.unit}
+    known = {"patroni": unit_of_servers(table, topology.scope)}
+    known |= {name: unit for name, unit in units.items() if runs_in(unit, name, table)}
+    trees = program_trees(table, topology.scope, known)
+    known_otherwise = {"consul": only_a_client(answer.way.reach, trees.get("consul", ())), **elsewhere}
+    others = not_the_clusters(trees, declared, topology, known_otherwise)
+    return {program: tree for program, tree in trees.items() if program not in others}, others
+
+
+def _with_their_start(answer: HostAnswer, trees: Mapping[str, Sequence[Running]]) -> Mapping[str, ProgramAccess]:
+    """The programs, each with how it is started: as declared, or else as its processes tell."""
+    way, found = answer.way, dict[str, ProgramAccess]()
+    for program, tree in trees.items():
+        first = first_process(program, tree) or tree[0]
+        started = way.access.programs.get(program) or by_process(first, "systemd" in answer.facts)
+        found[program] = replace(started, service=first.service if of_own_unit(first) else "")
+    return way.started_by_engine(startable(way.reach, found, trees, answer.table, _why_no_systemd(answer.facts)))
+
+
+def _program_remarks(programs: Mapping[str, ProgramAccess], others: Mapping[str, str]) -> Iterator[str]:
+    """By what each program is started, and why each of the others is left alone."""
+    for program, one in programs.items():
+        unstarted = f", and is not crashed: {one.unstarted}" if one.unstarted else ""
+        yield f"{program}: {one.how or 'running; how it is started is not known'}{unstarted}"
+    yield from (f"{program}: left alone, as {why}" for program, why in others.items())
 
 
 def _obstacles(
@@ -262,7 +259,7 @@ def _obstacles(
     in_container = reach.line == NEVER_DIRECT
     for program, tree in trees.items():
         if len(several := instances(program, tree)) > 1:
-            shown = " and ".join(repr(_shortened(one.title)) for one in several)
+            shown = " and ".join(repr(shortened(one.title)) for one in several)
             by_unit = (
                 "say which one is the cluster's, by its unit as `systemctl status PID` names it: "
                 f'programs = {{ {program} = "systemd:UNIT" }}; or that none is'
@@ -295,39 +292,12 @@ def _watched(holders: Sequence[str]) -> str:
     )
 
 
-def _shortened(title: str) -> str:
-    return title if len(title) <= _SHOWN else f"{title[:_SHOWN]}..."
-
-
 def why_no_reload(tree: Sequence[Running]) -> str:
     """Why an HAProxy cannot be told to reload; empty if it can, or if there is none."""
     processes = [one for one in tree if one.name == "haproxy"]
     if not processes or {one.parent for one in processes} & {one.pid for one in processes}:
         return ""
     return "HAProxy runs without a master process, so it cannot be told to reload: start it with haproxy -W (or -Ws)"
-
-
-def _why_shared(scopes: Sequence[str], unknown: Sequence[Running], marks: Collection[str]) -> str:
-    """Why links are left alone where members of other clusters run, too; empty if these may be disturbed as well."""
-    words = "links are neither cut nor, in a crash, isolated: that would cut off"
-    if unmarked := [one for one in scopes if one not in marks]:
-        return (
-            f"{words} the member of {' and of '.join(unmarked)} that runs there, too; if that may be disturbed, too, "
-            f"add a line to {MARK}: {', '.join(unmarked)}"
-        )
-    if unknown:
-        told = _shortened(unknown[0].title)
-        return f"{words} {told!r}, which runs there, too, and whose scope is not known while its PostgreSQL is down"
-    return ""
-
-
-def _facts(text: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for line in text.splitlines():
-        key, tab, value = line.partition("\t")
-        if tab:
-            found.setdefault(key, []).append(value)
-    return found
 
 
 def _python(reach: Reach, tree: Sequence[Running]) -> str:
@@ -358,6 +328,13 @@ def _ports(tables: str, own: Collection[int] = ()) -> tuple[int, ...]:
     return tuple(order[:_MOST_PORTS])
 
 
+def _ports_of(member: MemberAddress | None) -> tuple[int, ...]:
+    """Those of its PostgreSQL and of its Patroni, as far as they are known."""
+    if member is None:
+        return ()
+    return (member.postgres.port, member.rest.port) if member.rest else (member.postgres.port,)
+
+
 def _why_no_systemd(facts: Mapping[str, Sequence[str]]) -> str:
     """Why its units can be neither started nor kept down; empty if they can."""
     if "systemd" not in facts:
@@ -365,46 +342,6 @@ def _why_no_systemd(facts: Mapping[str, Sequence[str]]) -> str:
     return (
         "" if facts.get("uid", ["0"])[0] == "0" else "only root can keep its unit down, and the login there is not root"
     )
-
-
-def _is_here(reach: Reach, facts: Mapping[str, Sequence[str]]) -> bool:
-    """Whether the suite runs on that very machine: what is cut there would be cut for its clients, too."""
-    comes_from = _comes_from(facts)
-    own = {*facts.get("address", ()), "::1"}
-    return reach.words == LOCAL or comes_from in own or comes_from.startswith("127.")
-
-
-def _comes_from(facts: Mapping[str, Sequence[str]]) -> str:
-    return facts.get("line", [""])[0].partition(" ")[0].removeprefix("::ffff:")
-
-
-def _tunnel(reach: Reach, comes_from: str) -> str:
-    """Why an isolation would cut our own line: a tunnel carries it that ends there. Empty if none does."""
-    if not comes_from:
-        return ""
-    for line in reach.run("tunnels", comes_from).splitlines():
-        kind, _, what = line.partition(" ")
-        if kind == "device":
-            return f"our own connection comes through the tunnel {what}"
-        if _is_in(comes_from, what):
-            return "our own connection comes through IPsec"
-    return ""
-
-
-def _is_in(address: str, network: str) -> bool:
-    """Whether an address is in a network; what the user says of our line need not be one."""
-    try:
-        return ip_address(address) in ip_network(network, strict=False)
-    except ValueError:
-        return False
-
-
-def _no_cutter(known: bool, cutter: str, beside_us: bool = False) -> str:
-    if beside_us:
-        return "links cannot be cut: the suite itself runs there, and its own clients would be cut off as well"
-    if not known and cutter:
-        return 'where commands come from is not known: set line = "our address, as seen there" (or "none")'
-    return "links cannot be cut: neither nft nor iptables can be used there (root, and apt install nftables)"
 
 
 def _unreached(why: str) -> str:

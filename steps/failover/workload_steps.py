@@ -37,7 +37,7 @@ def step_clients_of_leader(context: Context, clients: int) -> None:
 @given("{clients:d} clients reading through the read endpoint")
 def step_readers(context: Context, clients: int) -> None:
     """Each looks up the same entry again and again until the scenario ends; every replica has the entry already."""
-    context.world.handover(FailoverHandover).readers = start_readers(context.world, clients)
+    start_readers(context.world, clients)
 
 
 @given("{clients:d} clients drawing numbers from a sequence and from an identity column")

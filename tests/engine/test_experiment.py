@@ -74,7 +74,7 @@ def test_the_limit_of_a_failover_allows_for_an_election_of_the_dcs_only_if_its_h
     cluster = Cluster(Topology("d", Login("jo", "x"), at, dcs=(at,), hosts=hosts, timing=timing))
     vars(cluster)["groups"] = ()
     world = World(Run("run", tmp_path, tmp_path, 1), cluster, Evidence())
-    world.fault_run = Experiment(world, 0.0, "pg1", Watch({}), {})
+    world.experiment = Experiment(world, 0.0, "pg1", Watch({}), {})
     world.experiment.inject(Noted("it", whole_hosts=hit), "pg1")
     for span in (Span.FAILOVER, Span.BLACKOUT):
         assert world.limit(30, "leader", span) == timing.total(span) - 15 + more

@@ -47,7 +47,6 @@ class Experiment:
         self._running = ExitStack()
         self._nemeses: list[Nemesis] = []
         self._nemesis, self._until_end = self._new_nemesis(), self._new_nemesis()
-        self._target_member = ""
         self.planned = False
         """The last fault was an orderly switchover: it must not lose anything, even if replication is asynchronous."""
         self.recovered_in: float | None = None
@@ -106,7 +105,7 @@ class Experiment:
         target = target_member or fault.target_member
         if not target:
             raise ValueError(f"{fault}: whoever injects it has to say which member or host it hits")
-        self._target_member, self.redundant_at, self.planned = target, None, fault.planned
+        self.redundant_at, self.planned = None, fault.planned
         leads = fault.unaware and target in {group.leader() for group in self.cluster.groups}
         judge_at_the_end = start_clients(self._world, target) if leads else None
         with self._world.clients_at_full_speed():
@@ -122,9 +121,9 @@ class Experiment:
     @property
     def target_member(self) -> str:
         """The member or host that the last fault hit. Raises MissingStep if there was none."""
-        if not self._target_member:
+        if not self.faults:
             raise missing("a fault", "When the host of the leader crashes")
-        return self._target_member
+        return self.faults[-1].target_member
 
     @property
     def injected_fault(self) -> InjectedFault:

@@ -153,6 +153,7 @@ UNLESS_MISSING = {
     ("cache_host", "_server"): "only where the server of Redis dies, in examples with a tag of their own",
     ("hosts", "host_of"): "only where a host dies, in examples with a tag of their own",
     ("crashes", "step_dies"): "only where a host dies, in examples with a tag of their own",
+    ("crashes", "crash_in_dcs"): "of hosts of the DCS, which dcs_hosts settles",
     ("hosts", "fault_of_move"): "only where PostgreSQL is killed, in examples with a tag of their own",
 }
 """(capability, function): what is asked for only if it is there, or is settled by another tag."""

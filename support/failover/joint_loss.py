@@ -12,7 +12,7 @@ from support.engine.recovery import require_accepted_again
 from support.engine.world import World
 from support.errors import Inconclusive
 from support.failover.leader_checks import nobody_took_over
-from support.faults.process import EveryHostCrashes, crash_of_member, crash_of_members
+from support.faults.process import HostCrash, crash_of_member, crash_of_members
 from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, server
@@ -79,7 +79,7 @@ def to_be_lost(cluster: Cluster) -> Lost:
     return Lost(leader, standbys, tuple(name for name in cluster.members if name not in (leader, *standbys)))
 
 
-def joint_crash(cluster: Cluster, lost: Lost) -> EveryHostCrashes:
+def joint_crash(cluster: Cluster, lost: Lost) -> HostCrash:
     """The hosts of all members to be lost crash at once."""
     return crash_of_members(cluster, [lost.leader, *lost.standbys])
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from support.errors import Inconclusive
 from support.faults.naming import Names
 from support.faults.nemesis import Fault
-from support.faults.process import EveryHostCrashes
+from support.faults.process import HostCrash
 from support.hosts.interface import Flow, Pair, Site, SiteHost
 from support.target import etcd
 from support.target.cluster import Cluster
@@ -148,11 +148,11 @@ def require_poor(flows: Mapping[Pair, Flow], latency: float, loss: float) -> Non
         raise NotYet(f"{lost} of {sent} datagrams are lost, {lost / sent:.1%}")
 
 
-class QuorumLost(EveryHostCrashes):
+class QuorumLost(HostCrash):
     """The hosts of a majority of the DCS crash at once, and the remaining members are no quorum."""
 
     def __init__(self, topology: Topology, hosts: Collection[SiteHost]) -> None:
-        super().__init__(hosts)
+        super().__init__(*hosts)
         self._topology = topology
         known = {name for host in hosts for name in (host.name, *host.addresses)}
         self._survivors = [address for address in topology.dcs if not known & names_of(address.host)]
@@ -218,10 +218,10 @@ def deaf(cluster: Cluster, replica: str) -> OneWayCut:
     return OneWayCut(cluster.site, cluster.leader(), replica)
 
 
-def crash_in_dcs(cluster: Cluster, part: str) -> EveryHostCrashes:
+def crash_in_dcs(cluster: Cluster, part: str) -> HostCrash:
     """The hosts of a part of the DCS crash at once: one of the keys of _OF_DCS."""
     hosts = _named(_OF_DCS, part)(cluster)
-    return QuorumLost(cluster.topology, hosts) if part == _A_MAJORITY else EveryHostCrashes(hosts)
+    return QuorumLost(cluster.topology, hosts) if part == _A_MAJORITY else HostCrash(*hosts)
 
 
 def broken_link_of_dcs(cluster: Cluster, link: str) -> Partition | OneWayCut:

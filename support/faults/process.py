@@ -29,39 +29,10 @@ class _OfOneHost(Fault):
         return self.host.name
 
 
-class HostCrash(_OfOneHost):
-    """Every process of the host is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
+class HostCrash(Fault):
+    """Every process of these hosts is gone at once. What they wrote stays, synced or not: no page cache is lost."""
 
-    @property
-    def silences(self) -> list[str]:
-        """See Fault."""
-        return [self.host.name]
-
-    @property
-    def whole_hosts(self) -> list[str]:
-        """See Fault."""
-        return self.silences
-
-    def told(self, names: Names) -> str:
-        return f"the {names.host(self.host.name)} crashes"
-
-    def inject(self) -> None:
-        self.host.power_off()
-
-    on_hosts = inject
-
-    def require_in_effect(self) -> None:
-        if self.host.powered:
-            raise NotYet(f"{self.host.name} is on")
-
-    def heal(self) -> None:
-        self.host.power_on()
-
-
-class EveryHostCrashes(Fault):
-    """Every process of all hosts is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
-
-    def __init__(self, hosts: Collection[SiteHost]) -> None:
+    def __init__(self, *hosts: SiteHost) -> None:
         self._hosts = hosts
 
     @property
@@ -91,7 +62,7 @@ class EveryHostCrashes(Fault):
 
     def require_in_effect(self) -> None:
         if on := [host.name for host in self._hosts if host.powered]:
-            raise NotYet(f"on are {', '.join(on)}")
+            raise NotYet("; ".join(f"{name} is on" for name in on))
 
     def heal(self) -> None:
         """At once: a node of the DCS may not have started before others have."""
@@ -416,16 +387,16 @@ def crash_of_member(cluster: Cluster, member: str) -> HostCrash:
     return HostCrash(cluster.site.hosts[member])
 
 
-def crash_of_members(cluster: Cluster, names: Collection[str]) -> EveryHostCrashes:
+def crash_of_members(cluster: Cluster, names: Collection[str]) -> HostCrash:
     """The hosts of these members crash at once."""
-    return EveryHostCrashes([cluster.site.hosts[name] for name in names])
+    return HostCrash(*(cluster.site.hosts[name] for name in names))
 
 
-def crash_of_replicas(cluster: Cluster) -> EveryHostCrashes:
+def crash_of_replicas(cluster: Cluster) -> HostCrash:
     """The hosts of all members but the leader crash at once."""
     return crash_of_members(cluster, cluster.followers())
 
 
-def crash_of_everything(cluster: Cluster) -> EveryHostCrashes:
+def crash_of_everything(cluster: Cluster) -> HostCrash:
     """Every host crashes at once."""
-    return EveryHostCrashes(cluster.site.hosts.values())
+    return HostCrash(*cluster.site.hosts.values())

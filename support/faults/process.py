@@ -288,7 +288,7 @@ class PostgresKilled(_OfOneHost):
 
     def __init__(self, host: SiteHost) -> None:
         super().__init__(host)
-        self._killed: list[Running] = []
+        self._killed: Sequence[Running] = ()
 
     def told(self, names: Names) -> str:
         return f"PostgreSQL on {names.member(self.host.name)} is killed"
@@ -309,13 +309,12 @@ class PostgresKilled(_OfOneHost):
         """Nothing to do: Patroni starts PostgreSQL again; that is the promise under test."""
 
 
-class DataDestroyed(_OfOneHost):
+class DataDestroyed(PostgresKilled):
     """A member's PostgreSQL is killed and its data directory is gone; its Patroni keeps running."""
 
     def __init__(self, host: SiteHost) -> None:
         super().__init__(host)
         self._files = files_of(host)
-        self._killed: Sequence[Running] = ()
 
     def told(self, names: Names) -> str:
         return f"the data directory of {names.member(self.host.name)} is destroyed"
@@ -324,12 +323,6 @@ class DataDestroyed(_OfOneHost):
         self._killed = self._files.destroy_data()
 
     on_hosts = inject
-
-    def require_in_effect(self) -> None:
-        if not self._killed:
-            raise Inconclusive(f"no PostgreSQL ran on {self.host.name}")
-        if alive := [one.pid for one in self.host.alive(self._killed)]:
-            raise NotYet(f"still there: {alive}")
 
     def heal(self) -> None:
         """Remove what is left of the old data. Patroni copies the data anew; that is the promise under test."""

@@ -65,6 +65,17 @@ class Fault(ABC):
         """Undo it. Harmless if it was already undone or never injected."""
 
 
+class FaultOnHosts(Fault):
+    """A fault of hosts, which a plan can rehearse; see support/faults/declared.py."""
+
+    @abstractmethod
+    def on_hosts(self) -> None:
+        """See OnHosts. `inject` does this; what it does elsewhere, if anything, is in an `inject` of its own."""
+
+    def inject(self) -> None:
+        self.on_hosts()
+
+
 @dataclass
 class InjectedFault:
     """What became of a fault, and when; seconds on the monotonic clock.

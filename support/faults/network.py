@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from support.errors import Inconclusive
 from support.faults.naming import Names
-from support.faults.nemesis import Fault
+from support.faults.nemesis import FaultOnHosts
 from support.faults.process import HostCrash
 from support.hosts.interface import Flow, Pair, Site, SiteHost
 from support.target import etcd
@@ -29,7 +29,7 @@ LATENCY_SHOWN_BY = 5
 
 
 @dataclass(frozen=True)
-class Partition(Fault):
+class Partition(FaultOnHosts):
     """No packet gets from one group of hosts to the other, nor back. The suite's own clients reach both."""
 
     site: Site
@@ -54,10 +54,8 @@ class Partition(Fault):
         """See Fault."""
         self.site.network.prepare(_both_ways(self.hosts, self.others))
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self.site.network.cut_all(_both_ways(self.hosts, self.others))
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         self.site.network.require_cut(_both_ways(self.hosts, self.others))
@@ -67,7 +65,7 @@ class Partition(Fault):
 
 
 @dataclass(frozen=True)
-class OneWayCut(Fault):
+class OneWayCut(FaultOnHosts):
     """No packet gets from one host to another; the way back is open."""
 
     site: Site
@@ -82,10 +80,8 @@ class OneWayCut(Fault):
         """See Fault."""
         self.site.network.prepare([(self.source, self.target)])
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self.site.network.cut_all([(self.source, self.target)])
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         self.site.network.require_cut([(self.source, self.target)], open_pairs=[(self.target, self.source)])
@@ -95,7 +91,7 @@ class OneWayCut(Fault):
 
 
 @dataclass(frozen=True)
-class PoorLinks(Fault):
+class PoorLinks(FaultOnHosts):
     """Every packet between any two of these hosts takes longer, or is lost with a probability (0 to 1)."""
 
     site: Site
@@ -112,11 +108,9 @@ class PoorLinks(Fault):
         everywhere = {*self.hosts} >= {*self.site.hosts}
         return f"{' and '.join(latency + loss)} {'everywhere' if everywhere else f'between {names.each(self.hosts)}'}"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self._seen.clear()
         self.site.network.degrade(self.hosts, self.latency, self.loss)
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         """No datagram is faster than the latency on any way between two hosts; each way loses some, and all together

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from support.errors import Inconclusive, ProcessFailed
 from support.faults.naming import Names
-from support.faults.nemesis import Fault
+from support.faults.nemesis import FaultOnHosts
 from support.faults.roles import host_of
 from support.hosts.interface import Running, SiteHost, SiteProgram, on_each
 from support.hosts.processes import first_of
@@ -17,7 +17,7 @@ from support.target.member_files import files_of
 from support.waiting import NotYet
 
 
-class _OfOneHost(Fault):
+class _OfOneHost(FaultOnHosts):
     """A fault of one host, or of something on it."""
 
     def __init__(self, host: SiteHost) -> None:
@@ -29,7 +29,7 @@ class _OfOneHost(Fault):
         return self.host.name
 
 
-class HostCrash(Fault):
+class HostCrash(FaultOnHosts):
     """Every process of these hosts is gone at once. What they wrote stays, synced or not: no page cache is lost."""
 
     def __init__(self, *hosts: SiteHost) -> None:
@@ -55,10 +55,8 @@ class HostCrash(Fault):
             return f"the {names.host(self.target_member)} crashes"
         return f"the {names.hosts(self.silences)} crash at once"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         on_each(self._hosts, lambda host: host.power_off())
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if on := [host.name for host in self._hosts if host.powered]:
@@ -87,10 +85,8 @@ class Freeze(_OfOneHost):
     def told(self, names: Names) -> str:
         return f"the {names.host(self.host.name)} freezes"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self.host.freeze()
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if awake := self.host.awake():
@@ -101,7 +97,7 @@ class Freeze(_OfOneHost):
 
 
 @dataclass
-class Kill(Fault):
+class Kill(FaultOnHosts):
     """A program and all that it started are killed at once (kill -9); its host stays up."""
 
     process: SiteProgram
@@ -115,10 +111,8 @@ class Kill(Fault):
     def told(self, names: Names) -> str:
         return f"{names.program(self.process.name, self.process.host)} is killed"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self.process.kill()
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if self.process.pid is not None:
@@ -142,7 +136,7 @@ class Kill(Fault):
             return False
 
 
-class Restart(Fault):
+class Restart(FaultOnHosts):
     """A program is killed with all its sessions (kill -9), and started again at once."""
 
     def __init__(self, process: SiteProgram) -> None:
@@ -157,11 +151,9 @@ class Restart(Fault):
     def told(self, names: Names) -> str:
         return f"{names.program(self.process.name, self.process.host)} is killed and started again"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self.process.kill()
         self.process.start()
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         """A different process runs than before."""
@@ -201,13 +193,11 @@ class PatroniFrozen(_Suspended):
     def told(self, names: Names) -> str:
         return f"the Patroni of {names.member(self.host.name)} is suspended"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self._suspended = _of_patroni(self.host.running(), self.host.processes["patroni"].pid)
         if not self._suspended:
             raise Inconclusive(f"no Patroni ran on {self.host.name}")
         self.host.suspend(self._suspended, may_die=False)
-
-    on_hosts = inject
 
 
 _OF_PYTHON = ("patroni", "python")
@@ -245,12 +235,10 @@ class PostgresHangs(_Suspended):
     def told(self, names: Names) -> str:
         return f"PostgreSQL on {names.member(self.host.name)} hangs"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         if postmaster := postmaster_of(self.host):  # first, so that a process that it is just starting is found below
             self._suspend([postmaster])
             self._suspend(first_of(self.host.running(), "postgres"))
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if not self._suspended:
@@ -270,12 +258,10 @@ class PostmasterHangs(_Suspended):
     def told(self, names: Names) -> str:
         return f"the postmaster on {names.member(self.host.name)} hangs"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         if postmaster := postmaster_of(self.host):
             self._suspended = [postmaster]
             self.host.suspend(self._suspended)
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if not self._suspended:
@@ -293,11 +279,9 @@ class PostgresKilled(_OfOneHost):
     def told(self, names: Names) -> str:
         return f"PostgreSQL on {names.member(self.host.name)} is killed"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self._killed = first_of(self.host.running(), "postgres")
         self.host.kill(self._killed)
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if not self._killed:
@@ -319,10 +303,8 @@ class DataDestroyed(PostgresKilled):
     def told(self, names: Names) -> str:
         return f"the data directory of {names.member(self.host.name)} is destroyed"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self._killed = self._files.destroy_data()
-
-    on_hosts = inject
 
     def heal(self) -> None:
         """Remove what is left of the old data. Patroni copies the data anew; that is the promise under test."""

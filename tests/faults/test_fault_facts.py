@@ -22,6 +22,7 @@ from support.faults.process import (
     PostgresHangs,
     PostgresKilled,
     PostmasterHangs,
+    Restart,
 )
 from support.faults.replay import ReplayStuck
 from support.hosts import Host
@@ -142,6 +143,25 @@ SITE = cast(Site, Hosts())
 )
 def test_a_fault_says_what_it_does_and_nothing_that_it_does_not(fault: Fault, words: str) -> None:
     assert str(fault) == words
+
+
+def test_a_fault_of_hosts_does_to_them_what_a_plan_rehearses() -> None:
+    done = list[str]()
+
+    class Noted(Restart):
+        def on_hosts(self) -> None:
+            done.append("on hosts")
+
+    class Prepared(Noted):
+        def inject(self) -> None:
+            done.append("elsewhere")
+            super().inject()
+
+    program = cast(SiteProgram, SimpleNamespace(name="redis", host="cache", pid=1))
+    Noted(program).inject()
+    Prepared(program).on_hosts()
+    Prepared(program).inject()
+    assert done == ["on hosts", "on hosts", "elsewhere", "on hosts"]
 
 
 def test_hosts_that_have_not_crashed_are_named() -> None:

@@ -221,8 +221,9 @@ class Suite:
     def excuse(self, world: World, raised: BaseException | None) -> Inconclusive | None:
         """What counts in place of what ended a scenario just now, where it exceeded a limit on a saturated machine.
 
-        That has to be so in the time of that limit; where that is not known, after the last fault, and without a fault
-        all the time. Raises nothing: the cluster has yet to be healed. What cannot be found out excuses nothing.
+        The machine must have been saturated while the limit ran; if that time is unknown, since the last fault, and
+        without a fault since the scenario began. Raises nothing: the cluster has yet to be healed. What cannot be found
+        out excuses nothing.
         """
         experiment = world.experiment_or_none
         faults = experiment.faults if experiment is not None else ()

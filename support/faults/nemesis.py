@@ -131,7 +131,7 @@ class Nemesis:
     """Injects the faults of a scenario. A context manager: leaving it heals everything."""
 
     def __init__(self, effect_within: float = EFFECT) -> None:
-        """`effect_within`: seconds within which a fault must be in effect that says nothing else."""
+        """`effect_within`: seconds within which a fault must be in effect, for faults without `takes_effect_within`."""
         self._effect_within = effect_within
         self._heals = ExitStack()
         self.injected_faults: list[InjectedFault] = []

@@ -21,7 +21,7 @@ from support.engine.fencing import start_clients
 from support.engine.finding import Finding, listed
 from support.engine.watch import LONGEST_SILENCE, Watch
 from support.engine.world import World, missing
-from support.errors import NotInTime, UnhealthyCluster
+from support.errors import Inconclusive, NotInTime, UnhealthyCluster
 from support.faults.naming import Roles
 from support.faults.nemesis import Fault, InjectedFault, Nemesis, without_preparations
 from support.hosts.interface import Log, LogName, of_each_log
@@ -181,14 +181,17 @@ class Experiment:
         """Heal everything, wait until the cluster is healthy again, and require what must always hold.
 
         Raises PromiseBroken for two writers, which is worse than a cluster that stays unhealthy and may explain it.
+        Raises Inconclusive if a fault had been ended before: the cluster recovers from it all the same.
         """
         try:
-            with self._until_end:
-                self.heal()
-            steady = self.redundant_at is not None and is_healthy(self.cluster)
-            self.recovered_in = await_all(self.cluster, self._recovery)
-            if not steady:
-                self.redundant_at = time.monotonic()
+            try:
+                with self._until_end:
+                    self.heal()
+            except Inconclusive:
+                if all(math.isfinite(one.over) for one in self.injected_faults):  # otherwise one of them may last
+                    self._await_recovery()
+                raise
+            self._await_recovery()
         finally:
             self._watched_until = time.monotonic()
             try:
@@ -198,6 +201,12 @@ class Experiment:
                 found = self.alarms
                 Finding(not found, f"in the logs: {listed(found)}" if found else "no alarm in the logs").require()
         self._require_one_writer(undecided=True)  # only now: what is unknown must not hide what is broken
+
+    def _await_recovery(self) -> None:
+        steady = self.redundant_at is not None and is_healthy(self.cluster)
+        self.recovered_in = await_all(self.cluster, self._recovery)
+        if not steady:
+            self.redundant_at = time.monotonic()
 
     @property
     def coverage(self) -> Coverage | None:

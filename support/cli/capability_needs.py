@@ -74,6 +74,7 @@ NEEDS = {
     Place("members_with_every_commit"): "spare_replica",
     Place("replica_in_reads"): "serving_replicas",
     Place("serving_through_proxy"): "serving_replicas",
+    Place("stuck_replay"): "small_read_lag",
     Place("slotless"): "streaming_replicas",
     Place("end_and_await"): "streaming_replicas",
     Place("start_readers"): "prompt_reads",

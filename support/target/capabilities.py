@@ -77,6 +77,7 @@ CAPABILITIES = {
     "prompt_replicas": "a replica that shows at once what is committed",
     "serving_replicas": "a replica that serves reads, and shows at once what is committed",
     "prompt_reads": "a read endpoint that leads to no member that shows late what is committed",
+    "small_read_lag": "at most 512 MB of WAL by which replicas may lag and still serve reads",
     "admin": "a superuser's login",
     "monitor": "a login that sees the sessions of all roles (a superuser's, or pg_monitor)",
     "replication_slots": "replication through slots, in Patroni's configuration",

@@ -12,6 +12,7 @@ from support import sql
 from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import Inconclusive, NotAvailable, NotInTime
+from support.failover.joint_loss import spare_replicas
 from support.failover.retention_checks import MissedWal, back_or_known_to_be_out
 from support.faults.naming import Names
 from support.faults.nemesis import Fault
@@ -22,6 +23,7 @@ from support.target.failover_readiness import obstacles
 from support.target.leadership import READ_ROUTE, routes
 from support.target.members import NO_ANSWER, status_of
 from support.target.patroni_commands import reinitialize
+from support.target.purposes import direct_ends, purposes
 from support.target.slots import at_risk
 from support.target.temporary_configuration import TemporaryConfiguration
 from support.timeouts import RECOVERY
@@ -83,6 +85,19 @@ def _require_nobody_at_risk(cluster: Cluster, leader: sql.Endpoint | sql.Session
     """Raises Inconclusive if a consumer of a slot could lose WAL while the leader keeps little."""
     if at_risk_now := at_risk(leader, (*cluster.as_declared.members, *(one.name for one in cluster.view().members))):
         raise Inconclusive(at_risk_now)
+
+
+def replica_to_rebuild(cluster: Cluster) -> str:
+    """A replica that nobody needs (see `spare_replicas`), and that streams from the leader.
+
+    One that streams from another replica may find there what the leader has removed. Another one that streamed from it
+    could miss WAL as well. Raises Inconclusive if there is none.
+    """
+    ends = direct_ends(purposes(cluster))
+    found = [name for name in spare_replicas(cluster) if name in ends]
+    if not found:
+        raise Inconclusive("each replica that streams from the leader is needed by commits, or by another member")
+    return found[0]
 
 
 class AwayTooLong(HostCrash):

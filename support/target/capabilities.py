@@ -73,6 +73,7 @@ CAPABILITIES = {
     "several_candidates": "two or more replicas that may lead, and stream from the leader",
     "spare_standby": "two or more replicas that may be synchronous standbys",
     "spare_replica": "two or more replicas, one of which streams without any commit waiting for it",
+    "spare_direct_replica": "a replica that streams from the leader, and that no commit and no other member depends on",
     "streaming_replicas": "a replica that streams",
     "prompt_replicas": "a replica that shows at once what is committed",
     "serving_replicas": "a replica that serves reads, and shows at once what is committed",

@@ -270,6 +270,13 @@ def test_a_replica_that_serves_reads(stack: ExitStack) -> None:
         )
 
 
+def test_a_fault_of_a_replica_hits_rather_one_from_which_no_other_streams(stack: ExitStack) -> None:
+    assert member_by_role(cluster(stack, {}), "a replica") == "pg2"
+    assert member_by_role(cluster(stack, {}, pg4={"replicatefrom": "pg2"}), "a replica") == "pg3"
+    only = cluster(stack, {}, pg3={"replicatefrom": "pg2"})
+    assert member_by_role(only, "a replica") == "pg2", "the other one is no ordinary replica"
+
+
 def test_without_a_page_sessions_tell_where_reads_go(stack: ExitStack, tmp_path: Path) -> None:
     server = stack.enter_context(postgres(tmp_path, free_port(), BINDIR))
     members = [Member("pg1", "leader", "pg1:5432", "pg1:8008", server, extra={"xlog": {"location": 1}})]

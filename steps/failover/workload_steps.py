@@ -17,7 +17,8 @@ from support.timeouts import CLIENT
 def step_ledger(context: Context, clients: int) -> None:
     """Each appends entries of its own, until the scenario ends; waits for 1,000 acknowledgements.
 
-    They write as fast as they can until then, and again while a fault is injected; otherwise 20 times a second at most.
+    Where each takes long, several of each client are enough. They write as fast as they can until then, and again while
+    a fault is injected; otherwise 20 times a second at most.
     """
     world = context.world
     script = appends(world.profile, world.namespace)

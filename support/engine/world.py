@@ -194,7 +194,8 @@ class World:
     def start(self, workload: "Workload", acknowledged: int) -> None:
         """Start the clients, until the scenario ends. Returns when `acknowledged` operations are acknowledged.
 
-        From then on they are eased, except while a fault is injected.
+        Where each takes long, several of each client are enough; see `Workload.await_at_work`. From then on the clients
+        are eased, except while a fault is injected.
 
         Raises Inconclusive if they are not: that clients can work at first is no promise of the scenario's.
         """

@@ -221,10 +221,12 @@ class Suite:
     def excuse(self, world: World, raised: BaseException | None) -> Inconclusive | None:
         """What counts in place of what ended a scenario just now, where it exceeded a limit on a saturated machine.
 
-        That has to be so in the time of that limit; where that is not known, after the last fault, and without a fault
-        all the time. Raises nothing: the cluster has yet to be healed. What cannot be found out excuses nothing.
+        The machine must have been saturated while the limit ran; if that time is unknown, since the last fault, and
+        without a fault since the scenario began. Raises nothing: the cluster has yet to be healed. What cannot be found
+        out excuses nothing.
         """
-        faults = world.fault_run.faults if world.fault_run is not None else ()
+        experiment = world.experiment_or_none
+        faults = experiment.faults if experiment is not None else ()
         since = faults[-1].begun if faults else self._scenario_begun
         try:
             found = excuse(raised, self._saturated, since, time.monotonic())
@@ -258,7 +260,7 @@ class Suite:
             except Exception as error:
                 errors.append(self.excuse(world, error) or error)
 
-        experiment = world.fault_run
+        experiment = world.experiment_or_none
         with ExitStack() as last:  # so that Ctrl-C does not leave anything out either
             last.callback(attempt, partial(_commands_sent, world))
             if "schema" not in world.cluster.topology.lacks:
@@ -371,7 +373,8 @@ def _picture(world: World, experiment: Experiment) -> None:
         world.evidence.attach("notable lines of logs", f"could not be read: {describe(error)}")
         events = []
     groups = [one.members for one in cluster.groups]
-    reads = world.readers.history if world.readers is not None else None
+    readers = world.readers_or_none
+    reads = readers.history if readers is not None else None
     attach(world.evidence, ", ".join(world.ids), samples, world.recorded, faults, events, groups, reads)
     world.evidence.incident = incident_of(
         samples,

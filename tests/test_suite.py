@@ -144,7 +144,7 @@ def test_a_late_step_is_excused_by_what_happened_since_the_last_fault(faults: li
     injected = [SimpleNamespace(begun=now - ago) for ago in faults]
     attached = list[str]()
     world: Any = SimpleNamespace(
-        fault_run=SimpleNamespace(faults=injected) if faults else None,
+        experiment_or_none=SimpleNamespace(faults=injected) if faults else None,
         evidence=SimpleNamespace(attach=lambda name, text: attached.append(text)),
     )
     found = Suite.excuse(suite, world, LimitExceeded("commits waited for 10.3 s (limit: 10 s)"))
@@ -165,7 +165,7 @@ def test_where_nobody_can_tell_what_others_did_nothing_is_excused(writable: bool
         attached.append(text)
 
     suite: Any = SimpleNamespace(_saturated=periods, _scenario_begun=0.0)
-    world: Any = SimpleNamespace(fault_run=None, evidence=SimpleNamespace(attach=attach))
+    world: Any = SimpleNamespace(experiment_or_none=None, evidence=SimpleNamespace(attach=attach))
     assert Suite.excuse(suite, world, LimitExceeded("commits waited for 10.3 s (limit: 10 s)")) is None
     words = "it is not known whether others saturated the machine: [Errno 24] Too many open files"
     assert attached == ([words] if writable else [])

@@ -5,7 +5,7 @@ Feature: The endpoints send no client to a failed member
   replicas that keep up, and sessions on a lost leader are cut, because a connection pool replaces only connections it
   knows are dead.
 
-  @id.RW-03 @hosts @serving_replicas
+  @id.RW-03 @hosts @serving_replicas @small_read_lag
   Scenario: A replica that is too far behind serves no reads until it has caught up
     Given a healthy cluster
     When a replica falls further behind than is allowed

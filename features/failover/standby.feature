@@ -21,7 +21,7 @@ Feature: The cluster survives the loss of a standby
     Then the target member streams as a replica within 60 seconds
     And the target member holds every acknowledged entry of the ledger
 
-  @id.WL-03 @patroni_commands @crashes @rebuildable @copyable @expendable_wal @admin @spare_replica @statistics @pools @critical
+  @id.WL-03 @patroni_commands @crashes @rebuildable @copyable @expendable_wal @admin @spare_direct_replica @statistics @pools @critical
   Scenario: A replica that missed more WAL than is kept comes back, or is known to be out and can be rebuilt
     Given a healthy cluster
     And members that keep little WAL

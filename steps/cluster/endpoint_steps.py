@@ -17,7 +17,7 @@ from hamcrest import (
 from support import sql
 from support.cluster import workloads
 from support.cluster.black_hole import BlackHoleServer
-from support.cluster.handover import handed
+from support.cluster.handover import ClusterHandover
 from support.engine.checks.answers import each_answer_is_its_askers
 from support.engine.checks.availability import every_client_succeeded
 from support.engine.finding import Finding
@@ -67,7 +67,7 @@ def step_database(context: Context) -> None:
 def step_ask_system(context: Context) -> None:
     """Each is asked directly for its system identifier, which a replica shares with its leader only."""
     cluster = context.world.cluster
-    handed(context.world).systems = ask_everyone(
+    context.world.handover(ClusterHandover).systems = ask_everyone(
         cluster, cluster.members, lambda name: system_identifier(cluster.of_member(name))
     )
 
@@ -75,7 +75,7 @@ def step_ask_system(context: Context) -> None:
 @then("every member names the one behind the write endpoint")
 def step_same_system(context: Context) -> None:
     """The system identifier is the same on every member and through the write endpoint."""
-    systems, behind = handed(context.world).systems, system_identifier(context.world.cluster.write)
+    systems, behind = context.world.handover(ClusterHandover).systems, system_identifier(context.world.cluster.write)
     all_answer(behind, systems, "the database system of each member").require()
 
 
@@ -107,7 +107,7 @@ def step_impatient_session(context: Context, seconds: float) -> None:
     """A session through the write endpoint, with a statement timeout."""
     world = context.world
     world.sessions.append(sql.connect(world.cluster.write, statement_timeout=seconds, autocommit=True))
-    handed(world).backend = backend(world.session)
+    world.handover(ClusterHandover).backend = backend(world.session)
 
 
 @when("it executes a statement that takes {seconds:g} seconds")
@@ -129,7 +129,7 @@ def step_same_session_answers(context: Context) -> None:
     """The next statement is answered by the same backend."""
     assert_that(
         backends(context.world.sessions),
-        equal_to({handed(context.world).backend}),
+        equal_to({context.world.handover(ClusterHandover).backend}),
         "the backend that answers",
     )
 
@@ -137,22 +137,22 @@ def step_same_session_answers(context: Context) -> None:
 @given("a pool of sessions, one of them idle")
 def step_pool(context: Context) -> None:
     """The application's own pool; one of its sessions was used and returned."""
-    world = context.world
+    world, state = context.world, context.world.handover(ClusterHandover)
     config = PoolConfig(world.cluster.write, size=1, login_timeout=CONNECT, statement_timeout=STATEMENT)
-    pool = handed(world).pool = world.cleanup.enter_context(TestedPool(world.pool, config))
-    handed(world).idle_backend = int(pool.execute(BACKEND)[0][0])
+    pool = state.pool = world.cleanup.enter_context(TestedPool(world.pool, config))
+    state.idle_backend = int(pool.execute(BACKEND)[0][0])
 
 
 @when("the server kills the idle session")
 def step_kill_idle(context: Context) -> None:
     """Terminated by the server, as by an administrator or a restart; the pool is not informed."""
-    kill_backend(context.world.cluster.write, handed(context.world).idle_backend)
+    kill_backend(context.world.cluster.write, context.world.handover(ClusterHandover).idle_backend)
 
 
 @then("the next user of the pool is served without an error")
 def step_pool_serves(context: Context) -> None:
     """The session that the pool hands out answers the first statement."""
-    state = handed(context.world)
+    state = context.world.handover(ClusterHandover)
 
     def use() -> None:
         state.served_by = int(state.pool.execute(BACKEND)[0][0])
@@ -164,7 +164,7 @@ def step_pool_serves(context: Context) -> None:
 @then("it is a different session")
 def step_pool_replaced(context: Context) -> None:
     """A different backend answered than the one that was killed."""
-    state = handed(context.world)
+    state = context.world.handover(ClusterHandover)
     assert_that(state.served_by, is_not(state.idle_backend), "the backend of the session that the pool handed out")
 
 
@@ -192,13 +192,13 @@ def step_silent_host(context: Context) -> None:
     """A listening socket that the suite opens and never answers on."""
     world = context.world
     server = BlackHoleServer(patience=world.time_for("login", 15))
-    handed(world).black_hole = world.cleanup.enter_context(server)
+    world.handover(ClusterHandover).black_hole = world.cleanup.enter_context(server)
 
 
 @when("the application logs in there with a limit of {seconds:d} seconds")
 def step_log_in_there(context: Context, seconds: int) -> None:
     """As the application's pool opens its first session, with that limit."""
-    world, state = context.world, handed(context.world)
+    world, state = context.world, context.world.handover(ClusterHandover)
     config = PoolConfig(state.black_hole.endpoint, size=1, login_timeout=seconds, statement_timeout=STATEMENT)
 
     def log_in() -> None:
@@ -211,7 +211,7 @@ def step_log_in_there(context: Context, seconds: int) -> None:
 @then("the login fails within {seconds:g} seconds")
 def step_login_fails(context: Context, seconds: float) -> None:
     """The login fails with an error; the host itself would close the connection only much later."""
-    state, limit = handed(context.world), context.world.limit(seconds, "login")
+    state, limit = context.world.handover(ClusterHandover), context.world.limit(seconds, "login")
 
     def in_time() -> Finding:
         failed = any_of(instance_of(ConnectFailed), instance_of(sql.Error))
@@ -227,7 +227,7 @@ def step_login_fails(context: Context, seconds: float) -> None:
 @then("the error names the host")
 def step_error_names_host(context: Context) -> None:
     """The message names the host and the port, so its reader knows where to look."""
-    state = handed(context.world)
+    state = context.world.handover(ClusterHandover)
     host, _, port = state.black_hole.name.partition(":")
     named = all_of(contains_string(host), contains_string(port))
     assert_that(str(state.login.error), named, "the error of the login")
@@ -236,4 +236,4 @@ def step_error_names_host(context: Context) -> None:
 @then("the host had accepted the connection")
 def step_host_accepted(context: Context) -> None:
     """The host saw the connection: the login timed out waiting for an answer, and was not refused."""
-    handed(context.world).black_hole.require_caller()
+    context.world.handover(ClusterHandover).black_hole.require_caller()

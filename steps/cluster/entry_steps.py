@@ -7,7 +7,7 @@ from behave import given, register_type, then, when
 from hamcrest import assert_that, contains_string, empty, equal_to, none
 
 from support import sql
-from support.cluster.handover import handed
+from support.cluster.handover import ClusterHandover
 from support.cluster.workloads import READ, read_repeatedly
 from support.engine.checks.answers import contents_match, every_answer_is
 from support.engine.finding import Finding
@@ -38,17 +38,17 @@ register_type(Content=CONTENT, Condition=CONDITION)
 @given("a stored entry")
 def step_stored_entry(context: Context) -> None:
     """Text, metadata and an embedding, committed through the write endpoint."""
-    world = context.world
-    handed(world).entry = samples.entry(world.random, world.namespace, world.profile)
-    world.entries.add(handed(world).entry)
+    world, state = context.world, context.world.handover(ClusterHandover)
+    state.entry = samples.entry(world.random, world.namespace, world.profile)
+    world.entries.add(state.entry)
     world.error = None
 
 
 @when("an entry with {content:Content} is stored")
 def step_store_entry(context: Context, content: str) -> None:
     """Committed through the write endpoint, or refused."""
-    world = context.world
-    entry = handed(world).entry = samples.entry_with(content, world.random, world.namespace, world.profile)
+    world, state = context.world, context.world.handover(ClusterHandover)
+    entry = state.entry = samples.entry_with(content, world.random, world.namespace, world.profile)
     world.error = error_of(lambda: world.entries.add(entry))
 
 
@@ -56,7 +56,7 @@ def step_store_entry(context: Context, content: str) -> None:
 def step_store_again(context: Context) -> None:
     """With a different value."""
     world = context.world
-    second = samples.entry(world.random, world.namespace, world.profile, handed(world).entry.key)
+    second = samples.entry(world.random, world.namespace, world.profile, world.handover(ClusterHandover).entry.key)
     world.error = error_of(lambda: world.entries.add(second))
 
 
@@ -99,7 +99,7 @@ def step_nothing_stored(context: Context) -> None:
 @then("another session reads it back unchanged")
 def step_reads_back(context: Context) -> None:
     """Column by column, in a session that did not store it."""
-    world, entry = context.world, handed(context.world).entry
+    world, entry = context.world, context.world.handover(ClusterHandover).entry
     assert_that(world.error, none(), "the error of storing the entry")
     read = world.entries.find(entry.namespace, entry.key)
     contents_match(contents([entry]), contents(read)).require()
@@ -108,7 +108,7 @@ def step_reads_back(context: Context) -> None:
 @then("another session reads the first one back unchanged")
 def step_first_stays(context: Context) -> None:
     """The key holds the first entry and nothing else."""
-    entry = handed(context.world).entry
+    entry = context.world.handover(ClusterHandover).entry
     found = context.world.entries.find(entry.namespace, entry.key)
     contents_match(contents([entry]), contents(found)).require()
 
@@ -117,7 +117,7 @@ def step_first_stays(context: Context) -> None:
 def step_store_many(context: Context, count: int) -> None:
     """In one transaction through the write endpoint, as the application loads them."""
     world = context.world
-    state, further = handed(world), map("again-{}".format, itertools.count(1))
+    state, further = world.handover(ClusterHandover), map("again-{}".format, itertools.count(1))
     namespaces = itertools.chain([world.namespace], map(world.another_namespace, further))
     patience = world.time_for("load", STATEMENT)
 
@@ -136,7 +136,7 @@ def step_store_many(context: Context, count: int) -> None:
 @then("it took less than {seconds:g} seconds")
 def step_load_in_time(context: Context, seconds: float) -> None:
     """From the login to the acknowledged commit."""
-    state, limit = handed(context.world), context.world.limit(seconds, "load")
+    state, limit = context.world.handover(ClusterHandover), context.world.limit(seconds, "load")
 
     def in_time() -> Finding:
         assert_that(state.load.error, none(), "the error of storing the entries")
@@ -152,7 +152,7 @@ def step_load_in_time(context: Context, seconds: float) -> None:
 def step_reads_all_back(context: Context, count: int) -> None:
     """Every entry, column by column, and nothing else."""
     world = context.world
-    stored = handed(world).entries
+    stored = world.handover(ClusterHandover).entries
     found = world.entries.all(stored[0].namespace)
     contents_match(contents(stored), contents(found)).require()
 
@@ -178,10 +178,10 @@ def step_counted_right(context: Context) -> None:
 @when("it is read {times:d} times by its key")
 def step_read_repeatedly(context: Context, times: int) -> None:
     """One read after another in one session through the write endpoint; the first few warm up and are not counted."""
-    world = context.world
+    world, entry = context.world, context.world.handover(ClusterHandover).entry
 
     def read() -> None:
-        world.history = read_repeatedly(world.cluster.write, world.profile, handed(world).entry, times)
+        world.history = read_repeatedly(world.cluster.write, world.profile, entry, times)
 
     measure(world, read, lambda: every_answer_is(True, world.history, READ))
 

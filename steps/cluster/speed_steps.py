@@ -6,7 +6,7 @@ from behave import register_type, then, when
 
 from support.cache.speed import CACHED
 from support.cluster.checks import Sighting, clients_worked_meanwhile, every_marker_arrived, longest_lag, sightings
-from support.cluster.handover import handed
+from support.cluster.handover import ClusterHandover
 from support.cluster.workloads import READ, write_markers_and_watch
 from support.engine.checks.availability import percentile_is_under
 from support.engine.history import History, durations
@@ -44,7 +44,7 @@ def step_markers(context: Context, count: int) -> None:
     """
     world, cluster = context.world, context.world.cluster
     replicas = list(map(cluster.of_member, prompt_replicas(cluster)))
-    state, patience, turns = handed(world), world.time_for("lag", VISIBLE), itertools.count()
+    state, patience, turns = world.handover(ClusterHandover), world.time_for("lag", VISIBLE), itertools.count()
 
     def write_markers() -> None:
         state.markers = History()
@@ -68,12 +68,12 @@ def step_markers_arrived(context: Context, seconds: float) -> None:
 
 
 def _seen(world: World) -> list[Sighting]:
-    state = handed(world)
+    state = world.handover(ClusterHandover)
     return sightings(state.markers, state.replicas)
 
 
 @then("all {clients:d} clients kept writing")
 def step_clients_wrote(context: Context, clients: int) -> None:
     """Each client of the ledger had writes acknowledged between the first marker and the last."""
-    written = context.world.history.of(action=APPEND)
-    clients_worked_meanwhile(History([*handed(context.world).markers, *written]), APPEND, clients).require()
+    written, markers = context.world.history.of(action=APPEND), context.world.handover(ClusterHandover).markers
+    clients_worked_meanwhile(History([*markers, *written]), APPEND, clients).require()

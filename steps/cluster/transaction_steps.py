@@ -4,7 +4,7 @@ from behave import given, then, when
 from hamcrest import all_of, assert_that, empty, equal_to, has_length, only_contains
 
 from support import sql
-from support.cluster.handover import handed
+from support.cluster.handover import ClusterHandover
 from support.engine import counter, ledger, markers
 from support.engine.checks.availability import every_client_succeeded
 from support.engine.checks.durability import each_write_once, no_acknowledged_write_lost
@@ -23,23 +23,24 @@ from support.waiting import in_time, precondition
 @given("a session that has written an entry and not committed it")
 def step_write_uncommitted(context: Context) -> None:
     """Through the write endpoint; the session itself sees the entry."""
-    world = context.world
-    handed(world).entry = Entry(world.namespace, "entry", f"{world.random.random()}")
+    world, state = context.world, context.world.handover(ClusterHandover)
+    state.entry = Entry(world.namespace, "entry", f"{world.random.random()}")
     world.sessions.append(sql.connect(world.cluster.write))
-    write_uncommitted(world.session, world.profile, handed(world).entry)
+    write_uncommitted(world.session, world.profile, state.entry)
 
 
 @when("other sessions look for the entry")
 def step_others_look(context: Context) -> None:
     """Five new ones through the write endpoint, one after another, while the transaction is open."""
-    world = context.world
-    handed(world).found = sightings(world.cluster.write, world.profile, handed(world).entry, sessions=5)
+    world, state = context.world, context.world.handover(ClusterHandover)
+    state.found = sightings(world.cluster.write, world.profile, state.entry, sessions=5)
 
 
 @then("none of them finds it")
 def step_none_finds(context: Context) -> None:
     """Each query was answered and found nothing under the entry's key."""
-    assert_that(handed(context.world).found, empty(), "what other sessions find of an uncommitted write")
+    found = context.world.handover(ClusterHandover).found
+    assert_that(found, empty(), "what other sessions find of an uncommitted write")
 
 
 @when("it rolls back")
@@ -51,7 +52,7 @@ def step_roll_back(context: Context) -> None:
 @then("neither that session nor a later one finds the entry")
 def step_nobody_finds(context: Context) -> None:
     """The session that rolled back looks again, and five new ones do."""
-    world, entry = context.world, handed(context.world).entry
+    world, entry = context.world, context.world.handover(ClusterHandover).entry
     own = tuple(EntryStore(world.session, world.profile).find(entry.namespace, entry.key))
     assert_that(
         own + sightings(world.cluster.write, world.profile, entry, sessions=5), empty(), "what is found of the write"
@@ -73,7 +74,7 @@ def step_roll_back_and_pass(context: Context) -> None:
 @then("no member has the entry")
 def step_no_member_has(context: Context) -> None:
     """Each member is queried directly."""
-    cluster, entry = context.world.cluster, handed(context.world).entry
+    cluster, entry = context.world.cluster, context.world.handover(ClusterHandover).entry
     found = ask_everyone(
         cluster,
         (cluster.leader(), *cluster.followers()),
@@ -85,15 +86,15 @@ def step_no_member_has(context: Context) -> None:
 @when("a session commits an entry")
 def step_commit(context: Context) -> None:
     """Through the write endpoint; the commit is acknowledged."""
-    world = context.world
-    handed(world).entry = Entry(world.namespace, "entry", f"{world.random.random()}")
-    world.entries.add(handed(world).entry)
+    world, state = context.world, context.world.handover(ClusterHandover)
+    state.entry = Entry(world.namespace, "entry", f"{world.random.random()}")
+    world.entries.add(state.entry)
 
 
 @then("{count:d} later sessions find it unchanged")
 def step_later_sessions_find(context: Context, count: int) -> None:
     """New sessions through the write endpoint, one after another, after the acknowledgement."""
-    world, entry = context.world, handed(context.world).entry
+    world, entry = context.world, context.world.handover(ClusterHandover).entry
     assert_that(
         sightings(world.cluster.write, world.profile, entry, count),
         all_of(has_length(count), only_contains(equal_to(entry))),
@@ -104,7 +105,7 @@ def step_later_sessions_find(context: Context, count: int) -> None:
 @then("the leader has it")
 def step_leader_has(context: Context) -> None:
     """Read from the leader directly, without waiting."""
-    cluster, entry = context.world.cluster, handed(context.world).entry
+    cluster, entry = context.world.cluster, context.world.handover(ClusterHandover).entry
     found = sightings(cluster.of_member(cluster.leader()), cluster.profile, entry, sessions=1)
     assert_that(found, equal_to((entry,)), "what the leader has of the write")
 
@@ -115,7 +116,7 @@ def step_replicas_have(context: Context, seconds: float) -> None:
 
     Replicas that replay late on purpose, or that read the archive, are left out.
     """
-    cluster, entry = context.world.cluster, handed(context.world).entry
+    cluster, entry = context.world.cluster, context.world.handover(ClusterHandover).entry
     replicas = prompt_replicas(cluster)
     with excused(context.world):
         in_time(
@@ -137,7 +138,7 @@ def step_clients_store(context: Context, clients: int, times: int) -> None:
     """Each client uses its own keys, and each entry its own transaction; then all entries are read back."""
     world = context.world
     world.history = run_to_end(world.cluster.write, ledger.appends(world.profile, world.namespace, times), clients)
-    handed(world).action = ledger.APPEND
+    world.handover(ClusterHandover).action = ledger.APPEND
     ledger.read_back(world.cluster.write, world.profile, world.namespace, world.history)
 
 
@@ -159,13 +160,14 @@ def step_clients_count(context: Context, clients: int, times: int) -> None:
     """In a transaction, each reads the counter under a row lock and writes it back incremented."""
     world = context.world
     world.history = run_to_end(world.cluster.write, counter.increments(world.profile, world.namespace, times), clients)
-    handed(world).action = counter.INCREMENT
+    world.handover(ClusterHandover).action = counter.INCREMENT
 
 
 @then("all {clients:d} clients succeeded {times:d} times")
 def step_all_succeeded(context: Context, clients: int, times: int) -> None:
     """No operation failed, and all clients worked at the same time."""
-    every_client_succeeded(context.world.history, handed(context.world).action, clients, times).require()
+    world, state = context.world, context.world.handover(ClusterHandover)
+    every_client_succeeded(world.history, state.action, clients, times).require()
 
 
 @then("the counter stands at {expected:d}")

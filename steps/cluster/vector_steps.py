@@ -20,7 +20,7 @@ from support.cluster.checks import (
     went_by_index,
 )
 from support.cluster.crowded_table import CHURN, VACUUM, make_crowded, search_members, start_churn
-from support.cluster.handover import handed
+from support.cluster.handover import ClusterHandover
 from support.cluster.searching import roomy
 from support.cluster.workloads import search_again, search_repeatedly
 from support.engine.checks.answers import unchanged
@@ -50,7 +50,7 @@ register_type(Metric=METRIC, Vector=VECTOR)
 def step_ask_extension(context: Context) -> None:
     """Directly: the version installed in the database, and the version whose files that member's host has."""
     cluster = context.world.cluster
-    handed(context.world).extensions = ask_everyone(
+    context.world.handover(ClusterHandover).extensions = ask_everyone(
         cluster, cluster.everyone, lambda name: vector_extension(cluster.of_member(name))
     )
 
@@ -61,7 +61,7 @@ def step_same_extension(context: Context) -> None:
     available.
     """
     answers, expected = (
-        handed(context.world).extensions,
+        context.world.handover(ClusterHandover).extensions,
         vector_extension(context.world.cluster.write),
     )
     assert_that(expected, has_property("at_hand", not_none()), "the vector extension behind the write endpoint")
@@ -71,15 +71,15 @@ def step_same_extension(context: Context) -> None:
 @when("the {metric:Metric} distance from {one:Vector} to {other:Vector} is computed by the write endpoint")
 def step_distance_on_write(context: Context, metric: str, one: str, other: str) -> None:
     """By the server behind the write endpoint."""
-    write = context.world.cluster.write
-    handed(context.world).distances = {write.name: distance(write, dialect_of(write), metric, one, other)}
+    write, state = context.world.cluster.write, context.world.handover(ClusterHandover)
+    state.distances = {write.name: distance(write, dialect_of(write), metric, one, other)}
 
 
 @when("the {metric:Metric} distance from {one:Vector} to {other:Vector} is computed by every member")
 def step_distance_on_members(context: Context, metric: str, one: str, other: str) -> None:
     """By each member, queried directly."""
     cluster, dialect = context.world.cluster, dialect_of(context.world.cluster.write)
-    handed(context.world).distances = ask_everyone(
+    context.world.handover(ClusterHandover).distances = ask_everyone(
         cluster, cluster.everyone, lambda name: distance(cluster.of_member(name), dialect, metric, one, other)
     )
 
@@ -87,7 +87,7 @@ def step_distance_on_members(context: Context, metric: str, one: str, other: str
 @then("the answer is {expected:g}")
 def step_distance_is(context: Context, expected: float) -> None:
     """The distance computed by hand, on every server that was asked."""
-    heard, silent = heard_and_silent(handed(context.world).distances)
+    heard, silent = heard_and_silent(context.world.handover(ClusterHandover).distances)
     if heard:
         assert_that(list(heard.values()), only_contains(close_to(expected, PRECISION)), f"distances computed: {heard}")
     if silent or not heard:
@@ -101,7 +101,7 @@ def step_entries_with_embeddings(context: Context, count: int) -> None:
 
     If the application's table holds many entries of others, they are stored in an empty copy of it.
     """
-    world, state = context.world, handed(context.world)
+    world, state = context.world, context.world.handover(ClusterHandover)
     state.searched = roomy(world)
     state.entries = samples.entries(world.random, world.namespace, count, world.profile)
     EntryStore(state.searched.write, state.searched.profile).add_many(state.entries)
@@ -113,9 +113,8 @@ def step_search(context: Context, count: int, times: int) -> None:
 
     What is timed is the search alone, without what sets its parameters.
     """
-    world = context.world
-    sought = samples.vectors_near(world.random, samples.embeddings(handed(world).entries), times)
-    state = handed(world)
+    world, state = context.world, context.world.handover(ClusterHandover)
+    sought = samples.vectors_near(world.random, samples.embeddings(state.entries), times)
     there, found = state.searched, list[Mapping[str, str]]()
 
     def search() -> None:
@@ -129,7 +128,7 @@ def step_search(context: Context, count: int, times: int) -> None:
 @then("every search used the HNSW index for cosine distance")
 def step_by_index(context: Context) -> None:
     """According to the plan of each search; the index is valid, and is an HNSW index for that metric."""
-    searches = handed(context.world).searches
+    searches = context.world.handover(ClusterHandover).searches
     context.world.evidence.attach("Plan of the search", searches.plan)
     went_by_index(searches.indexes_used, searches.cosine_indexes).require()
 
@@ -137,7 +136,7 @@ def step_by_index(context: Context) -> None:
 @then("each answer is in the order of the true distances")
 def step_in_order(context: Context) -> None:
     """As many entries as requested, each with its true distance, computed outside the database."""
-    state = handed(context.world)
+    state = context.world.handover(ClusterHandover)
     stored = samples.embeddings_by_key(state.entries)
     answers_are_in_order(stored, state.answered.answers, state.answered.count, PRECISION).require()
 
@@ -145,7 +144,7 @@ def step_in_order(context: Context) -> None:
 @then("the recall at {count:d} is at least {fraction:g}")
 def step_recall(context: Context, count: int, fraction: float) -> None:
     """The share of the true nearest neighbours, computed outside the database, that the searches found."""
-    state, limit = handed(context.world), context.world.limit(fraction, "recall")
+    state, limit = context.world.handover(ClusterHandover), context.world.limit(fraction, "recall")
     found = recall(samples.embeddings_by_key(state.entries), state.answered.answers, count)
     context.world.measure(f"recall at {count}", found, "", limit, at_least=True)
     assert_that(found, greater_than_or_equal_to(limit), f"recall over {len(state.answered.answers)} searches")
@@ -154,13 +153,13 @@ def step_recall(context: Context, count: int, fraction: float) -> None:
 @given("a copy of the table of entries with {own:d} entries among {others:d} of other namespaces")
 def step_crowded(context: Context, own: int, others: int) -> None:
     """All with embeddings around the same few centres. The copy has the table's indexes, and every member has it."""
-    handed(context.world).crowded = make_crowded(context.world, own, others)
+    context.world.handover(ClusterHandover).crowded = make_crowded(context.world, own, others)
 
 
 @given("entries of other namespaces that come and go in it")
 def step_churn(context: Context) -> None:
     """Clients add and remove them through the write endpoint until the scenario ends."""
-    state = handed(context.world)
+    state = context.world.handover(ClusterHandover)
     state.churn = start_churn(context.world, state.crowded)
 
 
@@ -170,7 +169,7 @@ def step_search_members(context: Context, count: int, times: int) -> None:
 
     The planner chooses whether it uses the index.
     """
-    world, state = context.world, handed(context.world)
+    world, state = context.world, context.world.handover(ClusterHandover)
     state.member_searches = search_members(world, state.crowded, state.churn, count, times)
     for member, found in state.member_searches.items():
         world.evidence.attach(f"Plan of a search on {member}", found.plan)
@@ -179,7 +178,7 @@ def step_search_members(context: Context, count: int, times: int) -> None:
 @then("each search finds {count:d} entries, all of its own namespace")
 def step_members_find(context: Context, count: int) -> None:
     """On every member, as many as were asked for, without an error."""
-    state = handed(context.world)
+    state = context.world.handover(ClusterHandover)
     origins = {member: found.origins for member, found in state.member_searches.items()}
     failed = {member: found.failed for member, found in state.member_searches.items()}
     every_member_finds(origins, failed, state.crowded.namespace, count).require()
@@ -188,7 +187,7 @@ def step_members_find(context: Context, count: int) -> None:
 @then("the recall at {count:d} is at least {fraction:g} on every member")
 def step_members_recall(context: Context, count: int, fraction: float) -> None:
     """The share of the true nearest neighbours, computed outside the database, that the searches found there."""
-    state, limit = handed(context.world), context.world.limit(fraction, "recall")
+    state, limit = context.world.handover(ClusterHandover), context.world.limit(fraction, "recall")
     shares = {
         member: recall(state.crowded.stored, found.answers, count) for member, found in state.member_searches.items()
     }
@@ -203,7 +202,7 @@ def step_members_recall(context: Context, count: int, fraction: float) -> None:
 @then("nothing that was done to the table meanwhile failed")
 def step_nothing_failed(context: Context) -> None:
     """No entry that came or went, and no vacuum."""
-    churn = handed(context.world).churn
+    churn = context.world.handover(ClusterHandover).churn
     churn.stop()
     nothing_failed(churn.history, (CHURN, VACUUM)).require()
 
@@ -213,8 +212,7 @@ def step_search_again(context: Context) -> None:
     """For the vectors that an earlier step searched for, in a new session through the write endpoint, as soon as that
     accepts logins to a leader.
     """
-    world = context.world
-    state = handed(world)
+    world, state = context.world, context.world.handover(ClusterHandover)
     state.earlier_searches = state.searches
     there = state.searched
     state.searches = search_again(there.write, there.profile, world.namespace, state.earlier_searches)
@@ -223,5 +221,5 @@ def step_search_again(context: Context) -> None:
 @then("every answer is the same as before")
 def step_same_answers(context: Context) -> None:
     """Each search finds the same entries at the same distances, in the same order."""
-    state = handed(context.world)
+    state = context.world.handover(ClusterHandover)
     unchanged(state.earlier_searches.found, state.searches.found).require()

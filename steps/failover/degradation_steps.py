@@ -11,7 +11,6 @@ from support.failover.degradation import (
     require_each_reader_served,
     require_no_write_acknowledged,
 )
-from support.failover.handover import FailoverHandover
 from support.faults.declared import disturbs, leaves_hosts
 from support.faults.network import lost_answers
 from support.faults.patroni import strictly_synchronous
@@ -37,9 +36,7 @@ def step_answers_lost(context: Context) -> None:
 def step_readers_served(context: Context, seconds: float) -> None:
     """No reader went longer without an answer, from the fault on, and every answer was right."""
     world = context.world
-    require_each_reader_served(
-        world, world.handover(FailoverHandover).readers, world.limit(seconds, "readers", Span.READER)
-    )
+    require_each_reader_served(world, world.limit(seconds, "readers", Span.READER))
 
 
 @then("no write is acknowledged meanwhile")

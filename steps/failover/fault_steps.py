@@ -17,7 +17,7 @@ register_type(Role=ROLE)
 @given("a healthy cluster")
 def step_healthy_cluster(context: Context) -> None:
     """All members run and stream, both endpoints route, the cache answers; from now on every member is watched."""
-    context.world.fault_run = Experiment.begin(context.world)
+    context.world.experiment = Experiment.begin(context.world)
 
 
 @given("the host of {role:Role} is down")

@@ -16,12 +16,12 @@ def step_little_wal(context: Context) -> None:
 
 
 @when("a replica that no commit waits for is down until the leader has removed WAL that it needs")
-@disturbs(missed_wal.AwayTooLong, member=joint_loss.spare_replica)
+@disturbs(missed_wal.AwayTooLong, member=missed_wal.replica_to_rebuild)
 def step_missed(context: Context) -> None:
     """Its host crashes. The leader writes, and switches to new segments, until it has removed the one that the replica
-    would ask for next. Then the host is switched on."""
+    would ask for next. Then the host is switched on. No other member streams from this replica."""
     world = context.world
-    away = joint_loss.spare_replica(world.cluster)
+    away = missed_wal.replica_to_rebuild(world.cluster)
     had = status_of(world.cluster, away).wal
     world.experiment.inject(missed_wal.AwayTooLong(world.cluster, away))
     missed_wal.remove_what_it_needs(world, away, had)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from behave import given, register_type, then, when
 
 from support import sql
-from support.cluster.handover import handed
+from support.cluster.handover import ClusterHandover
 from support.cluster.searching import roomy
 from support.engine.checks.answers import every_answer_is, unchanged
 from support.engine.finding import Finding
@@ -113,7 +113,7 @@ def step_search_all_shards(context: Context, count: int, times: int) -> None:
     if there is not world.cluster:
         on_several_nodes(rows_on_nodes(there, there.profile.entries, ("namespace", "key"), world.namespaces)).require()
     sought = samples.vectors_near(world.random, samples.embeddings(handover.entries), times)
-    state = handed(world)
+    state = world.handover(ClusterHandover)
     answers: list[dict[str, str]] = []
 
     def search() -> None:

@@ -166,7 +166,7 @@ def _rebalance(world: World, words: str, *, drain_only: bool = False) -> None:
 
 
 def _let_one_be_emptied(world: World) -> None:
-    """One worker group takes no shards from now on, until the scenario ends or lets it."""
+    """One worker group takes no shards from now on, until the scenario ends or re-enables it."""
     group = world.handover(MoveHandover).drained = last_taking_shards(world.cluster)
     world.cleanup.enter_context(without_shards(world.cluster, world.run.id, group))
 

@@ -54,7 +54,7 @@ class RestartedEmpty(Fault):
 
     def on_hosts(self) -> None:
         """See OnHosts."""
-        self._restart.inject()
+        self._restart.on_hosts()
 
     def inject(self) -> None:
         with client_of(self._server) as client:

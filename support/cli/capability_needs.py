@@ -72,8 +72,10 @@ NEEDS = {
     Place("await_replaced"): "spare_standby",
     Place("spare_replica"): "spare_replica",
     Place("members_with_every_commit"): "spare_replica",
+    Place("replica_to_rebuild"): "spare_direct_replica",
     Place("replica_in_reads"): "serving_replicas",
     Place("serving_through_proxy"): "serving_replicas",
+    Place("stuck_replay"): "small_read_lag",
     Place("slotless"): "streaming_replicas",
     Place("end_and_await"): "streaming_replicas",
     Place("start_readers"): "prompt_reads",
@@ -104,6 +106,7 @@ IMPLIED = {
     "several_candidates": {"several_replicas"},
     "spare_standby": {"several_replicas"},
     "spare_replica": {"several_replicas"},
+    "spare_direct_replica": {"spare_replica"},
     "streaming_replicas": {"replicas"},
     "prompt_replicas": {"replicas"},
     "serving_replicas": {"prompt_replicas"},
@@ -153,6 +156,7 @@ UNLESS_MISSING = {
     ("cache_host", "_server"): "only where the server of Redis dies, in examples with a tag of their own",
     ("hosts", "host_of"): "only where a host dies, in examples with a tag of their own",
     ("crashes", "step_dies"): "only where a host dies, in examples with a tag of their own",
+    ("crashes", "crash_in_dcs"): "of hosts of the DCS, which dcs_hosts settles",
     ("hosts", "fault_of_move"): "only where PostgreSQL is killed, in examples with a tag of their own",
 }
 """(capability, function): what is asked for only if it is there, or is settled by another tag."""

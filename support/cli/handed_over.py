@@ -23,7 +23,8 @@ _STATE = {"World": (_WORLD, "world"), "Experiment": (_EXPERIMENT, "experiment")}
 PROVIDED_BY: Mapping[tuple[str, str], frozenset[str]] = {
     ("World", "history"): frozenset({"history =", "start(2)"}),
     ("World", "clients"): frozenset({"workload =", "start(2)"}),
-    ("World", "experiment"): frozenset({"fault_run ="}),
+    ("World", "readers"): frozenset({"readers ="}),
+    ("World", "experiment"): frozenset({"experiment ="}),
     ("World", "session"): frozenset({"sessions"}),
     ("World", "error"): frozenset({"error ="}),
     ("Experiment", "target_member"): frozenset({"inject"}),

@@ -312,7 +312,7 @@ def _rerun(run: Run, means: Means) -> bool:
     record = read(run.journal)
     rerun, final = record.worth_rerunning, len(record.failing) - len(record.worth_rerunning)
     if final:
-        say(f"{final} gave a wrong result; not rerun, because once is enough")
+        say(f"{final} gave a wrong result; not rerun: one wrong result is final")
     if not rerun:
         return True
     say(f"{len(rerun)} failed; rerunning")

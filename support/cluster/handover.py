@@ -8,7 +8,7 @@ from support.cluster.crowded_table import CrowdedTable, MemberSearches
 from support.cluster.workloads import Searches
 from support.engine.history import History
 from support.engine.workload import Workload
-from support.engine.world import Handover, World
+from support.engine.world import Handover
 from support.example_app.entries import Entry
 from support.example_app.pool import TestedPool
 from support.example_app.sessions import Attempt
@@ -83,8 +83,3 @@ class ClusterHandover(Handover):
         "When the nearest 10 are searched for on every member, 40 times, while the table is vacuumed",
     ]
     earlier_searches: Annotated[Searches, "When the same searches are repeated"]
-
-
-def handed(world: World) -> ClusterHandover:
-    """What earlier steps of the scenario handed over."""
-    return world.handover(ClusterHandover)

@@ -21,7 +21,7 @@ from support.engine.fencing import start_clients
 from support.engine.finding import Finding, listed
 from support.engine.watch import LONGEST_SILENCE, Watch
 from support.engine.world import World, missing
-from support.errors import NotInTime, UnhealthyCluster
+from support.errors import Inconclusive, NotInTime, UnhealthyCluster
 from support.faults.naming import Roles
 from support.faults.nemesis import Fault, InjectedFault, Nemesis, without_preparations
 from support.hosts.interface import Log, LogName, of_each_log
@@ -47,7 +47,6 @@ class Experiment:
         self._running = ExitStack()
         self._nemeses: list[Nemesis] = []
         self._nemesis, self._until_end = self._new_nemesis(), self._new_nemesis()
-        self._target_member = ""
         self.planned = False
         """The last fault was an orderly switchover: it must not lose anything, even if replication is asynchronous."""
         self.recovered_in: float | None = None
@@ -106,7 +105,7 @@ class Experiment:
         target = target_member or fault.target_member
         if not target:
             raise ValueError(f"{fault}: whoever injects it has to say which member or host it hits")
-        self._target_member, self.redundant_at, self.planned = target, None, fault.planned
+        self.redundant_at, self.planned = None, fault.planned
         leads = fault.unaware and target in {group.leader() for group in self.cluster.groups}
         judge_at_the_end = start_clients(self._world, target) if leads else None
         with self._world.clients_at_full_speed():
@@ -122,9 +121,9 @@ class Experiment:
     @property
     def target_member(self) -> str:
         """The member or host that the last fault hit. Raises MissingStep if there was none."""
-        if not self._target_member:
+        if not self.faults:
             raise missing("a fault", "When the host of the leader crashes")
-        return self._target_member
+        return self.faults[-1].target_member
 
     @property
     def injected_fault(self) -> InjectedFault:
@@ -182,14 +181,17 @@ class Experiment:
         """Heal everything, wait until the cluster is healthy again, and require what must always hold.
 
         Raises PromiseBroken for two writers, which is worse than a cluster that stays unhealthy and may explain it.
+        Raises Inconclusive if a fault had been ended before: the cluster recovers from it all the same.
         """
         try:
-            with self._until_end:
-                self.heal()
-            steady = self.redundant_at is not None and is_healthy(self.cluster)
-            self.recovered_in = await_all(self.cluster, self._recovery)
-            if not steady:
-                self.redundant_at = time.monotonic()
+            try:
+                with self._until_end:
+                    self.heal()
+            except Inconclusive:
+                if all(math.isfinite(one.over) for one in self.injected_faults):  # otherwise one of them may last
+                    self._await_recovery()
+                raise
+            self._await_recovery()
         finally:
             self._watched_until = time.monotonic()
             try:
@@ -199,6 +201,12 @@ class Experiment:
                 found = self.alarms
                 Finding(not found, f"in the logs: {listed(found)}" if found else "no alarm in the logs").require()
         self._require_one_writer(undecided=True)  # only now: what is unknown must not hide what is broken
+
+    def _await_recovery(self) -> None:
+        steady = self.redundant_at is not None and is_healthy(self.cluster)
+        self.recovered_in = await_all(self.cluster, self._recovery)
+        if not steady:
+            self.redundant_at = time.monotonic()
 
     @property
     def coverage(self) -> Coverage | None:

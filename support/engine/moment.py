@@ -12,7 +12,8 @@ _MOST = 20_000
 
 def moment_of(world: World) -> Moment | None:
     """What the scenario of this world does; None if it neither injects faults nor has clients."""
-    experiment, history = world.fault_run, world.workload.history if world.workload is not None else world.recorded
+    experiment = world.experiment_or_none
+    history = world.workload.history if world.workload is not None else world.recorded
     if experiment is None and history is None:
         return None
     lasting = [one for one in experiment.faults if one.healed is None] if experiment else []

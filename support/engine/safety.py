@@ -45,9 +45,9 @@ def wrong_results(context: Context, scenario: Any, registry: Any) -> list[Except
         return []
     matches = [match for step in steps[failed + 1 :] if (match := registry.find_match(step)) is not None]
     left_out = [match for match in matches if judges_safety(match.func)]
-    if left_out and context.world.fault_run is not None:
+    if left_out and (experiment := context.world.experiment_or_none) is not None:
         with suppress(Exception):  # it is tried again, and told, when the scenario is closed
-            context.world.fault_run.heal()
+            experiment.heal()
     return [error for match in left_out for error in _wrong_result(partial(match.run, context))]
 
 

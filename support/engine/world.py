@@ -92,10 +92,8 @@ class World:
     workload: "Workload | None" = None
     """The clients that work while something else happens; where there were several, the last ones."""
     _started: list["Workload"] = field(default_factory=list)
-    readers: "Workload | None" = None
-    """The clients that only read meanwhile, beside those or alone."""
-    fault_run: "Experiment | None" = None
-    """The faults of a destructive scenario, and the observation of their effects."""
+    _readers: "Workload | None" = None
+    _experiment: "Experiment | None" = None
     leaderships: Mapping[int, Leadership] = field(default_factory=dict)
     """Group -> its leader when clients began, if a failover may lose acknowledged writes."""
     _attempt: tuple[Exception | None] | None = None
@@ -119,10 +117,22 @@ class World:
 
     @property
     def experiment(self) -> "Experiment":
-        """The scenario's experiment. Raises MissingStep if no step began one with a healthy cluster."""
-        if self.fault_run is None:
+        """The faults of a destructive scenario, and the observation of their effects.
+
+        Raises MissingStep if no step began it with a healthy cluster.
+        """
+        if self._experiment is None:
             raise missing("a cluster that is known to be healthy", "Given a healthy cluster")
-        return self.fault_run
+        return self._experiment
+
+    @experiment.setter
+    def experiment(self, begun: "Experiment") -> None:
+        self._experiment = begun
+
+    @property
+    def experiment_or_none(self) -> "Experiment | None":
+        """The experiment, or None if no step began one."""
+        return self._experiment
 
     @property
     def clients(self) -> "Workload":
@@ -130,6 +140,22 @@ class World:
         if self.workload is None:
             raise missing("clients", "Given 8 clients appending to a ledger through the write endpoint")
         return self.workload
+
+    @property
+    def readers(self) -> "Workload":
+        """The clients that only read, beside those or alone. Raises MissingStep if there are none."""
+        if self._readers is None:
+            raise missing("readers", "Given 4 clients reading through the read endpoint")
+        return self._readers
+
+    @readers.setter
+    def readers(self, started: "Workload") -> None:
+        self._readers = started
+
+    @property
+    def readers_or_none(self) -> "Workload | None":
+        """The readers, or None if there are none."""
+        return self._readers
 
     @property
     def session(self) -> "Session":
@@ -168,7 +194,8 @@ class World:
     def start(self, workload: "Workload", acknowledged: int) -> None:
         """Start the clients, until the scenario ends. Returns when `acknowledged` operations are acknowledged.
 
-        From then on they are eased, except while a fault is injected.
+        Where each takes long, several of each client are enough; see `Workload.await_at_work`. From then on the clients
+        are eased, except while a fault is injected.
 
         Raises Inconclusive if they are not: that clients can work at first is no promise of the scenario's.
         """
@@ -225,7 +252,7 @@ class World:
             return Limit(seconds, f"[expect] recovery_time; the scenario states {stated:g} s")
         if span is None:
             return Limit(stated, "as stated")
-        faults = self.fault_run.faults if self.fault_run else ()
+        faults = self._experiment.faults if self._experiment else ()
         hit = {name for one in faults for name in one.whole_hosts}
         return self.timing.after(hit, with_dcs(topology)).limit(span, stated)
 

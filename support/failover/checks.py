@@ -299,7 +299,7 @@ def each_serves(
         if held and not server:
             return Finding.false(f"{words}; {one} is not in the read backend (tag it noloadbalance if that is meant)")
         if server and server.position != "up":
-            return Finding.false(f"{words}; the proxy holds {one} {server.position}")
+            return Finding.false(f"{words}; HAProxy reports {one} as {server.position}")
         if server and server.algorithm == "first":
             return Finding.false(f"{words}; {one} serves none as long as another takes them (balance first)")
         if server and not server.served and (server.algorithm or len(counts) > 1):
@@ -330,7 +330,7 @@ def out_of_reads(target: str, others: Collection[str], sessions: Mapping[str, in
     if counts.get(target):
         return Finding.false(words)
     if position:
-        return Finding(position != "up", f"{words}; the proxy holds {target} {position}")
+        return Finding(position != "up", f"{words}; HAProxy reports {target} as {position}")
     if sessions is None:
         return Finding.true(f"the read endpoint serves nobody, because {target} was the only replica")
     unmet = [one for one in others if counts.get(one, 0) < ROUNDS]

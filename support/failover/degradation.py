@@ -44,7 +44,7 @@ def lookups(profile: Profile, namespace: str) -> Script:
     return script
 
 
-def start_readers(world: World, clients: int) -> Workload:
+def start_readers(world: World, clients: int) -> None:
     """Let clients look up one entry through the read endpoint until the scenario ends.
 
     Waits first until every member has the entry that shows at once what is committed.
@@ -60,12 +60,12 @@ def start_readers(world: World, clients: int) -> Workload:
     world.cleanup.enter_context(readers)
     with precondition("the readers could not read before the fault"):
         readers.await_acknowledged(100, within=world.timing.notice)
-    return readers
 
 
-def require_each_reader_served(world: World, readers: Workload, limit: float) -> None:
+def require_each_reader_served(world: World, limit: float) -> None:
     """Since the fault, no reader went `limit` seconds without an answer, every answer was right, and reads go on."""
-    since, history = world.experiment.injected_fault.begun, readers.history
+    since, readers = world.experiment.injected_fault.begun, world.readers
+    history = readers.history
     _await_left_out(world, max(limit, world.timing.notice))
     _await_each_answered(readers, limit)
     world.measure("a reader waited for", longest_gap_of_any_client(history, LOOKUP, since), "s", limit)

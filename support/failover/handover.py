@@ -40,7 +40,6 @@ class FailoverHandover(Handover):
     """How far a replica may lag and still serve reads, in scenarios that make it lag further."""
     least_replayed: int | None = None
     """The position in the WAL that a replica must have replayed to serve reads again, where that is known."""
-    readers: Annotated[Workload, "Given 4 clients reading through the read endpoint"]
     direct_clients: Annotated[DirectClients, "Given 4 clients appending through direct sessions on the leader"]
     unequal_replicas: Annotated[UnequalReplicas, "Given one replica lacks WAL that the others have received"]
     requested_candidate: Annotated[str, "When the leader is asked to hand over to a replica that may lead"]

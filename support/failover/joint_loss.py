@@ -12,12 +12,12 @@ from support.engine.recovery import require_accepted_again
 from support.engine.world import World
 from support.errors import Inconclusive
 from support.failover.leader_checks import nobody_took_over
-from support.faults.process import EveryHostCrashes, crash_of_member, crash_of_members
+from support.faults.process import HostCrash, crash_of_member, crash_of_members
 from support.faults.roles import member_by_role
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, server
 from support.target.patroni_configuration import configuration_of
-from support.target.purposes import purposes
+from support.target.purposes import purposes, sources
 from support.target.synchronous import standbys_waited_for
 from support.target.timing import Span
 from support.vocabulary import Kind
@@ -53,17 +53,26 @@ def members_with_every_commit(cluster: Cluster) -> tuple[str, ...]:
 
 
 def spare_replica(cluster: Cluster) -> str:
-    """A replica that streams, and that no commit waits for: without it, writes go on.
+    """The first of `spare_replicas`."""
+    return spare_replicas(cluster)[0]
 
-    If another one can, it leaves one that may lead. Raises Inconclusive if there is none.
+
+def spare_replicas(cluster: Cluster) -> list[str]:
+    """The replicas that stream, and that nobody needs: no commit waits for them, and no member streams from them.
+
+    Without one of them writes go on, and nobody else misses any. First those that leave one that may lead, if one of
+    them can. Raises Inconclusive if there is none.
     """
     known = purposes(cluster)
     needed = sorted(standbys_waited_for(cluster))[: configuration_of(cluster).standbys]
-    spare = [name for name in sorted(cluster.followers()) if known[name].source and name not in needed]
-    if not spare:
+    others = [name for name in sorted(cluster.followers()) if known[name].source and name not in needed]
+    if not others:
         raise Inconclusive(f"commits wait for every replica that streams ({', '.join(needed) or 'there is none'})")
-    able = [name for name in (*needed, *spare) if known[name].may_lead]
-    return min(spare, key=lambda name: name == next(iter(able), ""))
+    spare = [name for name in others if name not in sources(known)]
+    if not spare:
+        raise Inconclusive(f"others stream from each replica that no commit waits for ({', '.join(others)})")
+    able = next((name for name in (*needed, *others) if known[name].may_lead), "")
+    return sorted(spare, key=lambda name: name == able)
 
 
 def without_one_replica(world: World) -> str:
@@ -79,7 +88,7 @@ def to_be_lost(cluster: Cluster) -> Lost:
     return Lost(leader, standbys, tuple(name for name in cluster.members if name not in (leader, *standbys)))
 
 
-def joint_crash(cluster: Cluster, lost: Lost) -> EveryHostCrashes:
+def joint_crash(cluster: Cluster, lost: Lost) -> HostCrash:
     """The hosts of all members to be lost crash at once."""
     return crash_of_members(cluster, [lost.leader, *lost.standbys])
 

@@ -12,15 +12,18 @@ from support import sql
 from support.engine.recovery import require_within
 from support.engine.world import World
 from support.errors import Inconclusive, NotAvailable, NotInTime
+from support.failover.joint_loss import spare_replicas
 from support.failover.retention_checks import MissedWal, back_or_known_to_be_out
 from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.process import HostCrash
 from support.target.cluster import Cluster
+from support.target.copying import MOST_WAL
 from support.target.failover_readiness import obstacles
 from support.target.leadership import READ_ROUTE, routes
 from support.target.members import NO_ANSWER, status_of
 from support.target.patroni_commands import reinitialize
+from support.target.purposes import direct_ends, purposes
 from support.target.slots import at_risk
 from support.target.temporary_configuration import TemporaryConfiguration
 from support.timeouts import RECOVERY
@@ -84,6 +87,19 @@ def _require_nobody_at_risk(cluster: Cluster, leader: sql.Endpoint | sql.Session
         raise Inconclusive(at_risk_now)
 
 
+def replica_to_rebuild(cluster: Cluster) -> str:
+    """A replica that nobody needs (see `spare_replicas`), and that streams from the leader.
+
+    One that streams from another replica may find there what the leader has removed. Another one that streamed from it
+    could miss WAL as well. Raises Inconclusive if there is none.
+    """
+    ends = direct_ends(purposes(cluster))
+    found = [name for name in spare_replicas(cluster) if name in ends]
+    if not found:
+        raise Inconclusive("each replica that streams from the leader is needed by commits, or by another member")
+    return found[0]
+
+
 class AwayTooLong(HostCrash):
     """The host of a replica crashes. If WAL that the replica needs is gone when it is back, the replica is rebuilt."""
 
@@ -111,17 +127,22 @@ def remove_what_it_needs(world: World, away: str, had: int) -> None:
     The other standbys are waited for, so that they miss nothing. Raises Inconclusive if the leader keeps it all the
     same, or if the consumer of a slot has gone away, who would miss it, too.
     """
-    leader = world.cluster.administration_of(world.cluster.leader())
+    leader, written = world.cluster.administration_of(world.cluster.leader()), 0
 
     def caught_up(session: sql.Session, end: str) -> None:
         if behind := [name for (name,) in sql.rows(session, _BEHIND, [end])]:
             raise NotYet(f"{', '.join(behind)} lacks WAL up to {end}")
 
     def removed() -> None:
+        nonlocal written
         with sql.session(leader) as session:
             _require_nobody_at_risk(world.cluster, session)
-            for _ in range(int(sql.value(session, _SEGMENT)) // _MEGABYTE):
+            segment = int(sql.value(session, _SEGMENT))
+            if written + segment > MOST_WAL:  # whatever keeps it, such as an archive that takes nothing, keeps it all
+                raise Inconclusive(f"the leader keeps what {away} needs, {written // _MEGABYTE} MB of WAL later")
+            for _ in range(segment // _MEGABYTE):
                 sql.rows(session, _WRITE, [_MEGABYTE])
+            written += segment
             end = str(sql.value(session, "SELECT pg_switch_wal()"))
             eventually(
                 partial(caught_up, session, end), within=world.timing.notice, subject="the other standbys have the WAL"

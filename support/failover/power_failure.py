@@ -11,7 +11,7 @@ from support.engine.world import World
 from support.errors import ProcessFailed
 from support.faults.naming import Names
 from support.faults.nemesis import Fault
-from support.faults.process import EveryHostCrashes
+from support.faults.process import HostCrash
 from support.hosts import Host
 from support.hosts.interface import on_each
 from support.hosts.unsynced import Lost
@@ -69,7 +69,7 @@ class PowerFailure(Fault):
 
     def __init__(self, hosts: Sequence[Host], volatile: Sequence[Host]) -> None:
         """`volatile`: those of the hosts that have such a disk."""
-        self._crash, self._volatile = EveryHostCrashes(hosts), volatile
+        self._crash, self._volatile = HostCrash(*hosts), volatile
         self.lost: Mapping[str, Lost] = {}
         """What each of them lost, by its name."""
 

@@ -64,8 +64,7 @@ class Roles(Names):
         return f"hosts of {self.each(names)}"
 
     def each(self, names: Iterable[str]) -> str:
-        """Each role once: of the members of etcd, how many, which decides on the quorum; of others, that they are
-        several."""
+        """Each role once: for etcd, the number of members; for others, whether there are several."""
         counts = Counter(map(self.member, names))
         return joined(
             f"{count} members of etcd" if role == _ETCD and count > 1 else _one_or_several(role, count)

@@ -65,6 +65,17 @@ class Fault(ABC):
         """Undo it. Harmless if it was already undone or never injected."""
 
 
+class FaultOnHosts(Fault):
+    """A fault of hosts, which a plan can rehearse; see support/faults/declared.py."""
+
+    @abstractmethod
+    def on_hosts(self) -> None:
+        """See OnHosts. `inject` does this; what it does elsewhere, if anything, is in an `inject` of its own."""
+
+    def inject(self) -> None:
+        self.on_hosts()
+
+
 @dataclass
 class InjectedFault:
     """What became of a fault, and when; seconds on the monotonic clock.
@@ -120,7 +131,7 @@ class Nemesis:
     """Injects the faults of a scenario. A context manager: leaving it heals everything."""
 
     def __init__(self, effect_within: float = EFFECT) -> None:
-        """`effect_within`: seconds within which a fault must be in effect that says nothing else."""
+        """`effect_within`: seconds within which a fault must be in effect, for faults without `takes_effect_within`."""
         self._effect_within = effect_within
         self._heals = ExitStack()
         self.injected_faults: list[InjectedFault] = []

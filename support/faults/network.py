@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from support.errors import Inconclusive
 from support.faults.naming import Names
-from support.faults.nemesis import Fault
-from support.faults.process import EveryHostCrashes
+from support.faults.nemesis import FaultOnHosts
+from support.faults.process import HostCrash
 from support.hosts.interface import Flow, Pair, Site, SiteHost
 from support.target import etcd
 from support.target.cluster import Cluster
@@ -29,7 +29,7 @@ LATENCY_SHOWN_BY = 5
 
 
 @dataclass(frozen=True)
-class Partition(Fault):
+class Partition(FaultOnHosts):
     """No packet gets from one group of hosts to the other, nor back. The suite's own clients reach both."""
 
     site: Site
@@ -54,10 +54,8 @@ class Partition(Fault):
         """See Fault."""
         self.site.network.prepare(_both_ways(self.hosts, self.others))
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self.site.network.cut_all(_both_ways(self.hosts, self.others))
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         self.site.network.require_cut(_both_ways(self.hosts, self.others))
@@ -67,7 +65,7 @@ class Partition(Fault):
 
 
 @dataclass(frozen=True)
-class OneWayCut(Fault):
+class OneWayCut(FaultOnHosts):
     """No packet gets from one host to another; the way back is open."""
 
     site: Site
@@ -82,10 +80,8 @@ class OneWayCut(Fault):
         """See Fault."""
         self.site.network.prepare([(self.source, self.target)])
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self.site.network.cut_all([(self.source, self.target)])
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         self.site.network.require_cut([(self.source, self.target)], open_pairs=[(self.target, self.source)])
@@ -95,7 +91,7 @@ class OneWayCut(Fault):
 
 
 @dataclass(frozen=True)
-class PoorLinks(Fault):
+class PoorLinks(FaultOnHosts):
     """Every packet between any two of these hosts takes longer, or is lost with a probability (0 to 1)."""
 
     site: Site
@@ -112,11 +108,9 @@ class PoorLinks(Fault):
         everywhere = {*self.hosts} >= {*self.site.hosts}
         return f"{' and '.join(latency + loss)} {'everywhere' if everywhere else f'between {names.each(self.hosts)}'}"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self._seen.clear()
         self.site.network.degrade(self.hosts, self.latency, self.loss)
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         """No datagram is faster than the latency on any way between two hosts; each way loses some, and all together
@@ -148,11 +142,11 @@ def require_poor(flows: Mapping[Pair, Flow], latency: float, loss: float) -> Non
         raise NotYet(f"{lost} of {sent} datagrams are lost, {lost / sent:.1%}")
 
 
-class QuorumLost(EveryHostCrashes):
+class QuorumLost(HostCrash):
     """The hosts of a majority of the DCS crash at once, and the remaining members are no quorum."""
 
     def __init__(self, topology: Topology, hosts: Collection[SiteHost]) -> None:
-        super().__init__(hosts)
+        super().__init__(*hosts)
         self._topology = topology
         known = {name for host in hosts for name in (host.name, *host.addresses)}
         self._survivors = [address for address in topology.dcs if not known & names_of(address.host)]
@@ -218,10 +212,10 @@ def deaf(cluster: Cluster, replica: str) -> OneWayCut:
     return OneWayCut(cluster.site, cluster.leader(), replica)
 
 
-def crash_in_dcs(cluster: Cluster, part: str) -> EveryHostCrashes:
+def crash_in_dcs(cluster: Cluster, part: str) -> HostCrash:
     """The hosts of a part of the DCS crash at once: one of the keys of _OF_DCS."""
     hosts = _named(_OF_DCS, part)(cluster)
-    return QuorumLost(cluster.topology, hosts) if part == _A_MAJORITY else EveryHostCrashes(hosts)
+    return QuorumLost(cluster.topology, hosts) if part == _A_MAJORITY else HostCrash(*hosts)
 
 
 def broken_link_of_dcs(cluster: Cluster, link: str) -> Partition | OneWayCut:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from support.errors import Inconclusive, ProcessFailed
 from support.faults.naming import Names
-from support.faults.nemesis import Fault
+from support.faults.nemesis import FaultOnHosts
 from support.faults.roles import host_of
 from support.hosts.interface import Running, SiteHost, SiteProgram, on_each
 from support.hosts.processes import first_of
@@ -17,7 +17,7 @@ from support.target.member_files import files_of
 from support.waiting import NotYet
 
 
-class _OfOneHost(Fault):
+class _OfOneHost(FaultOnHosts):
     """A fault of one host, or of something on it."""
 
     def __init__(self, host: SiteHost) -> None:
@@ -29,39 +29,10 @@ class _OfOneHost(Fault):
         return self.host.name
 
 
-class HostCrash(_OfOneHost):
-    """Every process of the host is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
+class HostCrash(FaultOnHosts):
+    """Every process of these hosts is gone at once. What they wrote stays, synced or not: no page cache is lost."""
 
-    @property
-    def silences(self) -> list[str]:
-        """See Fault."""
-        return [self.host.name]
-
-    @property
-    def whole_hosts(self) -> list[str]:
-        """See Fault."""
-        return self.silences
-
-    def told(self, names: Names) -> str:
-        return f"the {names.host(self.host.name)} crashes"
-
-    def inject(self) -> None:
-        self.host.power_off()
-
-    on_hosts = inject
-
-    def require_in_effect(self) -> None:
-        if self.host.powered:
-            raise NotYet(f"{self.host.name} is on")
-
-    def heal(self) -> None:
-        self.host.power_on()
-
-
-class EveryHostCrashes(Fault):
-    """Every process of all hosts is gone at once. What they wrote stays, synced or not: the page cache is not lost."""
-
-    def __init__(self, hosts: Collection[SiteHost]) -> None:
+    def __init__(self, *hosts: SiteHost) -> None:
         self._hosts = hosts
 
     @property
@@ -84,14 +55,12 @@ class EveryHostCrashes(Fault):
             return f"the {names.host(self.target_member)} crashes"
         return f"the {names.hosts(self.silences)} crash at once"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         on_each(self._hosts, lambda host: host.power_off())
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if on := [host.name for host in self._hosts if host.powered]:
-            raise NotYet(f"on are {', '.join(on)}")
+            raise NotYet("; ".join(f"{name} is on" for name in on))
 
     def heal(self) -> None:
         """At once: a node of the DCS may not have started before others have."""
@@ -116,10 +85,8 @@ class Freeze(_OfOneHost):
     def told(self, names: Names) -> str:
         return f"the {names.host(self.host.name)} freezes"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self.host.freeze()
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if awake := self.host.awake():
@@ -130,7 +97,7 @@ class Freeze(_OfOneHost):
 
 
 @dataclass
-class Kill(Fault):
+class Kill(FaultOnHosts):
     """A program and all that it started are killed at once (kill -9); its host stays up."""
 
     process: SiteProgram
@@ -144,10 +111,8 @@ class Kill(Fault):
     def told(self, names: Names) -> str:
         return f"{names.program(self.process.name, self.process.host)} is killed"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self.process.kill()
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if self.process.pid is not None:
@@ -171,7 +136,7 @@ class Kill(Fault):
             return False
 
 
-class Restart(Fault):
+class Restart(FaultOnHosts):
     """A program is killed with all its sessions (kill -9), and started again at once."""
 
     def __init__(self, process: SiteProgram) -> None:
@@ -186,11 +151,9 @@ class Restart(Fault):
     def told(self, names: Names) -> str:
         return f"{names.program(self.process.name, self.process.host)} is killed and started again"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self.process.kill()
         self.process.start()
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         """A different process runs than before."""
@@ -230,13 +193,11 @@ class PatroniFrozen(_Suspended):
     def told(self, names: Names) -> str:
         return f"the Patroni of {names.member(self.host.name)} is suspended"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self._suspended = _of_patroni(self.host.running(), self.host.processes["patroni"].pid)
         if not self._suspended:
             raise Inconclusive(f"no Patroni ran on {self.host.name}")
         self.host.suspend(self._suspended, may_die=False)
-
-    on_hosts = inject
 
 
 _OF_PYTHON = ("patroni", "python")
@@ -274,12 +235,10 @@ class PostgresHangs(_Suspended):
     def told(self, names: Names) -> str:
         return f"PostgreSQL on {names.member(self.host.name)} hangs"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         if postmaster := postmaster_of(self.host):  # first, so that a process that it is just starting is found below
             self._suspend([postmaster])
             self._suspend(first_of(self.host.running(), "postgres"))
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if not self._suspended:
@@ -299,12 +258,10 @@ class PostmasterHangs(_Suspended):
     def told(self, names: Names) -> str:
         return f"the postmaster on {names.member(self.host.name)} hangs"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         if postmaster := postmaster_of(self.host):
             self._suspended = [postmaster]
             self.host.suspend(self._suspended)
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if not self._suspended:
@@ -317,16 +274,14 @@ class PostgresKilled(_OfOneHost):
 
     def __init__(self, host: SiteHost) -> None:
         super().__init__(host)
-        self._killed: list[Running] = []
+        self._killed: Sequence[Running] = ()
 
     def told(self, names: Names) -> str:
         return f"PostgreSQL on {names.member(self.host.name)} is killed"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self._killed = first_of(self.host.running(), "postgres")
         self.host.kill(self._killed)
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if not self._killed:
@@ -338,27 +293,18 @@ class PostgresKilled(_OfOneHost):
         """Nothing to do: Patroni starts PostgreSQL again; that is the promise under test."""
 
 
-class DataDestroyed(_OfOneHost):
+class DataDestroyed(PostgresKilled):
     """A member's PostgreSQL is killed and its data directory is gone; its Patroni keeps running."""
 
     def __init__(self, host: SiteHost) -> None:
         super().__init__(host)
         self._files = files_of(host)
-        self._killed: Sequence[Running] = ()
 
     def told(self, names: Names) -> str:
         return f"the data directory of {names.member(self.host.name)} is destroyed"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         self._killed = self._files.destroy_data()
-
-    on_hosts = inject
-
-    def require_in_effect(self) -> None:
-        if not self._killed:
-            raise Inconclusive(f"no PostgreSQL ran on {self.host.name}")
-        if alive := [one.pid for one in self.host.alive(self._killed)]:
-            raise NotYet(f"still there: {alive}")
 
     def heal(self) -> None:
         """Remove what is left of the old data. Patroni copies the data anew; that is the promise under test."""
@@ -416,16 +362,16 @@ def crash_of_member(cluster: Cluster, member: str) -> HostCrash:
     return HostCrash(cluster.site.hosts[member])
 
 
-def crash_of_members(cluster: Cluster, names: Collection[str]) -> EveryHostCrashes:
+def crash_of_members(cluster: Cluster, names: Collection[str]) -> HostCrash:
     """The hosts of these members crash at once."""
-    return EveryHostCrashes([cluster.site.hosts[name] for name in names])
+    return HostCrash(*(cluster.site.hosts[name] for name in names))
 
 
-def crash_of_replicas(cluster: Cluster) -> EveryHostCrashes:
+def crash_of_replicas(cluster: Cluster) -> HostCrash:
     """The hosts of all members but the leader crash at once."""
     return crash_of_members(cluster, cluster.followers())
 
 
-def crash_of_everything(cluster: Cluster) -> EveryHostCrashes:
+def crash_of_everything(cluster: Cluster) -> HostCrash:
     """Every host crashes at once."""
-    return EveryHostCrashes(cluster.site.hosts.values())
+    return HostCrash(*cluster.site.hosts.values())

@@ -1,5 +1,7 @@
 """A replica that receives all WAL and replays none of it: it serves stale data."""
 
+import time
+
 from support import sql
 from support.errors import Inconclusive
 from support.faults.naming import Names
@@ -7,10 +9,12 @@ from support.faults.nemesis import Fault
 from support.faults.process import server_processes
 from support.hosts.interface import Running
 from support.target.cluster import Cluster
+from support.target.copying import MOST_WAL
 from support.waiting import NotYet
 
 _MEGABYTE = 2**20
 _WRITE = "SELECT pg_logical_emit_message(false, 'accept', repeat('x', %s))"
+_WRITES_WITHIN = 60.0  # seconds for all of it: less than the guard on a user's host lets a fault last
 # The replica reports both positions.
 _BEHIND = "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"
 
@@ -25,6 +29,12 @@ class ReplayStuck(Fault):
     """The replica is too far behind only when the WAL has been written, which takes a while on a slow disk."""
 
     def __init__(self, cluster: Cluster, replica: str, behind: int) -> None:
+        """Raises Inconclusive if that is more WAL than a test writes."""
+        if behind > MOST_WAL:
+            raise Inconclusive(
+                f"{replica} would have to get {behind / _MEGABYTE:,.0f} MB behind, and a test writes at most "
+                f"{MOST_WAL / _MEGABYTE:,.0f} MB of WAL"
+            )
         self._cluster, self._replica, self._behind = cluster, replica, behind
         self._stuck: list[Running] = []
 
@@ -43,9 +53,14 @@ class ReplayStuck(Fault):
         host.suspend(self._stuck)
 
     def inject(self) -> None:
+        """Raises Inconclusive if the leader does not write the WAL in time: the replica must not be stuck for long."""
         self.on_hosts()
+        within = self._cluster.topology.timing.wait(_WRITES_WITHIN)
+        deadline = time.monotonic() + within
         with sql.session(self._cluster.of_member(self._cluster.leader())) as session:
-            for _ in range(self._behind // _MEGABYTE + 1):
+            for written in range(self._behind // _MEGABYTE + 1):
+                if time.monotonic() >= deadline:
+                    raise Inconclusive(f"the leader wrote only {written} MB of WAL in {within:g} s")
                 sql.execute(session, _WRITE, [_MEGABYTE])
 
     def require_in_effect(self) -> None:

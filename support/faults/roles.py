@@ -10,7 +10,7 @@ from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.members import replica_states
 from support.target.patroni_configuration import configuration_of
-from support.target.purposes import purposes_of
+from support.target.purposes import purposes_of, sources
 from support.vocabulary import Kind
 
 ROLE = Kind(
@@ -39,8 +39,13 @@ def member_by_role(cluster: Cluster, role: str) -> str:
         cluster, role = cluster.worker_group(int(of_workers["number"])), of_workers["role"]
     view = cluster.view()
     known = purposes_of(view.leader.name if view.leader else "", view.members, cluster.topology.delays)
-    # First those that do all that a replica can do: a fault of one that serves nobody would show nothing.
-    replicas = sorted(view.replicas, key=lambda one: (not known[one.name].ordinary, not known[one.name].shows_at_once))
+    # First those that do all that a replica can do: a fault of one that serves nobody would show nothing. Of these,
+    # first those from which no other member streams: it would be hit as well.
+    followed = sources(known)
+    replicas = sorted(
+        view.replicas,
+        key=lambda one: (not known[one.name].ordinary, not known[one.name].shows_at_once, one.name in followed),
+    )
     synchronous = [one.name for one in replicas if one.role in SYNCHRONOUS]
     states = replica_states(cluster) if role == "a replica that may lead" and not synchronous else {}
     able = [one.name for one in replicas if states.get(one.name) == "streaming" and known[one.name].may_lead]

@@ -25,6 +25,8 @@ _WAITING = """
            (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%%.ready')
 """
 _NEW_SEGMENT = "SELECT pg_logical_emit_message(true, 'accept', 'archiving'), pg_switch_wal()"
+_MOST_SEGMENTS = 8
+"""New segments that a fault begins: if none of them waits to be archived, no further one will."""
 _STREAM = "SELECT state FROM pg_stat_replication WHERE application_name = %s"
 CONSUMER = "accept_consumer"
 _PASSWORDS, _RECEIVED = "consumer.pgpass", "received"
@@ -37,6 +39,7 @@ class ArchivingFails(Fault):
         self._cluster = cluster
         changes = {"postgresql": {"parameters": {"archive_command": _FAILS_SLOWLY}}}
         self._configuration = TemporaryConfiguration(cluster, str(self), changes)
+        self._segments = 0
 
     def told(self, names: Names) -> str:
         return "archiving fails"
@@ -52,7 +55,9 @@ class ArchivingFails(Fault):
         if command != _FAILS_SLOWLY:
             raise NotYet(f"archive_command is {command}")
         if not waiting:
-            sql.rows(self._leader, _NEW_SEGMENT)
+            if self._segments < _MOST_SEGMENTS:
+                self._segments += 1
+                sql.rows(self._leader, _NEW_SEGMENT)
             raise NotYet("no segment waits to be archived")
 
     def heal(self) -> None:

@@ -267,10 +267,14 @@ def of_each_log(
 def on_each(hosts: Collection[AnyHost], act: Callable[[AnyHost], object]) -> None:
     """Do something to all of these hosts at once, and to each of them whatever it raises for another.
 
-    Then one of the errors is raised; rather one that says that it failed than one that it proves nothing.
+    Then one of the errors is raised, see `raise_one_of`.
     """
     with ThreadPoolExecutor(max(1, len(hosts))) as each:
         done = [each.submit(act, host) for host in hosts]
-    errors = [error for one in done if (error := one.exception()) is not None]
+    raise_one_of([error for one in done if (error := one.exception()) is not None])
+
+
+def raise_one_of(errors: Collection[BaseException]) -> None:
+    """Raise one of these errors, if there are any: rather one that says that something failed than Inconclusive."""
     for error in sorted(errors, key=lambda error: isinstance(error, Inconclusive)):
         raise error

@@ -230,7 +230,7 @@ def read_at_the_end(where: sql.Endpoint, items: Items, history: History, within:
 def start_transactions(world: World, workload: Workload) -> Workload:
     """Start the clients, until the scenario ends, beside other clients that it may have; returns after 200 commits.
 
-    Raises Inconclusive if they do not get to work.
+    Where each takes long, several of each client are enough. Raises Inconclusive if they do not get to work.
     """
     world.cleanup.enter_context(workload)
     workload.await_at_work(200, within=world.timing.wait(STATEMENT))

@@ -103,7 +103,7 @@ SABOTAGES = (
             {
                 "RW-01": "times pg., in recovery; allowed",
                 "RW-02 is on a replica": "times pg., primary; allowed",
-                "RW-02 serves reads": "the proxy holds pg. down",
+                "RW-02 serves reads": "HAProxy reports pg. as down",
                 "PH-02 every observer": "by the write endpoint",
                 "HP-01 role": "HAProxy sees every member",
                 "HP-02": "read-only",
@@ -156,7 +156,7 @@ SABOTAGES = (
     Sabotage(
         "server-forced-down",
         "a healthy replica gets no reads",
-        notices({"HP-01 role": "HAProxy sees every member", "RW-02 serves reads": "the proxy holds pg. maint"}),
+        notices({"HP-01 role": "HAProxy sees every member", "RW-02 serves reads": "HAProxy reports pg. as maint"}),
         _forced_down,
     ),
     Sabotage(

@@ -19,7 +19,7 @@ from support.engine.world import World
 from support.errors import Inconclusive
 from support.example_app.sessions import backend
 from support.faults.naming import Names
-from support.faults.nemesis import Fault
+from support.faults.nemesis import Fault, FaultOnHosts
 from support.faults.process import HostCrash, PostgresKilled, server_processes
 from support.hosts.interface import Running, SiteHost
 from support.target.citus import node_leaders
@@ -120,7 +120,7 @@ def await_resolved(cluster: Cluster, within: float, since: float) -> None:
     eventually(resolved, within=within, subject=subject, retry_on=NO_ANSWER, since=since)
 
 
-class CommitHeld(Fault):
+class CommitHeld(FaultOnHosts):
     """A fault that holds the coordinator's commits between the two phases.
 
     The WAL receivers of every synchronous standby of the coordinator are frozen. Its commit waits for a standby after
@@ -135,14 +135,12 @@ class CommitHeld(Fault):
     def told(self, names: Names) -> str:
         return "commits on the coordinator wait"
 
-    def inject(self) -> None:
+    def on_hosts(self) -> None:
         for name in standbys_waited_for(self._cluster):
             host = self._cluster.site.hosts[name]
             receivers = server_processes(host, "walreceiver")
             self._held.append((host, receivers))
             host.suspend(receivers)
-
-    on_hosts = inject
 
     def require_in_effect(self) -> None:
         if not any(receivers for _, receivers in self._held):

@@ -18,7 +18,7 @@ from support.target.accepted_loss import accepted_losses
 from support.target.baseline_facts import Baseline
 from support.target.cluster import Cluster
 from support.target.component_hosts import dcs_beside_members
-from support.target.copying import not_copyable, wal_not_expendable
+from support.target.copying import not_copyable, read_lag_too_large, wal_not_expendable
 from support.target.known_limits import by_whom, in_groups, known_limits, modes_off
 from support.target.members import NO_ANSWER, heard_and_silent, settings
 from support.target.overruled import ARCHIVING, WAL_KEPT, overruled
@@ -48,7 +48,7 @@ _NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
 _MODES = frozenset(
     {
         *("synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving", "copyable"),
-        "expendable_wal",
+        *("expendable_wal", "small_read_lag"),
         *OF_WRITES,
         *("replication_slots", "data_checksums", "reads_apart"),
         *DECIDED,
@@ -208,6 +208,8 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
         yield "copyable", baseline.not_copyable
     if baseline.wal_not_expendable:
         yield "expendable_wal", baseline.wal_not_expendable
+    if too_large := read_lag_too_large(baseline.groups.get(0), expected):
+        yield "small_read_lag", too_large
     if baseline.archives_nothing:
         yield "archiving", "archive_mode is off on every member: nothing is archived that could fail"
     elif baseline.archiving_overruled:

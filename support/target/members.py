@@ -68,7 +68,7 @@ def ask_in_parallel(names: Iterable[str], question: Callable[[str], T]) -> dict[
 
 
 def ask_everyone(cluster: Cluster, names: Iterable[str], question: Callable[[str], T]) -> dict[str, T | NoAnswer]:
-    """`ask_in_parallel`, but who is silent is asked again, for as long as even a healthy member may be silent."""
+    """`ask_in_parallel`, but retries silent members for `timing.notice` seconds."""
     answers = ask_in_parallel(names, question)
 
     def answered() -> None:

@@ -170,6 +170,17 @@ def candidates(known: Mapping[str, Purpose]) -> tuple[str, ...]:
     return tuple(sorted(name for name, one in known.items() if one.may_lead and one.source == leader))
 
 
+def sources(known: Mapping[str, Purpose]) -> frozenset[str]:
+    """The members from which others are meant to stream."""
+    return frozenset(one.source for one in known.values() if one.source)
+
+
+def direct_ends(known: Mapping[str, Purpose]) -> tuple[str, ...]:
+    """The replicas that stream from the leader, and from which no other member does."""
+    leaders = {name for name, one in known.items() if one.leads}
+    return tuple(sorted(name for name, one in known.items() if one.source in leaders and name not in sources(known)))
+
+
 def prompt_replicas(cluster: Cluster) -> tuple[str, ...]:
     """The replicas whose readers are meant to see at once what is committed, up or down.
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from support.target.haproxy import RESERVE
 from support.target.patroni_configuration import PatroniConfiguration
-from support.target.purposes import Purpose, candidates
+from support.target.purposes import Purpose, candidates, direct_ends
 from support.target.reads import Reads
 
-OF_SEVERAL = ("several_candidates", "spare_standby", "spare_replica")
+OF_SEVERAL = ("several_candidates", "spare_standby", "spare_replica", "spare_direct_replica")
 """The capabilities that no cluster has with fewer than two replicas."""
 OF_ANY = ("streaming_replicas", "prompt_replicas", "serving_replicas")
 """The capabilities that no cluster has without a replica."""
@@ -54,6 +54,8 @@ def lacking_replicas(
         )
     if configured and (busy := next(filter(None, (_all_waited_for(one, configured) for one in ours)), "")):
         yield "spare_replica", busy
+    if configured and (needed := next(filter(None, (_all_needed(one, configured) for one in ours)), "")):
+        yield "spare_direct_replica", needed
     everywhere = [[one for one in group if len(one) > 1] for group in possible.values()]
     if any(everywhere) and all(not group or _fewest(group, _streaming, 1) for group in everywhere):
         yield "streaming_replicas", "no replica is meant to stream (nostream)"
@@ -110,9 +112,33 @@ def _all_waited_for(known: Purposes, configured: PatroniConfiguration) -> str:
     replicas = [name for name, one in known.items() if not one.leads]
     if len(replicas) < 2:
         return ""
-    streaming, able = _streaming(known), len(_possible_standbys(known))
-    waited_for = min(configured.standbys, able) if configured.synchronous else 0
+    streaming, waited_for = _streaming(known), _waited_for(known, configured)
     if len(streaming) > waited_for:
         return ""
-    asked = f"commits wait for {waited_for} of them (synchronous_node_count is {configured.standbys})"
-    return f"of the replicas, {' and '.join(streaming) or 'none'} can stream, and {asked}"
+    return f"of the replicas, {' and '.join(streaming) or 'none'} can stream, and {_asked(waited_for, configured)}"
+
+
+def _all_needed(known: Purposes, configured: PatroniConfiguration) -> str:
+    """Why commits may wait for each replica that streams from the leader and from which no other member does; empty if
+    there is always one for which they do not."""
+    if sum(not one.leads for one in known.values()) < 2:
+        return ""
+    ends, waited_for = direct_ends(known), _waited_for(known, configured)
+    if len(ends) > min(waited_for, sum(known[name].may_be_synchronous for name in ends)):
+        return ""
+    leaders = {name for name, one in known.items() if one.leads}
+    chains = [f"{name} streams from {one.source}" for name, one in known.items() if one.source not in {"", *leaders}]
+    told = f" ({'; '.join(chains)})" if chains else ""
+    return (
+        f"of the replicas, {' and '.join(ends) or 'none'} can stream from the leader with no other member streaming "
+        f"from it{told}, and {_asked(waited_for, configured)}"
+    )
+
+
+def _waited_for(known: Purposes, configured: PatroniConfiguration) -> int:
+    """For how many standbys a commit waits."""
+    return min(configured.standbys, len(_possible_standbys(known))) if configured.synchronous else 0
+
+
+def _asked(waited_for: int, configured: PatroniConfiguration) -> str:
+    return f"commits wait for {waited_for} of them (synchronous_node_count is {configured.standbys})"

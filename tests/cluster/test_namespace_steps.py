@@ -11,7 +11,7 @@ import pytest
 
 from steps.cluster import namespace_steps
 from support import sql
-from support.cluster.handover import handed
+from support.cluster.handover import ClusterHandover
 from support.cluster.workloads import search_repeatedly
 from support.engine.world import Context, World
 from support.example_app import samples
@@ -53,7 +53,7 @@ def test_a_search_without_an_hnsw_index_compares_all_entries_of_its_namespace(co
     """IVFFlat examines one list of many: of the few entries of a namespace, hardly any are in it."""
     world = context.world
     namespace_steps.step_two_namespaces(context)
-    sought = samples.embeddings(handed(world).second)
+    sought = samples.embeddings(world.handover(ClusterHandover).second)
     by_index = search_repeatedly(world.cluster.write, world.profile, world.namespace, sought, 10)
     assert by_index.indexes_used[0] == {"docs_vec_idx"}
     assert min(sum(found.values()) for found in by_index.origins) < 10

@@ -14,7 +14,7 @@ from support.engine.experiment import Experiment
 from support.engine.history import WriterSample
 from support.engine.watch import Watch
 from support.engine.world import World
-from support.errors import AcceptError, Inconclusive, MissingStep, NotInTime, PromiseBroken
+from support.errors import AcceptError, Inconclusive, MissingStep, NotInTime, ProcessFailed, PromiseBroken
 from support.faults.naming import Names
 from support.faults.nemesis import Fault, InjectedFault
 from support.hosts.remote import HostAccess, ProgramAccess
@@ -74,7 +74,7 @@ def test_the_limit_of_a_failover_allows_for_an_election_of_the_dcs_only_if_its_h
     cluster = Cluster(Topology("d", Login("jo", "x"), at, dcs=(at,), hosts=hosts, timing=timing))
     vars(cluster)["groups"] = ()
     world = World(Run("run", tmp_path, tmp_path, 1), cluster, Evidence())
-    world.fault_run = Experiment(world, 0.0, "pg1", Watch({}), {})
+    world.experiment = Experiment(world, 0.0, "pg1", Watch({}), {})
     world.experiment.inject(Noted("it", whole_hosts=hit), "pg1")
     for span in (Span.FAILOVER, Span.BLACKOUT):
         assert world.limit(30, "leader", span) == timing.total(span) - 15 + more
@@ -213,6 +213,50 @@ def test_no_slow_machine_lets_a_member_be_unseen_for_as_long_as_it_could_have_le
     experiment.inject(Noted("crash"), "pg1")
     assert experiment.coverage is not None
     assert experiment.coverage.longest == longest
+
+
+@dataclass
+class NotHealed(Noted):
+    """A fault whose healing says that it was over before, or fails."""
+
+    raises: Exception = field(default_factory=lambda: Inconclusive("the guard on the host undid it before its time"))
+
+    def heal(self) -> None:
+        super().heal()
+        raise self.raises
+
+
+def test_a_cluster_recovers_from_a_fault_that_had_ended_before_it_was_healed(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scenario proves nothing, but the cluster is fit for the next one."""
+    monkeypatch.setattr(experiment_module, "await_all", lambda *_: 1.0)
+    experiment.inject(NotHealed("freeze"), "pg1")
+    with pytest.raises(Inconclusive, match="before its time"):
+        experiment.conclude()
+    assert experiment.recovered_in == 1.0
+    assert experiment.redundant_at is not None
+
+
+def test_a_cluster_that_stays_unhealthy_after_a_fault_that_had_ended_before_has_not_recovered(
+    experiment: Experiment,
+) -> None:
+    experiment.inject(NotHealed("freeze"), "pg1")
+    experiment._recovery = 0.1
+    with pytest.raises(NotInTime):
+        experiment.conclude()
+    assert experiment.recovered_in is None
+
+
+def test_a_fault_that_had_ended_before_hides_none_that_could_not_be_healed(
+    experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiment_module, "await_all", lambda *_: 1.0)
+    experiment.inject(NotHealed("freeze"), "pg1")
+    experiment.inject(NotHealed("cut", raises=ProcessFailed("no answer")), "pg1")
+    with pytest.raises(Inconclusive, match="before its time"):
+        experiment.conclude()
+    assert experiment.recovered_in is None
 
 
 def hangs() -> None:

@@ -58,7 +58,7 @@ class Experiment:
         note("healed")
 
 def in_before_scenario(context, scenario):
-    context.world = SimpleNamespace(fault_run=Experiment())
+    context.world = SimpleNamespace(experiment_or_none=Experiment())
 
 def in_after_scenario(context, scenario):
     return wrong_results(context, scenario, context._runner.step_registry)

@@ -29,6 +29,7 @@ from support.failover import degradation
 from support.reporting.evidence import Evidence
 from support.run import Run
 from support.target.cluster import Cluster
+from support.target.timing import Timing
 from support.target.topology import Address, Login, Topology
 from support.waiting import eventually
 
@@ -382,6 +383,26 @@ def test_clients_that_cannot_work_before_anything_is_tested_are_no_broken_promis
     workload = Workload(nobody, ledger.appends(EXAMPLE, "nobody"), clients=1)
     with workload, pytest.raises(Inconclusive, match="the clients did not start working"):
         workload.await_at_work(10, within=0.5)
+
+
+def test_clients_whose_operations_take_long_are_at_work(database: sql.Endpoint, tmp_path: Path) -> None:
+    """As where each commit waits for a host far away. There are 6 s, in which 4 clients get 160 acknowledgements."""
+    topology = Topology("db", Login("app", ""), Address("127.0.0.1", 1), timing=Timing(multiplier=0.2))
+    world = World(Run("run", tmp_path, tmp_path, 1), Cluster(topology), Evidence())
+    slow = always(lambda session: sql.value(session, "SELECT pg_sleep(0.15)"))
+    with world.cleanup:
+        world.start(Workload(database, slow, clients=4), acknowledged=1000)
+        assert world.clients.acknowledged >= 40
+
+
+def test_clients_that_worked_for_a_moment_only_are_not_at_work(database: sql.Endpoint) -> None:
+    def script(turn: Turn) -> Task:
+        query = "SELECT 1" if turn.number < 15 else "SELECT 1 / 0"
+        return Task("try", str(turn.number), None, lambda session: sql.value(session, query))
+
+    workload = Workload(database, script, clients=2)
+    with workload, pytest.raises(Inconclusive, match="in the second half of the time, 0 of one client"):
+        workload.await_at_work(1000, within=2)
 
 
 def test_a_client_does_not_wait_in_a_login_for_a_server_that_its_pooler_has_not(

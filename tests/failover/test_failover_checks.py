@@ -253,7 +253,7 @@ class TestEachServes:
     def test_a_replica_in_maintenance_does_not_serve(self) -> None:
         finding = each_serves(["m2"] * 50, ["m2", "m3"], {"m3": Held("maint", served=100)})
         assert finding.holds is False
-        assert "the proxy holds m3 maint" in finding.words
+        assert "HAProxy reports m3 as maint" in finding.words
 
     @pytest.mark.parametrize("algorithm", ["roundrobin", "leastconn"])
     def test_a_replica_that_never_served_is_left_out(self, algorithm: str) -> None:

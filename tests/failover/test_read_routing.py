@@ -9,14 +9,16 @@ from typing import cast
 
 import pytest
 from conftest import free_port
+from patronis import Member, patroni
 from servers import postgres
 
 from support.engine.finding import Finding
 from support.engine.world import World
-from support.errors import LimitExceeded
+from support.errors import Inconclusive, LimitExceeded
+from support.expectations import Expectations
 from support.failover import routing
 from support.failover.checks import caught_up
-from support.failover.routing import ReadLag, least_replayed, require_back_in_reads, require_out_of_reads
+from support.failover.routing import ReadLag, least_replayed, require_back_in_reads, require_out_of_reads, stuck_replay
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, MemberAddress, Topology
 
@@ -100,3 +102,18 @@ def test_a_server_that_never_received_wal_need_not_replay_any(tmp_path: Path) ->
         login = Login(server.user, server.password)
         cluster = Cluster(Topology(server.database, login, Address("127.0.0.1", port), members=members))
         assert least_replayed(cluster, "pg1", ReadLag(1)) is None
+
+
+@pytest.mark.parametrize("read_lag", [None, 10 * 2**30])
+def test_no_replay_is_stuck_until_a_disk_could_fill(read_lag: int | None) -> None:
+    """Patroni may be told to fail over whatever the lag. The fault is refused before anything is suspended."""
+    status = {"state": "running", "postmaster_start_time": "2026-11-29 03:43:11+00:00", "xlog": {"location": 1}}
+    configuration = {"maximum_lag_on_failover": 10 * 2**30}
+    leading = Member("pg1", "leader", "pg1:5432", "pg1:8008", None, extra=status, configuration=configuration)
+    at = Address("127.0.0.1", 1)
+    with patroni(leading, [leading]) as port:
+        members = (MemberAddress("pg1", at, Address("127.0.0.1", port)),)
+        expected = Expectations(read_lag=read_lag)
+        cluster = Cluster(Topology("app", Login("app", ""), at, members=members, expectations=expected))
+        with pytest.raises(Inconclusive, match="20,480 MB behind, and a test writes at most 1,024 MB"):
+            stuck_replay(cluster, "pg2")

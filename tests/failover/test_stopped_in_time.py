@@ -60,7 +60,7 @@ def world(postgres: sql.Endpoint, tmp_path: Path) -> Iterator[World]:
     vars(cluster)["groups"] = ()  # nobody leads, so no fault needs clients of a leader
     found = World(Run("id", tmp_path, tmp_path, 1), cluster, Evidence())
     with Watch({"pg1": postgres}) as watch:
-        experiment = found.fault_run = Experiment(found, time.monotonic(), "pg1", watch, {})
+        experiment = found.experiment = Experiment(found, time.monotonic(), "pg1", watch, {})
         pause(0.5)
         try:
             yield found

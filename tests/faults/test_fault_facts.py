@@ -15,7 +15,6 @@ from support.faults.nemesis import Fault
 from support.faults.network import Partition, PoorLinks
 from support.faults.patroni import Switchover
 from support.faults.process import (
-    EveryHostCrashes,
     Freeze,
     HostCrash,
     Kill,
@@ -23,11 +22,13 @@ from support.faults.process import (
     PostgresHangs,
     PostgresKilled,
     PostmasterHangs,
+    Restart,
 )
 from support.faults.replay import ReplayStuck
 from support.hosts import Host
 from support.hosts.interface import Site, SiteHost, SiteProgram
 from support.target.cluster import Cluster
+from support.waiting import NotYet
 
 
 @dataclass
@@ -48,7 +49,7 @@ CLIENT, LEADER = DYING
     ("fault", "unaware", "silences"),
     [
         (HostCrash(ONE), False, ["pg1"]),
-        (EveryHostCrashes([ONE, TWO]), False, ["pg1", "pg2"]),
+        (HostCrash(ONE, TWO), False, ["pg1", "pg2"]),
         (PowerFailure([OWN], []), False, ["pg1"]),
         (Freeze(ONE), True, ["pg1"]),
         (PatroniFrozen(ONE), True, ["pg1"]),
@@ -67,7 +68,7 @@ def test_who_does_not_know_and_who_is_silent(fault: Fault, unaware: bool, silenc
     ("fault", "target_member"),
     [
         (HostCrash(ONE), "pg1"),
-        (EveryHostCrashes([TWO, ONE]), "pg2"),
+        (HostCrash(TWO, ONE), "pg2"),
         (PostgresHangs(ONE), "pg1"),
         (PostgresKilled(ONE), "pg1"),
         (Kill(cast(SiteProgram, SimpleNamespace(name="redis", host="cache"))), "cache"),
@@ -101,7 +102,7 @@ def test_only_a_leader_that_survives_hands_over_as_planned(fault: Fault, planned
     ("fault", "hosts"),
     [
         (HostCrash(ONE), ["pg1"]),
-        (EveryHostCrashes([ONE, TWO]), ["pg1", "pg2"]),
+        (HostCrash(ONE, TWO), ["pg1", "pg2"]),
         (PowerFailure([OWN], []), ["pg1"]),
         (Freeze(ONE), ["pg1"]),
         (Partition(cast(Site, None), ["pg1"], ["pg2", "pg3"]), ["pg1"]),
@@ -129,8 +130,8 @@ SITE = cast(Site, Hosts())
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (EveryHostCrashes([ONE]), "the host pg1 crashes"),
-        (EveryHostCrashes([ONE, TWO]), "the hosts pg1 and pg2 crash at once"),
+        (HostCrash(ONE), "the host pg1 crashes"),
+        (HostCrash(ONE, TWO), "the hosts pg1 and pg2 crash at once"),
         (PoorLinks(SITE, ["pg1", "pg2", "pg3"], latency=0.1), "100 ms more latency everywhere"),
         (PoorLinks(SITE, ["pg1", "pg2", "pg3"], loss=0.1), "packet loss of 10% everywhere"),
         (
@@ -142,6 +143,36 @@ SITE = cast(Site, Hosts())
 )
 def test_a_fault_says_what_it_does_and_nothing_that_it_does_not(fault: Fault, words: str) -> None:
     assert str(fault) == words
+
+
+def test_a_fault_of_hosts_does_to_them_what_a_plan_rehearses() -> None:
+    done = list[str]()
+
+    class Noted(Restart):
+        def on_hosts(self) -> None:
+            done.append("on hosts")
+
+    class Prepared(Noted):
+        def inject(self) -> None:
+            done.append("elsewhere")
+            super().inject()
+
+    program = cast(SiteProgram, SimpleNamespace(name="redis", host="cache", pid=1))
+    Noted(program).inject()
+    Prepared(program).on_hosts()
+    Prepared(program).inject()
+    assert done == ["on hosts", "on hosts", "elsewhere", "on hosts"]
+
+
+def test_hosts_that_have_not_crashed_are_named() -> None:
+    on, off, other = (
+        cast(SiteHost, SimpleNamespace(name=name, powered=name != "pg2")) for name in ("pg1", "pg2", "pg3")
+    )
+    HostCrash(off).require_in_effect()
+    with pytest.raises(NotYet, match=r"^pg1 is on$"):
+        HostCrash(on).require_in_effect()
+    with pytest.raises(NotYet, match=r"^pg1 is on; pg3 is on$"):
+        HostCrash(on, off, other).require_in_effect()
 
 
 def test_a_fault_without_its_parts_cannot_be_made() -> None:

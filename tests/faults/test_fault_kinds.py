@@ -12,7 +12,7 @@ from support.faults.naming import Roles
 from support.faults.nemesis import Fault
 from support.faults.network import OneWayCut, Partition, PoorLinks
 from support.faults.patroni import Switchover
-from support.faults.process import EveryHostCrashes, Freeze, HostCrash, Kill, PatroniFrozen, PostgresKilled, Restart
+from support.faults.process import Freeze, HostCrash, Kill, PatroniFrozen, PostgresKilled, Restart
 from support.faults.replay import ReplayStuck
 from support.hosts import Host
 from support.hosts.interface import Site, SiteHost, SiteProgram
@@ -53,24 +53,23 @@ def power_failure(*names: str) -> PowerFailure:
         (HostCrash(host("haproxy")), "the host haproxy crashes", "the host haproxy crashes"),
         (HostCrash(host("pg1-witness")), "the host pg1-witness crashes", "the host pg1-witness crashes"),
         (Freeze(host("pg2")), "the host pg2 freezes", "the host of a replica freezes"),
-        (EveryHostCrashes(hosts("etcd1")), "the host etcd1 crashes", "the host of one member of etcd crashes"),
         (
-            EveryHostCrashes(hosts("pg2", "pg10")),
+            HostCrash(*hosts("pg2", "pg10")),
             "the hosts pg2 and pg10 crash at once",
             "the hosts of replicas crash at once",
         ),
         (
-            EveryHostCrashes(hosts("pg1", "pg2")),
+            HostCrash(*hosts("pg1", "pg2")),
             "the hosts pg1 and pg2 crash at once",
             "the hosts of the leader and a replica crash at once",
         ),
         (
-            EveryHostCrashes(hosts("etcd1", "etcd2")),
+            HostCrash(*hosts("etcd1", "etcd2")),
             "the hosts etcd1 and etcd2 crash at once",
             "the hosts of 2 members of etcd crash at once",
         ),
         (
-            EveryHostCrashes(hosts("etcd1", "etcd2", "pg1", "pg2", "pg10", "w1", "w2", "redis", "haproxy")),
+            HostCrash(*hosts("etcd1", "etcd2", "pg1", "pg2", "pg10", "w1", "w2", "redis", "haproxy")),
             "the hosts etcd1, etcd2, pg1, pg2, pg10, w1, w2, redis and haproxy crash at once",
             "the hosts of 2 members of etcd, the leader, replicas, leaders of worker groups, redis and haproxy crash "
             "at once",

@@ -14,7 +14,7 @@ from support.errors import Inconclusive
 from support.faults.clock import PROGRAM as PATRONI_CLOCK
 from support.faults.nemesis import Fault, Nemesis
 from support.faults.network import OneWayCut, Partition, PoorLinks, require_poor
-from support.faults.process import EveryHostCrashes, Freeze, HostCrash, Kill, PostgresHangs, PostmasterHangs
+from support.faults.process import Freeze, HostCrash, Kill, PostgresHangs, PostmasterHangs
 from support.hosts import Sandbox
 from support.hosts.flows import measure
 from support.hosts.interface import Flow, Pair, SiteHost
@@ -23,7 +23,7 @@ from support.waiting import NotYet, eventually
 
 PROCESS_FAULTS: dict[str, Callable[[Sandbox], Fault]] = {
     "crash": lambda sandbox: HostCrash(sandbox.hosts["one"]),
-    "crash of all": lambda sandbox: EveryHostCrashes([sandbox.hosts["one"], sandbox.hosts["three"]]),
+    "crash of all": lambda sandbox: HostCrash(sandbox.hosts["one"], sandbox.hosts["three"]),
     "freeze": lambda sandbox: Freeze(sandbox.hosts["one"]),
     "kill": lambda sandbox: Kill(sandbox.hosts["one"].processes["sleeper"]),
 }

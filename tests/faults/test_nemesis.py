@@ -3,15 +3,19 @@
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import requests
 from conftest import free_port
 
 from support import sql
-from support.errors import Inconclusive
+from support.errors import Inconclusive, ProcessFailed
 from support.faults.naming import Names
 from support.faults.nemesis import Fault, Nemesis
+from support.hosts.remote import RemoteHost
+from support.hosts.remote.network import RemoteNetwork
 from support.target.redis import client_of
 from support.target.topology import Address, RedisAddress
 from support.waiting import NotYet, pause
@@ -164,3 +168,21 @@ def test_a_healing_that_fails_does_not_prevent_the_others() -> None:
     with pytest.raises(OSError, match="cannot be healed"):
         nemesis.heal()
     assert notes[-2:] == ["heal two", "heal one"]
+
+
+@pytest.mark.parametrize("failing", ["pg1", "pg2"])
+def test_a_part_that_had_ended_before_does_not_hide_one_that_cannot_be_healed(failing: str) -> None:
+    """Of one fault on several hosts, and of several on one host."""
+
+    def heal(part: str) -> None:
+        raise ProcessFailed(f"no answer from {part}") if part == failing else Inconclusive(f"over before on {part}")
+
+    parts: Any = {"pg1": "pg1", "pg2": "pg2"}
+    hosts: Any = {name: SimpleNamespace(heal=heal) for name in parts}
+    network = RemoteNetwork(hosts)
+    network._cuts[frozenset({("pg1", "pg2")})] = parts
+    with pytest.raises(ProcessFailed, match=f"no answer from {failing}"):
+        network.reconnect_all([("pg1", "pg2")])
+    host: Any = SimpleNamespace(_heal=heal)
+    with pytest.raises(ProcessFailed, match=f"no answer from {failing}"):
+        RemoteHost._heal_all(host, list(parts.values()))

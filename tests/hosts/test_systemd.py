@@ -11,7 +11,7 @@ from remote_hosts import SCOPE, Machine, ssh_hosts
 
 from support.errors import Inconclusive
 from support.faults.nemesis import Nemesis
-from support.faults.process import EveryHostCrashes, HostCrash
+from support.faults.process import HostCrash
 from support.hosts.remote import Guards, HostRefused, ProgramAccess, Reach, RemoteSite
 from support.hosts.remote.processes import parsed_table
 from support.target.discovery.user_addresses import open_links
@@ -72,7 +72,7 @@ def test_nodes_that_start_only_together_come_back(nodes: Mapping[str, Machine], 
     hosts = list(site.machines.values())[:crashed]
     assert all("nft" in host.access.cutter for host in hosts)
     with Nemesis() as nemesis:
-        nemesis.inject(EveryHostCrashes(hosts))
+        nemesis.inject(HostCrash(*hosts))
         begun = time.monotonic()
     assert time.monotonic() - begun < 40  # where a start waits for the others, it never ends
     _await_healthy(nodes)
@@ -80,7 +80,7 @@ def test_nodes_that_start_only_together_come_back(nodes: Mapping[str, Machine], 
 
 def test_what_came_back_early_keeps_no_other_host_down(nodes: Mapping[str, Machine], site: RemoteSite) -> None:
     nemesis = Nemesis()
-    nemesis.inject(EveryHostCrashes(list(site.machines.values())))
+    nemesis.inject(HostCrash(*site.machines.values()))
     nodes["etcd1"].call("systemctl", "start", "--no-block", "etcd")
     eventually(lambda: _require(site.machines["etcd1"].powered), within=5, subject="somebody starts it")
     with pytest.raises(Inconclusive, match="etcd on etcd1 was started by somebody else"):

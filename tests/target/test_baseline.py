@@ -192,6 +192,25 @@ def test_what_a_cluster_cannot_do_is_settled_before_any_scenario(baseline: Basel
     assert capability not in dict(_modes_not_promised(somewhere, CAREFUL_BASELINE, Expectations()))
 
 
+@pytest.mark.parametrize(
+    ("maximum_lag", "declared", "words"),
+    [
+        (10 * 2**30, {}, "maximum_lag_on_failover, which is used in its place, is 10,737,418,240 bytes"),
+        (10 * 2**30, {"read_lag": "100MB"}, ""),
+        (2**20, {"read_lag": "513MB"}, "[expect] read_lag is 537,919,488 bytes, and a test writes at most 1 GB of WAL"),
+        (512 * 2**20, {}, ""),
+    ],
+)
+def test_no_replica_is_made_to_lag_so_far_that_a_disk_could_fill(
+    maximum_lag: int, declared: dict[str, str], words: str
+) -> None:
+    baseline = replace(CAREFUL_BASELINE, groups={0: replace(CAREFUL, maximum_lag=maximum_lag)})
+    somewhere = Topology("db", Login("app", ""), Address("h", 1))
+    lacks = dict(_modes_not_promised(somewhere, baseline, Expectations.parse(declared)))
+    assert ("small_read_lag" in lacks) is bool(words)
+    assert words in lacks.get("small_read_lag", "")
+
+
 def test_logical_slots_keep_a_member_from_missing_wal(tmp_path: Path) -> None:
     with postgres(tmp_path, free_port(), BINDIR, "wal_level=logical") as server:
         topology = Topology(server.database, Login("nobody", ""), Address(*server.hosts[0]))

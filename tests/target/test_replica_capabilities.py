@@ -14,6 +14,7 @@ from servers import BINDIR, postgres
 from support.errors import Inconclusive
 from support.expectations import Expectations
 from support.failover.joint_loss import spare_replica
+from support.failover.missed_wal import replica_to_rebuild
 from support.faults.roles import member_by_role
 from support.target.baseline import _modes_not_promised
 from support.target.baseline_facts import Baseline
@@ -31,10 +32,9 @@ DR = {"nosync": True, "nofailover": True}
 
 
 def known(leader: str = "pg1", delays: dict[str, str] | None = None, **tags: dict[str, Any]) -> dict[str, Purpose]:
-    """What pg1, pg2 and pg3 are for, with these tags."""
-    members = [
-        MemberView(name, "replica", "streaming", "", 0, 1, 0, tags.get(name, {})) for name in ("pg1", "pg2", "pg3")
-    ]
+    """What pg1, pg2, pg3 and whoever else is named are for, with these tags."""
+    names = sorted({"pg1", "pg2", "pg3", *tags})
+    members = [MemberView(name, "replica", "streaming", "", 0, 1, 0, tags.get(name, {})) for name in names]
     return purposes_of(leader, members, delays or {})
 
 
@@ -55,8 +55,8 @@ def test_ordinary_replicas_lack_nothing() -> None:
         (DR, {"several_candidates", "spare_standby"}),
         ({"nofailover": True}, {"several_candidates"}),
         ({"nosync": True}, {"spare_standby"}),
-        ({"replicatefrom": "pg2"}, {"several_candidates", "spare_standby"}),
-        ({"nostream": True}, {"several_candidates", "spare_standby", "spare_replica"}),
+        ({"replicatefrom": "pg2"}, {"several_candidates", "spare_standby", "spare_direct_replica"}),
+        ({"nostream": True}, {"several_candidates", "spare_standby", "spare_replica", "spare_direct_replica"}),
         ({"noloadbalance": True}, set()),
     ],
 )
@@ -102,6 +102,28 @@ def test_a_replica_that_no_commit_waits_for(configuration: dict[str, Any], lacki
             "of the replicas, pg2 and pg3 can stream, and commits wait for 2 of them (synchronous_node_count is 2)"
         )
     assert "spare_replica" not in lacks(known(pg3={"nosync": True}), configured=parsed(configuration))
+
+
+@pytest.mark.parametrize(
+    ("more", "configured", "why"),
+    [
+        ({}, SYNCHRONOUS, "pg2 can stream from the leader with no other member streaming from it (pg4 "),
+        ({"pg2": {"nosync": True}}, SYNCHRONOUS, ""),
+        ({"pg5": {}}, SYNCHRONOUS, ""),
+        ({"pg5": {"replicatefrom": "pg2"}}, SYNCHRONOUS, "none can stream from the leader with no other member"),
+        ({}, PatroniConfiguration(), ""),
+        ({"pg5": {"replicatefrom": "pg2"}}, PatroniConfiguration(), "commits wait for 0 of them"),
+    ],
+)
+def test_a_replica_from_which_another_one_streams_is_needed(
+    more: dict[str, dict[str, Any]], configured: PatroniConfiguration, why: str
+) -> None:
+    """pg4 streams from pg3: commits may wait for pg2."""
+    tags: Any = {"pg4": {"replicatefrom": "pg3"}, **more}
+    found = lacks(known(**tags), configured=configured)
+    assert ("spare_direct_replica" in found) is bool(why)
+    assert why in found.get("spare_direct_replica", "")
+    assert "spare_replica" not in found
 
 
 def test_replicas_that_read_the_archive() -> None:
@@ -178,7 +200,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 def cluster(stack: ExitStack, waited_for: dict[str, str], count: int = 1, **tags: dict[str, Any]) -> Cluster:
-    """pg1 leads pg2 and pg3; `waited_for` is replica -> how commits wait for it."""
+    """pg1 leads pg2, pg3 and whoever else has tags; `waited_for` is replica -> how commits wait for it."""
     streams = [{"application_name": name, "sync_state": state} for name, state in waited_for.items()]
     status = {"state": "running", "postmaster_start_time": "2026-11-29 03:43:11+00:00", "xlog": {"location": 1}}
     configuration = {"synchronous_mode": True, "synchronous_node_count": count}
@@ -193,7 +215,7 @@ def cluster(stack: ExitStack, waited_for: dict[str, str], count: int = 1, **tags
             tags=tags.get(name, {}),
             configuration=configuration,
         )
-        for name in ("pg1", "pg2", "pg3")
+        for name in sorted({"pg1", "pg2", "pg3", *tags})
     ]
     ports = {one.name: stack.enter_context(patroni(one, members)) for one in members}
     places = [MemberAddress(name, Address("127.0.0.1", 1), Address("127.0.0.1", port)) for name, port in ports.items()]
@@ -224,6 +246,18 @@ def test_the_spare_replica_is_one_that_no_commit_waits_for(stack: ExitStack) -> 
         spare_replica(cluster(stack, {"pg2": "sync"}, pg3={"nostream": True}))
 
 
+def test_the_spare_replica_is_no_source_of_another_one(stack: ExitStack) -> None:
+    cascade = cluster(stack, {"pg2": "sync", "pg3": "async"}, pg4={"replicatefrom": "pg3"})
+    assert spare_replica(cascade) == "pg4"
+    with pytest.raises(Inconclusive, match="each replica that streams from the leader is needed"):
+        replica_to_rebuild(cascade)
+    wider = cluster(stack, {"pg2": "sync", "pg3": "async"}, pg4={"replicatefrom": "pg3"}, pg5={})
+    assert (spare_replica(wider), replica_to_rebuild(wider)) == ("pg4", "pg5")
+    beyond = replace(cascade.topology, members=cascade.topology.members[:3])
+    with pytest.raises(Inconclusive, match=r"others stream from each replica that no commit waits for \(pg3\)"):
+        spare_replica(Cluster(beyond))
+
+
 def test_a_replica_that_serves_reads(stack: ExitStack) -> None:
     assert member_by_role(cluster(stack, {}), "a replica that serves reads") == "pg2"
     assert member_by_role(cluster(stack, {}, pg2={"noloadbalance": True}), "a replica that serves reads") == "pg3"
@@ -235,6 +269,13 @@ def test_a_replica_that_serves_reads(stack: ExitStack) -> None:
         member_by_role(
             Cluster(replace(late.topology, delays={"pg2": "1h", "pg3": "1h"})), "a replica that serves reads"
         )
+
+
+def test_a_fault_of_a_replica_hits_rather_one_from_which_no_other_streams(stack: ExitStack) -> None:
+    assert member_by_role(cluster(stack, {}), "a replica") == "pg2"
+    assert member_by_role(cluster(stack, {}, pg4={"replicatefrom": "pg2"}), "a replica") == "pg3"
+    only = cluster(stack, {}, pg3={"replicatefrom": "pg2"})
+    assert member_by_role(only, "a replica") == "pg2", "the other one is no ordinary replica"
 
 
 def test_without_a_page_sessions_tell_where_reads_go(stack: ExitStack, tmp_path: Path) -> None:

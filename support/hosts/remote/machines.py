@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import TypeVar
 
 from support.errors import Inconclusive, NotAvailable, ProcessFailed
-from support.hosts.interface import Clock, Log, Running, SiteProgram
+from support.hosts.interface import Clock, Log, Running, SiteProgram, raise_one_of
 from support.hosts.remote.access import NEVER_DIRECT, HostAccess, ProgramAccess
 from support.hosts.remote.clients import HostRefused, HostUnreached
 from support.hosts.remote.files import RemoteFiles
@@ -371,15 +371,14 @@ class RemoteHost:
             self._noted(lambda: self.guards.heal(fault), ["heal", fault.id])
 
     def _heal_all(self, faults: Sequence[HostFault]) -> None:
-        """All of them, the last one first; then the first error is raised."""
-        errors = []
+        """All of them, the last one first; then one of the errors is raised, see `raise_one_of`."""
+        errors = list[Exception]()
         for fault in reversed(faults):
             try:
                 self._heal(fault)
             except Exception as error:
                 errors.append(error)
-        if errors:
-            raise errors[0]
+        raise_one_of(errors)
 
     def _noted(self, act: Callable[[], T], words: Sequence[str]) -> T:
         begun = time.time()

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from support.errors import Inconclusive, NotAvailable
-from support.hosts.interface import Flow, Pair
+from support.hosts.interface import Flow, Pair, raise_one_of
 from support.hosts.remote.guards import HostFault
 from support.waiting import NotYet
 
@@ -184,12 +184,11 @@ class RemoteNetwork:
 
 
 def _heal_each(hosts: "Mapping[str, RemoteHost]", made: Sequence[tuple[str, HostFault]]) -> None:
-    """Heal every fault, on the host where it is; then the first error is raised."""
-    errors = []
+    """Heal every fault, on the host where it is; then one of the errors is raised, see `raise_one_of`."""
+    errors = list[Exception]()
     for name, fault in made:
         try:
             hosts[name].heal(fault)
         except Exception as error:
             errors.append(error)
-    if errors:
-        raise errors[0]
+    raise_one_of(errors)

@@ -18,7 +18,7 @@ from support.failover.handover import FailoverHandover
 from support.failover.proxy_reload import Reload, reload_proxy
 from support.failover.role_claims import require_true_claims, watch_claims
 from support.faults.declared import disturbs
-from support.faults.network import cut_from_leader
+from support.faults.network import cut_from_source
 from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.members import of_the_whole
@@ -206,14 +206,14 @@ def step_falls_behind(context: Context) -> None:
 
 
 @when("a replica loses its stream")
-@disturbs(cut_from_leader, replica=routing.replica_in_reads)
+@disturbs(cut_from_source, replica=routing.replica_in_reads)
 def step_loses_stream(context: Context) -> None:
-    """Nothing gets from it to the leader, nor back; both still reach everybody else.
+    """Nothing gets from it to the member from which it streams, nor back; both still reach everybody else.
 
     Sessions through the read endpoint landed on it before.
     """
     cluster, replica = context.world.cluster, routing.replica_in_reads(context.world.cluster)
-    context.world.experiment.inject(cut_from_leader(cluster, replica))
+    context.world.experiment.inject(cut_from_source(cluster, replica))
 
 
 @then("the target member leaves the read endpoint within {seconds:g} seconds")

@@ -1,7 +1,7 @@
 """Who takes over from a leader when the replicas are not equal."""
 
 from behave import given, then, when
-from hamcrest import assert_that, equal_to, is_in
+from hamcrest import assert_that, equal_to, is_not
 
 from support.engine.recovery import require_other_leader
 from support.engine.world import Context
@@ -45,14 +45,19 @@ def step_one_is_behind(context: Context) -> None:
 @given("the other replicas are tagged nofailover")
 @disturbs(
     succession.bars_of_others,
-    "each replica but the one that was chosen to lack WAL",
+    "each replica that may lead but the one that was chosen to lack WAL",
     replicas=succession.unequal_replicas,
 )
 def step_others_are_barred(context: Context) -> None:
-    """By the "nofailover" tag in their own configuration; the whole cluster knows it by now."""
+    """By the "nofailover" tag in their own configuration; the whole cluster knows it by now.
+
+    The replica that lacks WAL does not lack so much of it that it could not take over.
+    """
     world = context.world
-    for fault in succession.bars_of_others(world.cluster, world.handover(FailoverHandover).unequal_replicas):
+    replicas = world.handover(FailoverHandover).unequal_replicas
+    for fault in succession.bars_of_others(world.cluster, replicas):
         world.experiment.prepare(fault)
+    succession.require_may_lead(world.cluster, replicas)
 
 
 @when("one leader after another is lost, each replaced and back before the next")
@@ -68,7 +73,8 @@ def step_best_leads(context: Context, seconds: float) -> None:
     """Not the replica that lacks WAL."""
     world = context.world
     require_other_leader(world, world.limit(seconds, "leader", Span.FAILOVER))
-    assert_that(world.cluster.leader(), is_in(world.handover(FailoverHandover).unequal_replicas.ahead), "who took over")
+    behind = world.handover(FailoverHandover).unequal_replicas.behind
+    assert_that(world.cluster.leader(), is_not(equal_to(behind)), "who took over")
 
 
 @then("the replica that lacks WAL leads within {seconds:g} seconds")

@@ -15,13 +15,15 @@ from support.faults.process import DataDestroyed, Freeze, HostCrash
 from support.faults.roles import host_of
 from support.hosts.interface import SiteHost
 from support.target.cluster import Cluster
-from support.target.failover_readiness import obstacles
+from support.target.failover_readiness import obstacles, terms
 from support.target.members import NO_ANSWER, status_of
 from support.target.purposes import candidates, purposes
 from support.waiting import NotYet, eventually, precondition
 
 _WRITES = 100
-"""Enough for a difference, and far less than the lag at which Patroni bars a replica from taking over."""
+"""Enough for a difference, and by default far less than the lag at which Patroni bars a replica from taking over."""
+_SHARE_OF_ALLOWED_LAG = 0.8
+"""How much of it the replica may lack, since the leader writes on until it crashes."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,31 @@ def cut_of_one(cluster: Cluster, replicas: UnequalReplicas) -> OneWayCut:
 
 
 def bars_of_others(cluster: Cluster, replicas: UnequalReplicas) -> Sequence[Tagged]:
-    """The up-to-date replicas are tagged so that they can never lead."""
-    return [Tagged(cluster, name, {"nofailover": True}) for name in replicas.ahead]
+    """Every other member that may lead, wherever it streams from, is tagged so that it never does."""
+    others = {name for name, one in purposes(cluster).items() if one.may_lead and not one.leads}
+    barred = sorted({*replicas.ahead, *others} - {replicas.behind})
+    return [Tagged(cluster, name, {"nofailover": True}) for name in barred]
+
+
+def require_may_lead(cluster: Cluster, replicas: UnequalReplicas) -> None:
+    """Raises Inconclusive if the replica that lacks WAL lacks so much by now that Patroni might not let it lead.
+
+    Other clients write as well, and with archive_timeout PostgreSQL begins a new segment from time to time, which counts
+    as 16 MB.
+    """
+
+    def read() -> tuple[int, int]:
+        now = terms(cluster)
+        return now.written - status_of(cluster, replicas.behind).wal, now.allowed_lag
+
+    with precondition():
+        subject = f"{replicas.behind} and the leader tell their positions in the WAL"
+        lag, allowed = eventually(read, within=cluster.topology.timing.notice, subject=subject, retry_on=NO_ANSWER)
+    if lag > _SHARE_OF_ALLOWED_LAG * allowed:
+        raise Inconclusive(
+            f"{replicas.behind} lacks {lag:,} bytes of WAL by now, and Patroni lets no replica lead that lacks more than "
+            f"{allowed:,} (maximum_lag_on_failover)"
+        )
 
 
 def let_one_lag(world: World) -> UnequalReplicas:

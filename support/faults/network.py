@@ -17,6 +17,7 @@ from support.target import etcd
 from support.target.cluster import Cluster
 from support.target.component_hosts import dcs_hosts, leader_of_dcs, proxy_host
 from support.target.discovery.addresses import names_of
+from support.target.purposes import purposes
 from support.target.topology import Topology
 from support.vocabulary import Kind
 from support.waiting import NotYet
@@ -202,9 +203,10 @@ def lost_answers(cluster: Cluster) -> OneWayCut:
     return OneWayCut(cluster.site, cluster.leader(), proxy_host(cluster).name)
 
 
-def cut_from_leader(cluster: Cluster, replica: str) -> Partition:
-    """A replica cut off from the leader alone."""
-    return Partition(cluster.site, [replica], [cluster.leader()])
+def cut_from_source(cluster: Cluster, replica: str) -> Partition:
+    """A replica cut off from the member alone from which it streams, which may be another replica."""
+    known = purposes(cluster).get(replica)
+    return Partition(cluster.site, [replica], [known.source if known and known.source else cluster.leader()])
 
 
 def deaf(cluster: Cluster, replica: str) -> OneWayCut:

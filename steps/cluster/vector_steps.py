@@ -20,18 +20,18 @@ from support.cluster.checks import (
     went_by_index,
 )
 from support.cluster.crowded_table import CHURN, VACUUM, make_crowded, search_members, start_churn
-from support.cluster.handover import ClusterHandover
+from support.cluster.handover import AnsweredSearches, ClusterHandover
 from support.cluster.searching import roomy
 from support.cluster.workloads import search_again, search_repeatedly
 from support.engine.checks.answers import unchanged
 from support.engine.finding import Finding
 from support.engine.quiet import measure
 from support.engine.tables import all_answer
-from support.engine.world import Context
+from support.engine.world import Context, World
 from support.errors import Inconclusive
 from support.example_app import samples
 from support.example_app.entries import EntryStore
-from support.example_app.search import distance
+from support.example_app.search import SEARCH, distance
 from support.example_app.vectors import dialect_of, vector_extension
 from support.target.members import ask_everyone, heard_and_silent
 from support.vocabulary import Kind
@@ -135,19 +135,30 @@ def step_by_index(context: Context) -> None:
 
 @then("each answer is in the order of the true distances")
 def step_in_order(context: Context) -> None:
-    """As many entries as requested, each with its true distance, computed outside the database."""
-    state = context.world.handover(ClusterHandover)
-    stored = samples.embeddings_by_key(state.entries)
-    answers_are_in_order(stored, state.answered.answers, state.answered.count, PRECISION).require()
+    """Every search was answered, with as many entries as requested, each with its true distance, computed outside the
+    database.
+    """
+    searches = _all_answered(context.world)
+    stored = samples.embeddings_by_key(context.world.handover(ClusterHandover).entries)
+    answers_are_in_order(stored, searches.answers, searches.count, PRECISION).require()
+
+
+def _all_answered(world: World) -> AnsweredSearches:
+    """The last searches. Raises AssertionError if one failed: a damaged index shows in some of them only."""
+    searches = world.handover(ClusterHandover).answered
+    nothing_failed(searches.history, (SEARCH,)).require()
+    return searches
 
 
 @then("the recall at {count:d} is at least {fraction:g}")
 def step_recall(context: Context, count: int, fraction: float) -> None:
-    """The share of the true nearest neighbours, computed outside the database, that the searches found."""
-    state, limit = context.world.handover(ClusterHandover), context.world.limit(fraction, "recall")
-    found = recall(samples.embeddings_by_key(state.entries), state.answered.answers, count)
+    """The share of the true nearest neighbours, computed outside the database, that the searches found; every one of
+    them was answered.
+    """
+    searches, limit = _all_answered(context.world), context.world.limit(fraction, "recall")
+    found = recall(samples.embeddings_by_key(context.world.handover(ClusterHandover).entries), searches.answers, count)
     context.world.measure(f"recall at {count}", found, "", limit, at_least=True)
-    assert_that(found, greater_than_or_equal_to(limit), f"recall over {len(state.answered.answers)} searches")
+    assert_that(found, greater_than_or_equal_to(limit), f"recall over {len(searches.answers)} searches")
 
 
 @given("a copy of the table of entries with {own:d} entries among {others:d} of other namespaces")
@@ -220,6 +231,8 @@ def step_search_again(context: Context) -> None:
 
 @then("every answer is the same as before")
 def step_same_answers(context: Context) -> None:
-    """Each search finds the same entries at the same distances, in the same order."""
+    """Each search finds the same entries at the same distances, in the same order; none failed, before or now."""
     state = context.world.handover(ClusterHandover)
+    for searches in (state.earlier_searches, state.searches):
+        nothing_failed(searches.history, (SEARCH,)).require()
     unchanged(state.earlier_searches.found, state.searches.found).require()

@@ -21,6 +21,10 @@ class AnsweredSearches(Protocol):
     """Searches for nearest neighbours, and what was found."""
 
     @property
+    def history(self) -> History:
+        """Every search, those that failed, too."""
+
+    @property
     def count(self) -> int:
         """How many neighbours were asked for."""
 

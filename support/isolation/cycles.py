@@ -69,6 +69,8 @@ def _searched(graph: DependencyGraph, wanted: frozenset[Anomaly]) -> Iterator[_C
     timed_skew, timed_fork = {Anomaly.REALTIME_SKEW}, {Anomaly.REALTIME_FORK}
     yield from _through(graph, WW, (WW,))
     yield from _through(graph, WR, (WW, WR))
+    if Anomaly.LOST_UPDATE in wanted:
+        yield from _lost_updates(graph)
     if skew & wanted:
         yield from _through(graph, RW, (WW, WR))
     if fork & wanted:
@@ -82,6 +84,39 @@ def _searched(graph: DependencyGraph, wanted: frozenset[Anomaly]) -> Iterator[_C
         yield from _through(graph, RW, (WW, WR, RT))
     if timed_fork & wanted:
         yield from _alternating(graph, (WW, WR, RT))
+
+
+def _lost_updates(graph: DependencyGraph) -> Iterator[_Closed]:
+    """Lost updates, looked for on each item by itself.
+
+    Two transactions may also have missed each other's writes to other items. A cycle over several items has another
+    name, which may excuse it where they are on several servers.
+    """
+    import networkx as nx  # see _through
+
+    found = 0
+    for edges in graph.of_each_item():
+        over = {_pair(one): one for one in edges if one.dependency is WW}
+        missed = {_pair(one): one for one in edges if one.dependency is RW}
+        versions, whole = nx.DiGraph(), nx.DiGraph()
+        versions.add_edges_from(over)
+        whole.add_edges_from((*over, *missed))
+        component = _components(whole)
+        for (reader, writer), edge in missed.items():
+            if component.get(writer) != component.get(reader, -1):
+                continue
+            try:
+                path = nx.shortest_path(versions, writer, reader)
+            except nx.NetworkXException:  # there is none
+                continue
+            yield [edge, *(over[pair] for pair in pairwise(path))]
+            found += 1
+            if found == MOST:
+                return
+
+
+def _pair(edge: Edge) -> tuple[int, int]:
+    return edge.earlier.number, edge.later.number
 
 
 def _through(graph: DependencyGraph, first: Dependency, back: tuple[Dependency, ...]) -> Iterator[_Closed]:

@@ -9,6 +9,7 @@ A cycle of these is an anomaly; which one, is in `cycles`.
 """
 
 import enum
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,15 +62,23 @@ class DependencyGraph:
         happened = versions.committed - frozenset(without)
         self.transactions = {one.number: one for one in versions.transactions if one.number in happened}
         self._edges: dict[tuple[int, int], dict[Dependency, Edge]] = {}
+        self._on: dict[Item, list[Edge]] = defaultdict(list)
         for edge in (*_of_writes(versions), *_of_reads(versions), *_of_time(tuple(self.transactions.values()))):
             if edge.earlier is not edge.later and {edge.earlier.number, edge.later.number} <= happened:
                 known = self._edges.setdefault((edge.earlier.number, edge.later.number), {})
                 known.setdefault(edge.dependency, edge)
+                if edge.item is not None:
+                    self._on[edge.item].append(edge)
 
     def edges(self, *dependencies: Dependency) -> Iterator[Edge]:
         """All edges of these kinds."""
         for known in self._edges.values():
             yield from (edge for kind, edge in known.items() if kind in dependencies)
+
+    def of_each_item(self) -> Iterator[Sequence[Edge]]:
+        """For each item all edges about it. Of those between the same two transactions about several items, `edges`
+        has one of each kind."""
+        yield from self._on.values()
 
     def of(self, *dependencies: Dependency) -> Any:
         """The graph with the edges of these kinds only."""

@@ -115,7 +115,8 @@ def require_equal_to_others(worker: NewWorker) -> None:
     coordinator, there = known_to(cluster.write), known_to(worker.endpoint)
     Finding(coordinator == there, f"{worker.name} knows the nodes {there}, and the coordinator {coordinator}").require()
     tables = tuple(cluster.profile.tables)
-    known, found = (shards.sharding_of(where, tables) for where in (cluster.write, worker.endpoint))
+    names = shards.qualified(cluster.write, tables)
+    known, found = (shards.sharding_of_qualified(where, names) for where in (cluster.write, worker.endpoint))
     differing = {table: f"{found[table]} instead of {known[table]}" for table in tables if found[table] != known[table]}
     Finding(not differing, f"{worker.name} does not know tables as the coordinator does: {differing}").require()
     references = [table for table in tables if known[table].kind == "reference"]

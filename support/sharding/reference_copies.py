@@ -12,10 +12,12 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+import psycopg2.errors
+
 from support import sql
 from support.errors import NotInTime
 from support.sharding.copy_checks import ENOUGH, Copy, Reading, copies_agree, is_settled
-from support.target.citus import data_node_leaders
+from support.target.citus import data_node_leaders, node_name
 from support.target.cluster import Cluster
 from support.target.members import NO_ANSWER, NoAnswer, ask_in_parallel, heard_and_silent
 from support.waiting import NotYet, eventually
@@ -28,7 +30,8 @@ GROUPS = 1024
 """The number of groups into which the rows of a table are divided."""
 _TABLES = """
     SELECT logicalrelid::regclass::text,
-           CASE WHEN nspname = 'public' THEN 'public.' ELSE '' END || shard_name(logicalrelid, shardid)
+           CASE WHEN nspname = 'public' THEN 'public.' ELSE '' END || shard_name(logicalrelid, shardid),
+           ARRAY (SELECT groupid FROM pg_dist_placement at WHERE at.shardid = pg_dist_shard.shardid)
       FROM pg_dist_partition JOIN pg_dist_shard USING (logicalrelid)
       JOIN pg_class ON pg_class.oid = logicalrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
      WHERE partmethod = 'n' AND repmodel = 't' AND has_table_privilege(logicalrelid, 'SELECT')
@@ -54,7 +57,11 @@ _FORMATS: Mapping[str, str] = {
 
 def tables(cluster: Cluster) -> dict[str, str]:
     """Each reference table that the application may read -> its shard, which has that name on every node."""
-    return dict(sql.rows(cluster.write, _TABLES))
+    return {table: shard for table, shard, _ in sql.rows(cluster.write, _TABLES)}
+
+
+class _NoTable(NoAnswer):
+    """There is no such table."""
 
 
 def settled(cluster: Cluster, within: float) -> list[Reading]:
@@ -85,7 +92,7 @@ def settled(cluster: Cluster, within: float) -> list[Reading]:
 
 def read(cluster: Cluster, shards: Mapping[str, str]) -> Reading:
     """All copies on all nodes, each node at the same time. A node or a table that gives no answer is reported as
-    silent."""
+    silent, and a copy that is not where Citus lists it also as missing."""
     nodes = data_node_leaders(cluster)
     heard, silent = heard_and_silent(ask_in_parallel(nodes, lambda node: _read_node(nodes[node], shards)))
     in_doubt = sum(count for count, _ in heard.values())
@@ -97,7 +104,18 @@ def read(cluster: Cluster, shards: Mapping[str, str]) -> Reading:
         if isinstance(copy, NoAnswer)
     }
     told = {table: {node: copy for node, copy in on.items() if isinstance(copy, Copy)} for table, on in copies.items()}
-    return Reading(told, silent | unread, in_doubt)
+    absent = [(table, node) for table, on in copies.items() for node, copy in on.items() if isinstance(copy, _NoTable)]
+    return Reading(told, silent | unread, in_doubt, _missing(cluster, shards, absent) if absent else frozenset())
+
+
+def _missing(
+    cluster: Cluster, shards: Mapping[str, str], absent: Sequence[tuple[str, str]]
+) -> frozenset[tuple[str, str]]:
+    """Those of the absent copies, given by table and node, that Citus lists even now; the table may have been dropped
+    meanwhile."""
+    known = sql.rows(cluster.write, _TABLES)
+    there = {(table, shard, node_name(group)) for table, shard, groups in known for group in groups}
+    return frozenset((table, node) for table, node in absent if (table, shards[table], node) in there)
 
 
 def _read_node(where: sql.Endpoint, shards: Mapping[str, str]) -> tuple[int, dict[str, Copy | NoAnswer]]:
@@ -110,6 +128,8 @@ def _read_node(where: sql.Endpoint, shards: Mapping[str, str]) -> tuple[int, dic
 def _copy(session: sql.Session, shard: str) -> Copy | NoAnswer:
     try:
         return copy_of(sql.rows(session, _READ.format(copy=shard), [GROUPS - 1]))
+    except psycopg2.errors.UndefinedTable as error:
+        return _NoTable.because(error)
     except sql.Error as error:
         return NoAnswer.because(error)
 

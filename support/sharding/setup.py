@@ -13,7 +13,7 @@ from support.engine.tables import Table, alike, as_tabled
 from support.engine.world import World
 from support.errors import Inconclusive, NotAvailable
 from support.sharding import shards
-from support.sharding.shards import Sharding, sharding_of
+from support.sharding.shards import Sharding
 from support.target import citus
 from support.target.citus import node_leaders, node_name
 from support.target.cluster import Cluster
@@ -94,6 +94,7 @@ def declared_references(cluster: Cluster) -> Table:
 def require_kept_on_each_node(world: World, wanted: Table) -> None:
     """Each node knows every table of `wanted` as it should be kept, read on the node's leader.
 
+    The tables are those that the write endpoint finds by these names, whatever the search_path on the node is.
     A worker that is given no metadata is not asked: that it should have them is judged by itself (CS-02).
     Raises Inconclusive if a node gives no answer, and no other knows them otherwise.
     """
@@ -102,11 +103,11 @@ def require_kept_on_each_node(world: World, wanted: Table) -> None:
     world.evidence.attach_json("how each table should be kept", wanted)
     given = citus.with_metadata(world.cluster)
     leaders = {node: where for node, where in node_leaders(world.cluster).items() if node in given}
-    asked = list(dict.fromkeys([*wanted, *_partners(wanted)]))
+    asked = shards.qualified(world.cluster.write, list(dict.fromkeys([*wanted, *_partners(wanted)])))
 
     def kept(node: str) -> Table:
         try:
-            return described(sharding_of(leaders[node], asked), wanted)
+            return described(shards.sharding_of_qualified(leaders[node], asked), wanted)
         except _WITHOUT_CITUS:
             return alike(wanted, {"answer": "there is no Citus"})
 

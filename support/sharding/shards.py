@@ -9,7 +9,7 @@ Source: https://docs.citusdata.com/en/v13.0/develop/api_metadata.html
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count as numbers
@@ -32,6 +32,12 @@ _TABLES = """
            CASE WHEN partkey IS NOT NULL THEN column_to_column_name(logicalrelid, partkey) END
       FROM unnest(%s::text[], %s::text[]) AS named (t, quoted)
       LEFT JOIN pg_dist_partition ON logicalrelid = to_regclass(quoted)
+"""
+_QUALIFIED = """
+    SELECT t, nspname || '.' || relname
+      FROM unnest(%s::text[], %s::text[]) AS named (t, quoted)
+      JOIN pg_class ON pg_class.oid = to_regclass(quoted) JOIN pg_namespace ON pg_namespace.oid = relnamespace
+     WHERE strpos(nspname || relname, '.') = 0
 """
 # The name of a shard without its schema. Citus shortens it where the table's name is long, and adds a hash.
 _NAME = "parse_ident(shard_name(logicalrelid, shardid)) AS name (parts)"
@@ -102,6 +108,19 @@ def sharding_of(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dic
         kind = "distributed" if method == "h" else "reference" if (method, model) == ("n", "t") else "local"
         found[table] = Sharding(kind, column or "", colocation) if kind != "local" else _LOCAL if there else _MISSING
     return {table: found[table] for table in tables}
+
+
+def qualified(where: sql.Endpoint | sql.Session, tables: Sequence[str]) -> dict[str, str]:
+    """Table -> its name with the schema in which that server's login finds it; the table itself if it finds none."""
+    found: dict[str, str] = dict(sql.rows(where, _QUALIFIED, _named(tables)))
+    return {table: found.get(table, table) for table in tables}
+
+
+def sharding_of_qualified(where: sql.Endpoint | sql.Session, names: Mapping[str, str]) -> dict[str, Sharding]:
+    """`sharding_of` by another server than the one that gave these `qualified` names: the search_path of its logins may
+    be another one, as Citus does not propagate what is set for the database."""
+    found = sharding_of(where, list(names.values()))
+    return {table: found[name] for table, name in names.items()}
 
 
 def meant_to_be_distributed(cluster: Cluster) -> tuple[str, ...]:

@@ -40,6 +40,10 @@ _HASHED_BY = """
     SELECT column_to_column_name(logicalrelid, partkey)
       FROM pg_dist_partition WHERE logicalrelid = to_regclass(%s) AND partmethod = 'h'
 """
+_IS_REFERENCE = """
+    SELECT EXISTS (SELECT FROM pg_dist_partition
+                    WHERE logicalrelid = to_regclass(%s) AND partmethod = 'n' AND repmodel = 't')
+"""
 _HOMES = """
     SELECT value, groupid
       FROM unnest(%s::text[]) value
@@ -68,6 +72,11 @@ def hashed_by(where: sql.Endpoint | sql.Session, table: str) -> str | None:
     """The column by whose hash a table is sharded; None if it is not. `table` is an SQL identifier."""
     found = sql.rows(where, _HASHED_BY, [table])
     return str(found[0][0]) if found else None
+
+
+def is_reference(where: sql.Endpoint | sql.Session, table: str) -> bool:
+    """Whether a table is a reference table. `table` is an SQL identifier."""
+    return bool(sql.value(where, _IS_REFERENCE, [table]))
 
 
 def known_to(where: sql.Endpoint | sql.Session) -> tuple[Node, ...]:

@@ -54,6 +54,7 @@ def with_profile(topology: Topology, settings: Settings) -> Topology:
         return _lacking(topology, dict.fromkeys((*NEEDS_TABLES, "application_schema"), UNKNOWN))
     fitted = tried(write, fit(profile, facts, closed(write, tables)), facts, f"accept-{new_run_id()}")
     lacks = {**fitted.lacks, **_unsharded(write, fitted.profile, {**fitted.lacks, **topology.lacks})}
+    lacks |= _uncopied(write, fitted.profile, {**lacks, **topology.lacks})
     return _lacking(replace(topology, profile=fitted.profile), lacks)
 
 
@@ -78,6 +79,26 @@ def _unsharded(write: sql.Endpoint, profile: Profile, lacks: Mapping[str, str]) 
     if column and column != entries.key:
         lacks["row_locks"] = f"{entries.table} is sharded by {column}: Citus locks rows only where it knows their shard"
     return lacks
+
+
+def _uncopied(write: sql.Endpoint, profile: Profile, lacks: Mapping[str, str]) -> dict[str, str]:
+    """What a table that everything is joined with lacks if it is no reference table of Citus, although it need not be
+    one: where a schema is sharded as a whole, for instance, its tables are on a single node.
+
+    What is declared is expected.
+    """
+    reference = profile.reference
+    if reference is None or lacks.keys() & {"citus", "schema", "reference"}:
+        return {}
+    if profile.tables.get(reference.table, Expected()).reference:
+        return {}
+    try:
+        if citus.is_reference(write, quoted(reference.table)):
+            return {}
+        why = f"{reference.table} is not a reference table of Citus, and [schema.tables] does not say that it should be"
+    except sql.Error as error:
+        why = f"how Citus keeps {reference.table} is not known: {describe(error)}"
+    return {name: why for name in ("reference", "computed_reference") if name not in lacks}
 
 
 def own_tables(topology: Topology, run: str, cleanup: ExitStack) -> Topology:

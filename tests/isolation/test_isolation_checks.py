@@ -91,9 +91,29 @@ def test_a_transaction_that_used_a_set_may_have_several_snapshots_of_one_server(
     assert (seen.violations, Anomaly.WRITE_SKEW in {one.anomaly for one in seen.excused}) == ((), True)
 
 
-def test_a_lost_update_is_never_excused() -> None:
-    lost = "ok a:- a+1\n ok a:- a+2\n ok a:2,1"
-    assert isolated(observed(lost, homes=FAR, one_snapshot=False)).holds is False
+LOST_UPDATE = "ok a:- a+12\n ok a:- a+22\n final a:12,22"
+MISSED_ELSEWHERE = "ok b+11 a:- a+12\n ok b:- a:- a+22\n final a:12,22 b:11"
+"""The same, and the second transaction has missed a write of the first to an item of another server, too."""
+
+
+@pytest.mark.parametrize("text", [LOST_UPDATE, MISSED_ELSEWHERE], ids=["alone", "with another write missed elsewhere"])
+@pytest.mark.parametrize("sets", [(), (Access(Kind.SET, "s", saw=()),)], ids=["no set", "with a set"])
+def test_a_lost_update_is_never_excused(text: str, sets: tuple[Access, ...]) -> None:
+    transactions = tuple(replace(one, accesses=(*sets, *one.accesses)) for one in history(text))
+    seen = Observed(Level.REPEATABLE_READ, transactions, {**FAR, (Kind.SET, "s"): (1, 2)}, one_snapshot=False)
+    assert isolated(seen).holds is False
+    assert [one.anomaly for one in seen.violations] == [Anomaly.LOST_UPDATE]
+
+
+def test_a_lost_update_beside_another_missed_write_on_its_server_is_named() -> None:
+    seen = observed(MISSED_ELSEWHERE, homes=NEAR, one_snapshot=False)
+    assert Anomaly.LOST_UPDATE in {one.anomaly for one in seen.violations}
+
+
+def test_a_write_over_a_version_that_was_read_is_no_lost_update() -> None:
+    sound = "ok b+11 a:- a+12\n ok b:- a:12 a+22\n final a:12,22 b:11"
+    seen = observed(sound, homes=FAR, one_snapshot=False)
+    assert (seen.violations, {one.anomaly for one in seen.excused}) == ((), {Anomaly.READ_SKEW})
 
 
 def test_transactions_are_read_from_a_history_of_operations() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from support import sql
 from support.sharding import reference_copies
-from support.sharding.copy_checks import Reading, copies_agree
+from support.sharding.copy_checks import ENOUGH, Reading, copies_agree
 from support.sql import sessions
 from support.target.citus import known_to
 from support.target.cluster import Cluster
@@ -60,7 +60,11 @@ def cluster(citus: sql.Endpoint, postgres: sql.Endpoint) -> Iterator[Cluster]:
 def of_large(readings: list[Reading]) -> list[Reading]:
     """The readings of that table alone: other tests may have left reference tables."""
     return [
-        Reading({"large_copied": one.copies["large_copied"]}, {k: v for k, v in one.silent.items() if "large" in k})
+        Reading(
+            {"large_copied": one.copies["large_copied"]},
+            {what: why for what, why in one.silent.items() if "large" in what},
+            missing=frozenset(gone for gone in one.missing if "large_copied" in gone),
+        )
         for one in readings
     ]
 
@@ -71,6 +75,29 @@ def test_a_copy_may_take_longer_than_a_statement_usually_may(cluster: Cluster, m
     readings = of_large(reference_copies.settled(cluster, within=0.1))
     assert copies_agree(readings).holds, copies_agree(readings).words
     assert "100000 rows" in copies_agree(readings).words
+
+
+_PLACE = """
+    INSERT INTO pg_dist_placement (shardid, shardstate, shardlength, groupid)
+    SELECT shardid, 1, 0, 7 FROM pg_dist_shard WHERE logicalrelid = 'large_copied'::regclass
+"""
+
+
+def test_a_copy_that_is_not_where_citus_lists_it_is_told(cluster: Cluster, postgres: sql.Endpoint) -> None:
+    shards = {"large_copied": reference_copies.tables(cluster)["large_copied"]}
+    name = shards["large_copied"].rpartition(".")[2]
+    sql.execute(postgres, f"ALTER TABLE public.{name} RENAME TO renamed")
+    try:
+        unlisted = [reference_copies.read(cluster, shards) for _ in range(ENOUGH)]
+        assert copies_agree(unlisted).holds is None, "a new node may have none yet"
+        sql.execute(cluster.write, _PLACE)
+        found = copies_agree([reference_copies.read(cluster, shards) for _ in range(ENOUGH)])
+        assert (found.holds, "worker group 7 has no copy of large_copied" in found.words) == (False, True), found.words
+        dropped = {"large_copied": f"{shards['large_copied']}1"}
+        assert not reference_copies.read(cluster, dropped).missing, "it was dropped and created again meanwhile"
+    finally:
+        sql.execute(cluster.write, "DELETE FROM pg_dist_placement WHERE groupid = 7")
+        sql.execute(postgres, f"ALTER TABLE public.renamed RENAME TO {name}")
 
 
 def test_a_difference_is_told_however_long_a_reading_takes(

@@ -51,6 +51,22 @@ def test_a_difference_beside_rows_that_are_being_changed() -> None:
     assert copies_agree([reading(two, one)] * 3).holds is False
 
 
+def without_copy(in_doubt: int = 0) -> Reading:
+    """Of a worker that has no copy where Citus lists one."""
+    silent = {"config on worker group 1": 'relation "config_102008" does not exist'}
+    missing = frozenset({("config", "worker group 1")})
+    return Reading({"config": {"the coordinator": ROWS}}, silent, in_doubt, missing)
+
+
+def test_a_copy_that_stays_missing() -> None:
+    found = copies_agree([without_copy()] * 3)
+    assert (found.holds, "worker group 1 has no copy of config" in found.words) == (False, True)
+    assert "insert them again" not in found.words
+    assert copies_agree([without_copy()] * 2).holds is None, "it may be being made, or dropped"
+    assert copies_agree([without_copy(), without_copy(), reading(ROWS, ROWS)]).holds is True
+    assert copies_agree([without_copy(in_doubt=1)] * 3).holds is None
+
+
 def test_what_cannot_be_told() -> None:
     assert copies_agree([]).holds is None
     assert copies_agree([Reading({})]).holds is None

@@ -28,6 +28,11 @@ _TABLES = """
     CREATE TABLE docs.copied (tenant text, key text, value text, PRIMARY KEY (tenant, key));
     SELECT create_reference_table('docs.copied');
     CREATE TABLE docs.plain (tenant text, key text, value text, PRIMARY KEY (tenant, key));
+    CREATE TABLE docs.topics (key text PRIMARY KEY, number int, note text);
+    SELECT create_reference_table('docs.topics');
+    CREATE TABLE docs.local_topics (key text PRIMARY KEY, number int, note text);
+    CREATE TABLE docs.topics_in_one_place (key text PRIMARY KEY, number int, note text);
+    SELECT create_distributed_table('docs.topics_in_one_place', NULL);
 """
 
 
@@ -89,3 +94,24 @@ def test_an_entry_is_locked_where_citus_knows_its_shard(endpoint: sql.Endpoint, 
 def test_what_is_declared_is_expected(endpoint: sql.Endpoint) -> None:
     declared = {"distributed_by": "tenant", "unique": [["tenant", "key"]]}
     assert "sharded_entries" not in described(endpoint, "docs.plain", declared).lacks
+
+
+def joined_with(at: sql.Endpoint, table: str, **declared: bool) -> Topology:
+    """The cluster of a user who describes that table as the one that everything is joined with."""
+    schema: dict[str, Any] = {"entries": {"table": "docs.pages", "namespace": "tenant"}}
+    schema |= {"reference": {"table": table}, "tables": {table: declared}}
+    topology = Topology(at.database, Login(at.user, at.password), Address(at.host, at.port))
+    return tables.with_profile(topology, Settings.load({"accept_schema": schema}))
+
+
+@pytest.mark.parametrize("table", ["docs.local_topics", "docs.topics_in_one_place"])
+def test_what_needs_a_reference_table_is_skipped_where_there_is_none(endpoint: sql.Endpoint, table: str) -> None:
+    """As of a schema that is sharded as a whole: each of its tables has one shard."""
+    lacks = joined_with(endpoint, table).lacks
+    assert lacks["reference"].startswith(f"{table} is not a reference table of Citus")
+    assert "computed_reference" in lacks
+
+
+def test_a_reference_table_is_used_and_one_that_is_declared_is_expected(endpoint: sql.Endpoint) -> None:
+    assert "reference" not in joined_with(endpoint, "docs.topics").lacks
+    assert "reference" not in joined_with(endpoint, "docs.local_topics", reference=True).lacks

@@ -142,6 +142,32 @@ class TestWhatIsDeclared:
             self.run(whole, tmp_path, {"heard.tags": Expected(reference=True)}, "step_copy_on_each_node")
 
 
+class TestTablesFoundBySearchPath:
+    """The write endpoint finds the tables by a search_path that the nodes do not have."""
+
+    @pytest.fixture
+    def searching(self, whole: Cluster) -> Cluster:
+        together = Expected(distributed_by="tenant", colocated_with="events")
+        tables = {"topics": Expected(reference=True), "events": together, "others": together}
+        profile = Profile("searching", Entries("events", namespace="tenant"), tables=tables)
+        options = {"options": "-c search_path=heard"}
+        return Cluster(replace(whole.topology, profile=profile, write_options=options))
+
+    @pytest.mark.parametrize("step", STEPS)
+    def test_they_are_known_to_each_node(self, searching: Cluster, tmp_path: Path, step: str) -> None:
+        getattr(importlib.import_module("steps.sharding.sharding_setup_steps"), step)(context_of(searching, tmp_path))
+
+    def test_a_new_node_knows_them_as_the_coordinator_does(self, searching: Cluster) -> None:
+        require_equal_to_others(the_coordinator(searching))
+
+    def test_one_of_that_name_elsewhere_is_another_table(self, searching: Cluster, tmp_path: Path) -> None:
+        sql.execute(searching.at_node(known_to(searching.write)[0].address), "CREATE TABLE public.events (id int)")
+        try:
+            self.test_they_are_known_to_each_node(searching, tmp_path, "step_distributed_as_declared")
+        finally:
+            sql.execute(searching.write, "DROP TABLE public.events")
+
+
 class TestWorkersThatAreLeftOut:
     """A server without any table of the cluster, which is a node by the coordinator's metadata."""
 

@@ -27,3 +27,10 @@ Feature: The sharded cluster is set up as designed
     indexes of the shards; one that was built by hand on a node, or failed there, is missing on that node only.
 
     Then every shard has every index of its table
+
+  @id.CS-06 @nodes @application_schema @sharded_entries @critical
+  Scenario: No shard is unlogged
+    If its node crashes or its group fails over, an unlogged shard is empty afterwards, and queries that read it return
+    fewer rows, without an error. The table that the coordinator shows may be logged all the same.
+
+    Then no shard of the application's tables is unlogged

@@ -98,13 +98,13 @@ def step_shards_have_indexes(context: Context) -> None:
     on the leader of each group. An index that is being built, or a shard that is being moved, is given a moment.
     """
     world, cluster = context.world, context.world.cluster
-    known = shard_indexes.placed(cluster)
+    known = shard_indexes.placed(cluster, cluster.profile.tables)
     meant = shard_indexes.of_tables(cluster.write, sorted({one.table for one in known}))
     if not any(meant.values()):
         raise NotAvailable(f"no table of schema profile {world.profile.name} that Citus keeps has an index")
 
     def settled() -> Finding:
-        known = shard_indexes.placed(cluster)
+        known = shard_indexes.placed(cluster, cluster.profile.tables)
         meant = shard_indexes.of_tables(cluster.write, sorted({one.table for one in known}))
         heard, _ = heard_and_silent(shard_indexes.of_shards(cluster, [one.name for one in known]))
         found = checks.each_has_the_indexes(known, meant, heard)
@@ -115,3 +115,19 @@ def step_shards_have_indexes(context: Context) -> None:
         settled, within=world.timing.wait(VISIBLE), subject="every shard has its indexes", retry_on=NO_ANSWER
     )
     world.evidence.attach("indexes of shards", finding.words)
+
+
+@then("no shard of the application's tables is unlogged")
+def step_shards_logged(context: Context) -> None:
+    """Of each table that the schema profile names and of each of its partitions, distributed or copied to every node,
+    read on the leader of each group.
+
+    Tables whose rows may be lost by the schema profile (`unlogged`) are left out.
+    """
+    world, cluster = context.world, context.world.cluster
+    needed = [name for name, expected in cluster.profile.tables.items() if not expected.unlogged]
+    known = shard_indexes.placed(cluster, needed)
+    heard, _ = heard_and_silent(shard_indexes.unlogged(cluster, [one.name for one in known]))
+    finding = checks.none_is_unlogged(known, heard)
+    world.evidence.attach("unlogged shards", finding.words)
+    finding.require()

@@ -71,14 +71,18 @@ _TABLE = "memory_entries"
 _KEY = f"{_TABLE}_pkey_%2$s"
 _UNCHECKED = "SET citus.enable_version_checks = off;;SET allow_system_table_mods = on"
 
-_UNLOGGED = by_sql(
-    f"{_ALONE};;" + for_each_shard(_TABLE, "ALTER TABLE %1$s SET UNLOGGED"),
-    f"{_ALONE};;" + for_each_shard(_TABLE, "ALTER TABLE %1$s SET LOGGED"),
-    # By a file that only unlogged relations have: Citus hides shards in pg_class.
-    "SELECT count((pg_stat_file(pg_relation_filepath(to_regclass(shard)) || '_init', true)).size) > 0 "
-    f"FROM (SELECT 'public.{_TABLE}_' || shardid FROM pg_dist_shard WHERE logicalrelid = '{_TABLE}'::regclass) "
-    "AS known (shard)",
-)
+
+def unlogged(table: str) -> MakeDamage:
+    """The shards of a table are unlogged on the leader."""
+    return by_sql(
+        f"{_ALONE};;" + for_each_shard(table, "ALTER TABLE %1$s SET UNLOGGED"),
+        f"{_ALONE};;" + for_each_shard(table, "ALTER TABLE %1$s SET LOGGED"),
+        # By a file that only unlogged relations have: Citus hides shards in pg_class.
+        "SELECT count((pg_stat_file(pg_relation_filepath(to_regclass(shard)) || '_init', true)).size) > 0 "
+        f"FROM (SELECT 'public.{table}_' || shardid FROM pg_dist_shard WHERE logicalrelid = '{table}'::regclass) "
+        "AS known (shard)",
+    )
+
 
 SABOTAGES = (
     of_sharded(
@@ -102,8 +106,15 @@ SABOTAGES = (
         {
             "DT-01 PostgreSQL of a worker dies after": "the client was told .*, and there are",
             "DT-01 the host": "the client was told .*, and there are",
+            "CS-06": "memory_entries.*is unlogged",
         },
-        together(in_group(1, _UNLOGGED), in_group(2, _UNLOGGED)),
+        together(in_group(1, unlogged(_TABLE)), in_group(2, unlogged(_TABLE))),
+    ),
+    of_sharded(
+        "copies-of-a-reference-table-are-unlogged",
+        "one worker's copy of a reference table is unlogged",
+        {"CS-06": "metadata.*is unlogged"},
+        in_group(1, unlogged("metadata")),
     ),
     of_sharded(
         "worker-forgets-entries",

@@ -204,6 +204,21 @@ def each_has_the_indexes(
     return Finding.true(f"{len(placements)} shards of {len(tables)} tables have the indexes of their tables")
 
 
+def none_is_unlogged(placements: Sequence[Placement], unlogged: Mapping[str, Collection[str]]) -> Finding:
+    """No shard is unlogged on the node where it is; `unlogged` is node -> the shards that are.
+
+    Unknown without a shard, and when a node with a shard is not in `unlogged`.
+    """
+    if not placements:
+        return Finding.unknown("there is no placement")
+    if wrong := [f"{one} is unlogged" for one in placements if one.name in unlogged.get(one.node, ())]:
+        return _all_or(wrong, "")
+    if silent := sorted({one.node for one in placements} - unlogged.keys()):
+        return Finding.unknown(f"the shards of {listed(silent)} were not read")
+    tables = {one.table for one in placements}
+    return Finding.true(f"none of {len(placements)} shards of {len(tables)} tables is unlogged")
+
+
 def _places(places: Sequence[tuple[str, str]]) -> str:
     return ", ".join(f"{shard} on {node}" for node, shard in places) or "no shard"
 

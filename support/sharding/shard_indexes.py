@@ -1,10 +1,10 @@
-"""The indexes of shards, compared with those of the tables that the coordinator shows.
+"""The shards by the catalogs of their nodes: their indexes, and whether they are unlogged.
 
 The catalog of the coordinator describes its own tables, which hold no rows: what keeps keys unique, and what a search
-goes by, are the indexes of the shards.
+goes by, are the indexes of the shards; and what a crash leaves of the rows depends on the persistence of the shards.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from support import sql
 from support.example_app.profile import quoted
@@ -32,15 +32,17 @@ _INDEXES = """
 """
 _TABLES = "SELECT name, to_regclass(quoted)::oid FROM unnest(%s::text[], %s::text[]) of_each (name, quoted)"
 _SHARDS = "SELECT relname, oid FROM pg_class WHERE relname = ANY (%s) AND relkind IN ('r', 'p')"
+# The shard of a table that is partitioned (relkind p) has no rows of its own.
+_UNLOGGED = "SELECT relname FROM pg_class WHERE relname = ANY (%s) AND relkind = 'r' AND relpersistence = 'u'"
 Indexes = Mapping[str, Collection[str]]
 """Table, or shard -> what its valid indexes promise."""
 
 
-def placed(cluster: Cluster) -> list[Placement]:
-    """Every placement of the application's tables, and of their partitions, that Citus distributes or copies."""
+def placed(cluster: Cluster, tables: Iterable[str]) -> list[Placement]:
+    """Every placement of those of the tables, and of their partitions, that Citus distributes or copies."""
     with sql.session(cluster.write) as session:
-        tables = dict.fromkeys(leaf for table in cluster.profile.tables for leaf in partitions(session, table))
-        return placements(session, list(tables))
+        leaves = dict.fromkeys(leaf for table in tables for leaf in partitions(session, table))
+        return placements(session, list(leaves))
 
 
 def of_tables(where: sql.Endpoint, tables: Sequence[str]) -> Indexes:
@@ -58,6 +60,17 @@ def of_shards(cluster: Cluster, shards: Collection[str]) -> dict[str, Indexes | 
             return _indexes(session, sql.rows(session, _SHARDS, [list(shards)]))
 
     return ask_in_parallel(leaders, indexes)
+
+
+def unlogged(cluster: Cluster, shards: Collection[str]) -> dict[str, frozenset[str] | NoAnswer]:
+    """Node -> those of these shards that are among its own tables and unlogged, read on its leader."""
+    leaders = node_leaders(cluster)
+
+    def found(node: str) -> frozenset[str]:
+        with sql.session(leaders[node]) as session, sql.settings(session, citus__override_table_visibility="off"):
+            return frozenset(name for (name,) in sql.rows(session, _UNLOGGED, [list(shards)]))
+
+    return ask_in_parallel(leaders, found)
 
 
 def _indexes(session: sql.Session, oids: Sequence[sql.Row]) -> Indexes:

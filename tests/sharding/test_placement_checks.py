@@ -20,6 +20,7 @@ from support.sharding.placement_checks import (
     evenly_spread,
     joins_co_located,
     moved,
+    none_is_unlogged,
     none_too_large,
     of_hash,
     on_several_nodes,
@@ -219,3 +220,16 @@ class TestIndexes:
         says(each_has_the_indexes(BOTH, MEANT, {ONE: ALL[ONE]}), None, f"the shards of {TWO} were not read")
         says(each_has_the_indexes(PATTERNS, MEANT, ALL), None, "no shard should have an index")
         says(each_has_the_indexes([], MEANT, ALL), None)
+
+
+class TestUnlogged:
+    def test_none_is(self) -> None:
+        says(none_is_unlogged(BOTH, {ONE: [], TWO: []}), True, "none of 8 shards of 2 tables is unlogged")
+
+    def test_one_that_is_is_told_whoever_is_silent(self) -> None:
+        says(none_is_unlogged(BOTH, {ONE: ["entries_100", "patterns_202"]}), False, f"entries_100 on {ONE} is unlogged")
+        says(none_is_unlogged(BOTH, {ONE: [], TWO: ["entries_100"]}), True)  # a copy that a move has left behind
+
+    def test_what_cannot_be_told(self) -> None:
+        says(none_is_unlogged(BOTH, {ONE: []}), None, f"the shards of {TWO} were not read")
+        says(none_is_unlogged([], {ONE: [], TWO: []}), None, "there is no placement")

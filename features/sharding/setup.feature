@@ -24,7 +24,8 @@ Feature: The sharded cluster is set up as designed
   @id.CS-05 @nodes @application_schema @critical
   Scenario: Every shard has the indexes of its table
     The tables that the coordinator shows hold no rows. What keeps keys unique, and what a search goes by, are the
-    indexes of the shards; one that was built by hand on a node, or failed there, is missing on that node only.
+    indexes of the shards; one that was built by hand on a node, or dropped there, is missing on that node only. Where a
+    concurrent build fails on one node, the index stays invalid on the coordinator, too.
 
     Then every shard has every index of its table
 

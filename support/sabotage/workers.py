@@ -71,6 +71,23 @@ _TABLE = "memory_entries"
 _KEY = f"{_TABLE}_pkey_%2$s"
 _UNCHECKED = "SET citus.enable_version_checks = off;;SET allow_system_table_mods = on"
 
+_BUILT = f"{_TABLE}_created_at"
+_SET_VALID = "SET allow_system_table_mods = on;;UPDATE pg_index SET indisvalid = {} " + (
+    f"WHERE indexrelid = '{_BUILT}'::regclass"
+)
+_INVALID_ON_COORDINATOR = by_sql(
+    _SET_VALID.format("false"),
+    _SET_VALID.format("true"),
+    f"SELECT NOT indisvalid FROM pg_index WHERE indexrelid = '{_BUILT}'::regclass",
+)
+_MISSING_ON_WORKER = on_member(
+    A_WORKER,
+    f"{_ALONE};;" + for_each_shard(_TABLE, f"DROP INDEX {_BUILT}_%2$s"),
+    f"{_ALONE};;"
+    + for_each_shard(_TABLE, f"CREATE INDEX IF NOT EXISTS {_BUILT}_%2$s ON %1$s (namespace, created_at)"),
+    f"SELECT count(*) = 0 FROM pg_index WHERE indexrelid::regclass::text ~ '^{_BUILT}_[0-9]{{6,}}$'",
+)
+
 
 def unlogged(table: str) -> MakeDamage:
     """The shards of a table are unlogged on the leader."""
@@ -238,6 +255,12 @@ SABOTAGES = (
             ),
             f"SELECT count(*) = 0 FROM pg_index WHERE indexrelid::regclass::text ~ '^{_TABLE}_pkey_[0-9]{{6,}}$'",
         ),
+    ),
+    of_sharded(
+        "index-build-failed-on-a-worker",
+        "an index that was built concurrently is missing on one worker, and so invalid on the coordinator",
+        {"CS-05": "an index of memory_entries is not valid: .*lacks"},
+        together(_INVALID_ON_COORDINATOR, _MISSING_ON_WORKER),
     ),
     of_sharded(
         "shard-lost",

@@ -12,6 +12,13 @@ Feature: The sharded cluster is set up as designed
     Then every worker group is active, takes shards, and has the metadata
     And every node reaches every other
 
+  @id.CS-02 @patroni @nodes @members @replicas @critical
+  Scenario: Every replica that may lead next can be reached by the other groups, and reaches them
+    The nodes log in to one another's leaders. A rule or a password that only a replica lacks shows after a failover of
+    its group, which the others cannot reach any more.
+
+    Then each replica that may lead next reaches the nodes of the other groups, and their leaders reach it
+
   @id.CS-03 @nodes @application_schema @declared_sharding @critical
   Scenario: Tables are distributed by the right column, and co-located with the tables that they are joined with
     Then on every node the distributed tables of the application's schema are distributed as declared

@@ -63,6 +63,19 @@ def step_all_reachable(context: Context) -> None:
     as_tabled(wanted, setup.reaching(context.world.cluster)).require()
 
 
+@then("each replica that may lead next reaches the nodes of the other groups, and their leaders reach it")
+def step_next_leaders_reachable(context: Context) -> None:
+    """As Citus does it, tried just now: by their addresses, passwords and rules of pg_hba.conf.
+
+    Whether leaders reach a replica is tried where Citus will know it by its own address, and logs in to all nodes
+    alike; a superuser sees that (pg_dist_authinfo, pg_dist_poolinfo).
+    """
+    wanted, found = setup.reaching_after_failover(context.world.cluster)
+    told = {one: str(answer) if isinstance(answer, NoAnswer) else answer for one, answer in found.items()}
+    context.world.evidence.attach_json("who reaches whom", told)
+    all_answer_as_tabled(wanted, found).require()
+
+
 @then("on every node the distributed tables of the application's schema are distributed as declared")
 def step_distributed_as_declared(context: Context) -> None:
     """By the schema profile: the distribution column, and the table that a table should be co-located with, if any."""

@@ -1,11 +1,18 @@
 """Sabotages of one worker, behind Citus' back: its shards, its copies of reference tables, its version of Citus."""
 
+from support import sql
 from support.example_app.known_profiles import EXAMPLE
-from support.sabotage.damage import MakeDamage, by_sql, in_group, on_member, together
+from support.sabotage.damage import Damage, MakeDamage, by_sql, in_group, on_member, together
+from support.sabotage.own_hosts import host_of
 from support.sabotage.sabotage import of_sharded
+from support.target.cluster import Cluster
+from support.waiting import NotYet
 
 A_WORKER = "the leader of worker group 1"
 
+_OWN_ADDRESSES = "partitions"
+"""A sandbox in which each host logs in from an address of its own; elsewhere all have the same."""
+_REJECTS = "SELECT bool_or(auth_method = 'reject') FROM pg_hba_file_rules"
 _SHARDS_OF = (
     "SELECT oid::regclass AS shard, substring(relname FROM '[0-9]+$') AS number FROM pg_class WHERE relkind = 'r' "
 )
@@ -101,7 +108,46 @@ def unlogged(table: str) -> MakeDamage:
     )
 
 
+def rejecting(role: str, rejected: str) -> MakeDamage:
+    """The pg_hba.conf of the member with that role rejects logins from the host of another member, also by its role."""
+
+    def make(cluster: Cluster) -> Damage:
+        host, other = host_of(cluster, role), host_of(cluster, rejected)
+        file, there = host.directory / "data" / "pg_hba.conf", cluster.administration_of(host.name)
+        before = file.read_text()
+
+        def write(contents: str) -> None:
+            file.write_text(contents)
+            sql.execute(there, "SELECT pg_reload_conf()")
+
+        def check() -> None:
+            if sql.value(there, _REJECTS) is not True:
+                raise NotYet(f"{host.name} rejects nobody")
+
+        rule = f"host all all {other.address}/32 reject"
+        return Damage(
+            f"{host.name} rejects {other.name}", lambda: write(f"{rule}\n{before}"), check, lambda: write(before)
+        )
+
+    return make
+
+
 SABOTAGES = (
+    of_sharded(
+        "replica-of-a-worker-rejects-the-coordinator",
+        "the pg_hba.conf of a worker's replica, which may lead next, does not let the coordinator in",
+        {"CS-02 may lead next": "of worker group 1: expected reached"},
+        rejecting("a replica of worker group 1", "the leader"),
+        "worker_replicas",
+        _OWN_ADDRESSES,
+    ),
+    of_sharded(
+        "worker-rejects-a-replica-of-the-coordinator",
+        "the pg_hba.conf of a worker does not let in a replica of the coordinator, which may lead next",
+        {"CS-02 may lead next": "of the coordinator.*: expected reached"},
+        rejecting("the leader of worker group 1", "a replica"),
+        _OWN_ADDRESSES,
+    ),
     of_sharded(
         "application-is-superuser-of-a-worker",
         "the application's role is a superuser on one worker, where somebody made it by hand",

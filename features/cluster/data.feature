@@ -61,6 +61,13 @@ Feature: Stored entries are found unchanged
   Scenario: Every vector column of the application has its HNSW index
     Then every vector column of the application's schema has an HNSW index for its metric
 
+  @id.DA-06 @application_schema
+  Scenario: No table of the application is unlogged
+    No replica has the rows of an unlogged table, and PostgreSQL deletes them when it starts after a crash. A table that
+    was made so for a bulk load looks like any other until then.
+
+    Then no table of the application's schema is unlogged
+
   @id.DA-05 @vector @pgvector @own_tables @members @slow
   Scenario: With the application's own settings, a search finds the nearest of its namespace in a crowded table
     Given a copy of the table of entries with 1000 entries among 20000 of other namespaces

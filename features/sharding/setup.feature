@@ -12,6 +12,13 @@ Feature: The sharded cluster is set up as designed
     Then every worker group is active, takes shards, and has the metadata
     And every node reaches every other
 
+  @id.CS-02 @patroni @nodes @members @replicas @critical
+  Scenario: Every replica that may lead next can be reached by the other groups, and reaches them
+    The nodes log in to one another's leaders. A rule or a password that only a replica lacks shows after a failover of
+    its group, which the others cannot reach any more.
+
+    Then each replica that may lead next reaches the nodes of the other groups, and their leaders reach it
+
   @id.CS-03 @nodes @application_schema @declared_sharding @critical
   Scenario: Tables are distributed by the right column, and co-located with the tables that they are joined with
     Then on every node the distributed tables of the application's schema are distributed as declared
@@ -24,6 +31,14 @@ Feature: The sharded cluster is set up as designed
   @id.CS-05 @nodes @application_schema @critical
   Scenario: Every shard has the indexes of its table
     The tables that the coordinator shows hold no rows. What keeps keys unique, and what a search goes by, are the
-    indexes of the shards; one that was built by hand on a node, or failed there, is missing on that node only.
+    indexes of the shards; one that was built by hand on a node, or dropped there, is missing on that node only. Where a
+    concurrent build fails on one node, the index stays invalid on the coordinator, too.
 
     Then every shard has every index of its table
+
+  @id.CS-06 @nodes @application_schema @sharded_entries @critical
+  Scenario: No shard is unlogged
+    If its node crashes or its group fails over, an unlogged shard is empty afterwards, and queries that read it return
+    fewer rows, without an error. The table that the coordinator shows may be logged all the same.
+
+    Then no shard of the application's tables is unlogged

@@ -8,7 +8,7 @@ from support.cluster.checks import as_the_schema_says
 from support.engine.world import Context, World
 from support.example_app.catalog import TableFacts, look_at
 from support.example_app.profile import Expected, Profile
-from support.example_app.profile_fit import missing, not_unique, without_vector_index
+from support.example_app.profile_fit import missing, not_unique, unlogged, without_vector_index
 
 
 @then("every table and column of the application's schema is there")
@@ -21,6 +21,15 @@ def step_tables_there(context: Context) -> None:
 def step_keys_unique(context: Context) -> None:
     """Each key that the schema profile names has a valid unique constraint or index over all rows."""
     _require_none(context.world, not_unique, "keys", lambda table: bool(table.unique))
+
+
+@then("no table of the application's schema is unlogged")
+def step_tables_logged(context: Context) -> None:
+    """Nor any of its partitions, by the catalog of the server behind the write endpoint.
+
+    Tables whose rows may be lost by the schema profile (`unlogged`) are left out.
+    """
+    _require_none(context.world, unlogged, "persistence settings", lambda table: not table.unlogged)
 
 
 @then("every vector column of the application's schema has an HNSW index for its metric")

@@ -63,6 +63,19 @@ def step_all_reachable(context: Context) -> None:
     as_tabled(wanted, setup.reaching(context.world.cluster)).require()
 
 
+@then("each replica that may lead next reaches the nodes of the other groups, and their leaders reach it")
+def step_next_leaders_reachable(context: Context) -> None:
+    """As Citus does it, tried just now: by their addresses, passwords and rules of pg_hba.conf.
+
+    Whether leaders reach a replica is tried where Citus will know it by its own address, and logs in to all nodes
+    alike; a superuser sees that (pg_dist_authinfo, pg_dist_poolinfo).
+    """
+    wanted, found = setup.reaching_after_failover(context.world.cluster)
+    told = {one: str(answer) if isinstance(answer, NoAnswer) else answer for one, answer in found.items()}
+    context.world.evidence.attach_json("who reaches whom", told)
+    all_answer_as_tabled(wanted, found).require()
+
+
 @then("on every node the distributed tables of the application's schema are distributed as declared")
 def step_distributed_as_declared(context: Context) -> None:
     """By the schema profile: the distribution column, and the table that a table should be co-located with, if any."""
@@ -95,19 +108,23 @@ def step_shards_have_indexes(context: Context) -> None:
     """Valid ones, over the same columns, with the same operators and the same condition; unique if the table's is.
 
     Of each table that the schema profile names and of each of its partitions, distributed or copied to every node, read
-    on the leader of each group. An index that is being built, or a shard that is being moved, is given a moment.
+    on the leader of each group. Nor is an index of the table itself left invalid, as Citus leaves it where the build in
+    a shard failed. A shard that is being moved is given a moment. An index that is being built or dropped is left out.
     """
     world, cluster = context.world, context.world.cluster
-    known = shard_indexes.placed(cluster)
+    known = shard_indexes.placed(cluster, cluster.profile.tables)
     meant = shard_indexes.of_tables(cluster.write, sorted({one.table for one in known}))
     if not any(meant.values()):
         raise NotAvailable(f"no table of schema profile {world.profile.name} that Citus keeps has an index")
 
+    in_progress: set[str] = set()  # of all attempts: between two shards, nothing is being built for a moment
+
     def settled() -> Finding:
-        known = shard_indexes.placed(cluster)
+        known = shard_indexes.placed(cluster, cluster.profile.tables)
+        in_progress.update(shard_indexes.in_progress(cluster, known))
         meant = shard_indexes.of_tables(cluster.write, sorted({one.table for one in known}))
         heard, _ = heard_and_silent(shard_indexes.of_shards(cluster, [one.name for one in known]))
-        found = checks.each_has_the_indexes(known, meant, heard)
+        found = checks.each_has_the_indexes(known, meant, heard, in_progress)
         found.require()
         return found
 
@@ -115,3 +132,19 @@ def step_shards_have_indexes(context: Context) -> None:
         settled, within=world.timing.wait(VISIBLE), subject="every shard has its indexes", retry_on=NO_ANSWER
     )
     world.evidence.attach("indexes of shards", finding.words)
+
+
+@then("no shard of the application's tables is unlogged")
+def step_shards_logged(context: Context) -> None:
+    """Of each table that the schema profile names and of each of its partitions, distributed or copied to every node,
+    read on the leader of each group.
+
+    Tables whose rows may be lost by the schema profile (`unlogged`) are left out.
+    """
+    world, cluster = context.world, context.world.cluster
+    needed = [name for name, expected in cluster.profile.tables.items() if not expected.unlogged]
+    known = shard_indexes.placed(cluster, needed)
+    heard, _ = heard_and_silent(shard_indexes.unlogged(cluster, [one.name for one in known]))
+    finding = checks.none_is_unlogged(known, heard)
+    world.evidence.attach("unlogged shards", finding.words)
+    finding.require()

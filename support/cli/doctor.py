@@ -19,7 +19,7 @@ from support.embedded import packages, programs
 from support.embedded.plan import lacks, ruvector_missing
 from support.errors import RequirementMissing, TargetUnreachable
 from support.example_app.catalog import look_at
-from support.example_app.profile_fit import missing, not_unique, without_vector_index
+from support.example_app.profile_fit import missing, not_unique, unlogged, without_vector_index
 from support.example_app.proposal import proposal
 from support.hosts import probe, why_not_namespaces
 from support.reporting.obstacles import Skip, obstacles
@@ -152,8 +152,9 @@ def _tables(topology: Topology, settings: Settings) -> Iterator[str]:
     how = "declared in [schema]" if settings.accept_schema else "recognised by its tables"
     yield f"tables: schema profile {profile.name}, {how}; entries are in {profile.entries.table}"
     facts = look_at(write, profile.tables)
-    for problem in (*missing(profile, facts), *not_unique(profile, facts), *without_vector_index(profile, facts)):
-        yield f"tables: {problem}; the run will report it"
+    for judge in (missing, not_unique, unlogged, without_vector_index):
+        for problem in judge(profile, facts):
+            yield f"tables: {problem}; the run will report it"
 
 
 def _machine(settings: Settings, kind: str) -> Iterator[str]:

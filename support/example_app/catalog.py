@@ -1,4 +1,4 @@
-"""The application's tables as PostgreSQL's catalog describes them: columns, keys, vector indexes.
+"""The application's tables as PostgreSQL's catalog describes them: columns, keys, vector indexes, persistence.
 
 Source: https://www.postgresql.org/docs/16/catalogs.html
 """
@@ -60,15 +60,25 @@ _PRIVILEGES = """
      WHERE NOT has_table_privilege(oid, privilege)
 """
 _ROW_SECURITY = "SELECT oid FROM unnest(%s::oid[]) oid WHERE row_security_active(oid)"
-# A partition may be of another kind than the others. Hydra's access method has the same name, and takes changes.
-_COLUMNAR = """
+# A partition may be of another kind than the others.
+_PARTS = """
+    SELECT root AS of_table, root AS id FROM unnest(%s::oid[]) root
+     UNION SELECT root, relid FROM unnest(%s::oid[]) root, pg_partition_tree(root::regclass)
+"""
+# Hydra's access method has the same name, and takes changes.
+_COLUMNAR = f"""
     SELECT of_table, relname
-      FROM (SELECT root AS of_table, root AS id FROM unnest(%s::oid[]) root
-             UNION SELECT root, relid FROM unnest(%s::oid[]) root, pg_partition_tree(root::regclass)) part
+      FROM ({_PARTS}) part
       JOIN pg_class ON pg_class.oid = part.id
       JOIN pg_depend ON classid = 'pg_am'::regclass AND objid = relam AND refclassid = 'pg_extension'::regclass
       JOIN pg_extension ON pg_extension.oid = refobjid
      WHERE extname IN ('citus', 'citus_columnar')
+"""
+# A table that is partitioned (relkind p) has no rows of its own: whether it is unlogged means nothing.
+_UNLOGGED = f"""
+    SELECT of_table, relname
+      FROM ({_PARTS}) part JOIN pg_class ON pg_class.oid = part.id
+     WHERE relpersistence = 'u' AND relkind = 'r'
 """
 _CONSTANT = r"^\(?(NULL|true|false|-?[0-9.]+|'([^']|'')*')\)?(::[^()]+(\([0-9,]+\))?)?$"
 """A default of which no two nodes could think differently, as pg_get_expr writes it."""
@@ -162,6 +172,8 @@ class TableFacts:
     columnar: tuple[str, ...] = ()
     """Of the table and its partitions, those in Citus' columnar storage, whose rows can be neither changed nor deleted.
     """
+    unlogged: tuple[str, ...] = ()
+    """Of the table and its partitions, those that are unlogged: no replica has their rows, and a crash empties them."""
 
     def keeps_unique(self, columns: Collection[str]) -> bool:
         """Whether no two rows can share these columns."""
@@ -181,7 +193,7 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
     columns = sql.rows(where, _COLUMNS, [_CONSTANT, *oids])
     unique, indexes = sql.rows(where, _UNIQUE, oids), sql.rows(where, _INDEXES, oids)
     references, refused = sql.rows(where, _REFERENCES, oids), sql.rows(where, _PRIVILEGES, oids)
-    columnar = sql.rows(where, _COLUMNAR, [*oids, *oids])
+    columnar, unlogged = sql.rows(where, _COLUMNAR, [*oids, *oids]), sql.rows(where, _UNLOGGED, [*oids, *oids])
     secured = {of for (of,) in sql.rows(where, _ROW_SECURITY, oids)}
     return {
         table: TableFacts(
@@ -200,6 +212,7 @@ def look_at(where: sql.Endpoint | sql.Session, tables: Iterable[str]) -> dict[st
             refused=tuple(privilege for of, privilege in refused if of == oid),
             row_security=oid in secured,
             columnar=tuple(sorted(name for of, name in columnar if of == oid)),
+            unlogged=tuple(sorted(name for of, name in unlogged if of == oid)),
         )
         for table, oid in found.items()
     }

@@ -126,6 +126,8 @@ class Expected:
     """On Citus: every node has a copy."""
     optional: bool = False
     """Some installations do not have it."""
+    unlogged: bool = False
+    """Its rows may be lost, such as those of a cache: it may be unlogged."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from support.example_app.catalog import Column, Index, TableFacts
 from support.example_app.known_profiles import KNOWN
-from support.example_app.profile import Entries, Expected, Part, Profile, columns_of
+from support.example_app.profile import Entries, Expected, Part, Profile, columns_of, relation
 from support.example_app.vectors import DIALECTS, VECTOR_TYPES, operator_class
 from support.vocabulary import suggestion
 
@@ -392,6 +392,17 @@ def not_unique(profile: Profile, facts: Mapping[str, TableFacts]) -> list[str]:
         for name, expected in profile.tables.items()
         for key in expected.unique
         if name in facts and not facts[name].keeps_unique(key)
+    ]
+
+
+def unlogged(profile: Profile, facts: Mapping[str, TableFacts]) -> list[str]:
+    """The tables and partitions that are unlogged although the application needs their rows, one line each."""
+    return [
+        f"{name} is unlogged{'' if one == relation(name) else f' in its partition {one}'}: no replica has the rows, "
+        "and a crash or a failover deletes them (ALTER TABLE ... SET LOGGED)"
+        for name, expected in profile.tables.items()
+        if name in facts and not expected.unlogged
+        for one in facts[name].unlogged
     ]
 
 

@@ -19,9 +19,8 @@ from support.failover.member_checks import StreamedAgain
 from support.hosts.remote import HostUnreached
 from support.target.cluster import Cluster
 from support.target.member_files import MemberFiles, files_of
-from support.target.members import NO_ANSWER
+from support.target.members import NO_ANSWER, addresses_among_members
 from support.target.purposes import purposes
-from support.target.topology import Address
 from support.waiting import NotYet, eventually
 
 _STREAMS = "SELECT pid, state FROM pg_stat_replication WHERE application_name = %s"
@@ -100,21 +99,6 @@ def try_logins(cluster: Cluster) -> Iterator[Attempt]:
                     ("to be rewound", rewind, {}, _AS_PG_REWIND),
                 ):
                     yield Attempt(purpose, member, other, _refusal(files, login, {**to, **more}, statement))
-
-
-def addresses_among_members(cluster: Cluster) -> dict[str, Address]:
-    """Member -> where the others reach its PostgreSQL (Patroni's connect_address).
-
-    Raises Inconclusive if any of them is unknown.
-    """
-    told = {one.name: one for one in cluster.view().members}
-    found = {name: Address(one.host, one.port) for name, one in told.items() if one.host and one.port}
-    if unknown := [name for name in cluster.members if name not in found]:
-        raise Inconclusive(
-            f"Patroni does not tell where the other members reach the PostgreSQL of {', '.join(sorted(unknown))} "
-            "(postgresql.connect_address)"
-        )
-    return found
 
 
 def _refusal(files: MemberFiles, login: Mapping[str, Any], to: Mapping[str, Any], statement: str) -> str:

@@ -294,12 +294,23 @@ SABOTAGES = (
                 "IS-02 while the leader crashes": "lost write",
                 "FO-10": "values are not what they were",
                 "FO-12": "acknowledged writes lost",
+                "DA-06": "memory_entries.*is unlogged",
             }
         ),
         by_sql(
             "ALTER TABLE memory_entries SET UNLOGGED",
             "ALTER TABLE memory_entries SET LOGGED",
             "SELECT relpersistence = 'u' FROM pg_class WHERE oid = 'memory_entries'::regclass",
+        ),
+    ),
+    Sabotage(
+        "another-table-is-unlogged",
+        "a table that no scenario writes to is unlogged",
+        notices({"DA-06": "trajectories.*is unlogged"}),
+        by_sql(
+            "ALTER TABLE trajectories SET UNLOGGED",
+            "ALTER TABLE trajectories SET LOGGED",
+            "SELECT relpersistence = 'u' FROM pg_class WHERE oid = 'trajectories'::regclass",
         ),
     ),
 )

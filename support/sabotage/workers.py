@@ -1,11 +1,18 @@
 """Sabotages of one worker, behind Citus' back: its shards, its copies of reference tables, its version of Citus."""
 
+from support import sql
 from support.example_app.known_profiles import EXAMPLE
-from support.sabotage.damage import MakeDamage, by_sql, in_group, on_member, together
+from support.sabotage.damage import Damage, MakeDamage, by_sql, in_group, on_member, together
+from support.sabotage.own_hosts import host_of
 from support.sabotage.sabotage import of_sharded
+from support.target.cluster import Cluster
+from support.waiting import NotYet
 
 A_WORKER = "the leader of worker group 1"
 
+_OWN_ADDRESSES = "partitions"
+"""A sandbox in which each host logs in from an address of its own; elsewhere all have the same."""
+_REJECTS = "SELECT bool_or(auth_method = 'reject') FROM pg_hba_file_rules"
 _SHARDS_OF = (
     "SELECT oid::regclass AS shard, substring(relname FROM '[0-9]+$') AS number FROM pg_class WHERE relkind = 'r' "
 )
@@ -71,16 +78,76 @@ _TABLE = "memory_entries"
 _KEY = f"{_TABLE}_pkey_%2$s"
 _UNCHECKED = "SET citus.enable_version_checks = off;;SET allow_system_table_mods = on"
 
-_UNLOGGED = by_sql(
-    f"{_ALONE};;" + for_each_shard(_TABLE, "ALTER TABLE %1$s SET UNLOGGED"),
-    f"{_ALONE};;" + for_each_shard(_TABLE, "ALTER TABLE %1$s SET LOGGED"),
-    # By a file that only unlogged relations have: Citus hides shards in pg_class.
-    "SELECT count((pg_stat_file(pg_relation_filepath(to_regclass(shard)) || '_init', true)).size) > 0 "
-    f"FROM (SELECT 'public.{_TABLE}_' || shardid FROM pg_dist_shard WHERE logicalrelid = '{_TABLE}'::regclass) "
-    "AS known (shard)",
+_BUILT = f"{_TABLE}_created_at"
+_SET_VALID = "SET allow_system_table_mods = on;;UPDATE pg_index SET indisvalid = {} " + (
+    f"WHERE indexrelid = '{_BUILT}'::regclass"
+)
+_INVALID_ON_COORDINATOR = by_sql(
+    _SET_VALID.format("false"),
+    _SET_VALID.format("true"),
+    f"SELECT NOT indisvalid FROM pg_index WHERE indexrelid = '{_BUILT}'::regclass",
+)
+_MISSING_ON_WORKER = on_member(
+    A_WORKER,
+    f"{_ALONE};;" + for_each_shard(_TABLE, f"DROP INDEX {_BUILT}_%2$s"),
+    f"{_ALONE};;"
+    + for_each_shard(_TABLE, f"CREATE INDEX IF NOT EXISTS {_BUILT}_%2$s ON %1$s (namespace, created_at)"),
+    f"SELECT count(*) = 0 FROM pg_index WHERE indexrelid::regclass::text ~ '^{_BUILT}_[0-9]{{6,}}$'",
 )
 
+
+def unlogged(table: str) -> MakeDamage:
+    """The shards of a table are unlogged on the leader."""
+    return by_sql(
+        f"{_ALONE};;" + for_each_shard(table, "ALTER TABLE %1$s SET UNLOGGED"),
+        f"{_ALONE};;" + for_each_shard(table, "ALTER TABLE %1$s SET LOGGED"),
+        # By a file that only unlogged relations have: Citus hides shards in pg_class.
+        "SELECT count((pg_stat_file(pg_relation_filepath(to_regclass(shard)) || '_init', true)).size) > 0 "
+        f"FROM (SELECT 'public.{table}_' || shardid FROM pg_dist_shard WHERE logicalrelid = '{table}'::regclass) "
+        "AS known (shard)",
+    )
+
+
+def rejecting(role: str, rejected: str) -> MakeDamage:
+    """The pg_hba.conf of the member with that role rejects logins from the host of another member, also by its role."""
+
+    def make(cluster: Cluster) -> Damage:
+        host, other = host_of(cluster, role), host_of(cluster, rejected)
+        file, there = host.directory / "data" / "pg_hba.conf", cluster.administration_of(host.name)
+        before = file.read_text()
+
+        def write(contents: str) -> None:
+            file.write_text(contents)
+            sql.execute(there, "SELECT pg_reload_conf()")
+
+        def check() -> None:
+            if sql.value(there, _REJECTS) is not True:
+                raise NotYet(f"{host.name} rejects nobody")
+
+        rule = f"host all all {other.address}/32 reject"
+        return Damage(
+            f"{host.name} rejects {other.name}", lambda: write(f"{rule}\n{before}"), check, lambda: write(before)
+        )
+
+    return make
+
+
 SABOTAGES = (
+    of_sharded(
+        "replica-of-a-worker-rejects-the-coordinator",
+        "the pg_hba.conf of a worker's replica, which may lead next, does not let the coordinator in",
+        {"CS-02 may lead next": "of worker group 1: expected reached"},
+        rejecting("a replica of worker group 1", "the leader"),
+        "worker_replicas",
+        _OWN_ADDRESSES,
+    ),
+    of_sharded(
+        "worker-rejects-a-replica-of-the-coordinator",
+        "the pg_hba.conf of a worker does not let in a replica of the coordinator, which may lead next",
+        {"CS-02 may lead next": "of the coordinator.*: expected reached"},
+        rejecting("the leader of worker group 1", "a replica"),
+        _OWN_ADDRESSES,
+    ),
     of_sharded(
         "application-is-superuser-of-a-worker",
         "the application's role is a superuser on one worker, where somebody made it by hand",
@@ -102,8 +169,15 @@ SABOTAGES = (
         {
             "DT-01 PostgreSQL of a worker dies after": "the client was told .*, and there are",
             "DT-01 the host": "the client was told .*, and there are",
+            "CS-06": "memory_entries.*is unlogged",
         },
-        together(in_group(1, _UNLOGGED), in_group(2, _UNLOGGED)),
+        together(in_group(1, unlogged(_TABLE)), in_group(2, unlogged(_TABLE))),
+    ),
+    of_sharded(
+        "copies-of-a-reference-table-are-unlogged",
+        "one worker's copy of a reference table is unlogged",
+        {"CS-06": "metadata.*is unlogged"},
+        in_group(1, unlogged("metadata")),
     ),
     of_sharded(
         "worker-forgets-entries",
@@ -227,6 +301,12 @@ SABOTAGES = (
             ),
             f"SELECT count(*) = 0 FROM pg_index WHERE indexrelid::regclass::text ~ '^{_TABLE}_pkey_[0-9]{{6,}}$'",
         ),
+    ),
+    of_sharded(
+        "index-build-failed-on-a-worker",
+        "an index that was built concurrently is missing on one worker, and so invalid on the coordinator",
+        {"CS-05": "an index of memory_entries is not valid: .*lacks"},
+        together(_INVALID_ON_COORDINATOR, _MISSING_ON_WORKER),
     ),
     of_sharded(
         "shard-lost",

@@ -183,25 +183,57 @@ def joins_co_located(placements: Sequence[Placement], tasks: Sequence[Collection
     return _all_or(wrong, f"{len(tasks)} tasks, each joins two co-located shards, on {listed(nodes)}")
 
 
-def each_has_the_indexes(
-    placements: Sequence[Placement],
-    meant: Mapping[str, Collection[str]],
-    found: Mapping[str, Mapping[str, Collection[str]]],
-) -> Finding:
-    """Every shard has the indexes of its table: `meant` is table -> indexes, `found` is node -> shard -> indexes.
+Indexes = Mapping[str, Mapping[str, bool]]
+"""Table, or shard -> what its indexes promise -> whether one that promises it is valid."""
 
-    Unknown when no table has any, and when a node with a shard is not in `found`.
+
+def each_has_the_indexes(
+    placements: Sequence[Placement], meant: Indexes, found: Mapping[str, Indexes], in_progress: Collection[str] = ()
+) -> Finding:
+    """Every shard has the indexes of its table, valid there and by the coordinator.
+
+    `meant` has those of the tables, `found` is node -> those of its shards. An index whose build failed is not valid,
+    neither in the shard nor by the coordinator. Nor is one that is being built or dropped: those of the tables
+    `in_progress` are left out. Unknown when no table has any, and when a node with a shard is not in `found`.
     """
-    if not any(meant.get(one.table) for one in placements):
+    tables = sorted({one.table for one in placements})
+    wanted = {
+        table: [index for index, valid in meant.get(table, {}).items() if valid or table not in in_progress]
+        for table in tables
+    }
+    if not any(wanted.values()):
         return Finding.unknown("no shard should have an index")
-    told = [one for one in placements if one.node in found]
-    lacking = [(one, sorted({*meant.get(one.table, ())} - {*found[one.node].get(one.name, ())})) for one in told]
-    if wrong := [f"{one} lacks {listed(indexes)}" for one, indexes in lacking if indexes]:
+    wrong = [
+        f"an index of {table} is not valid: {index}"
+        for table in tables
+        for index in wanted[table]
+        if not meant[table][index]
+    ]
+    for one in placements:
+        if one.node in found:
+            there = found[one.node].get(one.name, {})
+            lacking = sorted(index for index in wanted[one.table] if not there.get(index))
+            wrong += [f"{one} lacks {listed(lacking)}"] if lacking else []
+    if wrong:
         return _all_or(wrong, "")
     if silent := sorted({one.node for one in placements} - found.keys()):
         return Finding.unknown(f"the shards of {listed(silent)} were not read")
-    tables = {one.table for one in placements}
     return Finding.true(f"{len(placements)} shards of {len(tables)} tables have the indexes of their tables")
+
+
+def none_is_unlogged(placements: Sequence[Placement], unlogged: Mapping[str, Collection[str]]) -> Finding:
+    """No shard is unlogged on the node where it is; `unlogged` is node -> the shards that are.
+
+    Unknown without a shard, and when a node with a shard is not in `unlogged`.
+    """
+    if not placements:
+        return Finding.unknown("there is no placement")
+    if wrong := [f"{one} is unlogged" for one in placements if one.name in unlogged.get(one.node, ())]:
+        return _all_or(wrong, "")
+    if silent := sorted({one.node for one in placements} - unlogged.keys()):
+        return Finding.unknown(f"the shards of {listed(silent)} were not read")
+    tables = {one.table for one in placements}
+    return Finding.true(f"none of {len(placements)} shards of {len(tables)} tables is unlogged")
 
 
 def _places(places: Sequence[tuple[str, str]]) -> str:

@@ -18,6 +18,7 @@ from support import sql
 from support.errors import ConnectFailed, Inconclusive, LimitExceeded, NotInTime
 from support.target.cluster import Cluster
 from support.target.purposes import purposes
+from support.target.topology import Address
 from support.timeouts import REST
 from support.waiting import NotYet, describe, eventually
 
@@ -222,6 +223,21 @@ def roles(cluster: Cluster) -> dict[str, str]:
         name: THE_LEADER if known[name].leads else AN_ARCHIVE_REPLICA if known[name].archive else A_REPLICA
         for name in cluster.members
     }
+
+
+def addresses_among_members(cluster: Cluster) -> dict[str, Address]:
+    """Member -> where the others reach its PostgreSQL (Patroni's connect_address).
+
+    Raises Inconclusive if any of them is unknown.
+    """
+    told = {one.name: one for one in cluster.view().members}
+    found = {name: Address(one.host, one.port) for name, one in told.items() if one.host and one.port}
+    if unknown := [name for name in cluster.members if name not in found]:
+        raise Inconclusive(
+            f"Patroni does not tell where the other members reach the PostgreSQL of {', '.join(sorted(unknown))} "
+            "(postgresql.connect_address)"
+        )
+    return found
 
 
 def require_as_declared(cluster: Cluster) -> None:

@@ -34,6 +34,7 @@ from support.example_app.profile_fit import (
     missing,
     not_unique,
     recognised,
+    unlogged,
     without_vector_index,
 )
 from support.example_app.proposal import proposal
@@ -67,7 +68,7 @@ def recognised_there(there: sql.Endpoint) -> Profile | None:
 
 def amiss(there: sql.Endpoint, profile: Profile) -> list[str]:
     facts = look_at(there, profile.tables)
-    return [*missing(profile, facts), *not_unique(profile, facts), *without_vector_index(profile, facts)]
+    return [told for judge in (missing, not_unique, unlogged, without_vector_index) for told in judge(profile, facts)]
 
 
 Judge = Callable[[sql.Endpoint, Profile], dict[str, str]]
@@ -83,7 +84,7 @@ def judged(tmp_path: Path) -> Judge:
         topology = Topology(there.database, login, at, profile=profile)
         context = SimpleNamespace(world=World(Run("run", tmp_path, tmp_path, 1), Cluster(topology), Evidence()))
         said = {}
-        for name in ("tables_there", "keys_unique", "vectors_indexed"):
+        for name in ("tables_there", "tables_logged", "keys_unique", "vectors_indexed"):
             try:
                 getattr(steps, f"step_{name}")(context)
             except (AssertionError, Inconclusive) as error:
@@ -135,6 +136,7 @@ def test_a_migration_that_stopped_after_the_first_table_proves_nothing(empty: sq
     assert "schema" not in fitted.lacks
     assert judged(empty, fitted.profile) == {
         "tables_there": "inconclusive: the schema names no tables and columns: nothing to judge",
+        "tables_logged": "inconclusive: the schema names no persistence settings: nothing to judge",
         "keys_unique": "inconclusive: the schema names no keys: nothing to judge",
         "vectors_indexed": "inconclusive: the schema names no vector indexes: nothing to judge",
     }
@@ -149,6 +151,7 @@ def test_keys_and_indexes_of_a_missing_table_are_not_as_expected(swarm: sql.Endp
     sql.execute(swarm, "DROP TABLE graph_nodes")
     assert judged(swarm, SWARM) == {
         "tables_there": "table graph_nodes is missing",
+        "tables_logged": "inconclusive: the persistence settings of graph_nodes cannot be judged: no such table",
         "keys_unique": "inconclusive: the keys of graph_nodes cannot be judged: no such table",
         "vectors_indexed": "inconclusive: the vector indexes of graph_nodes cannot be judged: no such table",
     }
@@ -238,12 +241,35 @@ def test_a_schema_without_keys_lacks_them(empty: sql.Endpoint, judged: Judge) ->
         ),
         ("ALTER TABLE graph_nodes DROP COLUMN node_type", "table graph_nodes has no column node_type"),
         ("ALTER TABLE memory_entries DROP COLUMN embedding", "memory_entries has no vector column embedding"),
+        ("ALTER TABLE sessions SET UNLOGGED", "sessions is unlogged: no replica has the rows"),
     ],
 )
 def test_what_is_amiss_is_told(swarm: sql.Endpoint, damage: str, told: str) -> None:
     sql.execute(swarm, damage)
     assert recognised_there(swarm) == SWARM
     assert any(told in one for one in amiss(swarm, SWARM)), amiss(swarm, SWARM)
+
+
+def test_a_table_is_unlogged_if_a_partition_is(empty: sql.Endpoint, judged: Judge) -> None:
+    """At any level. That the partitioned table itself is declared so means nothing: it has no rows."""
+    sql.execute(
+        empty,
+        "CREATE TABLE docs (namespace text, key text, value text, UNIQUE (namespace, key)) PARTITION BY RANGE (key); "
+        "CREATE TABLE docs_old PARTITION OF docs FOR VALUES FROM (MINVALUE) TO ('m') PARTITION BY RANGE (key); "
+        "CREATE TABLE docs_oldest PARTITION OF docs_old FOR VALUES FROM (MINVALUE) TO ('m'); "
+        "CREATE TABLE docs_new PARTITION OF docs DEFAULT",
+    )
+    said = {"entries": {"table": "docs"}}
+    assert "tables_logged" not in judged(empty, declared_profile(said))
+    sql.execute(empty, "ALTER TABLE docs_oldest SET UNLOGGED")
+    told = judged(empty, declared_profile(said))["tables_logged"]
+    assert told.startswith("docs is unlogged in its partition docs_oldest: no replica has the rows")
+    expendable = declared_profile({**said, "tables": {"docs": {"unlogged": True}}})
+    assert unlogged(expendable, look_at(empty, ["docs"])) == []
+    sql.execute(empty, "ALTER TABLE docs_oldest SET LOGGED")
+    unlogged_parent = "UPDATE pg_class SET relpersistence = 'u' WHERE relname = 'docs_old'"  # allowed before version 18
+    sql.execute(empty, f"SET allow_system_table_mods = on; {unlogged_parent}")
+    assert "tables_logged" not in judged(empty, declared_profile(said))
 
 
 WITH_VECTORS = {

@@ -18,6 +18,7 @@ from support.failover import new_logins
 from support.failover.new_logins import _conninfo, _refusal
 from support.target.cluster import Cluster
 from support.target.member_files import MemberFiles
+from support.target.members import addresses_among_members
 from support.target.topology import Address, Login, MemberAddress, Topology
 
 
@@ -104,7 +105,7 @@ def test_an_address_that_patroni_does_not_tell_is_not_guessed(two_members: tuple
     cluster, replica = two_members
     replica.own = ":5432"
     with pytest.raises(Inconclusive, match="reach the PostgreSQL of pg2"):
-        new_logins.addresses_among_members(cluster)
+        addresses_among_members(cluster)
 
 
 def logged_in(server: sql.Endpoint) -> PhysicalReplicationConnection:

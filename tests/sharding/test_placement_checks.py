@@ -20,6 +20,7 @@ from support.sharding.placement_checks import (
     evenly_spread,
     joins_co_located,
     moved,
+    none_is_unlogged,
     none_too_large,
     of_hash,
     on_several_nodes,
@@ -201,7 +202,7 @@ class TestRowsOnNodes:
         )
 
 
-MEANT: dict[str, list[str]] = {"entries": ["unique btree (key)", "hnsw (v)"], "patterns": []}
+MEANT: dict[str, dict[str, bool]] = {"entries": {"unique btree (key)": True, "hnsw (v)": True}, "patterns": {}}
 ALL = {node: {one.name: MEANT["entries"] for one in ENTRIES if one.node == node} for node in (ONE, TWO)}
 
 
@@ -210,8 +211,8 @@ class TestIndexes:
         says(each_has_the_indexes(BOTH, MEANT, ALL), True, "8 shards of 2 tables")
 
     def test_one_that_lacks_some_is_told(self) -> None:
-        lacking = {**ALL, TWO: {**ALL[TWO], "entries_101": ["hnsw (v)"], "entries_103": []}}
-        found = each_has_the_indexes(BOTH, MEANT, lacking)
+        failed = {"unique btree (key)": False, "hnsw (v)": True}
+        found = each_has_the_indexes(BOTH, MEANT, {**ALL, TWO: {"entries_101": failed, "entries_103": {}}})
         says(found, False, f"entries_101 on {TWO} lacks unique btree (key)", f"entries_103 on {TWO} lacks hnsw (v), ")
         says(each_has_the_indexes(ENTRIES, MEANT, {TWO: {}}), False, f"entries_101 on {TWO} lacks")
 
@@ -219,3 +220,31 @@ class TestIndexes:
         says(each_has_the_indexes(BOTH, MEANT, {ONE: ALL[ONE]}), None, f"the shards of {TWO} were not read")
         says(each_has_the_indexes(PATTERNS, MEANT, ALL), None, "no shard should have an index")
         says(each_has_the_indexes([], MEANT, ALL), None)
+
+    def test_one_whose_build_failed_is_not_valid_by_the_coordinator_either(self) -> None:
+        """Whether the shard has nothing of it, or has all of it because the build failed on another node."""
+        meant = {**MEANT, "entries": {**MEANT["entries"], "btree (made)": False}}
+        found = each_has_the_indexes(BOTH, meant, ALL)
+        says(found, False, "an index of entries is not valid: btree (made)", f"entries_100 on {ONE} lacks btree (made)")
+        built = {node: {name: {**of, "btree (made)": True} for name, of in one.items()} for node, one in ALL.items()}
+        found = each_has_the_indexes(BOTH, meant, built)
+        says(found, False, "1 finding: an index of entries is not valid: btree (made)")
+
+    def test_one_that_is_being_built_is_left_out(self) -> None:
+        meant = {**MEANT, "entries": {**MEANT["entries"], "btree (made)": False}}
+        says(each_has_the_indexes(BOTH, meant, ALL, ["entries"]), True, "8 shards of 2 tables")
+        says(each_has_the_indexes(BOTH, meant, ALL, ["patterns"]), False, "an index of entries is not valid")
+        says(each_has_the_indexes(BOTH, MEANT, {ONE: {}, TWO: {}}, ["entries"]), False, "lacks hnsw (v)")
+
+
+class TestUnlogged:
+    def test_none_is(self) -> None:
+        says(none_is_unlogged(BOTH, {ONE: [], TWO: []}), True, "none of 8 shards of 2 tables is unlogged")
+
+    def test_one_that_is_is_told_whoever_is_silent(self) -> None:
+        says(none_is_unlogged(BOTH, {ONE: ["entries_100", "patterns_202"]}), False, f"entries_100 on {ONE} is unlogged")
+        says(none_is_unlogged(BOTH, {ONE: [], TWO: ["entries_100"]}), True)  # a copy that a move has left behind
+
+    def test_what_cannot_be_told(self) -> None:
+        says(none_is_unlogged(BOTH, {ONE: []}), None, f"the shards of {TWO} were not read")
+        says(none_is_unlogged([], {ONE: [], TWO: []}), None, "there is no placement")

@@ -22,6 +22,7 @@ from support.sharding import setup
 from support.sharding.handover import MoveHandover
 from support.sharding.membership import NewWorker, require_equal_to_others
 from support.sharding.moves import OwnTables
+from support.sharding.shards import placements
 from support.target.citus import data_node_leaders, known_to
 from support.target.cluster import Cluster
 from support.target.timing import Timing
@@ -38,11 +39,8 @@ _TABLES = """
     CREATE TABLE heard.apart (tenant text);
     SELECT create_distributed_table('heard.apart', 'tenant', colocate_with => 'none', shard_count => 1);
 """
-PROFILE = Profile(
-    "heard",
-    Entries("heard.events", namespace="tenant"),
-    tables={"heard.topics": Expected(reference=True), "heard.events": Expected(distributed_by="tenant")},
-)
+EXPECTED = {"heard.topics": Expected(reference=True), "heard.events": Expected(distributed_by="tenant")}
+PROFILE = Profile("heard", Entries("heard.events", namespace="tenant"), tables=EXPECTED)
 SILENT = r"worker group 7: no answer \(.*Connection refused"
 
 
@@ -248,6 +246,41 @@ class TestNodesThatDoNotReachOneAnother:
         monkeypatch.setattr(setup, "_LONGEST", 0.5)
         with pytest.raises(AssertionError, match=r"the coordinator, worker group 7 could be tried .*gets no answer"):
             setup.reaching(self.waiting(unanswered, 20_000))
+
+
+class TestUnloggedShards:
+    """The tables that the coordinator shows are logged all the same."""
+
+    @pytest.fixture(params=["heard.topics", "heard.events"])
+    def shard(self, whole: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+        """A shard that somebody has set unlogged on its node; the copy of a reference table is one, too."""
+        shard = placements(whole.write, [request.param])[-1].name
+        self.alter(whole, shard, "UNLOGGED")
+        yield shard
+        self.alter(whole, shard, "LOGGED")
+
+    def alter(self, cluster: Cluster, shard: str, persistence: str) -> None:
+        with sql.session(cluster.write) as session:
+            for setting in ("enable_ddl_propagation = off", "enable_manual_changes_to_shards = on"):
+                sql.execute(session, f"SET citus.{setting}")
+            sql.execute(session, "SET citus.override_table_visibility = off")
+            sql.execute(session, f"ALTER TABLE heard.{shard} SET {persistence}")
+
+    def judge(self, cluster: Cluster, folder: Path) -> None:
+        importlib.import_module("steps.sharding.sharding_setup_steps").step_shards_logged(context_of(cluster, folder))
+
+    def test_one_is_told(self, whole: Cluster, tmp_path: Path, shard: str) -> None:
+        with pytest.raises(AssertionError, match=f"1 finding: {shard} on the coordinator is unlogged"):
+            self.judge(whole, tmp_path)
+
+    def test_one_whose_rows_may_be_lost_is_not(self, whole: Cluster, tmp_path: Path, shard: str) -> None:
+        of = f"heard.{shard.rpartition('_')[0]}"
+        tables = {**EXPECTED, of: replace(EXPECTED[of], unlogged=True)}
+        self.judge(Cluster(replace(whole.topology, profile=replace(PROFILE, tables=tables))), tmp_path)
+
+    def test_none_is(self, cluster: Cluster, tmp_path: Path) -> None:
+        """A node that gives no answer, but should hold no shard, could not have said otherwise."""
+        self.judge(cluster, tmp_path)
 
 
 def the_coordinator(cluster: Cluster) -> NewWorker:

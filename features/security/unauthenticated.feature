@@ -3,7 +3,7 @@ Feature: Without a login nobody can control Patroni or Redis
   Someone who can start a switchover or empty the cache can interrupt the service without any password of the database.
   The requests and commands of these scenarios are harmless even if they are accepted.
 
-  @id.SE-04 @patroni @patroni_login
+  @id.SE-04 @patroni @patroni_commands @patroni_login
   Scenario Outline: Patroni refuses unauthenticated requests: <login>
     Given every Patroni accepts requests with the right login
     When a client with <login> sends every Patroni requests to

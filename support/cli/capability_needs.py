@@ -18,6 +18,7 @@ COMMANDS = "patroni_commands"
 NEEDS = {
     **dict.fromkeys((Place(one, CLUSTER) for one in ("leader", "followers", "replicas", "view", "patroni")), "patroni"),
     **dict.fromkeys(map(Place, ("configure", "switch_over", "reload_configuration", "HalfwaySwitchover")), COMMANDS),
+    Place("require_patroni_accepts_login"): COMMANDS,
     Place("read", CLUSTER): "haproxy",
     Place("redis", CLUSTER): "redis",
     Place("redis_address", CLUSTER): "redis",

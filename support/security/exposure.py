@@ -49,14 +49,11 @@ def passwords(cluster: Cluster) -> dict[str, set[bytes]]:
 
     A password that is also a public name is left out: it cannot be searched for. Raises NotAvailable if none is left.
     """
-    topology = cluster.topology
-    logins = _logins(topology)
-    public = {topology.database, topology.scope, *(login.user for login in logins.values())}
+    logins = _logins(cluster.topology)
     owners = {login.password: owner for owner, login in logins.items()}
     wanted = {
         owners.get(secret, f"password {number}"): _forms(secret, (login.user for login in logins.values()))
         for number, secret in enumerate(cluster.topology.secrets, 1)
-        if secret not in public
     }
     if not wanted:
         raise NotAvailable("every password of the target is also the name of a role or of the database")

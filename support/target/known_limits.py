@@ -60,6 +60,8 @@ def _modes(baseline: Baseline, expected: Expectations) -> Iterator[Mode]:
     yield _reads_apart(baseline, expected.leader_serves_reads)
     if baseline.voters is not None:
         yield _spare_dcs(baseline.voters, expected.dcs_spare)
+    if baseline.redis is not None:
+        yield _evicting(baseline.redis.eviction, expected.redis_eviction)
     yield _by_setting(
         "bounded_slots",
         baseline.unbounded_slots,
@@ -102,6 +104,13 @@ def _spare_dcs(voters: int, declared: int | None) -> Mode:
     return Mode("spare_dcs", voters < 3, bool(declared), why, f"etcd has {counted(voters, 'member')}: {then}")
 
 
+def _evicting(policy: str, declared: str | None) -> Mode:
+    """Not declared, noeviction breaks RC-03, which expects eviction by default."""
+    limit = "when Redis' memory is full, the cache accepts nothing new (maxmemory-policy is noeviction)"
+    why = "Redis refuses writes when its memory is full, as [expect] redis_eviction declares (noeviction)"
+    return Mode("small_cache", policy == "noeviction", declared != "noeviction", why, limit)
+
+
 def by_whom(declared: bool | None) -> str:
     """Whether [expect] also declares what the cluster is configured for."""
     return "and [expect] does not say otherwise" if declared is None else "as [expect] declares"
@@ -122,7 +131,6 @@ def known_limits(baseline: Baseline, expected: Expectations, timing: Timing) -> 
         *_of_standbys(baseline, expected),
         *_of_recovery(baseline, expected, timing),
         *(one.limit for one in off if one.limit),
-        *_of_cache(baseline, expected),
     )
 
 
@@ -209,9 +217,3 @@ def _of_recovery(baseline: Baseline, expected: Expectations, timing: Timing) -> 
             f"a failover can take {needed:g} s ({timing.sum(Span.FAILOVER)}), and {expected.recovery_time:g} s were "
             "declared ([expect] recovery_time; Patroni's ttl and loop_wait, HAProxy's inter and fall)"
         )
-
-
-def _of_cache(baseline: Baseline, expected: Expectations) -> Iterator[str]:
-    # Not declared, it breaks RC-03, which expects eviction by default.
-    if baseline.redis is not None and baseline.redis.eviction == expected.redis_eviction == "noeviction":
-        yield "when Redis' memory is full, the cache accepts nothing new (maxmemory-policy is noeviction)"

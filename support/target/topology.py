@@ -1,6 +1,6 @@
 """The topology: what the cluster under test consists of, and where each part is reached. Plain facts, kept as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -246,15 +246,25 @@ class Topology:
 
         A password that is also a name (user admin with password admin) is left out: redaction would hide the name, too.
         """
-        page = self.statistics.login if self.statistics else None
-        logins = [one for one in (self.application, self.administrator, self.patroni_login, page) if one]
-        cache = [self.redis.password or ""] if self.redis else []
-        cache += [self.redis.sentinel_login.password] if self.redis and self.redis.sentinel_login else []
-        names = {"", self.database, self.scope, *(login.user for login in logins)}
-        dcs = _secrets_within(self.dcs_access)
+        dcs = [login.password for login in _logins_within(self.dcs_access)]
         keys = [one.get(KEY_PASSWORD, "") for one in (self.options, self.write_options, self.read_options)]
-        passwords = (*(login.password for login in logins), *cache, *dcs, *keys, *self.further_secrets)
-        return [password for password in passwords if password not in names]
+        passwords = (*(login.password for login in self._logins), *dcs, *keys, *self.further_secrets)
+        return [password for password in passwords if password and password not in self.public_names]
+
+    @property
+    def public_names(self) -> set[str]:
+        """The names of the database, of Patroni's scope, and of every user that the suite logs in as."""
+        logins = (*self._logins, *_logins_within(self.dcs_access))
+        return {self.database, self.scope, *(login.user for login in logins)}
+
+    @property
+    def _logins(self) -> list[Login]:
+        """All but those to the DCS."""
+        page = self.statistics.login if self.statistics else None
+        found = [self.application, self.administrator, self.patroni_login, page]
+        if self.redis:
+            found += [Login(self.redis.user or "default", self.redis.password or ""), self.redis.sentinel_login]
+        return [login for login in found if login]
 
     def save(self, path: Path) -> None:
         """Write it as JSON that only its owner can read: it holds passwords."""
@@ -266,19 +276,22 @@ class Topology:
         return _ADAPTER.validate_json(path.read_bytes())
 
 
-def _secrets_within(section: Mapping[str, Any]) -> list[str]:
-    """The passwords and tokens in a section of Patroni's configuration."""
-    found = []
+def _logins_within(section: Mapping[str, Any]) -> Iterator[Login]:
+    """The user names, passwords and tokens in a section of Patroni's configuration; what has no other half alone."""
     for name, value in section.items():
         if name == "auth_data" and isinstance(value, Mapping):  # ZooKeeper's: scheme -> login
-            found += [str(login).rpartition(":")[2] for login in value.values()]
+            for login in value.values():
+                user, _, password = str(login).rpartition(":")
+                yield Login(user, password)
         elif isinstance(value, Mapping):
-            found += _secrets_within(value)
+            yield from _logins_within(value)
+        elif name == "username":
+            yield Login(str(value), "")
         elif name in ("password", "token", "key_password"):
-            found.append(str(value))
+            yield Login("", str(value))
         elif name in ("url", "proxy"):
-            found.append(urlsplit(str(value)).password or "")
-    return found
+            url = urlsplit(str(value))
+            yield Login(url.username or "", url.password or "")
 
 
 _ADAPTER = TypeAdapter(Topology)

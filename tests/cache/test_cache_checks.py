@@ -30,6 +30,7 @@ from support.cache.checks import (
 from support.engine.checks.answers import same, unchanged
 from support.engine.history import History, Operation, Outcome
 from support.expectations import Expectations
+from support.target.topology import Address, RedisAddress, RedisMode
 
 Fact = tuple[str, Any, float, float] | tuple[str, Any, float, float, Outcome]
 
@@ -333,11 +334,34 @@ def test_unchanged() -> None:
 def test_another_mode_of_redis_than_usual_names_the_setting_that_declares_it() -> None:
     """A Redis Cluster may have been found by itself, from one of its nodes."""
     world = SimpleNamespace(
-        cluster=SimpleNamespace(topology=SimpleNamespace(expectations=Expectations())),
+        cluster=SimpleNamespace(topology=SimpleNamespace(expectations=Expectations(), redis=None)),
         handover=lambda kind: SimpleNamespace(redis=SimpleNamespace(mode="cluster")),
     )
     context: Any = SimpleNamespace(world=world)
     with pytest.raises(AssertionError, match=r'declare \[expect\] redis_mode = "cluster"'):
         step_mode(context, "standalone")
     context.world.cluster.topology.expectations = Expectations(redis_mode="cluster")
+    step_mode(context, "standalone")
+
+
+@pytest.mark.parametrize(("given", "declared"), [("sentinel", "sentinel"), ("sentinel", None), ("standalone", None)])
+def test_a_redis_behind_sentinels_is_in_the_mode_that_was_declared(given: RedisMode, declared: str | None) -> None:
+    """The primary itself reports to be standalone, and so it is for who declares nothing."""
+    _reports_standalone(given, declared)
+
+
+def test_a_redis_that_was_declared_to_be_behind_sentinels_and_is_not() -> None:
+    with pytest.raises(AssertionError, match="standalone"):
+        _reports_standalone("standalone", "sentinel")
+
+
+def _reports_standalone(given: RedisMode, declared: str | None) -> None:
+    """Redis was given in one mode and declared in another, and reports to be standalone."""
+    address = RedisAddress(Address("redis", 6379), mode=given)
+    topology = SimpleNamespace(expectations=Expectations(redis_mode=declared), redis=address)
+    world = SimpleNamespace(
+        cluster=SimpleNamespace(topology=topology),
+        handover=lambda kind: SimpleNamespace(redis=SimpleNamespace(mode="standalone")),
+    )
+    context: Any = SimpleNamespace(world=world)
     step_mode(context, "standalone")

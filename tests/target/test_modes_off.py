@@ -9,6 +9,7 @@ from support.target.baseline import _modes_not_promised
 from support.target.baseline_facts import Baseline
 from support.target.known_limits import known_limits, modes_off
 from support.target.patroni_configuration import PatroniConfiguration
+from support.target.redis import RedisFacts
 from support.target.timing import Timing
 from support.target.topology import Address, Login, Topology
 
@@ -16,6 +17,7 @@ CAREFUL = PatroniConfiguration(synchronous=True, failsafe=True)
 EVERY_MODE = Baseline({0: CAREFUL, 1: CAREFUL}, {0: 3, 1: 2}, voters=3)
 TOPOLOGY = Topology("db", Login("app", ""), Address("h", 1))
 UNDECLARED = Expectations()
+REDIS = RedisFacts("Redis", (7, 0, 0), "standalone", "master", "allkeys-lru", 2**28, 0, 0)
 
 
 def limits(baseline: Baseline, expected: Expectations = UNDECLARED) -> tuple[str, ...]:
@@ -24,6 +26,15 @@ def limits(baseline: Baseline, expected: Expectations = UNDECLARED) -> tuple[str
 
 def lacks(baseline: Baseline, expected: Expectations = UNDECLARED) -> dict[str, str]:
     return dict(_modes_not_promised(TOPOLOGY, baseline, expected))
+
+
+@pytest.mark.parametrize("declared", [None, "allkeys-lru"])
+def test_a_cache_that_evicts_nothing_breaks_its_promise_unless_that_is_declared(declared: str | None) -> None:
+    full = replace(EVERY_MODE, redis=replace(REDIS, eviction="noeviction"))
+    assert modes_off(full, Expectations(redis_eviction=declared)) == []
+    by_design = Expectations(redis_eviction="noeviction")
+    assert lacks(full, by_design)["small_cache"].endswith("as [expect] redis_eviction declares (noeviction)")
+    assert modes_off(replace(EVERY_MODE, redis=REDIS), by_design) == []
 
 
 def test_on_a_cluster_with_every_mode_none_is_off() -> None:

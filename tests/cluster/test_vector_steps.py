@@ -15,7 +15,7 @@ import pytest
 from steps.cluster import vector_steps
 from steps.cluster.vector_steps import step_distance_is
 from support import sql
-from support.cluster.handover import handed
+from support.cluster.handover import ClusterHandover
 from support.engine.world import Context, World
 from support.errors import Inconclusive
 from support.example_app import schema
@@ -83,7 +83,7 @@ JUDGED: Mapping[str, Callable[[Context], None]] = {
 def search_and_judge(context: Context) -> Iterator[tuple[str, AssertionError | None]]:
     """What the steps say that judge some searches, as if these had been repeated with the same result."""
     vector_steps.step_search(context, 10, 40)
-    state = handed(context.world)
+    state = context.world.handover(ClusterHandover)
     state.earlier_searches = state.searches
     for name, step in JUDGED.items():
         try:

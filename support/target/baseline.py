@@ -48,25 +48,29 @@ _MODES = frozenset(
         *("synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving", "copyable"),
         "expendable_wal",
         *OF_WRITES,
-        *("replication_slots", "data_checksums", "reads_apart"),
+        *("replication_slots", "data_checksums", "reads_apart", "autovacuum"),
         *DECIDED,
     }
 )
 """The capabilities that the baseline decides, by what is configured and declared."""
-OF_EMBEDDED = Expectations(delayed_replicas=(), replication_slots=True, data_checksums=True, leader_serves_reads=False)
+OF_EMBEDDED = Expectations(
+    delayed_replicas=(), replication_slots=True, data_checksums=True, leader_serves_reads=False, autovacuum=True
+)
 """What the embedded cluster is configured for, so that a change of that is no design of anybody's, but a fault."""
 _SLOT_LIMIT = "max_slot_wal_keep_size"
 _WAL_LEVEL, _LOGICAL = "wal_level", "logical"
 _ARCHIVE_MODE = "archive_mode"
 _CHECKSUMS = "data_checksums"
+_AUTOVACUUM = "autovacuum"
 _STANDBY_NAMES = "synchronous_standby_names"
 _DELAY, _NO_DELAY = "recovery_min_apply_delay", "0"
 _VERSION, _WITH_MESSAGES = "server_version_num", 140000
 """Logical messages, by which changes are followed, came with PostgreSQL 14."""
-_SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _CHECKSUMS, _DELAY)
+_SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _CHECKSUMS, _AUTOVACUUM, _DELAY)
 _NO_FAILSAFE = "there is no leader without the DCS"
 _NO_SLOTS = "a replica that was away for longer than WAL is kept has to be built anew"
 _NO_CHECKSUMS = "a page that its disk has damaged is read as if it were right"
+_NO_AUTOVACUUM = "dead rows stay, and queries become slower, until somebody runs VACUUM"
 _SLOTS_FILL = "a replication slot that nobody reads from keeps WAL until the disk of its server is full"
 
 
@@ -91,6 +95,8 @@ class Baseline:
     """Why a test cannot change what archives WAL; empty if it can, or if that is not known."""
     no_checksums: bool = False
     """data_checksums is off on every member that answered."""
+    no_autovacuum: bool = False
+    """autovacuum is off on every member that answered."""
     leader_serves_reads: bool = False
     """The read endpoint leads to the leader as well as to replicas."""
     delays: Mapping[str, str] = field(default_factory=dict)
@@ -194,6 +200,7 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
         archives_nothing=shared.get(_ARCHIVE_MODE) == "off",
         archiving_overruled=overruled(cluster, ARCHIVING),
         no_checksums=shared.get(_CHECKSUMS) == "off",
+        no_autovacuum=shared.get(_AUTOVACUUM) == "off",
         leader_serves_reads=leader_serves_reads,
         delays=delays,
         purposes={group: by_leader[0] for group, by_leader in known.items()},
@@ -263,6 +270,9 @@ def _modes_not_promised(topology: Topology, baseline: Baseline, expected: Expect
     if baseline.no_checksums and not expected.data_checksums:
         said = _by_whom(expected.data_checksums)
         yield "data_checksums", f"data_checksums is off on every member, {said}: {_NO_CHECKSUMS}"
+    if baseline.no_autovacuum and not expected.autovacuum:
+        said = _by_whom(expected.autovacuum)
+        yield "autovacuum", f"autovacuum is off on every member, {said}: {_NO_AUTOVACUUM}"
     if baseline.unbounded_slots and not expected.bounded_slots:
         said = _by_whom(expected.bounded_slots)
         yield "bounded_slots", f"max_slot_wal_keep_size is -1 on every member, {said}: {_SLOTS_FILL}"
@@ -453,6 +463,8 @@ def _of_the_rest(baseline: Baseline, expected: Expectations) -> Iterator[str]:
         yield f"{_NO_SLOTS} (Patroni's use_slots is off; slots would keep it for the replica)"
     if baseline.no_checksums and not expected.data_checksums:
         yield f"{_NO_CHECKSUMS} (data_checksums is off; pg_checksums switches it on)"
+    if baseline.no_autovacuum and not expected.autovacuum:
+        yield f"{_NO_AUTOVACUUM} (autovacuum is off; it would do so by itself)"
     if baseline.leader_serves_reads and expected.leader_serves_reads is None:
         yield "the leader serves reads, too ([expect] leader_serves_reads = false would make that a fault)"
     if baseline.voters is not None and baseline.voters < 3 and not expected.dcs_spare:

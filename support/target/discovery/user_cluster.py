@@ -336,7 +336,7 @@ def _look_at_logins(topology: Topology, findings: _Findings) -> None:
         findings.lacks.setdefault("members", f"no member accepts a direct login: {'; '.join(refused.values())}")
     if topology.administrator and (refused := logins.refused(topology, topology.administrator, refused)):
         why = f"the superuser cannot log in to every member: {'; '.join(refused.values())}"
-        findings.lacks |= dict.fromkeys(("admin", "monitor"), why)
+        findings.lacks |= dict.fromkeys(("admin", "monitor", "archive_status"), why)
 
 
 def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) -> Topology:

@@ -30,6 +30,7 @@ CAPABILITIES = {
     "tls": "TLS, required by the application",
     "certificates": "TLS to any component, and so a certificate",
     "verified_tls": "TLS with a certificate that the application verifies",
+    "peer_certificates": "members of etcd that reach one another over TLS, where they can be reached from here, too",
     "network_login": "endpoints that are reached over a network, not through a Unix socket",
     "patroni": "the REST API of Patroni on each member",
     "patroni_login": "a login that the REST API requires for commands",

@@ -404,6 +404,8 @@ def _look_at_security(topology: Topology, findings: _Findings) -> None:
     by_tls = "https" in others or (topology.redis is not None and topology.redis.tls is not None)
     if "tls" in findings.lacks and not by_tls:
         findings.lacks["certificates"] = "according to the settings, no component is reached over TLS"
+    if why := dcs.peers_unread(topology):
+        findings.lacks["peer_certificates"] = why
     if not topology.secrets:
         findings.lacks["searchable_passwords"] = "every password that was given is also the name of a role or database"
     if topology.patroni_login is None:

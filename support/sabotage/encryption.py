@@ -328,9 +328,7 @@ SABOTAGES = (
     Sabotage(
         "certificate-among-dcs-members-ends-soon",
         "the certificate that one member of the DCS presents to the others is valid for another 10 days",
-        notices(
-            {"SE-06 members of the DCS present": r"\d+ of \d+ certificates expire too soon: .*expires in 10 days"}
-        ),
+        notices({"SE-06 members of the DCS present": r"\d+ of \d+ certificates expire too soon: .*expires in 10 days"}),
         peer_expiring(10),
         frozenset({"peer_certificates"}),
     ),

@@ -39,6 +39,8 @@ class Expectations:
     """Whether members stream through replication slots."""
     bounded_slots: bool | None = None
     """Whether the WAL that replication slots can keep is limited (max_slot_wal_keep_size)."""
+    autovacuum: bool | None = None
+    """Whether every member vacuums by itself."""
     member_settings: tuple[str, ...] | None = None
     """PostgreSQL's settings of which each member may have its own value."""
     data_checksums: bool | None = None
@@ -187,6 +189,7 @@ _READERS: Mapping[str, Callable[[object], object]] = {
     "delayed_replicas": _names,
     "replication_slots": _flag,
     "bounded_slots": _flag,
+    "autovacuum": _flag,
     "data_checksums": _flag,
     "leader_serves_reads": _flag,
     "member_settings": _settings,

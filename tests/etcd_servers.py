@@ -12,7 +12,7 @@ import requests
 from booting import boots
 from conftest import free_port
 
-from support.embedded.certificates import Authority
+from support.embedded.certificates import Authority, Issued
 from support.target import etcd
 from support.target.topology import Address, Login, Topology
 from support.waiting import NotYet, eventually
@@ -50,10 +50,12 @@ def ensemble(directory: Path, count: int, advertised: str = "", **further: str) 
     """So many etcds, gone at the end. `advertised` is the URL to which each sends its clients.
 
     With TLS where `further`, options of etcd, has a `cert-file`: `access` has to be given before anything is asked.
+    Likewise among them where it has a `peer-cert-file`.
     """
     scheme = "https" if "cert-file" in further else "http"
     clients = [Address("127.0.0.1", free_port()) for _ in range(count)]
-    peers = {f"etcd-{number}": f"http://127.0.0.1:{free_port()}" for number in range(count)}
+    among = "https" if "peer-cert-file" in further else "http"
+    peers = {f"etcd-{number}": f"{among}://127.0.0.1:{free_port()}" for number in range(count)}
     started = Ensemble(clients, [])
     try:
         for (name, peer), client in zip(peers.items(), clients, strict=True):
@@ -82,8 +84,12 @@ def ensemble(directory: Path, count: int, advertised: str = "", **further: str) 
 
 
 @contextmanager
-def secured(directory: Path, client_certificates: bool = False) -> Iterator[Ensemble]:
+def secured(
+    directory: Path, client_certificates: bool = False, peer: Issued | None = None, **further: str
+) -> Iterator[Ensemble]:
     """One etcd with TLS, which asks clients for a certificate or not; `access` has what Patroni's configuration needs.
+
+    `peer` is what it presents to other members, if these are to use TLS.
 
     Its gateway cannot do both, logins and certificates of clients, as it would have to use its own certificate.
     """
@@ -98,7 +104,11 @@ def secured(directory: Path, client_certificates: bool = False) -> Iterator[Ense
     }
     if client_certificates:
         options |= {"trusted-ca-file": str(authority.certificate), "client-cert-auth": "true"}
-    with ensemble(directory, 1, **options) as found:
+    if peer:
+        options |= {"peer-cert-file": str(directory / "peer.crt"), "peer-key-file": str(directory / "peer.key")}
+        (directory / "peer.crt").write_text(peer.certificate)
+        (directory / "peer.key").write_text(peer.key)
+    with ensemble(directory, 1, **options, **further) as found:
         found.access = {"protocol": "https", "cacert": str(authority.certificate)}
         if client_certificates:
             found.access |= {"cert": str(directory / "client.crt"), "key": str(directory / "client.key")}

@@ -24,6 +24,7 @@ def test_everything_declared() -> None:
             "delayed_replicas": ["pg2"],
             "replication_slots": False,
             "data_checksums": False,
+            "autovacuum": False,
             "leader_serves_reads": True,
             "bounded_slots": True,
             "member_settings": ["work_mem", "citus.max_shared_pool_size"],
@@ -43,6 +44,7 @@ def test_everything_declared() -> None:
     assert (found.wants_synchronous, found.accepted_loss, found.failsafe) == (False, 1048576, True)
     assert found.delayed_replicas == ("pg2",)
     assert (found.replication_slots, found.data_checksums, found.leader_serves_reads) == (False, False, True)
+    assert found.autovacuum is False
     assert (found.bounded_slots, found.member_settings) == (True, ("work_mem", "citus.max_shared_pool_size"))
     assert (found.login_failover, found.clock_jumps) == (True, False)
     assert (found.dcs_spare, found.recovery_time, found.proxy_detection) == (0, 45.0, 7.5)

@@ -36,6 +36,11 @@ Feature: Connections are encrypted, and clients verify the server's certificate
     When the certificates in use are read
     Then every certificate is valid for 14 more days
 
+  @id.SE-06 @peer_certificates
+  Scenario: Every certificate that members of the DCS present to one another is valid for 14 more days
+    When the certificates that members of the DCS present to one another are read
+    Then every certificate is valid for 14 more days
+
   @id.SE-06 @tls @members @admin
   Scenario: Every member has loaded the certificate that is in its file
     When the certificate of each member is compared with its file

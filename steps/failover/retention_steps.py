@@ -1,4 +1,4 @@
-"""What is kept back on the members: WAL and old row versions, by replication slots and by transactions."""
+"""What is kept back on the members: WAL and old row versions, by slots, the archive, transactions and late vacuums."""
 
 from collections.abc import Callable
 
@@ -8,10 +8,14 @@ from support.engine.world import Context, World
 from support.failover import retention
 from support.failover.retention_checks import (
     OpenTransaction,
+    little_wal_unarchived,
     longest_open,
     most_kept,
+    most_unarchived,
     none_open_longer,
     oldest_kept,
+    oldest_unfrozen,
+    rows_are_frozen,
     slots_are_limited,
     slots_keep_few_rows,
     slots_keep_little_wal,
@@ -59,6 +63,36 @@ def step_slots_are_limited(context: Context) -> None:
         slots_are_limited(*heard_and_silent(retention.slot_limits(group))).require()
 
     in_each_group(context.world.cluster, limited, "slots can keep a limited amount of WAL", only_late=False)
+
+
+@then("no member keeps more than {megabytes:d} megabytes of WAL that waits to be archived")
+def step_little_wal_unarchived(context: Context, megabytes: int) -> None:
+    """By the segments that PostgreSQL has marked as ready for the archive, on members that archive: the leader, and
+    replicas where archive_mode is "always". Where nothing is archived, nothing waits for it."""
+    world, limit = context.world, context.world.limit(megabytes, "wal")
+
+    def little(group: Cluster) -> None:
+        told, silent = heard_and_silent(retention.unarchived_wal(group))
+        world.measure(f"most WAL that waits to be archived{_in(group)}", most_unarchived(told), "MB", limit)
+        little_wal_unarchived(told, silent, limit).require()
+
+    subject = "no member keeps more WAL for the archive than allowed"
+    in_each_group(world.cluster, little, subject, only_late=False)
+
+
+@then("no database of any member has rows that are {times:g} times as old as when vacuum should have frozen them")
+def step_rows_are_frozen(context: Context, times: float) -> None:
+    """By age(datfrozenxid) of every database against autovacuum_freeze_max_age, and mxid_age(datminmxid) against
+    autovacuum_multixact_freeze_max_age. Autovacuum freezes rows of that age even where it is switched off."""
+    world, limit = context.world, context.world.limit(times, "frozen")
+
+    def frozen(group: Cluster) -> None:
+        told, silent = heard_and_silent(retention.unfrozen_rows(group))
+        oldest = oldest_unfrozen(told)
+        world.measure(f"oldest rows not frozen, of the age at which they are due{_in(group)}", oldest, "times", limit)
+        rows_are_frozen(told, silent, limit).require()
+
+    in_each_group(world.cluster, frozen, "vacuum freezes the rows of every database in time", only_late=False)
 
 
 @then("no prepared transaction of any member is older than {seconds:g} seconds")

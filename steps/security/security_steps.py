@@ -89,9 +89,17 @@ def step_mistrusting_logins(context: Context, where: str) -> None:
 
 
 @when("the certificates in use are read")
+@leaves_hosts("it reads files")
 def step_certificates_in_use(context: Context) -> None:
-    """The certificates that servers present (endpoints, members, all else reached by TLS) and the application's own."""
+    """The certificates that servers present (endpoints, members, all else reached by TLS) and the application's own;
+    also those with which members log in to one another and to the DCS, where the suite can read their files."""
     context.world.handover(SecurityHandover).certificates = certificates.in_use(context.world.cluster)
+
+
+@when("the certificates that members of the DCS present to one another are read")
+def step_certificates_of_peers(context: Context) -> None:
+    """Those of etcd, by the addresses that it knows its members by."""
+    context.world.handover(SecurityHandover).certificates = certificates.of_peers(context.world.cluster)
 
 
 @then("every certificate is valid for {days:g} more days")

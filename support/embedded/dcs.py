@@ -13,6 +13,8 @@ from support.target.dcs import TO_INSTALL
 
 SERVER_CERTIFICATE, SERVER_KEY = "server.crt", "server.key"
 """The files of a server's certificate, in its host's directory."""
+PEER_CERTIFICATE, PEER_KEY = "peer.crt", "peer.key"
+"""Those of the certificate that a member of etcd presents to the others."""
 JARS = "/usr/share/java/zookeeper.jar"
 """Debian's package zookeeper; its manifest names all that it needs."""
 
@@ -61,15 +63,19 @@ def etcd(plan: Plan, host: PlannedHost, directory: Path) -> str:
 
 
 def _tls_of_etcd(plan: Plan, directory: Path) -> dict[str, Any]:
-    """TLS for clients and among the nodes, with certificates on both sides.
+    """TLS for clients and among the nodes, with certificates on both sides; a node has one for each.
 
     Source: https://etcd.io/docs/v3.4/op-guide/security/
     """
     if plan.services is None:
         return {}
-    files = {"cert-file": str(directory / SERVER_CERTIFICATE), "key-file": str(directory / SERVER_KEY)}
-    both_ways = {**files, "client-cert-auth": True, "trusted-ca-file": str(plan.services.certificate)}
-    return {"client-transport-security": both_ways, "peer-transport-security": both_ways}
+    both_ways = {"client-cert-auth": True, "trusted-ca-file": str(plan.services.certificate)}
+    to_clients = {"cert-file": str(directory / SERVER_CERTIFICATE), "key-file": str(directory / SERVER_KEY)}
+    to_peers = {"cert-file": str(directory / PEER_CERTIFICATE), "key-file": str(directory / PEER_KEY)}
+    return {
+        "client-transport-security": {**to_clients, **both_ways},
+        "peer-transport-security": {**to_peers, **both_ways},
+    }
 
 
 def run_etcd(plan: Plan, file: str) -> Sequence[str]:

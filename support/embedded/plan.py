@@ -396,6 +396,7 @@ def lacks(
         "haproxy": shape.proxy,
         "statistics": shape.proxy,
         "redis": shape.cache,
+        "peer_certificates": shape.secured and shape.dcs in ("etcd3", "etcd"),
         "redis_password": shape.cache and shape.cache.password,
         **dict.fromkeys(("schema", "application_schema", "vector"), shape.tables),
     }

@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from support.embedded import dcs
-from support.embedded.dcs import SERVER_CERTIFICATE, SERVER_KEY
+from support.embedded.dcs import PEER_CERTIFICATE, PEER_KEY, SERVER_CERTIFICATE, SERVER_KEY
 from support.embedded.plan import PATRONI_API, POSTGRES, REDIS, Plan, PlannedHost, Role
 from support.embedded.programs import OWN_PATRONI
 from support.embedded.shape import OWN, Timing
@@ -51,6 +51,10 @@ def declare(plan: Plan, planned: PlannedHost, host: Host) -> Process:
         _write(host.directory / SERVER_KEY, issued.key)
         _write(host.directory / SERVER_CERTIFICATE, issued.certificate)
         _write(host.directory / PAGE, f"{issued.certificate}{issued.key}")
+        if planned.role == Role.ETCD:
+            to_peers = authority.issue(plan.server_names(planned.name))
+            _write(host.directory / PEER_KEY, to_peers.key)
+            _write(host.directory / PEER_CERTIFICATE, to_peers.certificate)
     command = service.command(plan, str(file))
     if planned.role == Role.MEMBER and plan.layout.workers:
         command = _with_passwords(plan.credentials.application, host.directory, command)

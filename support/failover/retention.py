@@ -1,4 +1,6 @@
-"""What keeps a server from removing old WAL and dead rows: replication slots, and transactions that stay open.
+"""What keeps a server from removing old WAL and dead rows: slots, a failing archive, and transactions that stay open.
+
+Also what vacuum should have frozen long ago: it is not run, or cannot finish.
 
 Sources: https://github.com/patroni/patroni/issues/3184 (a slot that was left on a replica kept 141 GB of WAL),
 https://github.com/zalando/postgres-operator/issues/2012 (slots of members that were away filled the leader's disk),
@@ -10,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from support import sql
-from support.failover.retention_checks import OpenTransaction, RetainingSlot
+from support.failover.retention_checks import OpenTransaction, RetainingSlot, UnarchivedWal, UnfrozenRows
 from support.target.cluster import Cluster
 from support.target.members import NoAnswer, ask_in_parallel
 from support.timeouts import REST
@@ -44,6 +46,26 @@ _OPEN = """
 """
 _HOLDS_NOTHING = "SELECT pg_is_in_recovery() AND NOT current_setting('hot_standby_feedback')::bool"
 """On such a replica, vacuum on the leader does not wait for anybody."""
+# As PostgreSQL decides whether a segment has to be archived before it may be removed (XLogArchiveCheckDone).
+_ARCHIVES = """
+    SELECT current_setting('archive_mode') = 'always'
+        OR current_setting('archive_mode') = 'on' AND NOT pg_is_in_recovery()
+"""
+_UNARCHIVED = """
+    SELECT (SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name ~ '^[0-9A-F]{24}([.]partial)?[.]ready$')
+           * pg_size_bytes(current_setting('wal_segment_size')),
+           coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false)
+      FROM pg_stat_archiver
+"""
+# One whose DROP DATABASE was interrupted (-2) is never vacuumed, and keeps nothing.
+_UNFROZEN = """
+    SELECT datname, 'transactions', age(datfrozenxid), current_setting('autovacuum_freeze_max_age')::bigint
+      FROM pg_database WHERE datconnlimit <> -2
+     UNION ALL
+    SELECT datname, 'multixacts', mxid_age(datminmxid), current_setting('autovacuum_multixact_freeze_max_age')::bigint
+      FROM pg_database WHERE datconnlimit <> -2
+     ORDER BY 1, 2
+"""
 
 
 def slots(cluster: Cluster) -> dict[str, list[RetainingSlot] | NoAnswer]:
@@ -54,6 +76,27 @@ def slots(cluster: Cluster) -> dict[str, list[RetainingSlot] | NoAnswer]:
 def slot_limits(cluster: Cluster) -> dict[str, int | NoAnswer]:
     """Member -> max_slot_wal_keep_size in MB; -1 if its slots may keep any amount of WAL."""
     return _of_each_member(cluster, lambda session: int(sql.value(session, _UNLIMITED)))
+
+
+def unarchived_wal(cluster: Cluster) -> dict[str, UnarchivedWal | NoAnswer]:
+    """Member -> the WAL that it may not remove before it is archived.
+
+    As a superuser, or as an application that may list what waits to be archived.
+    """
+    return ask_in_parallel(cluster.members, lambda member: _unarchived(cluster.monitoring_of(member)))
+
+
+def _unarchived(where: sql.Endpoint) -> UnarchivedWal:
+    with sql.session(where, connect_timeout=REST) as session:
+        if not sql.value(session, _ARCHIVES):
+            return UnarchivedWal(0, fails=False)
+        ((kept, fails),) = sql.rows(session, _UNARCHIVED)
+        return UnarchivedWal(int(kept), fails)
+
+
+def unfrozen_rows(cluster: Cluster) -> dict[str, list[UnfrozenRows] | NoAnswer]:
+    """Member -> how old the oldest rows of each database are that vacuum has not frozen."""
+    return _of_each_member(cluster, lambda session: [UnfrozenRows(*row) for row in sql.rows(session, _UNFROZEN)])
 
 
 def prepared_transactions(cluster: Cluster) -> dict[str, list[OpenTransaction] | NoAnswer]:

@@ -1,4 +1,4 @@
-"""Checks of what may be kept back: WAL and old row versions, by replication slots and by transactions."""
+"""Checks of what may be kept back: WAL and old row versions, by slots, the archive, transactions and late vacuums."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ Silent = Mapping[str, str]
 """Member -> why it gave no answer."""
 MEGABYTE = 2**20
 UNLIMITED = -1
+_NEARLY_SPENT = 1_600_000_000
+"""The age at which PostgreSQL freezes rows by all means (vacuum_failsafe_age, by default); at 2.1 billion it stops."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,37 @@ class OpenTransaction:
         said = f": {' '.join(self.statement.split())}" if self.statement else ""
         by = f" by {self.role} in {self.database}" if self.role and self.database else ""
         return f"{self.name}{by}, for {self.seconds:.0f} s{said}"
+
+
+@dataclass(frozen=True)
+class UnarchivedWal:
+    """The WAL of one server that waits to be archived, and is kept until then."""
+
+    kept: int
+    """In bytes."""
+    fails: bool
+    """Whether the last attempt to archive a segment failed."""
+
+
+@dataclass(frozen=True)
+class UnfrozenRows:
+    """The oldest rows of a database that vacuum has not frozen."""
+
+    database: str
+    kind: str
+    """What their age is counted in: "transactions" or "multixacts"."""
+    age: int
+    due: int
+    """The age from which on autovacuum freezes them, even where it is switched off."""
+
+    @property
+    def setting(self) -> str:
+        """The setting that says when they are due."""
+        return f"autovacuum_{'multixact_' if self.kind == 'multixacts' else ''}freeze_max_age"
+
+    def overdue(self, times: float) -> bool:
+        """Whether they are more than that many times as old as when they were due, or nearly as old as they can be."""
+        return self.age > min(times * self.due, max(self.due, _NEARLY_SPENT))
 
 
 def most_kept(told: Mapping[str, Sequence[RetainingSlot]]) -> float:
@@ -108,6 +141,54 @@ def slots_are_limited(told: Mapping[str, int], silent: Silent) -> Finding:
         )
     limits = ", ".join(f"{limit:,} MB on {member}" for member, limit in told.items())
     return _unless_silent(told, silent, f"max_slot_wal_keep_size is {limits}")
+
+
+def most_unarchived(told: Mapping[str, UnarchivedWal]) -> float:
+    """The most WAL of any member that waits to be archived, in megabytes."""
+    return max((one.kept / MEGABYTE for one in told.values()), default=0.0)
+
+
+def little_wal_unarchived(told: Mapping[str, UnarchivedWal], silent: Silent, limit: float) -> Finding:
+    """On no member more than `limit` megabytes of WAL wait to be archived. Unknown if a member gave no answer."""
+    found = [
+        f"{member} keeps {one.kept / MEGABYTE:,.0f} MB of WAL that waits to be archived"
+        + (", and archiving fails" if one.fails else "")
+        for member, one in told.items()
+        if one.kept > limit * MEGABYTE
+    ]
+    if found:
+        return Finding.false(
+            f"{listed(found)} (limit: {limit:,.0f} MB; pg_stat_archiver and the server's log say what archive_command "
+            "or archive_library does)"
+        )
+    return _unless_silent(told, silent, f"{most_unarchived(told):,.0f} MB of WAL at most wait to be archived")
+
+
+def oldest_unfrozen(told: Mapping[str, Sequence[UnfrozenRows]]) -> float:
+    """How many times as old as when they were due the oldest rows are that vacuum has not frozen."""
+    return max((one.age / one.due for found in told.values() for one in found), default=0.0)
+
+
+def rows_are_frozen(told: Mapping[str, Sequence[UnfrozenRows]], silent: Silent, limit: float) -> Finding:
+    """No database has rows that are `limit` times as old as when vacuum should have frozen them.
+
+    Unknown if a member gave no answer.
+    """
+    found = [
+        f"on {member}, vacuum has not frozen rows of database {one.database} for {one.age:,} {one.kind} "
+        f"({one.setting} is {one.due:,})"
+        for member, there in told.items()
+        for one in there
+        if one.overdue(limit)
+    ]
+    if found:
+        return Finding.false(
+            f"{listed(found)} (limit: {limit:g} times as many, but at most {_NEARLY_SPENT:,}; look for a table that "
+            "vacuum cannot finish in the server's log, and run VACUUM FREEZE before the server stops accepting writes)"
+        )
+    return _unless_silent(
+        told, silent, f"vacuum freezes rows by {oldest_unfrozen(told):.2g} times the age at which they are due"
+    )
 
 
 def longest_open(told: Mapping[str, Sequence[OpenTransaction]]) -> float:

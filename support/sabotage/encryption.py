@@ -6,18 +6,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from support.embedded.certificates import Authority, Issued, hosts_of
-from support.embedded.dcs import SERVER_CERTIFICATE, SERVER_KEY
+from support.embedded.dcs import PEER_CERTIFICATE, PEER_KEY, SERVER_CERTIFICATE, SERVER_KEY
 from support.embedded.encrypted import encrypted_cluster
 from support.hosts import Host
 from support.sabotage.damage import Damage, MakeDamage, nothing
 from support.sabotage.own_hosts import host_of
 from support.sabotage.sabotage import Sabotage, notices
-from support.target.certificates import in_pem, presented_by_postgres
+from support.target import etcd
+from support.target.certificates import Certificate, in_pem, presented, presented_by_postgres
 from support.target.cluster import Cluster
 from support.target.login import certificate_error, log_in, offers_tls
+from support.target.member_files import files_of
 from support.waiting import NotYet
 
 NEEDS = frozenset({"tls"})
+_STREAMING = "streaming.crt"
 ACCESS, SETTINGS = "data/pg_hba.conf", "data/postgresql.auto.conf"
 _RELOAD = 'kill -HUP "$(head -n 1 data/postmaster.pid)"'
 _PLAIN_ACCESS = "host all all 0.0.0.0/0 scram-sha-256\n"
@@ -140,12 +143,12 @@ def certificate(role: str, issue: Callable[[Authority, Host], Issued]) -> MakeDa
     return rewritten("another certificate", _one(role), contents, (SERVER_CERTIFICATE, SERVER_KEY), check)
 
 
-def _expires_within(days: float) -> Callable[[Cluster, str], bool]:
-    def check(cluster: Cluster, name: str) -> bool:
-        left = presented_by_postgres(cluster.of_member(name)).expires - datetime.now(UTC)
-        return left < timedelta(days=days)
+def _ends_within(days: float, found: Certificate) -> bool:
+    return found.expires - datetime.now(UTC) < timedelta(days=days)
 
-    return check
+
+def _expires_within(days: float) -> Callable[[Cluster, str], bool]:
+    return lambda cluster, name: _ends_within(days, presented_by_postgres(cluster.of_member(name)))
 
 
 def expiring(role: str, days: float) -> MakeDamage:
@@ -158,6 +161,60 @@ def expiring(role: str, days: float) -> MakeDamage:
 
     files = (SERVER_CERTIFICATE, SERVER_KEY)
     return rewritten("a certificate that ends soon", _one(role), contents, files, _expires_within(days + 1))
+
+
+def peer_expiring(days: float) -> MakeDamage:
+    """What one member of etcd presents to the others is valid for this many more days. It reads its files each time."""
+
+    def make(cluster: Cluster) -> Damage:
+        host = next(one for one in cluster.sandbox.hosts.values() if (one.directory / PEER_CERTIFICATE).exists())
+        before = {file: (host.directory / file).read_text() for file in (PEER_CERTIFICATE, PEER_KEY)}
+
+        def write(contents: Contents) -> None:
+            for file, text in contents.items():
+                _write(host.directory / file, text)
+
+        def change() -> None:
+            until = datetime.now(UTC) + timedelta(days=days)
+            issued = Authority(host.sandbox).issue(hosts_of(before[PEER_CERTIFICATE]), until=until)
+            write({PEER_CERTIFICATE: issued.certificate, PEER_KEY: issued.key})
+
+        def check() -> None:
+            address, *_ = etcd.secured_peers(cluster.topology)[host.name]
+            if not _ends_within(days + 1, presented(address, etcd.Access.of(cluster.topology).files)):
+                raise NotYet(f"{host.name} presents another one to its peers")
+
+        return Damage("a certificate for peers that ends soon", change, check, lambda: write(before))
+
+    return make
+
+
+def login_expiring(days: float) -> MakeDamage:
+    """The certificate with which a replica would log in to stream is valid for this many more days."""
+
+    def make(given: Cluster) -> Damage:
+        host = host_of(encrypted_cluster(given), "a replica")
+        files, own = files_of(host), host.directory / _STREAMING
+        before = files.configuration()["postgresql"]
+        logins = before["authentication"]
+
+        def change() -> None:
+            until = datetime.now(UTC) + timedelta(days=days)
+            own.write_text(Authority(host.sandbox).issue(["replicator"], until=until).certificate)
+            changed = {**logins, "replication": {**logins["replication"], "sslcert": str(own)}}
+            files.change_configuration({"postgresql": {**before, "authentication": changed}})
+
+        def check() -> None:
+            if files.configuration()["postgresql"] == before:
+                raise NotYet("its file names no certificate")
+
+        def undo() -> None:
+            files.restore_configuration()
+            own.unlink(missing_ok=True)
+
+        return Damage("a login with a certificate that ends soon", change, check, undo)
+
+    return make
 
 
 def _renewed_not_loaded() -> MakeDamage:
@@ -260,6 +317,20 @@ SABOTAGES = (
         notices({"SE-06 Every certificate in use": r"\d+ of \d+ certificates expire too soon: .*expires in 10 days"}),
         expiring("a replica", 10),
         NEEDS,
+    ),
+    Sabotage(
+        "certificate-for-streaming-ends-soon",
+        "the certificate with which a replica logs in to stream is valid for another 10 days",
+        notices({"SE-06 Every certificate in use": r"certificates expire too soon: .*expires in 10 days"}),
+        login_expiring(10),
+        NEEDS,
+    ),
+    Sabotage(
+        "certificate-among-dcs-members-ends-soon",
+        "the certificate that one member of the DCS presents to the others is valid for another 10 days",
+        notices({"SE-06 members of the DCS present": r"\d+ of \d+ certificates expire too soon: .*expires in 10 days"}),
+        peer_expiring(10),
+        frozenset({"peer_certificates"}),
     ),
     Sabotage(
         "certificate-renewed-and-not-loaded",

@@ -32,6 +32,13 @@ from support.waiting import NotYet, eventually
 _WAL = "SELECT pg_logical_emit_message(false, 'accept', repeat('x', 1048576)) FROM generate_series(1, 40)"
 _TRANSACTIONS = "DO $$ BEGIN FOR i IN 1..500 LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
 _OLDEST = "SELECT max(age(xmin)) FROM pg_replication_slots"
+_UNARCHIVED = "SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name ~ '^[0-9A-F]{24}[.]ready$'"
+_ENOUGH_UNARCHIVED = 3  # segments of 16 MB
+# Nobody vacuums template0 before its rows are due, so nothing changes this before it is undone.
+_FROZEN = "SELECT datfrozenxid::text FROM pg_database WHERE datname = 'template0'"
+_GIVE_FROZEN = "UPDATE pg_database SET datfrozenxid = %s::xid WHERE datname = 'template0'"
+_LONG_AGO = "SELECT ((pg_current_xact_id()::text::bigint + 4294967296 - 100000000) % 4294967296)::text"
+_AGE = "SELECT age(datfrozenxid) FROM pg_database WHERE datname = 'template0'"
 
 
 _READ_FILE = "pg_read_binary_file(text, bigint, bigint, boolean)"
@@ -155,6 +162,36 @@ def _written(cluster: Cluster) -> Damage:
     """40 MB of WAL."""
     where = cluster.administration_of(cluster.leader())
     return Damage("WAL is written", lambda: sql.rows(where, _WAL), lambda: None, lambda: None, passes_when_undone=True)
+
+
+def _archiving_failed(cluster: Cluster) -> Damage:
+    """The archive takes nothing more, and segments wait for it on the leader."""
+    failing, leader = by_parameters(archive_command="false")(cluster), cluster.administration_of(cluster.leader())
+
+    def check() -> None:
+        failing.require_in_effect()
+        if (waiting := sql.value(leader, _UNARCHIVED)) < _ENOUGH_UNARCHIVED:
+            sql.rows(leader, _WAL)
+            raise NotYet(f"{waiting} segments wait to be archived")
+
+    return Damage(str(failing), failing.inject, check, failing.heal)
+
+
+def _unfrozen(cluster: Cluster) -> Damage:
+    """A database says that it has rows of a hundred million transactions ago, as if vacuum had never come to it."""
+    leader = cluster.administration_of(cluster.leader())
+    before = sql.value(leader, _FROZEN)
+
+    def check() -> None:
+        if (age := sql.value(leader, _AGE)) < 90_000_000:
+            raise NotYet(f"its oldest rows are {age} transactions old")
+
+    return Damage(
+        "a database with very old rows",
+        lambda: sql.execute(leader, _GIVE_FROZEN, [sql.value(leader, _LONG_AGO)]),
+        check,
+        lambda: sql.execute(leader, _GIVE_FROZEN, [before]),
+    )
 
 
 def _emptied(pattern: str) -> Callable[[Path], None]:
@@ -322,5 +359,25 @@ SABOTAGES = (
             "SELECT count(*) > 0 FROM pg_prepared_xacts WHERE gid = 'forgotten' AND prepared < now() - interval '3 s'",
         ),
         variables=_limits(WL_02_prepared=2),
+    ),
+    Sabotage(
+        "archiving-fails",
+        "the archive takes no more WAL, and the leader keeps it",
+        notices({"WL-01 The archive": "keeps .* MB of WAL that waits to be archived"}),
+        _archiving_failed,
+        variables=_limits(WL_01_wal=16),
+    ),
+    Sabotage(
+        "autovacuum-off",
+        "autovacuum is off on every member",
+        notices({"WL-02 vacuums by itself": "autovacuum: expected on"}),
+        by_parameters(autovacuum="off"),
+    ),
+    Sabotage(
+        "rows-never-frozen",
+        "vacuum has not come to one database for a hundred million transactions",
+        notices({"WL-02 freezes old rows": "vacuum has not frozen rows of database"}),
+        _unfrozen,
+        variables=_limits(WL_02_frozen=0.4),
     ),
 )

@@ -16,10 +16,11 @@ from support.target import dcs, etcd
 from support.target.certificates import Certificate, in_pem, presented, presented_by_postgres
 from support.target.cluster import Cluster
 from support.target.login import USUAL_AUTHORITY, own_certificate
+from support.target.member_files import MemberFiles, certificate_files, files_of
 from support.target.members import NoAnswer, ask_in_parallel
 from support.target.redis import ERRORS, sentinels_of, servers_of
 from support.target.topology import Address
-from support.waiting import describe
+from support.waiting import NotYet, describe
 
 _REDIS = "Redis"
 _NEED_TLS = ("require", "verify-ca", "verify-full")
@@ -54,9 +55,10 @@ Certificates = Mapping[str, Certificate | Doubtful | NoAnswer]
 
 
 def in_use(cluster: Cluster) -> Certificates:
-    """Every certificate on which clients of the cluster rely: those of all servers, and the application's own.
+    """Every certificate on which clients of the cluster rely: those of all servers, and the clients' own.
 
-    If the application trusts several authorities, only those on which the servers' certificates depend are included.
+    The clients are the application and, where their files can be read, the members. If the application trusts several
+    authorities, only those on which the servers' certificates depend are included.
     """
     postgres, others = _of_postgres(cluster), _of_others(cluster)
     servers = postgres | others
@@ -70,6 +72,45 @@ def in_use(cluster: Cluster) -> Certificates:
         of_redis = [one for name, one in presented.items() if name.startswith(_REDIS)]
         found |= _in_file(redis.tls.authorities, "the authority that the application trusts for Redis", (), of_redis)
         found |= _in_file(redis.tls.certificate, "the application, for Redis")
+    found |= _of_members_as_clients(cluster)
+    return found
+
+
+def of_peers(cluster: Cluster) -> Certificates:
+    """What each member of etcd presents to the others."""
+    topology = cluster.topology
+    try:
+        peers = etcd.secured_peers(topology)
+    except NotYet as error:
+        return {"etcd, to its own members": NoAnswer.because(error)}
+    places = {f"etcd's {name} at {address}": address for name, there in peers.items() for address in there}
+    files = etcd.Access.of(topology).files
+    return ask_in_parallel(places, lambda name: presented(places[name], files))
+
+
+def _of_members_as_clients(cluster: Cluster) -> Certificates:
+    """Those with which members log in to one another and to the DCS, as the files of their Patroni name them."""
+    if "member_files" in cluster.topology.lacks:
+        return {}
+    members = [one.name for one in cluster.topology.members if one.rest]
+    files = {member: files_of(cluster.site.hosts[member]) for member in members}
+    read = ask_in_parallel(files, lambda member: _named_in(files[member], member))
+    found = dict[str, Certificate | Doubtful | NoAnswer]()
+    for member, there in read.items():
+        if isinstance(there, NoAnswer):
+            found[f"what Patroni of {member} is configured with"] = there
+        else:
+            found |= there
+    return found
+
+
+def _named_in(files: MemberFiles, member: str) -> dict[str, Certificate]:
+    """A file that is not there is passed over, as libpq does, too."""
+    found = dict[str, Certificate]()
+    for file in certificate_files(files.configuration()):
+        if content := files.read(file):
+            inside, whose = in_pem(content), f"{file} of {member}"
+            found |= {f"{whose} ({_named(one)})" if len(inside) > 1 else whose: one for one in inside}
     return found
 
 
@@ -170,7 +211,7 @@ def _of_others(cluster: Cluster) -> dict[str, Callable[[], Certificate]]:
     access, patroni, redis = etcd.Access.of(topology), topology.patroni_access, topology.redis
     files: _Files
     if access.scheme == "https":
-        files = (access.certificate, None) if isinstance(access.certificate, str) else access.certificate
+        files = access.files
         found |= {f"{dcs.kind(topology)} at {address}": (address, files) for address in topology.dcs}
     if patroni.scheme == "https":
         files = (patroni.certificate, patroni.key or None) if patroni.certificate else None

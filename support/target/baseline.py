@@ -50,22 +50,25 @@ _MODES = frozenset(
         *("synchronous", "failsafe", "spare_dcs", "rewind", "bounded_slots", "logical", "archiving", "copyable"),
         *("expendable_wal", "small_read_lag"),
         *OF_WRITES,
-        *("replication_slots", "data_checksums", "reads_apart"),
+        *("replication_slots", "data_checksums", "reads_apart", "autovacuum"),
         *DECIDED,
     }
 )
 """The capabilities that the baseline decides, by what is configured and declared."""
-OF_EMBEDDED = Expectations(delayed_replicas=(), replication_slots=True, data_checksums=True, leader_serves_reads=False)
+OF_EMBEDDED = Expectations(
+    delayed_replicas=(), replication_slots=True, data_checksums=True, leader_serves_reads=False, autovacuum=True
+)
 """What the embedded cluster is configured for, so that a change of that is no design of anybody's, but a fault."""
 _SLOT_LIMIT = "max_slot_wal_keep_size"
 _WAL_LEVEL, _LOGICAL = "wal_level", "logical"
 _ARCHIVE_MODE = "archive_mode"
 _CHECKSUMS = "data_checksums"
+_AUTOVACUUM = "autovacuum"
 _STANDBY_NAMES = "synchronous_standby_names"
 _DELAY, _NO_DELAY = "recovery_min_apply_delay", "0"
 _VERSION, _WITH_MESSAGES = "server_version_num", 140000
 """Logical messages, by which changes are followed, came with PostgreSQL 14."""
-_SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _CHECKSUMS, _DELAY)
+_SETTINGS = (_SLOT_LIMIT, _WAL_LEVEL, _ARCHIVE_MODE, _VERSION, _CHECKSUMS, _AUTOVACUUM, _DELAY)
 
 
 def apply_baseline(
@@ -154,6 +157,7 @@ def _read(cluster: Cluster, expected: Expectations) -> Baseline:
         archives_nothing=shared.get(_ARCHIVE_MODE) == "off",
         archiving_overruled=overruled(cluster, ARCHIVING),
         no_checksums=shared.get(_CHECKSUMS) == "off",
+        no_autovacuum=shared.get(_AUTOVACUUM) == "off",
         leader_serves_reads=leader_serves_reads,
         delays=delays,
         purposes={group: by_leader[0] for group, by_leader in known.items()},

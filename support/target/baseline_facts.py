@@ -31,6 +31,8 @@ class Baseline:
     """Why a test cannot change what archives WAL; empty if it can, or if that is not known."""
     no_checksums: bool = False
     """data_checksums is off on every member that answered."""
+    no_autovacuum: bool = False
+    """autovacuum is off on every member that answered."""
     leader_serves_reads: bool = False
     """The read endpoint leads to the leader as well as to replicas."""
     delays: Mapping[str, str] = field(default_factory=dict)

@@ -119,13 +119,31 @@ def advertised(topology: Topology) -> dict[str, list[str]]:
 
     Raises NotYet if no member answers.
     """
+    return {_name(one): _hosts(one) for one in _members(topology)}
+
+
+def secured_peers(topology: Topology) -> dict[str, tuple[Address, ...]]:
+    """Member -> where the other members reach it over TLS; without those that are reached without it.
+
+    Raises NotYet if no member answers.
+    """
+    found = {}
+    for one in _members(topology):
+        urls = [url for url in map(urlsplit, one.get("peerURLs") or ()) if url.scheme == "https"]
+        if places := tuple(Address(url.hostname, url.port or 2380) for url in urls if url.hostname):
+            found[_name(one)] = places
+    return found
+
+
+def _members(topology: Topology) -> list[dict[str, Any]]:
+    """The members as one of them knows them. Raises NotYet if none answers."""
     addresses = {str(address): address for address in topology.dcs}
     answers = ask_in_parallel(
         addresses, lambda name: _post(topology, addresses[name], "/v3/cluster/member/list", {})["members"]
     )
     for answer in answers.values():
         if not isinstance(answer, NoAnswer):
-            return {_name(one): _hosts(one) for one in answer}
+            return list(answer)
     raise NotYet(_nobody(answers))
 
 
@@ -362,6 +380,11 @@ class Access:
             # With its API v2, etcd has other users.
             login=(str(user), str(password)) if user and password and "etcd" not in dcs.sections(topology) else None,
         )
+
+    @property
+    def files(self) -> tuple[str, str | None] | None:
+        """The files of the client's certificate and its key, which may be in the first one."""
+        return (self.certificate, None) if isinstance(self.certificate, str) else self.certificate
 
     @property
     def options(self) -> dict[str, Any]:

@@ -57,6 +57,15 @@ def _modes(baseline: Baseline, expected: Expectations) -> Iterator[Mode]:
         consequence="a page that its disk has damaged is read as if it were right",
         remedy="pg_checksums switches it on",
     )
+    yield _by_setting(
+        "autovacuum",
+        baseline.no_autovacuum,
+        expected.autovacuum,
+        setting="autovacuum is off",
+        where=" on every member",
+        consequence="dead rows stay, and queries become slower, until somebody runs VACUUM",
+        remedy="it would do so by itself",
+    )
     yield _reads_apart(baseline, expected.leader_serves_reads)
     if baseline.voters is not None:
         yield _spare_dcs(baseline.voters, expected.dcs_spare)

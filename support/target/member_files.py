@@ -26,6 +26,8 @@ _LOGIN_KEYS = (
     *("gssencmode", "channel_binding", "sslnegotiation"),
 )
 """The keys of a login in Patroni's configuration (patroni/config.py, _AUTH_ALLOWED_PARAMETERS)."""
+_CERTIFICATES = {"etcd3": "cert", "etcd": "cert", "consul": "cert", "zookeeper": "cert", "ctl": "certfile"}
+"""Section of Patroni's configuration -> its key for the certificate that Patroni presents as a client."""
 
 
 class MemberFiles(Protocol):
@@ -33,6 +35,9 @@ class MemberFiles(Protocol):
 
     def configuration(self) -> Mapping[str, Any]:
         """What Patroni was configured with: its own file, overruled by the variables with which it was started."""
+
+    def read(self, file: str) -> bytes:
+        """What is in a file on the host, by its whole path; nothing if there is none that may be read."""
 
     def change_configuration(self, changes: Mapping[str, Any]) -> None:
         """Change top-level keys of Patroni's own file, without a reload, until `restore_configuration`."""
@@ -71,6 +76,9 @@ class _EmbeddedFiles:
     def configuration(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = yaml.safe_load(self._file.read_text())
         return found
+
+    def read(self, file: str) -> bytes:
+        return Path(file).read_bytes() if Path(file).is_file() else b""
 
     def change_configuration(self, changes: Mapping[str, Any]) -> None:
         self._before = self._file.read_text()
@@ -114,6 +122,9 @@ class _UsersFiles:
             found = yaml.safe_load(self._files.configuration()) or {}
         return overruled(found, self._files.environment())
 
+    def read(self, file: str) -> bytes:
+        return self._files.read(file).encode()
+
     def change_configuration(self, changes: Mapping[str, Any]) -> None:
         before = yaml.safe_load(self._files.configuration()) or {}
         self._files.edit(yaml.safe_dump({**before, **changes}, allow_unicode=True))
@@ -134,7 +145,7 @@ class _UsersFiles:
 def overruled(configured: Mapping[str, Any], variables: Mapping[str, str]) -> Mapping[str, Any]:
     """What a Patroni is configured with whose file says `configured` and that was started with these variables.
 
-    Only what is asked for here: the logins of members to one another.
+    Only what is asked for here: the logins of members to one another, and the certificates of Patroni as a client.
     """
     postgresql = dict(configured.get("postgresql") or {})
     logins = {name: dict(said or {}) for name, said in (postgresql.get("authentication") or {}).items()}
@@ -142,4 +153,23 @@ def overruled(configured: Mapping[str, Any], variables: Mapping[str, str]) -> Ma
         for key in _LOGIN_KEYS:
             if value := variables.get(f"PATRONI_{login}_{key}".upper()):
                 logins.setdefault(login, {})[key] = value
-    return {**configured, "postgresql": {**postgresql, "authentication": logins}}
+    certificates = {
+        section: {**(configured.get(section) or {}), key: value}
+        for section, key in _CERTIFICATES.items()
+        if (value := variables.get(f"PATRONI_{section}_{key}".upper()))
+    }
+    return {**configured, **certificates, "postgresql": {**postgresql, "authentication": logins}}
+
+
+def certificate_files(configured: Mapping[str, Any]) -> tuple[str, ...]:
+    """The files of the certificates with which a member logs in to the DCS and to other members, each once.
+
+    Only whole paths: what others are relative to is not known.
+    """
+    sections = {name: configured.get(name) or {} for name in _CERTIFICATES}
+    logins = (configured.get("postgresql") or {}).get("authentication") or {}
+    named = [
+        *(sections[name].get(key) for name, key in _CERTIFICATES.items()),
+        *((logins.get(login) or {}).get("sslcert") for login in _LOGINS),
+    ]
+    return tuple(dict.fromkeys(str(file) for file in named if file and str(file).startswith("/")))

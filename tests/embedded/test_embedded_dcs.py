@@ -76,12 +76,15 @@ def test_a_secured_cluster_is_reached_by_tls_only(programs: Programs, tmp_path: 
     node = plan.layout.hosts(Role.ETCD)[0]
     etcd = yaml.safe_load(service_of(plan, Role.ETCD).contents(plan, node, tmp_path))
     assert etcd["client-transport-security"]["client-cert-auth"] is True
+    shown = [etcd[f"{to}-transport-security"]["cert-file"] for to in ("client", "peer")]
+    assert shown == [f"{tmp_path}/server.crt", f"{tmp_path}/peer.crt"]
     assert all(etcd[url].startswith("https://") for url in ("listen-client-urls", "listen-peer-urls"))
     proxy = plan.layout.hosts(Role.HAPROXY)[0]
     haproxy = service_of(plan, Role.HAPROXY).contents(plan, proxy, tmp_path)
     assert f"check-ssl verify required ca-file {authority.certificate}" in haproxy
     topology = plan.topology(tmp_path, "namespaces")
     assert (topology.patroni_access.scheme, topology.dcs_namespace) == ("https", "/team/secured")
+    assert "peer_certificates" not in topology.lacks
     assert topology.statistics is not None
     assert topology.statistics.url.startswith("https://")
 

@@ -9,11 +9,17 @@ from support.failover.retention_checks import (
     MissedWal,
     OpenTransaction,
     RetainingSlot,
+    UnarchivedWal,
+    UnfrozenRows,
     back_or_known_to_be_out,
+    little_wal_unarchived,
     longest_open,
     most_kept,
+    most_unarchived,
     none_open_longer,
     oldest_kept,
+    oldest_unfrozen,
+    rows_are_frozen,
     slots_are_limited,
     slots_keep_few_rows,
     slots_keep_little_wal,
@@ -76,6 +82,62 @@ def test_slots_without_a_limit() -> None:
     found = slots_are_limited({"m1": 4096, "m2": -1, "m3": -1}, {})
     assert found.holds is False
     assert "fill the disk of m2 and m3" in found.words
+
+
+WAITING = UnarchivedWal(3 * 2**24, fails=False)
+
+
+def test_wal_that_waits_to_be_archived() -> None:
+    told = {"m1": WAITING, "m2": UnarchivedWal(0, fails=False)}
+    assert little_wal_unarchived(told, {}, 1024).holds is True
+    assert most_unarchived(told) == 48
+    assert little_wal_unarchived(told, {"m3": "refused"}, 1024).holds is None
+    assert little_wal_unarchived({}, {}, 1024).holds is None
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_an_archive_that_is_far_behind(fails: bool) -> None:
+    told = {"m1": UnarchivedWal(2**31, fails), "m2": WAITING}
+    found = little_wal_unarchived(told, {"m3": "refused"}, 1024)
+    assert found.holds is False
+    assert found.words.startswith("m1 keeps 2,048 MB of WAL that waits to be archived")
+    assert (", and archiving fails (limit: 1,024 MB; " in found.words) is fails
+    assert "m2" not in found.words
+
+
+YOUNG = UnfrozenRows("app", "transactions", 5_000, 200_000_000)
+
+
+@pytest.mark.parametrize(
+    ("kind", "age", "due", "late"),
+    [
+        ("transactions", 250_000_000, 200_000_000, False),
+        ("transactions", 600_000_001, 200_000_000, True),
+        ("multixacts", 600_000_001, 400_000_000, False),
+        ("multixacts", 1_200_000_001, 400_000_000, True),
+        ("transactions", 1_500_000_000, 1_000_000_000, False),
+        ("transactions", 1_600_000_001, 1_000_000_000, True),
+        ("transactions", 1_700_000_000, 1_800_000_000, False),
+        ("transactions", 1_800_000_001, 1_800_000_000, True),
+    ],
+)
+def test_rows_are_to_be_frozen_soon_after_they_are_due(kind: str, age: int, due: int, late: bool) -> None:
+    """And in any case before there is no room for more."""
+    old = UnfrozenRows("old", kind, age, due)
+    found = rows_are_frozen({"m1": [YOUNG, old], "m2": [YOUNG]}, {}, 3)
+    assert found.holds is not late
+    assert (f"on m1, vacuum has not frozen rows of database old for {age:,} {kind}" in found.words) is late
+
+
+def test_the_setting_by_which_rows_are_due_is_named() -> None:
+    assert YOUNG.setting == "autovacuum_freeze_max_age"
+    assert replace(YOUNG, kind="multixacts").setting == "autovacuum_multixact_freeze_max_age"
+
+
+def test_a_silent_member_may_have_old_rows() -> None:
+    assert rows_are_frozen({"m1": [YOUNG]}, {"m2": "refused"}, 3).holds is None
+    assert rows_are_frozen({}, {}, 3).holds is None
+    assert oldest_unfrozen({"m1": [YOUNG], "m2": []}) == 5_000 / 200_000_000
 
 
 def transaction(seconds: float, name: str = "idle transaction of psql (pid 7)") -> OpenTransaction:

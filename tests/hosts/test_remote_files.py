@@ -23,7 +23,7 @@ from support.hosts.remote.guards import heal_left
 from support.hosts.remote.processes import parsed_table, program_trees
 from support.hosts.remote.reach import Reach
 from support.target.discovery.user_files import FoundFiles, find_files
-from support.target.member_files import files_of, overruled
+from support.target.member_files import certificate_files, files_of, overruled
 from support.waiting import NotYet, eventually
 
 _CONFIGURATION = "scope: staging\ntags: {clonefrom: true}\npostgresql: {authentication: {replication: {username: r}}}\n"
@@ -342,6 +342,13 @@ def test_a_login_is_tried_with_the_files_and_variables_of_patroni(member: Member
         assert host.files.run("psql", *login).strip() == "on"
 
 
+def test_a_file_that_is_not_there_is_empty(member: Member) -> None:
+    (member.home / "client.crt").write_text("PEM")
+    files = files_of(member.host())
+    assert files.read(str(member.home / "client.crt")).strip() == b"PEM"
+    assert files.read("/no/such/file") == b""
+
+
 def test_passwords_are_in_a_file_only_while_they_are_needed(machine: Machine) -> None:
     reach = Reach.of(machine.url)
     said = reach.run("with_passwords", "*:*:*:*:it's\n", "sh", "-c", 'stat -c %a "$PGPASSFILE"; cat "$PGPASSFILE"')
@@ -367,3 +374,19 @@ def test_variables_overrule_the_file(variables: Mapping[str, str], login: Mappin
     configured = {"postgresql": {"authentication": {"replication": {"username": "of the file"}}}}
     logins = overruled(configured, variables)["postgresql"]["authentication"]
     assert logins == {"replication": login}
+
+
+def test_the_certificates_with_which_a_member_logs_in_are_named() -> None:
+    """Each once, by whole paths, also by variables."""
+    logins = {"superuser": {"sslcert": "/pg.crt"}, "replication": {"sslcert": "/pg.crt"}, "rewind": None}
+    configured = {
+        "etcd3": {"cert": "/etcd.crt", "cacert": "/ca.crt"},
+        "ctl": {"certfile": "relative.crt"},
+        "restapi": {"certfile": "/served.crt"},
+        "postgresql": {"authentication": logins},
+    }
+    assert certificate_files(configured) == ("/etcd.crt", "/pg.crt")
+    variables = {"PATRONI_ETCD3_CERT": "/other.crt", "PATRONI_CTL_CERTFILE": "/ctl.crt"}
+    assert certificate_files(overruled(configured, variables)) == ("/other.crt", "/ctl.crt", "/pg.crt")
+    assert certificate_files(overruled({}, {"PATRONI_REWIND_SSLCERT": "/pg.crt"})) == ("/pg.crt",)
+    assert certificate_files({}) == certificate_files({"etcd3": None, "postgresql": None}) == ()

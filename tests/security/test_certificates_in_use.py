@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import free_port
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -23,15 +24,20 @@ from patronis import Member, patroni
 from redis_servers import running as running_redis
 
 from support.embedded.certificates import Authority, Issued
+from support.hosts import Host
 from support.security import certificates
 from support.security.checks import Validity, all_valid_for
 from support.target.certificates import Certificate, presented
 from support.target.cluster import Cluster
+from support.target.discovery.dcs import peers_unread
+from support.target.member_files import files_of
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, RedisTls, Topology, WebAccess
 from support.waiting import eventually
 
 HOST = "127.0.0.1"
-PLAIN = Topology("app", Login("app", ""), Address(HOST, 1), scope="main")
+NO_FILES = {"member_files": "the test has no hosts"}
+PLAIN = Topology("app", Login("app", ""), Address(HOST, 1), scope="main", lacks=NO_FILES)
+ETCD = pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
 
 
 @pytest.fixture
@@ -53,7 +59,7 @@ def test_without_tls_there_is_none() -> None:
     assert all_valid_for(14, {}).holds is None
 
 
-@pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed")
+@ETCD
 def test_that_of_etcd_also_if_it_asks_for_the_clients(tmp_path: Path) -> None:
     with secured(tmp_path, client_certificates=True) as found:
         topology = found.topology(0)
@@ -63,6 +69,53 @@ def test_that_of_etcd_also_if_it_asks_for_the_clients(tmp_path: Path) -> None:
         finding = all_valid_for(14, certificates.validity(both))
     assert finding.holds is None
     assert f"etcd at {gone}: no answer" in finding.words
+
+
+@ETCD
+def test_those_that_members_of_etcd_present_to_one_another(tmp_path: Path) -> None:
+    """A client sees another one."""
+    until = datetime.now(UTC) + timedelta(days=10)
+    with secured(tmp_path, peer=Authority.create(tmp_path / "peers").issue([HOST], until=until)) as found:
+        topology = found.topology(0)
+        assert peers_unread(topology) == ""
+        assert days_of(topology) == {f"etcd at {found.clients[0]}": 30}
+        finding = all_valid_for(14, certificates.validity(certificates.of_peers(Cluster(topology))))
+        assert finding.holds is False
+        told = rf"1 of 1 certificates expire too soon: etcd's etcd-0 at {HOST}:\d+: expires in 10 days"
+        assert re.search(told, finding.words)
+    gone = all_valid_for(14, certificates.validity(certificates.of_peers(Cluster(topology))))
+    assert gone.holds is None
+    assert "etcd does not tell where its members reach one another: no member" in peers_unread(topology)
+
+
+@ETCD
+def test_where_members_of_etcd_present_none_to_us(tmp_path: Path) -> None:
+    """They use no TLS among them, or a network that is closed to others."""
+    for name in ("plain", "closed"):
+        (tmp_path / name).mkdir()
+    with secured(tmp_path / "plain") as found:
+        assert peers_unread(found.topology(0)) == "etcd's members reach one another without TLS"
+    peer = Authority.create(tmp_path / "peers").issue([HOST])
+    elsewhere = f"https://{HOST}:{free_port()}"
+    with secured(tmp_path / "closed", peer=peer, listen_peer_urls=elsewhere) as found:
+        told = peers_unread(found.topology(0))
+    assert re.search(rf"reach one another \({HOST}:\d+: it refuses connections\)", told)
+    assert "no etcd is known" in peers_unread(PLAIN)
+
+
+def test_those_with_which_a_member_logs_in(tmp_path: Path, files: tuple[str, str]) -> None:
+    """By what its Patroni is configured with; a file that is not there is none."""
+    own = {"etcd3": {"cert": files[0]}, "ctl": {"certfile": files[0]}}
+    logins = {"replication": {"sslcert": f"{tmp_path}/both.pem"}, "rewind": {"sslcert": f"{tmp_path}/gone.crt"}}
+    (tmp_path / "both.pem").write_text(f"{BELOW.pem}{BETWEEN.pem}")
+    (tmp_path / "patroni.yml").write_text(yaml.safe_dump({**own, "postgresql": {"authentication": logins}}))
+    host = Host(tmp_path, "pg1", 1, HOST, tmp_path)
+    found = certificates.validity(certificates._named_in(files_of(host), "pg1"))
+    assert [round(one.days) for one in found.values()] == [30, 90, 400]
+    assert [name.partition(" (")[0] for name in found] == [
+        f"{files[0]} of pg1",
+        *[f"{tmp_path}/both.pem of pg1"] * 2,
+    ]
 
 
 def test_those_of_patroni_and_of_redis(tmp_path: Path, files: tuple[str, str]) -> None:
@@ -298,6 +351,7 @@ def test_a_server_that_demands_a_certificate_is_shown_the_components(tmp_path: P
                 redis=RedisAddress(at, tls=RedisTls(**files)),
                 dcs=(at,),
                 dcs_access={"etcd3": {"hosts": str(at), "protocol": "https", "cert": str(both)}},
+                lacks=NO_FILES,
             )
         )
         found = certificates.in_use(cluster)

@@ -135,6 +135,7 @@ def test_fewer_possible_standbys_than_asked_for() -> None:
             *("replication_slots", True, "replication_slots", "use_slots is off"),
         ),
         (replace(CAREFUL_BASELINE, no_checksums=True), "data_checksums", True, "data_checksums", "pg_checksums"),
+        (replace(CAREFUL_BASELINE, no_autovacuum=True), "autovacuum", True, "autovacuum", "autovacuum is off"),
         (
             replace(CAREFUL_BASELINE, leader_serves_reads=True),
             *("leader_serves_reads", False, "reads_apart", "leader serves reads"),

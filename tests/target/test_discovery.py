@@ -369,6 +369,7 @@ def test_a_superuser_whom_a_member_lets_in_is_no_wrong_declaration(
         lacks = look(pair, hosts, **given).lacks
         assert lacks["admin"].startswith("the superuser cannot log in to every member: member a")
         assert lacks["monitor"] == lacks["admin"], "that login is used to see the sessions of each member"
+        assert lacks["archive_status"] == lacks["admin"]
     finally:
         sql.execute(pair[1], "DROP ROLE boss")
 

@@ -72,6 +72,15 @@ def test_on_a_cluster_with_every_mode_none_is_off() -> None:
             "(data_checksums is off; pg_checksums switches it on)",
         ),
         (
+            replace(EVERY_MODE, no_autovacuum=True),
+            Expectations(autovacuum=True),
+            "autovacuum",
+            "autovacuum is off on every member, and [expect] does not say otherwise: "
+            "dead rows stay, and queries become slower, until somebody runs VACUUM",
+            "dead rows stay, and queries become slower, until somebody runs VACUUM "
+            "(autovacuum is off; it would do so by itself)",
+        ),
+        (
             replace(EVERY_MODE, leader_serves_reads=True),
             Expectations(leader_serves_reads=False),
             "reads_apart",

@@ -152,11 +152,19 @@ def test_a_superuser_that_was_given_is_tried(postgres: sql.Endpoint, alone: bool
         return user_cluster.discover(settings(postgres, redis_port=None, **members, **given)).lacks
 
     try:
-        assert lacks("postgres").keys().isdisjoint({"admin", "monitor"})
+        assert lacks("postgres").keys().isdisjoint({"admin", "monitor", "archive_status"})
         assert lacks(None)["admin"] == "no superuser's login was given (ACCEPT_ADMIN_USER, ACCEPT_ADMIN_PASSWORD)"
         told = lacks("no_superuser")
         assert told["admin"] == "no_superuser is not a superuser (ACCEPT_ADMIN_USER)"
         assert told["monitor"].startswith("no_superuser does not see the sessions of other roles")
+        remedy = "give ACCEPT_ADMIN_USER, or GRANT pg_monitor TO no_superuser"
+        assert told["archive_status"] == f"no_superuser does not see which WAL waits to be archived: {remedy}"
+        sql.execute(postgres, "GRANT pg_read_all_stats TO no_superuser")
+        told = lacks("no_superuser")
+        assert "monitor" not in told
+        assert "archive_status" in told, "that is granted to pg_monitor alone"
+        sql.execute(postgres, "GRANT pg_monitor TO no_superuser")
+        assert lacks("no_superuser").keys().isdisjoint({"monitor", "archive_status"})
     finally:
         sql.execute(postgres, "DROP ROLE no_superuser")
 

@@ -33,6 +33,10 @@ class RemoteFiles:
         """The text of the configuration file of Patroni. Raises NotAvailable if it is not known."""
         return self._host.reach.run("cat", self._file)
 
+    def read(self, file: str) -> str:
+        """The text of a file, by its whole path; empty if there is none that may be read."""
+        return self._host.reach.run("sh", "-c", 'if [ -r "$1" ]; then cat "$1"; fi', "sh", file)
+
     def environment(self) -> dict[str, str]:
         """The variables with which Patroni was started; they overrule its file. Raises NotAvailable."""
         patroni = self._patroni

@@ -15,6 +15,7 @@ from support.settings import Settings
 from support.target import dcs, etcd
 from support.target.dcs import GroupState, Unreadable
 from support.target.discovery import addresses
+from support.target.discovery.addresses import Reach
 from support.target.members import NO_ANSWER
 from support.target.topology import Address, Topology
 from support.vocabulary import suggestion
@@ -194,6 +195,25 @@ def _members_unknown(topology: Topology) -> dict[str, str]:
         why = f"etcd answers, but not through the JSON gateway of its v3 API (etcd 3.4 and newer): {error}"
         return {"dcs": why}
     return {}
+
+
+def peers_unread(topology: Topology) -> str:
+    """Why the certificates that etcd's members present to one another cannot be judged; empty if they can.
+
+    A network among them may be closed to others. If it is open for one of them, the others are judged as well.
+    """
+    if not topology.dcs:
+        return "no etcd is known whose members could tell where they reach one another"
+    try:
+        places = [address for there in etcd.secured_peers(topology).values() for address in there]
+    except NO_ANSWER as error:
+        return f"etcd does not tell where its members reach one another: {error}"
+    if not places:
+        return "etcd's members reach one another without TLS"
+    if Reach.OPEN not in (found := addresses.reach_each(places)).values():
+        told = "; ".join(f"{address}: {how.value}" for address, how in found.items())
+        return f"etcd's members cannot be reached from here where they reach one another ({told})"
+    return ""
 
 
 def _secured(said: str) -> str:

@@ -15,6 +15,7 @@ from support.timeouts import NOTICE
 from support.waiting import NotYet, describe, eventually
 
 _SEES_ALL = "SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE')"
+_SEES_ARCHIVE = "SELECT has_function_privilege('pg_ls_archive_statusdir()', 'EXECUTE')"
 _SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
@@ -29,7 +30,8 @@ def refused(topology: Topology, login: Login, without: Collection[str] = ()) -> 
 
 
 def rights_lacking(topology: Topology) -> dict[str, str]:
-    """Capability -> why it is lacking: a superuser who is none, or a login that does not see the sessions of others.
+    """Capability -> why it is lacking: a superuser who is none, or a login that sees neither the sessions of others nor
+    what waits to be archived.
 
     Asks as the superuser, else as the application. Raises RequirementMissing where a superuser's login was given, and
     nobody lets it in.
@@ -39,12 +41,12 @@ def rights_lacking(topology: Topology) -> dict[str, str]:
     endpoint = topology.endpoint("write", login)
     if login is topology.administrator and sql.tells_of_refusal(why := login_refused(endpoint)):
         endpoint = _member_that_lets_in(topology, login, why)
+    remedy = f"give ACCEPT_ADMIN_USER, or GRANT pg_monitor TO {login.user}"
     with suppress(sql.Error, ConnectFailed), sql.session(endpoint) as session:
         if not sql.value(session, _SEES_ALL):
-            lacks["monitor"] = (
-                f"{login.user} does not see the sessions of other roles: give ACCEPT_ADMIN_USER, or "
-                f"GRANT pg_monitor TO {login.user}"
-            )
+            lacks["monitor"] = f"{login.user} does not see the sessions of other roles: {remedy}"
+        if not sql.value(session, _SEES_ARCHIVE):
+            lacks["archive_status"] = f"{login.user} does not see which WAL waits to be archived: {remedy}"
         if login is topology.administrator and not sql.value(session, _SUPERUSER):
             lacks["admin"] = f"{login.user} is not a superuser (ACCEPT_ADMIN_USER)"
     return lacks

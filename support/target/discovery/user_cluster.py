@@ -336,7 +336,7 @@ def _look_at_logins(topology: Topology, findings: _Findings) -> None:
         findings.lacks.setdefault("members", f"no member accepts a direct login: {'; '.join(refused.values())}")
     if topology.administrator and (refused := logins.refused(topology, topology.administrator, refused)):
         why = f"the superuser cannot log in to every member: {'; '.join(refused.values())}"
-        findings.lacks |= dict.fromkeys(("admin", "monitor"), why)
+        findings.lacks |= dict.fromkeys(("admin", "monitor", "archive_status"), why)
 
 
 def _look_at_proxy(topology: Topology, settings: Settings, findings: _Findings) -> Topology:
@@ -404,6 +404,8 @@ def _look_at_security(topology: Topology, findings: _Findings) -> None:
     by_tls = "https" in others or (topology.redis is not None and topology.redis.tls is not None)
     if "tls" in findings.lacks and not by_tls:
         findings.lacks["certificates"] = "according to the settings, no component is reached over TLS"
+    if why := dcs.peers_unread(topology):
+        findings.lacks["peer_certificates"] = why
     if not topology.secrets:
         findings.lacks["searchable_passwords"] = "every password that was given is also the name of a role or database"
     if topology.patroni_login is None:

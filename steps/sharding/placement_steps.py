@@ -22,7 +22,7 @@ from support.waiting import eventually
 _ONE_NAMESPACE = "SELECT count(*) FROM {entries} WHERE {entries.namespace} = %s"
 _FILL = """
     INSERT INTO {entries} ({entries.namespace}, {entries.key}, {entries.value}{entries.also})
-    SELECT 'namespace ' || number %% %s, number::text, repeat(md5(number::text), 4){entries.filling}
+    SELECT 'namespace-' || number %% %s, number::text, repeat(md5(number::text), 4){entries.filling}
       FROM generate_series(1, %s) number
 """
 

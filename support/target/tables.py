@@ -27,7 +27,7 @@ UNKNOWN = (
 )
 NEEDS_TABLES = (
     *("schema", "json", "optional_embedding", "indexed_embedding", "related", "graph", "reference"),
-    *("computed_reference", "long_values"),
+    *("computed_reference", "long_values", "empty_values", "any_text", "any_key"),
 )
 """The capabilities that depend on the tables."""
 

@@ -8,10 +8,18 @@ Feature: Stored entries are found unchanged
     When an entry with <content> is stored
     Then another session reads it back unchanged
 
-    Examples: text
+    Examples: plain text
+      | content    |
+      | plain text |
+
+    @empty_values
+    Examples: no text
+      | content       |
+      | an empty text |
+
+    @any_text
+    Examples: any text
       | content                |
-      | plain text             |
-      | an empty text          |
       | spaces at both ends    |
       | quotes and backslashes |
       | many scripts and emoji |

@@ -39,7 +39,7 @@ register_type(Change=CHANGE)
 def step_storm(context: Context, threads: int, entries: int, times: int) -> None:
     """All at once: reads, writes, updates, deletions and rolled-back transactions, at random from the run's seed."""
     world, handover = context.world, context.world.handover(CacheHandover)
-    keys = handover.keys = [f"entry {number}" for number in range(entries)]
+    keys = handover.keys = [f"entry-{number}" for number in range(entries)]
     world.history = workloads.storm(
         handover.clients, world.namespace, threads=threads, keys=keys, times=times, seed=world.random.random()
     )

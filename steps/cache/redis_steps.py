@@ -132,7 +132,7 @@ def step_within_limit(context: Context) -> None:
 def step_cache_goes_on(context: Context) -> None:
     """One client writes a hundred entries; all but a few, which may be evicted, are hits for another client."""
     world, clients = context.world, context.world.handover(CacheHandover).clients
-    entries = {f"entry {number}": "value" for number in range(100)}
+    entries = {f"entry-{number}": "value" for number in range(100)}
     clients[0].repository.write_many(world.namespace, entries)
     reads = clients[-1].repository.read_many(world.namespace, list(entries)).values()
     hits = sum(read.source is Source.CACHE and read.value == "value" for read in reads)

@@ -29,6 +29,7 @@ from support.waiting import NotYet
 
 _ENOUGH = 5
 """Sessions that show where an endpoint leads."""
+_MARKER = "marker"
 ENDPOINT = Kind("endpoint", ("write", "read"))
 VISITOR, RECEPTION = Kind.of("visitor", haproxy.VISITORS), Kind("reception", ("served", "refused"))
 ROUTED_ROLE, UP_OR_DOWN = Kind.of("role of a member", member_health.ROUTING_ROLES), Kind("state", ("up", "down"))
@@ -134,7 +135,7 @@ def step_haproxy_view(context: Context) -> None:
 def step_marker_written(context: Context) -> None:
     """The application commits one row there."""
     world = context.world
-    refused = sql.error_of(lambda: markers.write(world.cluster.write, world.profile, world.namespace, "the marker"))
+    refused = sql.error_of(lambda: markers.write(world.cluster.write, world.profile, world.namespace, _MARKER))
     assert_that(refused, none(), "the error of the write")
 
 
@@ -142,7 +143,7 @@ def step_marker_written(context: Context) -> None:
 def step_marker_is_seen(context: Context) -> None:
     """A new session there reads the row as it was written, now."""
     world = context.world
-    seen = markers.is_there(world.cluster.write, world.profile, world.namespace, "the marker")
+    seen = markers.is_there(world.cluster.write, world.profile, world.namespace, _MARKER)
     assert_that(seen, is_(True), "the marker is seen")
 
 
@@ -151,7 +152,7 @@ def step_marker_becomes_visible(context: Context, seconds: float) -> None:
     """New sessions there read the row as it was written, from then on."""
     world, where, begun = context.world, context.world.cluster.read, time.monotonic()
     limit = world.limit(seconds, "lag")
-    markers.await_seen({where.name: where}, world.profile, world.namespace, "the marker", limit)
+    markers.await_seen({where.name: where}, world.profile, world.namespace, _MARKER, limit)
     require_within(world, "the marker was visible after", time.monotonic() - begun, limit)
 
 

@@ -141,7 +141,7 @@ def step_open_on_two_workers(context: Context) -> None:
     groups = {one: citus.home(world.cluster.write, world.profile.entries.table, one) for one in names}
     session = sql.connect(world.cluster.write)
     world.sessions.append(session)
-    entries = [Entry(one, f"entry {number}", "new") for one in names for number in range(_EACH)]
+    entries = [Entry(one, f"entry-{number}", "new") for one in names for number in range(_EACH)]
     EntryStore(session, world.profile).add_many(entries)
     require_at_work(world, session)
     world.handover(TransactionHandover).transaction = OpenTransaction(session, groups)

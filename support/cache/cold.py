@@ -31,7 +31,7 @@ _LOOK = 0.1  # seconds between two looks at whether the cache is filled again
 
 
 def keys(count: int) -> list[str]:
-    return [f"entry {number}" for number in range(count)]
+    return [f"entry-{number}" for number in range(count)]
 
 
 def store_and_cache(world: World, count: int) -> None:

@@ -260,7 +260,7 @@ _OWN = 5  # entries of each client: several, so that each is left alone for a mo
 
 def own_keys(client: int) -> list[str]:
     """The keys of the entries that only this client writes, that which it changes only during the outage last."""
-    return [f"entry {number} of client {client}" for number in range(_OWN)] + [f"entry left alone of client {client}"]
+    return [f"entry-{number}-of-client-{client}" for number in range(_OWN)] + [f"entry-left-alone-of-client-{client}"]
 
 
 def work_through_outage(world: World, what: str) -> None:

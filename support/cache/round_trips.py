@@ -106,7 +106,7 @@ class Batch:
 
 def read_batch(client: CacheClient, counter: RoundTripCounter, namespace: str, count: int) -> Batch:
     """Read `count` cached entries in one call. Raises Inconclusive if the client sent nothing to the counter."""
-    values = {f"entry {number}": f"value {number}" for number in range(count)}
+    values = {f"entry-{number}": f"value {number}" for number in range(count)}
     client.repository.write_many(namespace, values)
     client.repository.read_many(namespace, list(values))
     reads, round_trips = _fewest(counter, lambda _: client.repository.read_many(namespace, list(values)))
@@ -121,7 +121,7 @@ def store_batch(client: CacheClient, counter: RoundTripCounter, namespace: str, 
     client.repository.read(namespace, "any")  # so that it has connected
 
     def store(turn: int) -> dict[str, str]:
-        values = {f"{count} at once, {turn}, {number}": f"value {number}" for number in range(count)}
+        values = {f"at-once-{count}-{turn}-{number}": f"value {number}" for number in range(count)}
         client.repository.write_many(namespace, values)
         return values
 

@@ -67,9 +67,9 @@ def cache_by_every_operation(client: CacheClient, namespace: str) -> None:
     """Entries and query results get into the cache by each operation that stores something there."""
     repository = client.repository
     repository.write(namespace, "written", "value")
-    repository.write_many(namespace, {"written with others": "value", "and another": "value"})
-    repository.update(namespace, "and another", "other value")
-    repository.read(namespace, "and another")
+    repository.write_many(namespace, {"written-with-others": "value", "and-another": "value"})
+    repository.update(namespace, "and-another", "other value")
+    repository.read(namespace, "and-another")
     repository.read(namespace, "not there")
     repository.read_many(namespace, ["written", "not there either"])
     repository.fetch(Question(namespace, "answers", (1,)), lambda: "answer")

@@ -65,7 +65,7 @@ def expiry(client: CacheClient, store: EntryStore, namespace: str, seconds: floa
     """
     found: list[tuple[float, History]] = []
     while len(found) < _EXPIRIES and not (found and min(found, key=itemgetter(0))[0] < seconds * _UNSEEN):
-        history = _expiry(client, store, namespace, f"{KEY} {len(found)}", seconds)
+        history = _expiry(client, store, namespace, f"{KEY}-{len(found)}", seconds)
         looks = [next(iter(history)).begun, *(one.ended for one in history)]
         found.append((max(after - before for before, after in pairwise(looks)), history))
     return min(found, key=itemgetter(0))[1]

@@ -153,7 +153,7 @@ def start_churn(world: World, table: CrowdedTable) -> Workload:
     coming, clients = samples.vectors(world.random, 200, profile.entries.dimensions), new_id()
 
     def script(turn: Turn) -> Task:
-        key = f"{clients} {turn.client}/{turn.number // 2}"
+        key = f"{clients}-{turn.client}-{turn.number // 2}"
         namespace = table.crowd[turn.client % len(table.crowd)]
         if turn.number % 2:
             return _change(key, goes, [namespace, key])

@@ -62,7 +62,7 @@ def increments(profile: Profile, namespace: str, times: int | None = None) -> Sc
 
 
 COUNT = "count"
-_RECEIPT = " counted as"
+_RECEIPT = "-counted-as"
 """The key of an operation's receipt is its id and this; its value is the number that it counted up to."""
 # The entry with the id of the operation, the increment and its receipt are stored together, or none of them is. What
 # was applied before is a unique violation. ON CONFLICT would not do: no deferrable constraint of the table allows it.

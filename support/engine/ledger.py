@@ -60,7 +60,7 @@ def entries_on(where: sql.Endpoint, profile: Profile, namespace: str, primary: b
     """
     with sql.session(where, autocommit=False) as session:
         if primary:
-            mark = f"read {new_id()}"
+            mark = f"read-{new_id()}"
             _append(session, profile, namespace, mark)
             sql.execute(session, profile.sql(DELETE_ENTRY), [namespace, mark])
         sql.execute(session, profile.sql(_CURSOR), [namespace])

@@ -61,7 +61,7 @@ def delays(cluster: Cluster, namespace: str, count: int, within: float) -> list[
         if not readers:
             raise Inconclusive("there is no replica to look for a marker on")
         profile = cluster.profile
-        return [_delay(writer, readers, profile, namespace, f"marker {number}", within) for number in range(count)]
+        return [_delay(writer, readers, profile, namespace, f"marker-{number}", within) for number in range(count)]
 
 
 def _await_login(where: sql.Endpoint, within: float) -> sql.Session:

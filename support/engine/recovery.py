@@ -165,7 +165,7 @@ def caught_up(world: World, members: Collection[str]) -> dict[str, Endpoint]:
     places = {name: world.cluster.of_member(name) for name in members if name in prompt}
     if not places:
         raise Inconclusive(f"{' and '.join(members)} shows late on purpose what is committed")
-    namespace, key = world.another_namespace("caught-up"), f"mark {new_id()}"
+    namespace, key = world.another_namespace("caught-up"), f"mark-{new_id()}"
     markers.write(world.cluster.write, world.profile, namespace, key)
     markers.await_seen(places, world.profile, namespace, key, within=world.timing.rejoin)
     return places

@@ -61,6 +61,14 @@ class Entries:
     """Field -> what its column gets where a statement does not name it: of `embedding` and `metadata`, those that are
     required. Read from the table; an SQL expression."""
 
+    def without(self, optional: str) -> "Entries":
+        """The same, where no scenario uses the embedding or the metadata: a column that is required is filled."""
+        blank, fill = dict(self.blank), dict(self.fill)
+        if optional in blank:
+            fill[getattr(self, optional)] = blank.pop(optional)
+        rest = replace(self, blank=blank, fill=fill)
+        return replace(rest, metadata=None) if optional == "metadata" else replace(rest, embedding=None)
+
 
 @dataclass(frozen=True)
 class Related:

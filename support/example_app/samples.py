@@ -18,6 +18,8 @@ Vectors = NDArray[numpy.float32]
 # As with embeddings of real texts, some entries are close to one another and most are not. So the nearest ones stand
 # out among entries of other namespaces, and deleted ones that are not vacuumed yet, in the same index.
 _CLUSTERS = 20
+TOPICS = ("north", "south", "été", "夏")
+"""Each entry is about one of them; patterns and rows of a reference table are named after them, too."""
 
 
 def vectors(chance: random.Random, count: int, dimensions: int) -> Vectors:
@@ -47,7 +49,7 @@ def entries(chance: random.Random, namespace: str, count: int, profile: Profile)
                 key=f"entry-{number:05}",
                 value=f"text {number}: {chance.getrandbits(128):x}",
                 embedding=tuple(vector.tolist()),
-                metadata={"number": number, "topic": chance.choice(["north", "south", "été", "夏"])},
+                metadata={"number": number, "topic": chance.choice(TOPICS)},
             ),
         )
         for number, vector in enumerate(vectors(chance, count, profile.entries.dimensions))
@@ -100,6 +102,14 @@ _SIZES: Mapping[str, Callable[[int], int]] = {
 _NO_EMBEDDING, _OF_EVERY_SIZE = "no embedding", "an embedding of numbers of every size"
 CONTENTS = (*_TEXTS, *_METADATA, *_SIZES, _NO_EMBEDDING, _OF_EVERY_SIZE)
 """What an entry can hold, in the words of the scenarios."""
+NEEDED_FOR: Mapping[str, tuple[str, ...]] = {
+    "json": tuple(_METADATA),
+    "vector": ("an embedding of the right size",),
+    "empty_values": ("an empty text",),
+    "any_text": ("spaces at both ends", "quotes and backslashes", "many scripts and emoji"),
+    "long_values": ("a text of 1 MB",),
+}
+"""Capability -> what entries can hold only where the target has it."""
 
 
 def entry_with(content: str, chance: random.Random, namespace: str, profile: Profile) -> Entry:

@@ -36,7 +36,11 @@ TRIES = 2
 KEPT = "a trigger, a rule or row security keeps rows that are deleted"
 NAMES = 1000
 """Namespaces that one statement names."""
-_DISTRIBUTE = "SELECT create_distributed_table(%s, %s, shard_count => %s, colocate_with => 'none')"
+_DISTRIBUTE = """
+    SELECT create_distributed_table(%s, %s, shard_count => %s, colocate_with => 'none')
+      FROM set_config('citus.shard_replication_factor', '1', true)
+"""
+"""With one copy of each shard, whatever the default of the role or database; a table co-located with it has as many."""
 _CO_LOCATE = "SELECT create_distributed_table(%s, %s, colocate_with => %s)"
 
 

@@ -5,7 +5,8 @@ or row security keeps what is deleted, without an error. So rows are stored, cha
 transactions that are rolled back. What remains are the numbers that sequences have given.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import product
 from random import Random
@@ -13,7 +14,9 @@ from random import Random
 from psycopg2 import errorcodes
 
 from support import sql
+from support.example_app import samples
 from support.example_app.catalog import TableFacts
+from support.example_app.entries import Entry, EntryStore
 from support.example_app.profile import Part, Profile, columns_of, quoted
 from support.example_app.profile_fit import CAPABILITY, Fit
 from support.example_app.samples import Rows, related_rows, store_part
@@ -23,9 +26,23 @@ from support.waiting import describe
 
 _CHANGED = {"entries": "value", "reference": "note"}
 """Part -> the field that scenarios change."""
-_REFUSALS = ("0A", "22", "23", "27", "44", "P0")
+_OPTIONAL = {"metadata": "json", "embedding": "vector"}
+"""Field of the entries -> the capability that a target lacks without it."""
+_OF_TEXT = ("empty_values", "any_text", "any_key", "long_values")
+"""Capabilities that depend on which texts the table of entries takes."""
+_TOLD = {
+    "json": "JSON",
+    "vector": "an embedding",
+    "empty_values": "an empty value",
+    "any_text": "a value with spaces at both ends, quotes or any script",
+    "any_key": "a key or a namespace of any text",
+    "long_values": "a value of a megabyte",
+}
+_UNUSUAL_KEYS = ("", ":", "a:a", "\\a", "a,a", '"a"')
+_REFUSALS = ("0A", "22", "23", "27", "44", "54", "P0")
 """The classes of SQLSTATE with which a table refuses a statement: what is not supported, data, constraints, triggers, a
-view's check, and what a function raises. Any other error may be due to the state of the cluster, which scenarios judge.
+view's check, limits (of an index, for instance), and what a function raises. Any other error may be due to the state of
+the cluster, which scenarios judge.
 """
 _FROM_WORKER = "while executing command on"
 """Citus says so of an error that a worker reported: a right that one worker alone denies is not the table's fault."""
@@ -36,49 +53,119 @@ _ROW_SECURITY = (
 
 
 def tried(where: sql.Endpoint, fitted: Fit, facts: Mapping[str, TableFacts], namespace: str) -> Fit:
-    """What fits by its columns, without the parts whose tables refuse or keep rows of scenarios.
+    """What fits by its columns, without the parts whose tables refuse or keep rows of scenarios, and without what the
+    table of entries refuses of what some scenarios store there.
 
-    Such rows are stored in that namespace and in one below it. An error that is no refusal ends the trial, and proves
-    nothing.
+    Such rows are stored in that namespace and in those whose names begin with it. An error that is no refusal ends the
+    trial, and proves nothing.
     """
     if "schema" in fitted.lacks:
         return fitted
-    lacks, refused = dict(fitted.lacks), _refused(where, fitted.profile, facts, [namespace, f"{namespace}-1"])
+    profile, namespaces = fitted.profile, [namespace, f"{namespace}-1"]
+    refused, limits = dict[str, str](), dict[str, str]()
+    with suppress(sql.Error), sql.session(where, statement_timeout=SEARCH, autocommit=False) as session:
+        for name, why in _refused(session, profile, facts, namespaces):
+            refused[name] = why
+        if "entries" not in refused:
+            secured = facts[profile.entries.table].row_security
+            for capability, why in _limits(session, profile, fitted.lacks, namespace, secured):
+                limits[capability] = why
+    lacks = {**fitted.lacks, **limits}
     for name, why in refused.items():
         lacks.setdefault(CAPABILITY[name], why)
     if "reference" in refused:
         lacks["computed_reference"] = refused["reference"]
+    if "vector" in limits:
+        lacks["indexed_embedding"] = limits["vector"]
+    entries = profile.entries
+    for optional, capability in _OPTIONAL.items():
+        entries = entries.without(optional) if capability in limits else entries
     without = {name: None for name in refused if name != "entries"}
-    return Fit(replace(fitted.profile, **without), lacks)  # type: ignore[arg-type]
+    return Fit(replace(profile, entries=entries, **without), lacks)  # type: ignore[arg-type]
 
 
 def _refused(
-    where: sql.Endpoint, profile: Profile, facts: Mapping[str, TableFacts], namespaces: Sequence[str]
-) -> dict[str, str]:
-    """Part -> why scenarios cannot use its table."""
-    rows, stored, refused = _rows(namespaces), list[str](), dict[str, str]()
-    try:
-        with sql.session(where, statement_timeout=SEARCH, autocommit=False) as session:
-            for name, part in profile.parts():
-                _begin(session)
-                for earlier in stored:  # the rows of this part may refer to them
-                    store_part(session, profile, earlier, rows[earlier])
-                secured = facts[part.table].row_security
-                if why := _refusal(session, profile, name, part, rows[name], namespaces, secured):
-                    refused[name] = why + (_ROW_SECURITY if secured else "")
-                else:
-                    stored.append(name)
-                session.rollback()
-    except sql.Error:
-        return refused
-    return refused
+    session: sql.Session, profile: Profile, facts: Mapping[str, TableFacts], namespaces: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Part, and why scenarios cannot use its table."""
+    rows, stored = _rows(namespaces), list[str]()
+    for name, part in profile.parts():
+        _begin(session)
+        for earlier in stored:  # the rows of this part may refer to them
+            store_part(session, profile, earlier, rows[earlier])
+        secured = facts[part.table].row_security
+        why = _refusal(session, profile, name, part, rows[name], namespaces, secured)
+        session.rollback()
+        if why:
+            yield name, why + (_ROW_SECURITY if secured else "")
+        else:
+            stored.append(name)
 
 
 def _rows(namespaces: Sequence[str]) -> dict[str, Rows]:
     """Part -> rows as scenarios store them, among them entries with the same key in several namespaces."""
-    keys = product(namespaces, ("entry-1", "entry-2"))
-    entries = [{"namespace": where, "key": key, "value": f"text of {key}"} for where, key in keys]
-    return {**related_rows(Random(1), namespaces[0], namespaces, 8), "entries": entries}
+    mark, rows = namespaces[0], related_rows(Random(1), namespaces[0], namespaces, 8)
+    contents = {"entry-1": "text of entry-1", "entry-2": "text of entry-2", "1-1": "0"}
+    stored = product(namespaces, contents.items())
+    entries = [{"namespace": where, "key": key, "value": value} for where, (key, value) in stored]
+    topics = list(enumerate(samples.TOPICS))
+    related = [{"namespace": mark, "name": topic, "number": number} for number, topic in topics]
+    reference = [
+        {"namespace": mark, "key": f"{mark}/{topic}", "number": number, "note": "topic"} for number, topic in topics
+    ]
+    return {
+        **rows,
+        "entries": entries,
+        "related": [*rows["related"], *related],
+        "reference": [*rows["reference"], *reference],
+    }
+
+
+def _limits(
+    session: sql.Session, profile: Profile, lacks: Collection[str], namespace: str, secured: bool
+) -> Iterator[tuple[str, str]]:
+    """Capability, and why the table of entries does not have it, of those that it does not lack by its columns."""
+    entries = profile.entries
+    for optional, capability in _OPTIONAL.items():  # each with those before it, if they were not refused
+        if getattr(entries, optional) is None:
+            continue
+        alone = entries.without("embedding") if optional == "metadata" else entries
+        if why := _refusal_of(session, replace(profile, entries=alone), capability, namespace, secured):
+            yield capability, why
+            entries = entries.without(optional)
+    for capability in _OF_TEXT:
+        if capability in lacks:
+            continue
+        if why := _refusal_of(session, replace(profile, entries=entries), capability, namespace, secured):
+            yield capability, why
+
+
+def _refusal_of(session: sql.Session, profile: Profile, capability: str, namespace: str, secured: bool) -> str:
+    """Why the table of entries refuses what scenarios with that capability store; empty if it does not.
+
+    Raises sql.Error where that is not known.
+    """
+    _begin(session)
+    why = ""
+    try:
+        EntryStore(session, profile).add_many(_entries_with(capability, profile, namespace))
+    except sql.Error as error:
+        if not _refuses(error, secured):
+            raise
+        why = f"{profile.entries.table} refuses {_TOLD[capability]}: {describe(error)}"
+    session.rollback()
+    return why
+
+
+def _entries_with(capability: str, profile: Profile, namespace: str) -> list[Entry]:
+    """Entries as scenarios with that capability store them, with the embedding and the metadata that they can have."""
+    if capability == "any_key":
+        return [Entry(where, key, "text") for where, key in product((namespace, f"{namespace}:"), _UNUSUAL_KEYS)]
+    contents = samples.NEEDED_FOR[capability]
+    made = [samples.entry_with(content, Random(1), namespace, profile) for content in contents]
+    if capability in _OPTIONAL.values():  # beside such entries, scenarios store some without
+        made += [*samples.entries(Random(1), namespace, 2, profile), Entry(namespace, "", "text")]
+    return [replace(one, key=f"entry-{number}") for number, one in enumerate(made)]
 
 
 def _begin(session: sql.Session) -> None:

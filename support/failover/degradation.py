@@ -26,7 +26,7 @@ from support.timeouts import CLIENT
 from support.waiting import NotYet, eventually, precondition
 
 LOOKUP = "lookup"
-ENTRY = "the entry that is looked up"
+ENTRY = "looked-up-entry"
 """Its key, and its value."""
 _READING_PACE = 0.02  # seconds between two questions of a reader
 

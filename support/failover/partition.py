@@ -160,7 +160,7 @@ def require_lock_renewed(world: World) -> None:
     eventually(newer, within=within, subject="the leader renews its lock in the DCS")
 
 
-UNREPLICATED = "an entry that no standby has"
+UNREPLICATED = "unreplicated-entry"
 
 
 def commit_unreplicated(world: World) -> str:

@@ -102,7 +102,7 @@ def writes(sessions: Iterable[sql.Session], profile: Profile, namespace: str) ->
         error = sql.error_of(lambda: write(session, key))
         return "accepted" if error is None else sql.condition_of(error) or describe(error)
 
-    return [outcome(session, f"write {number}") for number, session in enumerate(sessions)]
+    return [outcome(session, f"write-{number}") for number, session in enumerate(sessions)]
 
 
 def replica_in_reads(cluster: Cluster) -> str:

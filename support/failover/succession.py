@@ -110,7 +110,7 @@ def hold_back(world: World) -> None:
 def _write_until_they_lack(world: World, behind: Collection[str], ahead: Collection[str] = ()) -> None:
     cluster, namespace = world.cluster, world.another_namespace("unequal")
     for number in range(_WRITES):
-        markers.write(cluster.write, cluster.profile, namespace, f"write {number}")
+        markers.write(cluster.write, cluster.profile, namespace, f"write-{number}")
 
     def lacking() -> None:
         written = status_of(cluster, cluster.leader()).wal

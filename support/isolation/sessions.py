@@ -37,13 +37,18 @@ def write(where: sql.Session, profile: Profile, namespace: str, number: int, key
     sql.execute(where, profile.sql(WRITE_VALUE), [str(number), namespace, key])
 
 
+def _key_of(client: int) -> str:
+    """The key of an entry that one client alone writes."""
+    return f"{_KEY}-of-client-{client}"
+
+
 def writing_and_reading(profile: Profile, namespace: str, times: int) -> Script:
     """Each client writes versions of an entry of its own, and reads each back in the same session."""
 
     def script(turn: Turn) -> Task | None:
         if turn.number == times:
             return None
-        number, key = turn.number + 1, f"{_KEY} of client {turn.client}"
+        number, key = turn.number + 1, _key_of(turn.client)
 
         def write_and_read(session: sql.Session) -> tuple[int, int]:
             write(session, profile, namespace, number, key)
@@ -57,7 +62,7 @@ def writing_and_reading(profile: Profile, namespace: str, times: int) -> Script:
 def own_entries(where: sql.Endpoint, profile: Profile, namespace: str, clients: int) -> None:
     """Store an entry for each client that writes and reads."""
     for client in range(clients):
-        create(where, profile, namespace, f"{_KEY} of client {client}")
+        create(where, profile, namespace, _key_of(client))
 
 
 def reading(profile: Profile, namespace: str, times: int | None = None) -> Script:

@@ -108,14 +108,14 @@ class Items:
         member = f"in set {access.name}"
         if access.wrote is None:
             found = sql.rows(session, self.profile.sql(_MEMBERS), [list(self.namespaces), member])
-            return Access(*access.item, saw=tuple(sorted(int(key.rpartition(" ")[2]) for (key,) in found)))
+            return Access(*access.item, saw=tuple(sorted(int(key.rpartition("-")[2]) for (key,) in found)))
         namespace = self.namespaces[access.wrote % len(self.namespaces)]
-        sql.execute(session, self.profile.sql(INSERT_ENTRY), [namespace, f"{_key(access.item)} {access.wrote}", member])
+        sql.execute(session, self.profile.sql(INSERT_ENTRY), [namespace, f"{_key(access.item)}-{access.wrote}", member])
         return access
 
 
 def _key(item: Item) -> str:
-    return f"{item[0]} {item[1]}"
+    return f"{item[0]}-{item[1]}"
 
 
 def _numbers(kind: Kind, found: Sequence[sql.Row]) -> tuple[int, ...]:

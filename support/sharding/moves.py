@@ -276,7 +276,7 @@ def make_tables(world: World, count: int) -> OwnTables:
         raise NotAvailable("there is one worker group: shards cannot be moved anywhere")
     copies, tables = co_located_pair(world, count)
     known = shards.placements(copies.write, tables)
-    hashed = shards.hashes(copies.write, [f"namespace {number}" for number in range(50 * count)])
+    hashed = shards.hashes(copies.write, [f"namespace-{number}" for number in range(50 * count)])
     at = {place.shard: value for value, code in hashed.items() for place in of_hash(known, tables[0], code)}
     checks.evenly_spread(known, count, taking_shards(world.cluster)).require()
     return OwnTables(copies, tables, [at[shard] for shard in sorted(at)])

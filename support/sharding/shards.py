@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from itertools import count as numbers
 from typing import Any
 
+import psycopg2.errors
+
 from support import sql
 from support.engine.finding import Finding
 from support.engine.world import World
@@ -84,6 +86,14 @@ _SHARDS_HERE = """
        AND NOT EXISTS (SELECT FROM pg_dist_partition WHERE logicalrelid = pg_class.oid)
      ORDER BY 1
 """
+# Citus lists the shard on the target before a move begins, and that on the source when it has ended.
+_TO_BE_REMOVED = """
+    SELECT node_group_id, parts[cardinality(parts)]
+      FROM pg_dist_cleanup CROSS JOIN parse_ident(object_name) AS name (parts)
+     WHERE object_type = 1
+"""
+_REMOVED_EVERY = "SELECT setting::numeric / 1000 FROM pg_settings WHERE name = 'citus.defer_shard_delete_interval'"
+_LONGEST_INTERVAL = 60.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -221,28 +231,57 @@ def held_on_nodes(cluster: Cluster, tables: Sequence[str]) -> dict[str, frozense
     return found
 
 
+def to_be_removed(where: sql.Endpoint | sql.Session) -> frozenset[tuple[str, str]]:
+    """Node and shard: what Citus will remove if a move under way fails, or removes because a move has ended.
+
+    It is among the node's own tables until then. Citus 11.0 has no such list.
+    """
+    try:
+        found = sql.rows(where, _TO_BE_REMOVED)
+    except psycopg2.errors.UndefinedTable:
+        return frozenset()
+    return frozenset((node_name(group), shard) for group, shard in found)
+
+
+def removed_within(where: sql.Endpoint | sql.Session) -> float:
+    """Seconds until Citus tries to remove what moves have left behind: a minute at most, and 0 if it never does."""
+    found = sql.rows(where, _REMOVED_EVERY)
+    return min(max(float(found[0][0]), 0.0), _LONGEST_INTERVAL) if found else 0.0
+
+
 def rows_on_nodes(
     cluster: Cluster, part: Entries | Reference, columns: Sequence[str], namespaces: Sequence[str]
 ) -> dict[str, list[sql.Row]]:
     """Node -> the rows of those namespaces in the node's own shards of a table.
 
     `columns` are named by the fields of the part. Rows of a reference table belong to the namespace that their key
-    begins with.
+    begins with. Shards that Citus is going to remove are not counted: no query reads them.
     """
     resolved = _resolved(cluster, [part.table])
-    return {
-        node: [row[1:] for row in _rows(where, resolved, part, columns, namespaces)]
+    found = {
+        node: _rows(where, resolved, part, columns, namespaces)
         for node, where in citus.data_node_leaders(cluster).items()
     }
+    unused = to_be_removed(cluster.write)
+    return {node: [row[1:] for row in rows if (node, row[0]) not in unused] for node, rows in found.items()}
 
 
 def rows_by_shard(cluster: Cluster, namespaces: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """Namespace -> node and shard of each of its entries, read in every shard of entries on every node."""
+    """Namespace -> node and shard of each of its entries, read in every shard of entries on every node.
+
+    Shards that Citus is going to remove are not counted: no query reads them.
+    """
     entries = cluster.profile.entries
     resolved = _resolved(cluster, [entries.table])
+    rows = [
+        (node, shard, namespace)
+        for node, where in node_leaders(cluster).items()
+        for shard, namespace in _rows(where, resolved, entries, ["namespace"], namespaces)
+    ]
     found: dict[str, list[tuple[str, str]]] = {namespace: [] for namespace in namespaces}
-    for node, where in node_leaders(cluster).items():
-        for shard, namespace in _rows(where, resolved, entries, ["namespace"], namespaces):
+    unused = to_be_removed(cluster.write)
+    for node, shard, namespace in rows:
+        if (node, shard) not in unused:
             found[namespace].append((node, shard))
     return found
 

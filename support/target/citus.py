@@ -40,6 +40,13 @@ _HASHED_BY = """
     SELECT column_to_column_name(logicalrelid, partkey)
       FROM pg_dist_partition WHERE logicalrelid = to_regclass(%s) AND partmethod = 'h'
 """
+_COPIES = """
+    SELECT coalesce(max(copies), 0)
+      FROM (SELECT count(*)
+              FROM pg_dist_partition JOIN pg_dist_shard USING (logicalrelid) JOIN pg_dist_placement USING (shardid)
+             WHERE logicalrelid = to_regclass(%s) AND partmethod = 'h' AND repmodel = 'c'
+             GROUP BY shardid) of_shard (copies)
+"""
 _IS_REFERENCE = """
     SELECT EXISTS (SELECT FROM pg_dist_partition
                     WHERE logicalrelid = to_regclass(%s) AND partmethod = 'n' AND repmodel = 't')
@@ -72,6 +79,12 @@ def hashed_by(where: sql.Endpoint | sql.Session, table: str) -> str | None:
     """The column by whose hash a table is sharded; None if it is not. `table` is an SQL identifier."""
     found = sql.rows(where, _HASHED_BY, [table])
     return str(found[0][0]) if found else None
+
+
+def copies_of_shards(where: sql.Endpoint | sql.Session, table: str) -> int:
+    """How many copies of each shard there are, of a table that Citus itself replicates (citus.shard_replication_factor
+    was more than 1); 0 of any other table. `table` is an SQL identifier."""
+    return int(sql.value(where, _COPIES, [table]))
 
 
 def is_reference(where: sql.Endpoint | sql.Session, table: str) -> bool:

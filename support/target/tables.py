@@ -27,7 +27,7 @@ UNKNOWN = (
 )
 NEEDS_TABLES = (
     *("schema", "json", "optional_embedding", "indexed_embedding", "related", "graph", "reference"),
-    *("computed_reference", "long_values"),
+    *("computed_reference", "long_values", "empty_values", "any_text", "any_key"),
 )
 """The capabilities that depend on the tables."""
 
@@ -59,20 +59,28 @@ def with_profile(topology: Topology, settings: Settings) -> Topology:
 
 
 def _unsharded(write: sql.Endpoint, profile: Profile, lacks: Mapping[str, str]) -> dict[str, str]:
-    """What entries lack that are not sharded by their namespace, although they need not be.
+    """What entries lack that are not sharded by their namespace, although they need not be, or that are in several
+    copies of a shard.
 
-    What is declared is expected.
+    What is declared is expected, but nobody declares how many copies there are.
     """
     if why := lacks.get("citus") or lacks.get("schema"):
         return {"sharded_entries": why}
     entries, expected = profile.entries, profile.tables.get(profile.entries.table, Expected())
-    if expected.distributed_by == entries.namespace:
-        return {}
+    declared = expected.distributed_by == entries.namespace
     try:
         column = citus.hashed_by(write, quoted(entries.table))
+        copies = citus.copies_of_shards(write, quoted(entries.table))
     except sql.Error as error:
-        return {"sharded_entries": f"how {entries.table} is sharded is not known: {describe(error)}"}
-    if column == entries.namespace:
+        unknown = f"how {entries.table} is sharded is not known: {describe(error)}"
+        return {} if declared else {"sharded_entries": unknown}
+    if copies > 1:
+        told = f"there are {copies} copies of each shard of {entries.table} (citus.shard_replication_factor)"
+        return {
+            "sharded_entries": f"{told}: an entry should be in one",
+            "row_locks": f"{told}: Citus locks rows only where there is one",
+        }
+    if declared or column == entries.namespace:
         return {}
     how = f"by {column}, not by {entries.namespace}" if column else "not at all"
     lacks = {"sharded_entries": f"{entries.table} is sharded {how}: an entry's shard is found by its namespace"}

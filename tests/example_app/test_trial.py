@@ -8,6 +8,7 @@ from swarm_tables import INDEXES, SWARM_TABLES
 from support import sql
 from support.example_app import trial
 from support.example_app.catalog import look_at
+from support.example_app.entries import Entry, EntryStore
 from support.example_app.known_profiles import SWARM, declared_profile
 from support.example_app.profile import Profile
 from support.example_app.profile_fit import Fit, fit
@@ -170,6 +171,60 @@ def test_rows_may_refer_to_those_of_another_part(empty: sql.Endpoint) -> None:
             "(namespace, node_id) DEFERRABLE INITIALLY DEFERRED",
         )
     assert trying(empty, SWARM).lacks == {}
+
+
+RICH = declared_profile({"entries": {"table": "docs", "metadata": "extra", "embedding": "vec"}})
+OF_ENTRIES = [
+    ("value <> ''", {"empty_values": "docs refuses an empty value: new row for relation"}),
+    ("length(value) <= 100000", {"long_values": "docs refuses a value of a megabyte: new row for relation"}),
+    ("value = btrim(value)", {"any_text": "docs refuses a value with spaces at both ends"}),
+    ("key ~ '^[a-z0-9-]+$'", {"any_key": "docs refuses a key or a namespace of any text"}),
+    ("namespace ~ '^[a-z0-9-]+$'", {"any_key": "docs refuses a key or a namespace of any text"}),
+    ("extra IS NULL OR extra ? 'kind'", {"json": "docs refuses JSON: new row for relation"}),
+    ("vector_norm(vec) < 0.001", dict.fromkeys(("vector", "indexed_embedding"), "docs refuses an embedding: new row")),
+    ("length(value) > 5", {"schema": "docs refuses a row"}),
+]
+
+
+@pytest.mark.parametrize(("constraint", "why"), OF_ENTRIES)
+def test_what_few_scenarios_store_is_tried_by_itself(empty: sql.Endpoint, constraint: str, why: dict[str, str]) -> None:
+    sql.execute(empty, f"{TABLE}; ALTER TABLE docs ADD extra jsonb, ADD vec vector(3)")
+    usual = trying(empty, RICH)
+    assert not usual.lacks.keys() & {"schema", "json", "vector", "empty_values", "any_text", "any_key", "long_values"}
+    sql.execute(empty, f"ALTER TABLE docs ADD CHECK ({constraint})")
+    found = trying(empty, RICH)
+    assert found.lacks.keys() - usual.lacks.keys() == why.keys()
+    assert all(found.lacks[capability].startswith(words) for capability, words in why.items())
+    entries = found.profile.entries
+    assert (entries.metadata, entries.embedding) == (
+        None if "json" in why else "extra",
+        None if "vector" in why else "vec",
+    )
+    assert sql.value(empty, "SELECT count(*) FROM docs") == 0
+
+
+def test_an_index_may_have_no_room_for_a_long_value(empty: sql.Endpoint) -> None:
+    sql.execute(empty, f"{TABLE}; CREATE INDEX ON docs (value)")
+    why = trying(empty, DOCS).lacks["long_values"]
+    assert why.startswith("docs refuses a value of a megabyte: index row")
+
+
+def test_a_required_column_that_scenarios_do_without_is_filled(empty: sql.Endpoint) -> None:
+    sql.execute(empty, f"{TABLE}; ALTER TABLE docs ADD extra jsonb NOT NULL CHECK (extra = '{{}}'), ADD vec vector(3)")
+    found = trying(empty, RICH)
+    assert found.lacks["json"].startswith("docs refuses JSON")
+    EntryStore(empty, found.profile).add(Entry("n", "k", "v", embedding=(1.0, 2.0, 3.0)))
+    assert sql.rows(empty, "SELECT extra, vec::text FROM docs") == [({}, "[1,2,3]")]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "lacking"),
+    [("patterns", "pattern_type", "related"), ("vector_indexes", "index_name", "reference")],
+)
+def test_names_in_other_scripts_are_tried(empty: sql.Endpoint, table: str, column: str, lacking: str) -> None:
+    """Patterns and rows of a reference table are named after topics, some of which are."""
+    sql.execute(empty, f"{SWARM_TABLES}{INDEXES}; ALTER TABLE {table} ADD CHECK ({column} ~ '^[a-z0-9/-]+$')")
+    assert trying(empty, SWARM).lacks[lacking].startswith(f"{table} refuses a row")
 
 
 def test_what_is_not_the_tables_fault_proves_nothing(empty: sql.Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:

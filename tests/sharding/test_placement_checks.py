@@ -98,6 +98,20 @@ def test_a_lost_placement_is_told_whatever_it_lost() -> None:
     says(each_on_one_live_node(others, HELD), False, "entries_100 is on worker group 1, where it does not belong")
 
 
+def test_a_shard_that_citus_is_going_to_remove_excuses_nothing_but_itself() -> None:
+    """A move has the shard on two nodes: before its end, and until Citus has cleaned up."""
+    held = {**HELD, TWO: HELD[TWO] | {"entries_100"}}
+    listed = {(TWO, "entries_100")}
+    says(each_on_one_live_node(BOTH, held, to_be_removed=listed), None, "entries_100 on worker group 2")
+    says(each_on_one_live_node(BOTH, HELD, to_be_removed=listed), True)
+    says(each_on_one_live_node(BOTH, held, to_be_removed={(ONE, "entries_100")}), False, "where it does not belong")
+    held[TWO] = held[TWO] | {"entries_102"}
+    found = each_on_one_live_node(BOTH, held, to_be_removed=listed)
+    says(found, False, "1 finding: entries_102 is on worker group 2, where it does not belong")
+    held = {ONE: HELD[ONE] - {"entries_102"}, TWO: HELD[TWO] | {"entries_100"}}
+    says(each_on_one_live_node(BOTH, held, to_be_removed=listed), False, "entries_102 on worker group 1 is not there")
+
+
 def test_a_declared_table_without_shards_is_not_distributed() -> None:
     """Somebody forgot to distribute it: it works like any other, on one machine only."""
     declared = ("entries", "patterns")

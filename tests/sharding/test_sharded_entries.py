@@ -1,6 +1,7 @@
 """Whether scenarios find the shard of an entry on a table that its user describes; on a real Citus."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,7 +14,9 @@ from support.engine import counter
 from support.engine.world import World
 from support.example_app import schema
 from support.example_app.entries import Entry
+from support.example_app.profile import Entries, Related
 from support.settings import Settings
+from support.sharding import shards
 from support.target import citus as metadata
 from support.target import tables
 from support.target.cluster import Cluster
@@ -28,6 +31,7 @@ _TABLES = """
     CREATE TABLE docs.copied (tenant text, key text, value text, PRIMARY KEY (tenant, key));
     SELECT create_reference_table('docs.copied');
     CREATE TABLE docs.plain (tenant text, key text, value text, PRIMARY KEY (tenant, key));
+    CREATE TABLE docs.topics_of_tenants (tenant text, name text, number int);
     CREATE TABLE docs.topics (key text PRIMARY KEY, number int, note text);
     SELECT create_reference_table('docs.topics');
     CREATE TABLE docs.local_topics (key text PRIMARY KEY, number int, note text);
@@ -94,6 +98,46 @@ def test_an_entry_is_locked_where_citus_knows_its_shard(endpoint: sql.Endpoint, 
 def test_what_is_declared_is_expected(endpoint: sql.Endpoint) -> None:
     declared = {"distributed_by": "tenant", "unique": [["tenant", "key"]]}
     assert "sharded_entries" not in described(endpoint, "docs.plain", declared).lacks
+
+
+_SECOND_COPIES = """
+    INSERT INTO pg_dist_placement (placementid, shardid, shardstate, shardlength, groupid)
+    SELECT nextval('pg_dist_placement_placementid_seq'), shardid, 1, 0, 7
+      FROM pg_dist_shard WHERE logicalrelid = 'docs.pages'::regclass
+"""
+_REPLICATED = "UPDATE pg_dist_partition SET repmodel = %s WHERE logicalrelid = 'docs.pages'::regclass"
+
+
+@pytest.fixture
+def two_copies(endpoint: sql.Endpoint) -> Iterator[None]:
+    """Each shard of docs.pages has a second placement, on a node that is not there."""
+    sql.execute(endpoint, _SECOND_COPIES)
+    yield
+    sql.execute(endpoint, "DELETE FROM pg_dist_placement WHERE groupid = 7")
+    sql.execute(endpoint, _REPLICATED, ["s"])
+
+
+@pytest.mark.usefixtures("two_copies")
+@pytest.mark.parametrize("declared", [None, {"distributed_by": "tenant", "unique": [["tenant", "key"]]}])
+def test_entries_in_several_copies_of_a_shard_are_not_in_one_place(
+    endpoint: sql.Endpoint, declared: Mapping[str, Any] | None
+) -> None:
+    """Declared or not; RB-01 demands one copy of each shard. Where Citus means to have one, two are its mistake."""
+    assert "sharded_entries" not in described(endpoint, "docs.pages", declared).lacks
+    sql.execute(endpoint, _REPLICATED, ["c"])
+    lacks, told = described(endpoint, "docs.pages", declared).lacks, "there are 2 copies of each shard of docs.pages"
+    assert lacks["sharded_entries"].startswith(told)
+    assert lacks["row_locks"].startswith(told)
+
+
+def test_a_copy_of_a_table_has_one_copy_of_each_shard(endpoint: sql.Endpoint) -> None:
+    """There is one node: Citus would refuse to make two."""
+    twice = replace(endpoint, options={"options": "-c citus.shard_replication_factor=2"})
+    parts = [Entries("docs.pages", namespace="tenant"), Related("docs.topics_of_tenants", namespace="tenant")]
+    with schema.copies(twice, "accept_once", parts, 4):
+        found = shards.placements(endpoint, ["accept_once.pages", "accept_once.topics_of_tenants"])
+        assert len(found) == 8
+        assert metadata.copies_of_shards(endpoint, "accept_once.pages") == 0
 
 
 def joined_with(at: sql.Endpoint, table: str, **declared: bool) -> Topology:

@@ -1,5 +1,6 @@
 """Which tables on a node are taken for shards, and by which names; on a real Citus."""
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -193,6 +194,54 @@ class TestTablesThatNobodyDeclares:
                     placement_steps.step_each_on_one_node(context)
             finally:
                 sql.execute(session, rename.format("elsewhere", f"parted_1_{shard}"))
+
+    @pytest.fixture
+    def left(self, context: Context) -> Iterator[str]:
+        """A shard that a move has left behind, and that is on Citus' list of what is to be removed."""
+        write = context.world.cluster.write
+        left = f"events_{shards.placements(write, ['named.parted'])[0].shard}"  # a number that shards have had
+        add = "INSERT INTO pg_dist_cleanup VALUES (nextval('pg_dist_cleanup_recordid_seq'), 8, 1, %s, 0, 2)"
+        sql.execute(write, f"CREATE TABLE named.{left} (LIKE named.events)")
+        try:
+            sql.execute(write, add, [f"named.{left}"])
+            yield left
+        finally:
+            sql.execute(write, "DELETE FROM pg_dist_cleanup WHERE operation_id = 8")
+            sql.execute(write, f"DROP TABLE IF EXISTS named.{left}")
+
+    def test_a_shard_that_citus_is_going_to_remove_proves_nothing(self, context: Context, left: str) -> None:
+        write = context.world.cluster.write
+        with pytest.raises(Inconclusive, match=f"not removed yet .*: {left} on the coordinator"):
+            placement_steps.step_each_on_one_node(context)
+        sql.execute(write, "UPDATE pg_dist_cleanup SET node_group_id = 99 WHERE operation_id = 8")
+        with pytest.raises(AssertionError, match=f"{left} is on the coordinator, where it does not belong"):
+            placement_steps.step_each_on_one_node(context)
+
+    def test_what_citus_removes_at_its_interval_is_waited_for(self, context: Context, left: str) -> None:
+        """15 seconds by default, longer than for any other change; here, everything is ten times as fast."""
+        write = context.world.cluster.write
+        assert shards.removed_within(write) == 15
+        context.world.cluster = Cluster(replace(context.world.cluster.topology, timing=Timing(multiplier=0.1)))
+        removal = threading.Timer(1.0, sql.execute, [write, f"DROP TABLE named.{left}"])
+        removal.start()
+        try:
+            placement_steps.step_each_on_one_node(context)
+        finally:
+            removal.join()
+
+    def test_rows_of_a_shard_that_citus_is_going_to_remove_are_not_counted(self, context: Context, left: str) -> None:
+        """It has them as well as the shard that took its place."""
+        cluster = context.world.cluster
+        row = "VALUES ('a', 'k', 'v')"
+        sql.execute(cluster.write, f"INSERT INTO named.events {row}")
+        sql.execute(cluster.write, f"INSERT INTO named.{left} {row}")
+        try:
+            ((node, shard),) = shards.rows_by_shard(cluster, ["a"])["a"]
+            assert (node, shard != left) == ("the coordinator", True)
+            found = shards.rows_on_nodes(cluster, cluster.profile.entries, ["key"], ["a"])
+            assert found == {"the coordinator": [("k",)]}
+        finally:
+            sql.execute(cluster.write, "DELETE FROM named.events WHERE tenant = 'a'")
 
 
 class TestWhereNothingIsDistributed:

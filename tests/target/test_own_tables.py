@@ -70,6 +70,14 @@ def test_the_vector_extension_may_be_in_any_schema(citus: sql.Endpoint, path: st
             assert found.key == "key"
 
 
+def test_tables_of_our_own_have_one_copy_of_each_shard(citus: sql.Endpoint) -> None:
+    """There is one node: Citus would refuse to make two."""
+    default = "ALTER DATABASE once SET citus.shard_replication_factor = 2"
+    with prepared(citus, "once", [default]) as topology, ExitStack() as cleanup:
+        ours = own_tables(replace(topology, lacks={"vector": "no vector extension is installed"}), "own", cleanup)
+        assert "schema" not in ours.lacks, ours.lacks
+
+
 def test_sharded_tables_are_tried(citus: sql.Endpoint) -> None:
     """To the last one: only what it is told there shows that Citus took the statements before."""
     with prepared(citus, "tried") as topology:

@@ -1,6 +1,5 @@
 """`accept report`, and the end of every run: the report, the table of promises, the exit status."""
 
-import fcntl
 import shlex
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from support import own_folder
 from support.cli.console import complain, out, say
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, TRUST, from_command_line
 from support.errors import AcceptError, NotAvailable, ProcessFailed, UsageError
+from support.files import locked, replace_file
 from support.own_folder import OwnFolder
 from support.reporting import journal, merging
 from support.reporting.evidence import Redactor
@@ -184,7 +184,7 @@ def one_at_a_time() -> Iterator[None]:
     with ExitStack() as order:
         with _hiding_no_verdict("runs that end at the same time cannot wait for each other"):
             STATE.mkdir(parents=True, exist_ok=True)
-            fcntl.flock(order.enter_context((STATE / "report.lock").open("w")), fcntl.LOCK_EX)
+            order.enter_context(locked(STATE / "report.lock"))
         yield
 
 
@@ -281,9 +281,7 @@ def keep(kept: Path, results: Path) -> None:
         else:
             path.unlink()
     if kept.exists():
-        fresh = JOURNAL.with_suffix(".new")
-        shutil.copyfile(kept, fresh)
-        fresh.replace(JOURNAL)
+        replace_file(JOURNAL, kept.read_bytes())
     if results.exists():
         shutil.copytree(results, RESULTS, dirs_exist_ok=True)
 

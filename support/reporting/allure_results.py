@@ -5,7 +5,6 @@ passed (an error in a hook or in a clean-up) is corrected; what was not selected
 times are Allure's own. Beside the results, Allure reads what was tested, the figures, and the troubles of the run."""
 
 import json
-import os
 import platform
 import time
 import uuid
@@ -15,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from support.files import replace_file
 from support.reporting.evidence import Redactor
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import SEVERITIES, Measure, Scenario, ScenarioResult, Verdict
@@ -166,9 +166,7 @@ def _labels(scenario: Scenario, verdict: Verdict) -> list[dict[str, str]]:
 
 
 def _write(path: Path, facts: Any) -> None:
-    written = path.with_suffix(".tmp")
-    written.write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
-    os.replace(written, path)
+    replace_file(path, json.dumps(facts, ensure_ascii=False))
 
 
 def _mask(results: Path, redactor: Redactor) -> None:

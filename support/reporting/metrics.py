@@ -7,7 +7,6 @@ Pushgateway (1.5 of each was tried) read only the older one.
 Labels identify what was judged, never how it ended or when, so every run has the same series. A verdict is therefore
 one series for each possible verdict: 1 for the actual one and 0 for the others."""
 
-import os
 import re
 import time
 from base64 import urlsafe_b64encode
@@ -25,6 +24,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest
 
+from support.files import replace_file
 from support.hosts import kernel
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import Measure, Verdict
@@ -166,16 +166,10 @@ class Publisher:
 
 
 def replace(file: Path, text: bytes) -> None:
-    """Replace a file atomically, readable by everyone. Raises OSError."""
+    """Write a file in one step, readable by everyone. Raises OSError."""
     if file.exists() and not file.is_file():
         raise OSError("it exists and is not a file")
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        fresh.write_bytes(text)
-        fresh.chmod(READABLE)
-        fresh.replace(file)
-    finally:
-        fresh.unlink(missing_ok=True)
+    replace_file(file, text, READABLE)
 
 
 def _published(where: str, send: Callable[[], None]) -> str:

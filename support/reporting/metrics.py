@@ -27,8 +27,9 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from support.files import replace_file
 from support.hosts import kernel
 from support.reporting.journal import RunRecord
-from support.reporting.scenario import Measure, Verdict
-from support.reporting.tally import known_limits
+from support.reporting.promises import severity_of
+from support.reporting.scenario import SEVERITIES, Measure, Verdict
+from support.reporting.tally import known_limits, verdicts_on_promises
 from support.settings import Settings
 from support.timeouts import REST
 from support.waiting import describe
@@ -53,6 +54,7 @@ def exposition(record: RunRecord, status: int, pipeline: str) -> bytes:
     """
     gauges = _Gauges({"pipeline": pipeline, "target": record.facts.get("Target", "")})
     _set_run(gauges, record, status)
+    _set_promises(gauges, record)
     _set_scenarios(gauges, record)
     return gauges.text()
 
@@ -96,6 +98,21 @@ def _set_run(gauges: _Gauges, record: RunRecord, status: int) -> None:
         gauges.set("accept_capability_lost", "1 if the target had it until the last run.", lost, capability=name)
     for verdict in Verdict:
         gauges.set("accept_run_scenarios", "How many scenarios have this verdict.", counts[verdict], verdict=verdict)
+
+
+def _set_promises(gauges: _Gauges, record: RunRecord) -> None:
+    for id, found in verdicts_on_promises(record).items():
+        labels = {"id": id, "severity": _severity(id, record)}
+        for verdict in Verdict:
+            own = float(verdict is found)
+            gauges.set("accept_promise_verdict", "1 for its verdict, 0 for the others.", own, **labels, verdict=verdict)
+
+
+def _severity(id: str, record: RunRecord) -> str:
+    """By the list of promises. Where that lacks it: of its most severe scenario, or of the one that saw it broken."""
+    own = [one.severity for one in record.selected if one.promise == id]
+    others = [one.scenario.severity for one in record.results if id in one.also_broken]
+    return severity_of(id) or min(own or others, key=SEVERITIES.index)
 
 
 def _set_scenarios(gauges: _Gauges, record: RunRecord) -> None:

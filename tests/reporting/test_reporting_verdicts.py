@@ -331,6 +331,13 @@ def test_a_verdict_for_which_there_was_no_room_is_written_as_soon_as_there_is(tm
     assert exit_status(ran.record) == 1
 
 
+def test_a_wrong_result_of_the_cleanup_is_written_as_soon_as_there_is_room(tmp_path: Path) -> None:
+    found = "ended(scenario, (), [PromiseBroken('SB-01', 'two members accepted writes')])"
+    hooks = "from support.errors import PromiseBroken\n" + FULL_FOR_A_WHILE.replace("ended(scenario)", found)
+    [result] = run_feature(tmp_path, ONE.format(steps="Then it is 42"), hooks=hooks).record.results
+    assert (result.verdict, result.final, result.also_broken) == (Verdict.BROKEN, True, ("SB-01",))
+
+
 TWO = """
 Feature: Two
   Scenario: First

@@ -114,20 +114,18 @@ def judge(scenario: Any) -> Judgement | None:
 
 
 def _judge_closed(scenario: Any, errors: Sequence[BaseException]) -> Judgement | None:
-    """The verdict on a `behave.model.Scenario`, with what was raised while it was closed; None where the user
-    interrupted it.
+    """The verdict on a `behave.model.Scenario`, with what was raised while it was closed.
 
-    Where only the closing of one that had passed was interrupted, nothing but a wrong result counts.
+    Where the user interrupted it, or the closing of one that had passed, nothing but a wrong result counts: None if
+    there is none.
     """
     judgement = judge(scenario)
-    if judgement is None:
-        return None
     stopped = any(isinstance(one, KeyboardInterrupt) for one in errors)
-    if stopped and judgement.verdict is Verdict.PASSED:
+    if judgement is None or (stopped and judgement.verdict is Verdict.PASSED):
         wrong = [one for one in errors if is_final(one)]
         if not wrong or any(isinstance(one, NoRoom) for one in errors):
             return None
-        errors = wrong
+        judgement, errors = Judgement(Verdict.PASSED), wrong
     for error in errors:
         if not isinstance(error, KeyboardInterrupt):
             judgement = judgement.and_then(error)

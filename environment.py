@@ -49,11 +49,18 @@ class Runner(behave.runner.Runner):
 
         Raises ConfigError, which behave prints as one line, if a file cannot be loaded.
         """
+        _require_asserts()
         own = own_folder.given()
         try:
             super().load_step_definitions([*(extra_step_paths or ()), *(map(str, own.step_folders) if own else ())])
         except (Exception, SystemExit) as error:
             raise ConfigError(told(error)) from error
+
+
+def _require_asserts():
+    """Raises ConfigError in a Python that leaves out assert statements: steps that use them could not fail."""
+    if sys.flags.optimize:
+        raise ConfigError("Python leaves out assert statements, so no step could fail: unset PYTHONOPTIMIZE, omit -O")
 
 
 def before_all(context):
@@ -70,6 +77,7 @@ def before_all(context):
 
 
 def _open(context):
+    _require_asserts()  # plain behave has loaded the steps without our runner
     formats = context.config.format or ()
     context.suite = Suite.open(context.config.userdata, report=any("allure" in one for one in formats))
     features = context._runner.features

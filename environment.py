@@ -49,11 +49,18 @@ class Runner(behave.runner.Runner):
 
         Raises ConfigError, which behave prints as one line, if a file cannot be loaded.
         """
+        _require_asserts()
         own = own_folder.given()
         try:
             super().load_step_definitions([*(extra_step_paths or ()), *(map(str, own.step_folders) if own else ())])
         except (Exception, SystemExit) as error:
             raise ConfigError(told(error)) from error
+
+
+def _require_asserts():
+    """Raises ConfigError in a Python that leaves out assert statements: steps that use them could not fail."""
+    if sys.flags.optimize:
+        raise ConfigError("Python leaves out assert statements, so no step could fail: unset PYTHONOPTIMIZE, omit -O")
 
 
 def before_all(context):
@@ -70,6 +77,7 @@ def before_all(context):
 
 
 def _open(context):
+    _require_asserts()  # plain behave has loaded the steps without our runner
     formats = context.config.format or ()
     context.suite = Suite.open(context.config.userdata, report=any("allure" in one for one in formats))
     features = context._runner.features
@@ -118,25 +126,46 @@ def before_scenario(context, scenario):
 
 
 def after_scenario(context, scenario):
-    """Collect evidence of a failure while it can still be seen, clean up, and record the verdict."""
+    """Collect evidence of a failure while it can still be seen, clean up, and record the verdict.
+
+    Whatever ends the first of these early, such as Ctrl-C, faults are healed, and what was found by then is recorded.
+    """
     if "world" not in context:
         return  # interrupted, failed or left out before it had one: after_feature records it
     world, raised, failing = context.world, raised_in(scenario), context.recorder.failing(scenario)
-    if failing:
-        excused = context.suite.excuse(world, raised)  # first: what follows takes a while
-        if excused is not None:
-            count_instead(scenario, excused)
-        collect(world.cluster, world.evidence, context.begun, error=raised)
-        if excused is None:
-            context.suite.see_whether_it_comes(raised)
-    errors = wrong_results(context, scenario, context._runner.step_registry) if failing else []
-    errors += context.suite.close_world(world, raised, scenario.name)
-    if errors and not failing:  # it shows only now
-        collect(world.cluster, world.evidence, context.begun, error=errors[0])
-    evidence = world.evidence
-    context.recorder.ended(
-        scenario, evidence.measures, errors, evidence.incident, evidence.known_limits, evidence.other_limits
-    )
+    errors = []
+    try:
+        try:
+            if failing:
+                _examine(context, scenario, raised, errors)
+        finally:
+            context.suite.close_world(world, raised, scenario.name, errors)
+        if errors and not failing:  # it shows only now
+            collect(world.cluster, world.evidence, context.begun, error=errors[0])
+    finally:
+        found = world.evidence
+        context.recorder.ended(
+            scenario,
+            found.measures,
+            errors,
+            found.incident,
+            found.known_limits,
+            found.other_limits,
+            found.missing,
+        )
+
+
+def _examine(context, scenario, raised, errors):
+    """See what a scenario that has failed shows; wrong results that it has not looked for are added to `errors`."""
+    world = context.world
+    excused = context.suite.excuse(world, raised)  # first: what follows takes a while
+    if excused is not None:
+        count_instead(scenario, excused)
+    collect(world.cluster, world.evidence, context.begun, error=raised)
+    if excused is None:
+        context.suite.see_whether_it_comes(raised)
+    for error in wrong_results(context, scenario, context._runner.step_registry):
+        errors.append(error)  # each at once, so that Ctrl-C loses none
 
 
 def after_feature(context, feature):

@@ -17,6 +17,7 @@
     ├── MissingStep               a step needs what no earlier one provides     error
     ├── NoRoom                    the suite's own disk is full                  error, whatever else was seen
     ├── ConnectFailed             a login did not succeed
+    │   └── NotTried              this machine could not even try to log in
     └── ProcessFailed             a program could not be run, or failed
 
 Data that the server reports as corrupted (`sql.CORRUPTED`) are broken as well; every other exception is an error of the
@@ -75,6 +76,13 @@ class NoRoom(AcceptError):
 
 class ConnectFailed(AcceptError):
     """A login to a database endpoint did not succeed; the message names host and port, never the password."""
+
+
+class NotTried(ConnectFailed):
+    """This machine could not even try to log in: it has no file descriptor left, or its name server did not answer.
+
+    It says nothing about the database.
+    """
 
 
 class ProcessFailed(AcceptError):

@@ -36,7 +36,7 @@ from support.hosts import reentry_argv
 from support.hosts.remote import RemoteSite
 from support.hosts.room import run_out
 from support.reporting import promises
-from support.reporting.evidence import Evidence, Redactor, events_since
+from support.reporting.evidence import Evidence, Redactor, chain, events_since
 from support.reporting.recorder import note_not_begun
 from support.run import CAPABILITIES_SEEN, CLUSTERS, Run, begin_run, new_id
 from support.settings import Settings
@@ -247,31 +247,44 @@ class Suite:
         if self._work is not None and not self.run.alone and isinstance(raised, NotInTime):
             look_again(raised, min(raised.limit, RECOVERY))
 
-    def close_world(self, world: World, raised: BaseException | None, title: str) -> list[Exception]:
+    def close_world(self, world: World, raised: BaseException | None, title: str, errors: list[BaseException]) -> None:
         """Heal and close what the scenario left open, and remove what it stored, whatever happened in it.
 
-        `raised` is the exception that ended the scenario. Returns what went wrong here, in the order in which it did.
+        `raised` is the exception that ended the scenario. What goes wrong here is added to `errors`, in the order in
+        which it does; Ctrl-C as well, which leaves nothing out, and is raised again at the end.
         """
-        errors: list[Exception] = []
 
         def attempt(do: Callable[[], object]) -> None:
             try:
                 do()
             except Exception as error:
-                errors.append(self.excuse(world, error) or error)
+                errors.append(error)  # at once, so that Ctrl-C does not lose it
+                errors[-1] = self.excuse(world, error) or error
+                if any(isinstance(one, KeyboardInterrupt) for one in chain(error)):
+                    raise KeyboardInterrupt from error  # what came of it must not hide it
 
         experiment = world.experiment_or_none
-        with ExitStack() as last:  # so that Ctrl-C does not leave anything out either
-            last.callback(attempt, partial(_commands_sent, world))
-            if "schema" not in world.cluster.topology.lacks:
-                last.callback(attempt, partial(self._remove_rows, world))
-            last.callback(attempt, partial(_close_all, world.sessions))
-            if experiment is not None:
-                last.callback(attempt, partial(measure_time_spent, world, experiment))
-                last.callback(attempt, partial(_picture, world, experiment))
-                last.callback(attempt, experiment.conclude)
-            last.callback(attempt, world.cleanup.close)
-        kept_in = self.topology.sandbox
+        try:
+            with ExitStack() as last:  # so that Ctrl-C does not leave anything out either
+                last.callback(self._see_whether_fit, world, raised, title, errors)
+                last.callback(attempt, partial(_commands_sent, world))
+                if "schema" not in world.cluster.topology.lacks:
+                    last.callback(attempt, partial(self._remove_rows, world))
+                last.callback(attempt, partial(_close_all, world.sessions))
+                if experiment is not None:
+                    last.callback(attempt, partial(measure_time_spent, world, experiment))
+                    last.callback(attempt, partial(_picture, world, experiment))
+                    last.callback(attempt, experiment.conclude)
+                last.callback(attempt, world.cleanup.close)
+        except KeyboardInterrupt as stopped:
+            errors.append(stopped)
+            raise
+
+    def _see_whether_fit(
+        self, world: World, raised: BaseException | None, title: str, errors: list[BaseException]
+    ) -> None:
+        """Note whether the cluster is fit for further faults after a scenario; a full disk is added to `errors`."""
+        kept_in, experiment = self.topology.sandbox, world.experiment_or_none
         if (raised or errors) and kept_in is not None and (full := run_out(kept_in)):
             errors.append(NoRoom(full))
             self.unfit = full
@@ -279,7 +292,6 @@ class Suite:
             self.unfit = f"the cluster did not recover from: {title}"
         elif isinstance(raised, UnhealthyCluster):
             self.unfit = f"the cluster was unhealthy before: {title}"
-        return errors
 
     def _remove_rows(self, world: World) -> None:
         """Remove what a scenario stored. What cannot be removed now is left for the end of the run, which reports it.

@@ -14,6 +14,7 @@ import pytest
 from bounds import takes_less_than
 from program import ROOT
 
+from support.cli import package
 from support.waiting import NotYet, eventually
 
 GROUPS = ("core", "load", "test")
@@ -50,10 +51,10 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(project: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def start(project: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [project / "accept", *arguments],
-        env={"PATH": str(project / "bin"), "HOME": str(project)},
+        env={"PATH": str(project / "bin"), "HOME": str(project), **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -312,3 +313,22 @@ def test_it_works_through_a_link(project: Path, tmp_path: Path) -> None:
     link = tmp_path / "elsewhere"
     link.symlink_to(project / "accept")
     assert subprocess.run([link], capture_output=True, text=True, env=os.environ).stdout.startswith("started:")
+
+
+def test_variables_that_change_what_python_does_are_not_passed_on(project: Path) -> None:
+    install(project)
+    shows = 'echo "${PYTHONDONTWRITEBYTECODE-not set}, ${PYTHONOPTIMIZE-not set}"\n'
+    program(project, "../.venv/bin/python", PYTHON + shows)
+    ended = start(project, "doctor", PYTHONDONTWRITEBYTECODE="1", PYTHONOPTIMIZE="1")
+    assert ended.stdout.splitlines() == ["started: -P -m support.cli doctor", "not set, not set"], ended.stderr
+
+
+def test_nor_does_an_installed_package_pass_them_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[dict[str, str]] = []
+    left_out = {"PYTHONDONTWRITEBYTECODE", "PYTHONOPTIMIZE"}
+    for name in left_out:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setattr(os, "execve", lambda program, argv, variables: started.append(variables))
+    package.main()
+    [variables] = started
+    assert not left_out & variables.keys()

@@ -3,20 +3,25 @@
 import ast
 import os
 import re
+import resource
 import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
+import psycopg2
 import pytest
 from bounds import takes_less_than
 
 from support import sql
-from support.engine.history import Outcome
-from support.engine.workload import outcome_of
-from support.errors import ConnectFailed
+from support.engine.history import History, Outcome
+from support.engine.workload import Client, Task, outcome_of
+from support.errors import ConnectFailed, NotTried
 from support.places import ROOT
+from support.sql.errors import not_tried
 from support.timeouts import STATEMENT
 from support.waiting import NotYet, eventually
 
@@ -141,6 +146,57 @@ def test_a_login_that_was_refused_for_good_is_told_from_one_that_was_not_answere
         sql.connect(replace(postgres, port=1))
     assert sql.tells_of_refusal(str(refused.value))
     assert not sql.tells_of_refusal(str(unanswered.value))
+
+
+NOWHERE = sql.Endpoint("a server", "127.0.0.1", 1, "db", "jo", "x")
+
+
+@contextmanager
+def no_file_descriptor_left() -> Iterator[None]:
+    free, limits = os.dup(0), resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_login_that_this_machine_could_not_try_is_no_error_of_the_server():
+    with no_file_descriptor_left(), pytest.raises(NotTried, match="this machine could not try"):
+        sql.error_of(lambda: sql.connect(NOWHERE))
+    refused = sql.error_of(lambda: sql.connect(NOWHERE))
+    assert isinstance(refused, ConnectFailed)
+    assert not isinstance(refused, NotTried)
+
+
+def test_what_a_client_could_not_try_is_told_from_what_was_refused():
+    client = Client(0, NOWHERE, History(), patience=2)
+    task = Task("ask", "a question", None, lambda session: None)
+    with no_file_descriptor_left():
+        untried = client.perform(task)
+    refused = client.perform(task)
+    assert (untried.outcome, untried.tried) == (Outcome.FAIL, False)
+    assert (refused.outcome, refused.tried) == (Outcome.FAIL, True)
+
+
+TO_A_SERVER = 'connection to server at "10.0.0.1", port 5432 failed: '
+NO_NAME_SERVER = 'could not translate host name "db1" to address: Temporary failure in name resolution\n'
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (NO_NAME_SERVER, True),
+        (f"{TO_A_SERVER}Connection refused\n\tIs the server running there?\n{NO_NAME_SERVER}", True),
+        (f"{TO_A_SERVER}could not create socket: Too many open files in system\n", True),
+        ('could not translate host name "db1" to address: Name or service not known\n', False),
+        (f'{TO_A_SERVER}FATAL:  could not open file "base/1/2": Too many open files in system\n', False),
+        (f"{TO_A_SERVER}Connection refused\n", False),
+    ],
+)
+def test_what_this_machine_lacks_is_told_from_what_the_server_lacks(words, expected):
+    assert not_tried(psycopg2.OperationalError(words)) is expected
 
 
 def test_a_host_that_accepts_and_never_answers_is_given_up_in_time():

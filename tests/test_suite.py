@@ -1,6 +1,8 @@
 """The share of a feature that one process takes, and a run that ends before it has begun."""
 
 import errno
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +14,13 @@ from behave.parser import parse_feature
 
 import environment
 from support import sql
+from support.cli.behave_process import RUNNER
 from support.engine.saturation import Period
 from support.errors import AcceptError, LimitExceeded, RequirementMissing
 from support.example_app import schema
 from support.example_app.vectors import PGVECTOR
 from support.hosts.processors import Usage
+from support.places import ROOT
 from support.run import begin_run, forget
 from support.settings import Settings
 from support.suite import Suite, _part
@@ -112,6 +116,14 @@ def test_a_run_that_ends_before_it_has_a_journal_leaves_no_tables(own_tables: To
     environment.after_all(SimpleNamespace(suite=suite, aborted=True))
     assert own_schemas(own_tables) == []
     environment.after_all(SimpleNamespace(aborted=True))
+
+
+@pytest.mark.parametrize("runner", [(), RUNNER], ids=["plain behave", "our runner"])
+def test_nothing_runs_in_a_python_that_leaves_out_asserts(runner: tuple[str, ...]) -> None:
+    behave = [sys.executable, "-B", "-O", "-m", "behave", *runner, "features/cache/redis.feature"]
+    ended = subprocess.run(behave, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert "Python leaves out assert statements, so no step could fail: unset PYTHONOPTIMIZE, omit -O" in ended.stdout
 
 
 def test_rows_that_a_table_keeps_are_told_at_the_end(own_tables: Topology) -> None:

@@ -1,6 +1,7 @@
 """The command line of `accept`: its commands, each of which is a module of `support.cli.commands`."""
 
 import inspect
+import os
 import sys
 import tomllib
 from typing import Annotated
@@ -118,6 +119,7 @@ def with_default_command(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Run the program, and exit with its status."""
+    os.environ.pop("PYTHONOPTIMIZE", None)  # in a behave without assert statements, no step that uses them could fail
     paths.enter_project()
     libpq.set_apart()
     replace_unprintable()

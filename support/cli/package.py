@@ -16,4 +16,5 @@ def main() -> None:
     path = [str(PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
     variables.pop("PYTHONDONTWRITEBYTECODE", None)  # each of a run's hundreds of processes would compile all it imports
+    variables.pop("PYTHONOPTIMIZE", None)  # no step that uses assert statements could fail
     os.execve(sys.executable, [sys.executable, "-P", "-m", "support.cli", *sys.argv[1:]], variables)

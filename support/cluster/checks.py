@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy
 from numpy.typing import NDArray
 
+from support.engine.checks.availability import could_not_try
 from support.engine.finding import Finding, listed
 from support.engine.history import History, Operation, Outcome
 from support.example_app.index_names import is_one_of
@@ -95,11 +96,14 @@ def every_member_finds(
 
 
 def nothing_failed(history: History, actions: Collection[str]) -> Finding:
-    """No operation of these kinds failed or got no answer. Unknown unless one of each kind was done."""
+    """No operation of these kinds failed or got no answer. Unknown unless one of each kind was done, and where the
+    machine of the clients itself could not try one."""
     for action in actions:
-        if failed := [one for one in history.of(action=action) if one.outcome is not Outcome.OK]:
+        if failed := [one for one in history.of(action=action) if one.outcome is not Outcome.OK and one.tried]:
             operations = counted(len(failed), "operation")
             return Finding.false(f"{operations} ({action}) failed, the first with: {failed[0].error}")
+    if untried := could_not_try([one for action in actions for one in history.of(action=action)]):
+        return untried
     if missing := [action for action in actions if not history.of(action=action)]:
         return Finding.unknown(f"not done meanwhile: {listed(missing)}")
     return Finding.true(f"{sum(len(history.of(action=action)) for action in actions)} operations, and none failed")

@@ -35,6 +35,8 @@ class Operation:
     error: str = ""
     code: str = ""
     """The SQLSTATE of the error, which does not depend on the server's language; empty if it has none."""
+    tried: bool = True
+    """Whether the client's own machine could try it: if not, the failure says nothing about the database."""
 
 
 @dataclass(frozen=True)

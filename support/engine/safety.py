@@ -33,8 +33,8 @@ def judges_safety(step: Callable[..., None]) -> bool:
     return getattr(step, _MARK, False)
 
 
-def wrong_results(context: Context, scenario: Any, registry: Any) -> list[Exception]:
-    """Carry out the steps that judge safety and that behave left out, and return the wrong results that they find.
+def wrong_results(context: Context, scenario: Any, registry: Any) -> Iterator[Exception]:
+    """Carry out the steps that judge safety and that behave left out, and yield the wrong results that they find.
 
     `scenario` is behave's, which has failed, and `registry` behave's registry of steps. The faults are healed first.
     Nothing is done if the scenario got no further than its preconditions, or has found a wrong result itself.
@@ -42,13 +42,14 @@ def wrong_results(context: Context, scenario: Any, registry: Any) -> list[Except
     steps = list(scenario.all_steps)
     failed = next((number for number, one in enumerate(steps) if one.exception is not None), None)
     if failed is None or steps[failed].step_type == "given" or is_final(steps[failed].exception):
-        return []
+        return
     matches = [match for step in steps[failed + 1 :] if (match := registry.find_match(step)) is not None]
     left_out = [match for match in matches if judges_safety(match.func)]
     if left_out and (experiment := context.world.experiment_or_none) is not None:
         with suppress(Exception):  # it is tried again, and told, when the scenario is closed
             experiment.heal()
-    return [error for match in left_out for error in _wrong_result(partial(match.run, context))]
+    for match in left_out:
+        yield from _wrong_result(partial(match.run, context))
 
 
 @contextmanager

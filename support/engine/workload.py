@@ -22,7 +22,7 @@ from psycopg2 import errorcodes
 from support import sql
 from support.engine.history import History, InFlight, Operation, Outcome
 from support.engine.notices import Notices, notices_of
-from support.errors import AcceptError, ConnectFailed, NotInTime
+from support.errors import AcceptError, ConnectFailed, NotInTime, NotTried
 from support.timeouts import STATEMENT
 from support.vocabulary import counted
 from support.waiting import NotYet, describe, eventually, precondition
@@ -103,7 +103,7 @@ class Client:
         self._task = task
         begun = self._begun = time.monotonic()
         committing, value = False, None
-        outcome, said, code = Outcome.OK, "", ""
+        outcome, said, code, tried = Outcome.OK, "", "", True
         try:
             if task.by_pool is not None:
                 committing = True
@@ -119,14 +119,14 @@ class Client:
                 outcome, said = _committed(self._notices)
         except (sql.Error, ConnectFailed) as error:
             outcome, said = outcome_of(error, committing=committing), describe(error)
-            code = _code_of(error)
+            code, tried = _code_of(error), not isinstance(error, NotTried)
             self._recover_from(error)
         except BaseException:
             self._begun = None
             raise
         recorded = task.value if value is None else value
         ended = time.monotonic()
-        operation = Operation(self.number, task.action, task.key, recorded, outcome, begun, ended, said, code)
+        operation = Operation(self.number, task.action, task.key, recorded, outcome, begun, ended, said, code, tried)
         self._history.append(operation)
         self._begun = None  # only now: at any time it is in flight, or in the history
         if outcome is Outcome.OK:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 from support import sql
-from support.errors import ConnectFailed, Inconclusive
+from support.errors import ConnectFailed, Inconclusive, NotTried
 from support.timeouts import NOTICE, REST
 from support.waiting import NotYet, eventually, precondition
 
@@ -32,7 +32,7 @@ class Attempt:
 
 
 def attempt(action: Callable[[], object]) -> Attempt:
-    """Try it once. Raises errors that do not come from the database or the connection to it."""
+    """Try it once. Raises errors that do not come from the database or the connection to it, such as NotTried."""
     begun = time.monotonic()
     error = sql.error_of(action)
     return Attempt(error, time.monotonic() - begun)
@@ -58,11 +58,14 @@ def open_as_many(endpoint: sql.Endpoint, count: int, opened: list[sql.Session]) 
     """Add up to `count` open sessions to `opened`, as many as there is room for; returns why there are no more.
 
     A pool, or a role, may have a limit of its own. There is no room if a login is accepted once a session has made room
-    for it, and the next one is refused again. Raises ConnectFailed at a refusal for any other reason.
+    for it, and the next one is refused again. Raises ConnectFailed at a refusal for any other reason, and NotTried
+    where this machine has no room for more.
     """
     try:
         open_idle(endpoint, count - len(opened), opened)
         return ""
+    except NotTried:
+        raise
     except ConnectFailed as refused:
         if not opened:
             raise
@@ -71,6 +74,8 @@ def open_as_many(endpoint: sql.Endpoint, count: int, opened: list[sql.Session]) 
         opened.append(eventually(again, within=NOTICE, subject="another session", retry_on=(ConnectFailed,)))
         try:
             opened.append(again())
+        except NotTried:
+            raise
         except ConnectFailed:
             return str(refused)
         raise

@@ -98,6 +98,8 @@ class Evidence:
         """Limits in force that are not what the scenario states, each with the reason."""
         self.incident: Incident | None = None
         """What the faults of the scenario cost, if it injected any."""
+        self.missing = ""
+        """Why the report lacks something that `collect` wanted to attach; empty if it lacks nothing."""
         self._redactor = redactor or Redactor()
 
     def measure(
@@ -152,7 +154,7 @@ def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseExcep
     """Attach what can be seen of a cluster right after a scenario failed: the SQL, the views of its parts, their logs.
 
     `since` is when the scenario began (seconds since the epoch), `error` what ended it. Raises nothing: where something
-    cannot be read, its attachment says why.
+    cannot be read, its attachment says why, and where nothing can be attached, `Evidence.missing` does.
     """
     _attach(evidence, "SQL and its plan", lambda: _statements(cluster, since, error))
     for group in cluster.groups:
@@ -167,7 +169,8 @@ def collect(cluster: Cluster, evidence: Evidence, since: float, error: BaseExcep
     try:
         site = cluster.site
     except Exception as unreachable:
-        evidence.attach("logs", f"could not be read: {describe(unreachable)}")
+        words = f"could not be read: {describe(unreachable)}"
+        _attach(evidence, "logs", lambda: words)
         return
     for name, host in site.hosts.items():
         _attach(evidence, f"log of {name}", partial(_logs, host, since))
@@ -197,8 +200,12 @@ def _attach(evidence: Evidence, name: str, find: Callable[[], str]) -> None:
         text = f"not available: {lacking}"
     except Exception as error:
         text = f"could not be read: {type(error).__name__}: {describe(error)}"
-    if text:
+    if not text:
+        return
+    try:
         evidence.attach(name, text)
+    except Exception as error:  # a full disk, for one; the faults have yet to be healed
+        evidence.missing = evidence.missing or describe(error)
 
 
 def _logs(host: SiteHost, since: float) -> str:
@@ -264,7 +271,7 @@ def _info(server: RedisAddress) -> str:
 
 def _statements(cluster: Cluster, since: float, error: BaseException | None) -> str:
     """The statement that failed, or else the last ones sent; with the plan of the last."""
-    failed = next((one for one in _chain(error) if isinstance(one, sql.Error)), None)
+    failed = next((one for one in chain(error) if isinstance(one, sql.Error)), None)
     if failed is not None and (statement := _sent_with(failed)):
         return f"{statement}\n\n{describe(failed)}\n\n{_plan(cluster, statement)}"
     recent = sent_since(since)
@@ -284,7 +291,7 @@ def _counted(statements: Iterable[str]) -> Iterator[str]:
         yield statement if times == 1 else f"{statement}\n    ({times} times)"
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
     """The error and what led to it, each once: a chain can lead back to itself, as where a cause is raised again."""
     seen = set[int]()
     while error is not None and id(error) not in seen:

@@ -113,6 +113,25 @@ def judge(scenario: Any) -> Judgement | None:
     return Judgement(Verdict.PASSED) if scenario.status.is_passed() else None
 
 
+def _judge_closed(scenario: Any, errors: Sequence[BaseException]) -> Judgement | None:
+    """The verdict on a `behave.model.Scenario`, with what was raised while it was closed.
+
+    Where the user interrupted it, or the closing of one that had passed, nothing but a wrong result counts: None if
+    there is none.
+    """
+    judgement = judge(scenario)
+    stopped = any(isinstance(one, KeyboardInterrupt) for one in errors)
+    if judgement is None or (stopped and judgement.verdict is Verdict.PASSED):
+        wrong = [one for one in errors if is_final(one)]
+        if not wrong or any(isinstance(one, NoRoom) for one in errors):
+            return None
+        judgement, errors = Judgement(Verdict.PASSED), wrong
+    for error in errors:
+        if not isinstance(error, KeyboardInterrupt):
+            judgement = judgement.and_then(error)
+    return judgement
+
+
 def raised_in(scenario: Any) -> BaseException | None:
     """The exception that ended a `behave.model.Scenario`: its failing step's, else its hooks'."""
     steps = (step.exception for step in scenario.all_steps if step.exception is not None)
@@ -211,6 +230,8 @@ class Recorder:
         """When each scenario began, on the monotonic clock, so that setting the clock changes no duration."""
         self._left_out: set[str] = set()
         self._results: dict[str, ScenarioResult] = {}
+        self._unwritten: dict[str, tuple[BaseException, ...]] = {}
+        """What was raised while a scenario was closed whose verdict could not be written yet."""
         self._troubled = False
         masked = {name: self._redactor.mask(value) for name, value in (facts or {}).items()}
         limits = [self._redactor.mask(one) for one in known_limits]
@@ -257,16 +278,20 @@ class Recorder:
         incident: Incident | None = None,
         known_limits: Sequence[str] = (),
         other_limits: Sequence[str] = (),
+        missing: str = "",
     ) -> None:
         """after_scenario, last of all. `errors` were raised while its faults were healed and it was closed, `incident`
         is what these faults cost, `known_limits` is what was seen of what the cluster does not promise. For
-        `other_limits` see `ScenarioResult`."""
-        judgement = judge(model)
+        `other_limits` see `ScenarioResult`; `missing` says why the report lacks evidence of the failure, if it does."""
+        scenario, raised = _scenario(model), tuple(errors)
+        judgement = _judge_closed(model, raised)
         if judgement is None:
             return  # interrupted: it has no verdict
-        for error in errors:
-            judgement = judgement.and_then(error)
-        self._record(_scenario(model), judgement, tuple(measures), incident, tuple(known_limits), tuple(other_limits))
+        if missing and judgement.verdict.failed:
+            judgement = replace(judgement, reason=f"{judgement.reason}\n(evidence could not be attached: {missing})")
+        self._unwritten[scenario.key] = raised
+        self._record(scenario, judgement, tuple(measures), incident, tuple(known_limits), tuple(other_limits))
+        del self._unwritten[scenario.key]
 
     def cleanup_failed(self, context: Any, function: Any, error: BaseException) -> None:
         """behave's `context.on_cleanup_error`: a clean-up that behave ran after the last hook failed."""
@@ -292,7 +317,7 @@ class Recorder:
 
     def _check_again(self, scenario: Scenario, model: Any, feature: Any) -> None:
         known = self._results.get(scenario.key)
-        judgement = judge(model)
+        judgement = _judge_closed(model, self._unwritten.get(scenario.key, ()))
         if feature.hook_failed and feature.exception is not None and scenario.key not in self._began:
             reason = f"it never began: {feature.error_message}"
             judgement = Judgement(Verdict.ERROR, reason, trace_of(feature.exception))

@@ -1,5 +1,7 @@
 """Errors of PostgreSQL, and what their messages mean."""
 
+import errno
+import os
 import re
 from collections.abc import Callable
 
@@ -7,7 +9,7 @@ import psycopg2
 import psycopg2.errors
 from psycopg2 import errorcodes
 
-from support.errors import ConnectFailed
+from support.errors import ConnectFailed, NotTried
 from support.vocabulary import Kind
 
 Error = psycopg2.Error
@@ -22,6 +24,11 @@ _REFUSALS = (
     "permission denied for database",
 )
 _UNKNOWN = re.compile(r'(role|database) "[^"]*" does not exist')
+_NOT_TRIED = re.compile(
+    r'(?m)^\s*could not translate host name "[^"\n]*" to address: Temporary failure in name resolution'
+    r"|^\s*(connection to server .* failed: )?could not create socket: Too many open files"
+)
+"""What libpq says of a host if its own machine is to blame; a server that runs out of files says so after "FATAL"."""
 _CONSTRAINT = re.compile(r'constraint "([^"]+)"')
 
 
@@ -33,10 +40,32 @@ def tells_of_refusal(words: str) -> bool:
     return any(refusal in words for refusal in _REFUSALS) or _UNKNOWN.search(words) is not None
 
 
+def not_tried(error: Exception) -> bool:
+    """Whether a login failed because this machine could not even try it, with one of several hosts at least.
+
+    A name that does not exist is none of that: the user declared it. Works only for English messages, unless this
+    process has no file descriptor left.
+    """
+    return _NOT_TRIED.search(str(error)) is not None or _out_of_descriptors()
+
+
+def _out_of_descriptors() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False
+
+
 def error_of(action: Callable[[], object]) -> Exception | None:
-    """The error of PostgreSQL, or of the connection to it, that `action` raises; None if it succeeds."""
+    """The error of PostgreSQL, or of the connection to it, that `action` raises; None if it succeeds.
+
+    Raises NotTried, which is no error of theirs.
+    """
     try:
         action()
+    except NotTried:
+        raise
     except (Error, ConnectFailed) as error:
         return error
     return None

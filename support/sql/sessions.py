@@ -10,10 +10,10 @@ import psycopg2
 import psycopg2.extensions
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
-from support.errors import ConnectFailed
+from support.errors import ConnectFailed, NotTried
 from support.sql.deadlines import answer_within
 from support.sql.endpoints import Endpoint
-from support.sql.errors import Error
+from support.sql.errors import Error, not_tried
 from support.sql.recording import RecordingCursor
 from support.timeouts import CONNECT, STATEMENT
 
@@ -74,7 +74,8 @@ def connect(
     usable_within: float = math.inf,
     autocommit: bool = False,
 ) -> Session:
-    """A new session; times in seconds. Raises ConnectFailed, which names the endpoint and says what happened.
+    """A new session; times in seconds. Raises ConnectFailed, which names the endpoint and says what happened; NotTried
+    if that was due to this machine.
 
     libpq's connect timeout is in whole seconds, 2 at least. A pooler that answers the login may still have no server:
     it is waited for until `usable_within` seconds are over in all, at most as long as for any other statement.
@@ -100,8 +101,10 @@ def connect(
     try:
         session: Session = psycopg2.connect(**parameters)
     except _REFUSED as error:
-        why = f"no login after {time.monotonic() - begun:.1f} s: {_words(error)}"
-        raise ConnectFailed(f"{endpoint}: {why}") from error
+        failed = f"{endpoint}: no login after {time.monotonic() - begun:.1f} s"
+        if not_tried(error):
+            raise NotTried(f"{failed}, as this machine could not try: {_words(error)}") from error
+        raise ConnectFailed(f"{failed}: {_words(error)}") from error
     session.answers_within = statement_timeout + GRACE
     limit = f"SELECT {_SET_LIMIT}" if endpoint.session_pooling else _LIMIT
     values = {"announced": session.info.backend_pid, "milliseconds": f"{statement_timeout * 1000:.0f}"}

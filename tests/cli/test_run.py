@@ -50,6 +50,13 @@ def test_all_passed_or_skipped_with_a_reason(program: Program, postgres: sql.End
     assert not [path for path in everything if postgres.password.encode() in path.read_bytes()]
 
 
+def test_a_false_claim_is_broken_where_python_is_told_to_leave_out_asserts(program: Program) -> None:
+    program.write_features({"cache/b.feature": FALSE})
+    ended = program.run(PYTHONOPTIMIZE="1")
+    assert (ended.status, ended.last_line) == (1, "0 passed, 1 failed, 0 skipped"), str(ended)
+    assert "one and one are 2, not 3" in ended.out
+
+
 def test_a_broken_and_an_inconclusive_scenario_fail_the_run(program: Program) -> None:
     program.write_features({"cluster/a.feature": TRUE, "cache/b.feature": FALSE, "cache/c.feature": VAIN})
     ended = program.run()

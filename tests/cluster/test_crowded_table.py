@@ -92,6 +92,8 @@ def test_what_fails_meanwhile_is_told() -> None:
     done = [Operation(0, action, "", None, Outcome.OK, 0, 1) for action in (CHURN, VACUUM)]
     assert nothing_failed(History(done), (CHURN, VACUUM)).holds is True
     assert nothing_failed(History(done[:1]), (CHURN, VACUUM)).words == "not done meanwhile: vacuum"
+    untried = Operation(0, CHURN, "", None, Outcome.FAIL, 1, 2, "Too many open files", tried=False)
+    assert nothing_failed(History([*done, untried]), (CHURN, VACUUM)).holds is None
     lost = Operation(0, CHURN, "", None, Outcome.UNKNOWN, 1, 2, "server closed the connection")
     finding = nothing_failed(History([*done, lost]), (CHURN, VACUUM))
     assert (finding.holds, "server closed the connection" in finding.words) == (False, True)

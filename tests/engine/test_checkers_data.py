@@ -1,5 +1,7 @@
 """Checkers of answers, contents, lag, percentiles, plans, recall and successes, against what is known to be bad."""
 
+from dataclasses import replace
+
 import numpy
 import pytest
 from hypothesis import given
@@ -148,6 +150,10 @@ class TestPercentiles:
         history = History([*self.taking(*[1] * 200), did("read", outcome=FAIL)])
         assert percentile_is_under(history, "read", 95, 100).holds is False
 
+    def test_what_could_not_be_tried_is_no_evidence(self) -> None:
+        history = History([*self.taking(*[1] * 200), replace(did("read", outcome=FAIL), tried=False)])
+        assert percentile_is_under(history, "read", 95, 100).holds is None
+
     @pytest.mark.parametrize("count", [0, 1, 99])
     def test_few_samples_are_no_evidence(self, count: int) -> None:
         assert percentile_is_under(self.taking(*[1] * count), "read", 95, 100).holds is None
@@ -270,6 +276,16 @@ class TestSuccesses:
             False,
             "1 of 7 operations (try) did not succeed, the first: an error",
         )
+
+    def test_what_the_clients_could_not_try_is_no_evidence(self) -> None:
+        untried = replace(did("try", 1, outcome=FAIL), tried=False)
+        finding = every_client_succeeded(History([*self.each(3, 2), untried]), "try", 3, 2)
+        assert (finding.holds, finding.words) == (
+            None,
+            "1 of 7 operations could not be tried, the first: an error",
+        )
+        history = History([*self.each(3, 2), untried, did("try", 2, outcome=FAIL)])
+        assert every_client_succeeded(history, "try", 3, 2).holds is False, "another was refused"
 
     def test_one_short(self) -> None:
         finding = every_client_succeeded(History(self.each(3, 2)[:-1]), "try", 3, 2)

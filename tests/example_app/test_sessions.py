@@ -12,7 +12,7 @@ from bounds import takes_less_than
 
 from support import sql
 from support.cluster.black_hole import BlackHoleServer
-from support.errors import ConnectFailed, Inconclusive
+from support.errors import ConnectFailed, Inconclusive, NotTried
 from support.example_app.sessions import (
     SessionPool,
     attempt,
@@ -146,6 +146,27 @@ def test_as_many_are_open_as_there_is_room_for(limited: sql.Endpoint) -> None:
     try:
         assert "too many connections for role" in open_as_many(limited, 10, opened)
         assert len(backends(opened)) == len(opened) == 6
+    finally:
+        for one in opened:
+            one.close()
+
+
+def test_a_lack_of_room_on_this_machine_is_none_of_the_server(
+    postgres: sql.Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where this process may open no more files: a session that is closed makes room for one."""
+    connect, turns = sql.connect, count(1)
+
+    def in_turn(endpoint: sql.Endpoint, **further: Any) -> sql.Session:
+        if next(turns) in (4, 6):
+            raise NotTried("Too many open files")
+        return connect(endpoint, **further)
+
+    monkeypatch.setattr(sql, "connect", in_turn)
+    opened: list[sql.Session] = []
+    try:
+        with pytest.raises(NotTried):
+            open_as_many(postgres, 10, opened)
     finally:
         for one in opened:
             one.close()

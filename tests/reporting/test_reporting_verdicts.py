@@ -123,6 +123,25 @@ def test_two_writers_noticed_while_cleaning_up_are_a_broken_promise(tmp_path: Pa
     assert result.reason.endswith("and then cleaning up after the scenario failed: rows")
 
 
+def test_two_writers_noticed_after_ctrl_c_are_a_broken_promise(tmp_path: Path) -> None:
+    """What is late, or cannot be cleaned up, may be so because of Ctrl-C."""
+    ran = run_feature(tmp_path, TWO.format(event="Ctrl-C is pressed"), hooks=TWO_WRITERS)
+    [result] = ran.record.results
+    assert (result.verdict, result.final, result.also_broken) == (Verdict.BROKEN, True, ("SB-01",))
+    assert result.reason == "SB-01: two members accepted writes"
+    assert ran.record.interrupted
+    assert [scenario.name for scenario in ran.record.without_verdict] == ["Second"]
+    assert {name: one["status"] for name, one in ran.settled().items()} == {"First": "failed", "Second": "unknown"}
+    assert exit_status(ran.record) == 1
+
+
+def test_after_ctrl_c_a_full_disk_proves_nothing(tmp_path: Path) -> None:
+    hooks = TWO_WRITERS.replace("LimitExceeded, Promise", "LimitExceeded, NoRoom, Promise")
+    hooks = hooks.replace('OSError("rows")', 'NoRoom("the disk is full")')
+    ran = run_feature(tmp_path, TWO.format(event="Ctrl-C is pressed"), hooks=hooks)
+    assert (ran.record.results, exit_status(ran.record)) == ((), 130)
+
+
 def test_a_wrong_result_is_final_and_an_exceeded_limit_is_not(tmp_path: Path) -> None:
     for step, final in (
         ("Then it is 7", True),
@@ -329,6 +348,13 @@ def test_a_verdict_for_which_there_was_no_room_is_written_as_soon_as_there_is(tm
         (Verdict.BROKEN, "the answer: expected 42, was 7")
     ]
     assert exit_status(ran.record) == 1
+
+
+def test_a_wrong_result_of_the_cleanup_is_written_as_soon_as_there_is_room(tmp_path: Path) -> None:
+    found = "ended(scenario, (), [PromiseBroken('SB-01', 'two members accepted writes')])"
+    hooks = "from support.errors import PromiseBroken\n" + FULL_FOR_A_WHILE.replace("ended(scenario)", found)
+    [result] = run_feature(tmp_path, ONE.format(steps="Then it is 42"), hooks=hooks).record.results
+    assert (result.verdict, result.final, result.also_broken) == (Verdict.BROKEN, True, ("SB-01",))
 
 
 TWO = """

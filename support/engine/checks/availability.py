@@ -5,11 +5,12 @@ An interruption is a gap between two acknowledged operations.
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from support.engine.finding import Finding, explained, listed
-from support.engine.history import History, Outcome, durations
+from support.engine.history import History, Operation, Outcome, durations
 
 INTERRUPTION = 1.0
 """Seconds without an acknowledgement from which on service was interrupted; any two acknowledgements are apart."""
@@ -142,14 +143,17 @@ def nothing_acknowledged(history: History, action: str, begun: float, ended: flo
 def every_client_succeeded(history: History, action: str, clients: int, times: int) -> Finding:
     """Each of the clients tried that action `times` times, and each attempt was acknowledged.
 
-    Unknown unless there was a moment at which all of them were working.
+    Unknown unless there was a moment at which all of them were working, and where the machine of the clients itself
+    could not try.
     """
     tried = history.of(action=action)
-    refused = [operation for operation in tried if operation.outcome is not Outcome.OK]
+    refused = [operation for operation in tried if operation.outcome is not Outcome.OK and operation.tried]
     if refused:
         return Finding.false(
             f"{len(refused)} of {len(tried)} operations ({action}) did not succeed, the first: {refused[0].error}"
         )
+    if untried := could_not_try(tried):
+        return untried
     counts = Counter(operation.client for operation in tried)
     short = [f"client {client}: {counts[client]}" for client in range(clients) if counts[client] != times]
     if short:
@@ -157,6 +161,15 @@ def every_client_succeeded(history: History, action: str, clients: int, times: i
     if not _all_at_once(history, action):
         return Finding.unknown("there was no moment when all clients were active")
     return Finding.true(f"{len(tried)} operations ({action}) of {clients} clients at once, all acknowledged")
+
+
+def could_not_try(operations: Sequence[Operation]) -> Finding | None:
+    """An unknown finding if the machine of the clients could not even try one of these operations; else None."""
+    found = [operation for operation in operations if not operation.tried]
+    if not found:
+        return None
+    words = f"{len(found)} of {len(operations)} operations could not be tried, the first: {found[0].error}"
+    return Finding.unknown(words)
 
 
 def _all_at_once(history: History, action: str) -> bool:
@@ -171,12 +184,15 @@ def _all_at_once(history: History, action: str) -> bool:
 def percentile_is_under(history: History, action: str, share: float, limit: float) -> Finding:
     """All operations succeeded, and `share` per cent of them in under `limit` ms.
 
-    Unknown if there are so few that the percentile would be one of the worst five.
+    Unknown if there are so few that the percentile would be one of the worst five, and where the machine of the clients
+    itself could not try one.
     """
     every = history.of(action=action)
-    refused = [operation for operation in every if operation.outcome is not Outcome.OK]
+    refused = [operation for operation in every if operation.outcome is not Outcome.OK and operation.tried]
     if refused:
         return Finding.false(f"{len(refused)} of {len(every)} ended in an error, the first: {refused[0].error}")
+    if untried := could_not_try(every):
+        return untried
     needed = math.ceil(5 / (1 - share / 100))
     if len(every) < needed:
         return Finding.unknown(f"only {len(every)} samples; a {share:g}th percentile needs {needed}")

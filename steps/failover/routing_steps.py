@@ -217,7 +217,7 @@ def step_loses_stream(context: Context) -> None:
     context.world.experiment.inject(cut_from_source(cluster, replica))
 
 
-@then("the target member leaves the read endpoint within {seconds:g} seconds")
+@then("the affected member leaves the read endpoint within {seconds:g} seconds")
 def step_leaves_reads(context: Context, seconds: float) -> None:
     """New sessions there land on other members, in that time from when the fault is in effect, and go on to do so."""
     world = context.world

@@ -16,6 +16,7 @@ from typing import IO
 
 from pydantic import TypeAdapter
 
+from support.files import write_private
 from support.places import WRITES_IN
 
 CLUSTERS = WRITES_IN / ".accept" / "clusters"
@@ -123,8 +124,7 @@ class Run:
         return self.directory / "opened"
 
     def save(self) -> None:
-        self.file.touch(mode=0o600)
-        self.file.write_bytes(_ADAPTER.dump_json(self, indent=2))
+        write_private(self.file, _ADAPTER.dump_json(self, indent=2))
 
     @staticmethod
     def load(path: Path) -> "Run":

@@ -78,8 +78,8 @@ def step_whole_together(context: Context) -> None:
 def step_summarize(context: Context) -> None:
     """In one query over all shards: counts, distinct counts, sums, means, the first and the last."""
     world, handover = context.world, context.world.handover(QueryHandover)
-    given = sql.rows(world.cluster.write, world.profile.sql(queries.TOTALS_BY_TOPIC), [world.namespace])
-    handover.answers = [Compared("entries by topic", queries.totals_by_topic(handover.entries), given)]
+    found = sql.rows(world.cluster.write, world.profile.sql(queries.TOTALS_BY_TOPIC), [world.namespace])
+    handover.answers = [Compared("entries by topic", queries.totals_by_topic(handover.entries), found)]
 
 
 @then("every answer is correct")
@@ -181,11 +181,11 @@ def step_join_all(context: Context) -> None:
     with sql.session(world.cluster.write) as session, sql.settings(session, **repartition):
         try:
             handover.plan = plan_of(session, statement, own)
-            given = sql.rows(session, statement, own)
+            found = sql.rows(session, statement, own)
         except sql.Error as error:
             raise AssertionError(f"entries cannot be joined with patterns by namespace: {describe(error)}") from error
     right = queries.joined_with_patterns(handover.entries)
-    handover.answers = [Compared("entries joined with patterns, over all shards", right, given)]
+    handover.answers = [Compared("entries joined with patterns, over all shards", right, found)]
 
 
 @then("each task joins two co-located shards, and no rows are moved first")

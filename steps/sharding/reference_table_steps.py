@@ -73,8 +73,8 @@ def step_join(context: Context) -> None:
     statement, own = world.profile.sql(queries.JOIN_REFERENCE), {"own": world.namespace}
     right = queries.joined_with_reference(handover.entries, world.namespace, handover.topics)
     with sql.session(world.cluster.write) as session:
-        given = sql.rows(session, statement, own)
-        handover.answers = [Compared("entries joined with their topics", right, given)]
+        found = sql.rows(session, statement, own)
+        handover.answers = [Compared("entries joined with their topics", right, found)]
         handover.plan = plan_of(session, statement, own)
 
 

@@ -121,13 +121,13 @@ def step_group_is_read(context: Context, number: int, seconds: float) -> None:
             raise AssertionError(f"data on worker group {group} cannot be read: {describe(error)}") from error
         found.append((entries, time.monotonic() - begun))
 
-    def in_time() -> Finding:
+    def read_in_time() -> Finding:
         entries, took = found[-1]
         words = f"{entries} entries were read in {took:.1f} s (limit: {limit:g} s)"
         return Finding.within_limit(took < limit, words) if entries else Finding.false(words)
 
     measure(world, read, repeatable=False)  # later the group may have recovered
-    finding = judged(world, in_time)
+    finding = judged(world, read_in_time)
     world.measure(f"reading the entries on worker group {group}", found[-1][1], "s", limit)
     finding.require()
 
@@ -181,8 +181,8 @@ def step_address_is_known(context: Context, number: int, seconds: float) -> None
     def known() -> None:
         leading = cluster.of_group(group)
         view = leading.view()  # anew in each look: another may have taken over since
-        given = citus.with_metadata(cluster)
-        for one in (one for one in cluster.groups if citus.node_name(one.group) in given):
+        informed = citus.with_metadata(cluster)
+        for one in (one for one in cluster.groups if citus.node_name(one.group) in informed):
             nodes = [node for node in citus.known_to(one.of_member(one.leader())) if node.group == group]
             found = [(str(node.address), "active" if node.active else "inactive") for node in nodes]
             active = len(nodes) == 1 and nodes[0].active

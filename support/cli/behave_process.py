@@ -148,11 +148,17 @@ def going_on(run: Run, topology: Topology, notes: bool = True) -> Iterator[Run]:
 
 
 def selected(selection: Selection, behave: Behave = in_a_process) -> DryRun:
-    """The scenarios of a selection. Raises NothingJudged if there are none, which behave would call a success."""
+    """The scenarios of a selection. Raises NothingJudged if there are none, which behave would call a success.
+
+    Raises UsageError if there are some, but none for one of several patterns of titles.
+    """
     there = [path for path in selection.paths if Path(path.partition(":")[0]).exists()]
     plan = dry_run(selection.arguments, behave) if there else DryRun(())
     if not plan.scenarios:
         raise NothingJudged(f"no scenario is selected by: {selection}")
+    for name in selection.names:
+        if not any(re.search(name, one.name) for one in plan.scenarios):
+            raise UsageError(f"--name {name!r}: no selected scenario has such a title")
     return plan
 
 

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Group
@@ -10,13 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from support import own_folder
-from support.cli.console import out
+from support.cli.console import out, say
 from support.cli.paths import FEATURES, REPORT, STATE, from_command_line
 from support.errors import UsageError
+from support.places import as_seen
 from support.reporting import journal, merging, past
 from support.reporting.chance import Change
 from support.reporting.comparison import NOT_COMPARABLE, Comparison, FigureRow, Side, compare
-from support.reporting.journal import BROKEN, NOTHING_JUDGED, PASSED
+from support.reporting.journal import BROKEN, NOTHING_JUDGED, PASSED, RunRecord
 from support.reporting.pages.site import Knowledge, write_comparison
 from support.reporting.past import PastRun
 from support.reporting.rendering import NAME
@@ -91,7 +93,16 @@ def _in_folder(folder: Path) -> Iterator[PastRun]:
         for path in sorted(folder.glob("*/" * depth + merging.JOURNAL)):
             record = journal.read(path)
             if record.selected:
-                yield past.run_of(record)
+                yield past.run_of(_not_judged(record, path.parent) if merging.is_superseded(path.parent) else record)
+
+
+def _not_judged(record: RunRecord, results: Path) -> RunRecord:
+    """What stands for a run that left no results where those of an earlier run are: it judged none of their promises.
+
+    It keeps the beginning of the earlier run, and so takes its place wherever else in the folder that one is.
+    """
+    say(f"{as_seen(results)}: {merging.LEFT_NONE}")
+    return replace(record, results=(), started={}, left_out={}, interrupted=True)
 
 
 def _print(found: Comparison, everything: bool) -> None:

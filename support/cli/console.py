@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from support.cli.paths import STATE
 from support.errors import AcceptError, NoRoom
+from support.files import write_private
 from support.hosts.room import is_about_room
 from support.places import as_called
 from support.reporting.console import PatientConsole
@@ -105,8 +106,7 @@ def _logged(error: Exception) -> str:
     log = STATE / f"crash-{time.strftime('%Y%m%d-%H%M%S')}.log"
     try:
         STATE.mkdir(exist_ok=True)
-        log.touch(mode=0o600)
-        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        write_private(log, "".join(traceback.format_exception(error)))
     except OSError as unwritable:
         return f"the traceback cannot be written: {describe(unwritable)}"
     return f"the traceback is in {log}"

@@ -114,13 +114,6 @@ def topology_of(share: Run, number: int | str) -> str:
     return f"topology-{share.directory.name}-{number}.json"
 
 
-def keep(topology: Topology, file: Path) -> None:
-    """Write a topology for the report, in one step: on a full disk there is no file rather than half of one."""
-    fresh = file.with_suffix(".new")
-    topology.save(fresh)
-    fresh.rename(file)
-
-
 def _loaded(file: Path) -> Topology:
     """The topology in a file. If it cannot be read, the report is made all the same.
 
@@ -329,7 +322,7 @@ def run_share(options: RunOptions, file: Path) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C is answered once, by whoever started the jobs
 
     def booted(number: int, topology: Topology) -> None:
-        keep(topology, whole / topology_of(run, number))
+        topology.save(whole / topology_of(run, number))
 
     with ExitStack() as cleanup, sigterm_interrupts():
         cleanup.callback(shutil.rmtree, run.directory, ignore_errors=True)

@@ -1,6 +1,5 @@
 """`accept report`, and the end of every run: the report, the table of promises, the exit status."""
 
-import fcntl
 import shlex
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from support import own_folder
 from support.cli.console import complain, out, say
 from support.cli.paths import FEATURES, REPORT, RESULTS, STATE, TRUST, from_command_line
 from support.errors import AcceptError, NotAvailable, ProcessFailed, UsageError
+from support.files import locked, replace_file
 from support.own_folder import OwnFolder
 from support.reporting import journal, merging
 from support.reporting.evidence import Redactor
@@ -39,6 +39,7 @@ JOURNAL = RESULTS / merging.JOURNAL
 """The journal of the last reported run. It lies among the results, so that they are all another machine needs."""
 OUTDATED = STATE / "results-outdated"
 """A file that exists if the last run could not take the place of the one before in the folder of results."""
+_SUPERSEDED = "this run was not the last: a later one left no results (it was stopped, could not begin, or is going on)"
 
 
 def prepare() -> None:
@@ -53,9 +54,20 @@ def withdraw_pages() -> None:
 
 
 def forget_verdicts() -> None:
-    """Remove the last run's file for CI servers: however the next run ends, those verdicts are not its own."""
+    """Remove the last run's file for CI servers: however the next run ends, those verdicts are not its own.
+
+    Its results stay, for `accept report`.
+    """
     with _hiding_no_verdict(f"the last run's {JUNIT} cannot be removed"):
         (REPORT / JUNIT).unlink(missing_ok=True)
+    supersede_results()
+
+
+def supersede_results() -> None:
+    """Note beside the last run's results that another run has begun, until that one's are kept (`keep`)."""
+    with _hiding_no_verdict("the last run's results cannot be marked as those of an earlier run"):
+        if JOURNAL.exists():
+            (RESULTS / merging.SUPERSEDED).touch()
 
 
 def knowledge(options: str = "") -> Knowledge:
@@ -184,7 +196,7 @@ def one_at_a_time() -> Iterator[None]:
     with ExitStack() as order:
         with _hiding_no_verdict("runs that end at the same time cannot wait for each other"):
             STATE.mkdir(parents=True, exist_ok=True)
-            fcntl.flock(order.enter_context((STATE / "report.lock").open("w")), fcntl.LOCK_EX)
+            order.enter_context(locked(STATE / "report.lock"))
         yield
 
 
@@ -236,6 +248,8 @@ def _of_last_run(publisher: Publisher) -> tuple[RunRecord, int]:
     with one_at_a_time():
         told = knowledge(journal.read(kept).options)
         status = conclude(kept, RESULTS, REPORT, Redactor(), out, in_history=True, publisher=publisher, knowledge=told)
+        if merging.is_superseded(RESULTS):
+            say(_SUPERSEDED)
         return journal.read(kept), status
 
 
@@ -271,7 +285,7 @@ def keep(kept: Path, results: Path) -> None:
     """Keep journal and results as those of the last run. Raises OSError or shutil.Error.
 
     The folder itself stays: it may be a mount, or a link to another place. However far this comes, no earlier run is
-    taken for the last one.
+    taken for the last one. With the earlier results goes the note that they are not the last run's.
     """
     RESULTS.mkdir(exist_ok=True)
     _forget_last_journal()
@@ -281,9 +295,7 @@ def keep(kept: Path, results: Path) -> None:
         else:
             path.unlink()
     if kept.exists():
-        fresh = JOURNAL.with_suffix(".new")
-        shutil.copyfile(kept, fresh)
-        fresh.replace(JOURNAL)
+        replace_file(JOURNAL, kept.read_bytes())
     if results.exists():
         shutil.copytree(results, RESULTS, dirs_exist_ok=True)
 

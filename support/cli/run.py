@@ -292,6 +292,7 @@ def _runs(options: RunOptions, first: Run, cleanup: ExitStack) -> Iterator[Run]:
     for number in range(1, options.repeat):
         run = _begin(options, first.seed + number)
         cleanup.callback(_forget, run)
+        report.supersede_results()
         yield run
 
 

@@ -16,7 +16,7 @@ from support.cli.paths import FEATURES, STATE
 from support.cli.steps import Step, needs_of
 from support.own_folder import OwnFolder
 from support.reporting.pages import POLICY_TAG
-from support.vocabulary import with_article
+from support.vocabulary import counted, with_article
 
 EXAMPLES = 3
 """The most examples of a step."""
@@ -111,6 +111,7 @@ def page(catalogue: Sequence[Step], outlines: Iterable[Outline]) -> str:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["unwrapped"] = _unwrapped
+    environment.globals["counted"] = counted
     template = environment.get_template("steps.html.j2")
     style = Markup(_STYLE.read_text(encoding="utf-8"))
     return template.render(policy=Markup(POLICY_TAG), css=style, subjects=subjects, count=len(catalogue))

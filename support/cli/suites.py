@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain
 from pathlib import Path
 
 from cucumber_tag_expressions import TagExpressionError
@@ -31,8 +31,8 @@ SUITES = ("all", *FOLDERS, *TAGS)
 
 # behave takes these for the name of a single tag, which no scenario has, and selects nothing or everything.
 _OLD_STYLE = re.compile(r"^[~-]|,")
-_SELECTING = ("-t", "-n")
-"""behave's short forms of --tags and --name, which `accept` passes on to it."""
+_SHORT = {"-t": "--tags", "-n": "--name"}
+"""The short forms of the options that select, as behave has them. They stand among the words that are behave's."""
 
 
 @dataclass(frozen=True)
@@ -42,16 +42,20 @@ class Selection:
     words: tuple[str, ...]
     """The suites and files as the user typed them, for messages."""
     paths: tuple[str, ...]
+    kinds: tuple[str, ...] = ()
+    """The tag expressions of suites that are kinds: one of them must hold."""
     tags: tuple[str, ...] = ()
-    """Tag expressions. A scenario is selected if all of them hold."""
+    """The user's tag expressions. A scenario is selected if all of them hold."""
     names: tuple[str, ...] = ()
+    """Patterns of titles. A scenario is selected if one of them matches."""
     rest: tuple[str, ...] = ()
     """Further options of behave."""
 
     @property
     def arguments(self) -> tuple[str, ...]:
         """behave's command line, without its program name."""
-        tags = tuple(f"--tags={tag}" for tag in self.tags)
+        either = [" or ".join(f"({one})" for one in self.kinds)] if self.kinds else []
+        tags = tuple(f"--tags={tag}" for tag in (*either, *self.tags))
         names = tuple(f"--name={name}" for name in self.names)
         return (*tags, *names, *self.rest, *self.paths)
 
@@ -71,6 +75,12 @@ class Selection:
         filters = [*(f"--tags {tag!r}" for tag in self.tags), *(f"--name {name!r}" for name in self.names), *self.rest]
         return " ".join([*self.words, *filters]) or "all"
 
+    @property
+    def limits(self) -> str:
+        """What a run is limited to by its user, as a shell reads it; empty if nothing is selected."""
+        filters = (*(("--tags", tag) for tag in self.tags), *(("--name", name) for name in self.names))
+        return shlex.join([*self.words, *chain.from_iterable(filters)])
+
 
 def select(
     words: Sequence[str], tags: Sequence[str] = (), names: Sequence[str] = (), own: OwnFolder | None = None
@@ -84,7 +94,8 @@ def select(
     pattern.
     """
     first_option = next((at for at, word in enumerate(words) if word.startswith("-")), len(words))
-    asked, rest = words[:first_option], words[first_option:]
+    asked, rest = words[:first_option], list(words[first_option:])
+    tags, names = [*tags, *_taken(rest, "-t")], [*names, *_taken(rest, "-n")]
     folders, narrowing, paths = [], [], []
     for word in asked:
         if word in TAGS:
@@ -105,24 +116,32 @@ def select(
         _require_valid(expression)
     for name in names:
         _require_pattern(name)
-    either = " or ".join(f"({one})" for one in narrowing)
     return Selection(
         words=tuple(asked),
         paths=tuple(found or [str(everything)]),
-        tags=(*([either] if either else []), *tags),
+        kinds=tuple(narrowing),
+        tags=tuple(tags),
         names=tuple(names),
         rest=tuple(word for word in rest if word != "--"),
     )
 
 
-def limited_to(selection: Selection, tags: Sequence[str], names: Sequence[str]) -> str:
-    """What a run was limited to by its user, as a shell reads it; empty if nothing was selected.
+def _taken(rest: list[str], short: str) -> list[str]:
+    """Take the values of a short option from the words for behave, as behave reads it: "-t X", "-tX" or "-t=X".
 
-    `tags` and `names` are the user's: the tags of a selection include those of its suites.
+    Raises UsageError if its value is missing.
     """
-    of_behave = (pair for pair in pairwise(selection.rest) if pair[0] in _SELECTING)
-    filters = (*(("--tags", tag) for tag in tags), *(("--name", name) for name in names), *of_behave)
-    return shlex.join([*selection.words, *chain.from_iterable(filters)])
+    found, left, words = list[str](), list[str](), iter(rest)
+    for word in words:
+        if not word.startswith(short):
+            left.append(word)
+            continue
+        value = word.removeprefix(short).removeprefix("=") or next(words, "")
+        if not value:
+            raise UsageError(f"{short} ({_SHORT[short]}) needs a value")
+        found.append(value)
+    rest[:] = left
+    return found
 
 
 def _feature(word: str) -> str:

@@ -143,6 +143,7 @@ class _Watcher:
             return
         asked = self._options
         with going_on(begin_run(asked.seed, asked.required, asked.shuffled), self._topology) as run:
+            report.supersede_results()
             self._ask({"behave": run_arguments(run, ["--no-snippets", *asked.selection.arguments])})
             record = read(run.journal)
             show(record, out)

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from support.files import write_private
+
 CERTIFICATE, KEY = "authority.pem", "authority.key"
 """Its files. Clients need the first one; nobody but its owner reads the second."""
 CLIENT_CERTIFICATE, CLIENT_KEY = "client.crt", "client.key"
@@ -60,8 +62,7 @@ class Authority:
         )
         made = cls(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        (directory / KEY).touch(mode=0o600)
-        (directory / KEY).write_text(_key_as_text(key), encoding="ascii")
+        write_private(directory / KEY, _key_as_text(key))
         made.certificate.write_text(_as_text(certificate), encoding="ascii")
         return made
 
@@ -79,8 +80,7 @@ class Authority:
         """Make the client's certificate, beside the authority's own."""
         issued = self.issue(["client"])
         for file, text in zip(self.client, (issued.certificate, issued.key), strict=True):
-            file.touch(mode=0o600)
-            file.write_text(text, encoding="ascii")
+            write_private(file, text)
 
     def issue(self, hosts: Sequence[str], *, until: datetime | None = None) -> Issued:
         """A certificate for a server that is reached by these names and IP addresses, or for a client of that name.

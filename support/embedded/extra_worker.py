@@ -14,6 +14,7 @@ from support.embedded.dcs import SERVER_CERTIFICATE, SERVER_KEY
 from support.embedded.plan import FIRST_ETCD, POSTGRES
 from support.embedded.services import declare_lone_worker
 from support.errors import ConnectFailed
+from support.files import write_private
 from support.hosts import LOOPBACK, Host
 from support.target.cluster import Cluster
 from support.target.topology import Address
@@ -78,8 +79,7 @@ def _certificate(host: Host) -> dict[str, str]:
     issued = Authority(host.sandbox).issue([host.address])
     files = {"ssl_cert_file": host.directory / SERVER_CERTIFICATE, "ssl_key_file": host.directory / SERVER_KEY}
     for file, text in zip(files.values(), (issued.certificate, issued.key), strict=True):
-        file.touch(mode=0o600)
-        file.write_text(text, encoding="ascii")
+        write_private(file, text)
     return {name: str(file) for name, file in files.items()}
 
 

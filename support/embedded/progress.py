@@ -2,7 +2,7 @@
 
 A boot is given up when it could have gone on for a while and did not: it reached no new step, its programs wrote next
 to nothing, and processors were idle. Time in which the processors were busy does not count, whoever used them: on a
-busy machine a boot waits for its turn, and on a slow one it works.
+busy machine a boot waits for its turn, and on a slow one it works. Nor does time in which a CPU quota stopped it.
 """
 
 import time
@@ -50,7 +50,7 @@ class Progress:
         if self._written - written >= _COPYING * used.seconds:
             self._stalled = 0.0
             return
-        self._stalled += used.seconds * min(1.0, used.idle / used.processors)
+        self._stalled += used.seconds * min(1.0, used.idle / used.processors) * max(0.0, 1.0 - used.throttled)
         if self._stalled >= self._allowed:
             raise Stalled(
                 f"{subject}: no progress while processors were idle for {self._stalled:.0f} s (limit: "

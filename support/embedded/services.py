@@ -15,6 +15,7 @@ from support.embedded.dcs import PEER_CERTIFICATE, PEER_KEY, SERVER_CERTIFICATE,
 from support.embedded.plan import PATRONI_API, POSTGRES, REDIS, Plan, PlannedHost, Role
 from support.embedded.programs import OWN_PATRONI
 from support.embedded.shape import OWN, Timing
+from support.files import write_private
 from support.hosts import Host, Process
 from support.target.topology import Login
 
@@ -45,16 +46,16 @@ def declare(plan: Plan, planned: PlannedHost, host: Host) -> Process:
     """Write the host's configuration, and declare its program."""
     service = service_of(plan, planned.role)
     file = host.directory / service.file
-    _write(file, service.contents(plan, planned, host.directory))
+    write_private(file, service.contents(plan, planned, host.directory))
     if authority := (plan.authority or plan.services) if planned.role == Role.MEMBER else plan.services:
         issued = authority.issue(plan.server_names(planned.name))
-        _write(host.directory / SERVER_KEY, issued.key)
-        _write(host.directory / SERVER_CERTIFICATE, issued.certificate)
-        _write(host.directory / PAGE, f"{issued.certificate}{issued.key}")
+        write_private(host.directory / SERVER_KEY, issued.key)
+        write_private(host.directory / SERVER_CERTIFICATE, issued.certificate)
+        write_private(host.directory / PAGE, f"{issued.certificate}{issued.key}")
         if planned.role == Role.ETCD:
             to_peers = authority.issue(plan.server_names(planned.name))
-            _write(host.directory / PEER_KEY, to_peers.key)
-            _write(host.directory / PEER_CERTIFICATE, to_peers.certificate)
+            write_private(host.directory / PEER_KEY, to_peers.key)
+            write_private(host.directory / PEER_CERTIFICATE, to_peers.certificate)
     command = service.command(plan, str(file))
     if planned.role == Role.MEMBER and plan.layout.workers:
         command = _with_passwords(plan.credentials.application, host.directory, command)
@@ -69,7 +70,7 @@ def declare_lone_worker(
     script = _TEMPLATES.get_template("postgres.sh.j2").render(
         bindir=bindir, directory=host.directory, superuser=superuser, host_access=OWN.host_access, settings=settings
     )
-    _write(file, script)
+    write_private(file, script)
     command = _with_passwords(application, host.directory, ["sh", str(file)])
     return host.add(POSTGRES_ALONE.program, _undisturbed(command, os.environ))
 
@@ -80,7 +81,7 @@ def _with_passwords(login: Login, directory: Path, command: Sequence[str]) -> li
     Source: https://www.postgresql.org/docs/16/libpq-pgpass.html
     """
     file = directory / "nodes.pgpass"
-    _write(file, f"*:*:*:{login.user}:{login.password}\n")
+    write_private(file, f"*:*:*:{login.user}:{login.password}\n")
     return ["env", f"PGPASSFILE={file}", *command]
 
 
@@ -144,7 +145,7 @@ def _pgbouncer(plan: Plan, host: PlannedHost, directory: Path) -> str:
     shape = plan.layout.shape
     assert shape.pooler is not None
     assert shape.proxy is not None
-    _write(
+    write_private(
         directory / "users.txt", f'"{plan.credentials.application.user}" "{plan.credentials.application.password}"\n'
     )
     return _TEMPLATES.get_template("pgbouncer.ini.j2").render(
@@ -199,11 +200,6 @@ _TEMPLATES = Environment(
 
 def _yaml(values: Mapping[str, Any]) -> str:
     return yaml.safe_dump(values, sort_keys=False)
-
-
-def _write(file: Path, contents: str) -> None:
-    file.touch(mode=0o600)
-    file.write_text(contents, encoding="utf-8")
 
 
 def _undisturbed(command: Sequence[str], environment: Mapping[str, str]) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from support.embedded.plan import POOLER, Layout, Role, api_of
+from support.files import write_private
 from support.target.topology import Topology
 
 HOST = "localhost"
@@ -62,5 +63,4 @@ def write(file: Path, layout: Layout, topology: Topology, published: Published) 
     table = "[nodes]" if not layout.shape.patroni else "[members]"
     lines += ["", "# The addresses of its servers on this machine, by the names that they use themselves:"]
     lines += [f"# {table}", *(f"# {json.dumps(name)} = {json.dumps(where)}" for name, where in reached.items())]
-    file.touch(mode=0o600)
-    file.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    write_private(file, "\n".join([*lines, ""]))

@@ -1,6 +1,5 @@
 """A PostgreSQL of a certain major version: the system's, or one that comes as a Python package."""
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from support.embedded import programs
 from support.errors import UsageError
+from support.files import locked
 from support.places import ROOT
 
 LOCKS = ROOT / "requirements"
@@ -41,8 +41,7 @@ def _of_wheel(major: int, on_progress: Callable[[str], None]) -> Path:
     if bindir.exists():
         return bindir
     try:
-        with place.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at the same time
+        with locked(place.with_suffix(".lock")):  # two runs at the same time
             if not bindir.exists():
                 on_progress(f"installing PostgreSQL {major} (once, by pip)")
                 _install(place, LOCKS / f"postgres{major}.lock")

@@ -77,15 +77,16 @@ def broken_together(missed: Sequence[Finding]) -> Finding:
     return Finding.too_late(words, *during, limit=max(limits) if len(limits) == len(missed) else None)
 
 
-def listed(things: Sequence[object], most: int = 5) -> str:
-    """The first `most` of them, and how many more there are."""
-    shown = ", ".join(map(str, things[:most]))
-    return f"{shown}, and {len(things) - most} more" if len(things) > most else shown
+def listed(things: Sequence[object], most: int = 5, count: int = 0) -> str:
+    """The first `most` of them, and how many more there are. `count`: how many there are, if not all are given."""
+    shown = things[:most]
+    more = max(count, len(things)) - len(shown)
+    return ", ".join(map(str, shown)) + (f", and {more} more" if more else "")
 
 
-def listed_writes(names: Sequence[object]) -> str:
-    """The first of these writes, how many more there are, and what their names mean."""
-    return f"{listed(names)}{explained(names)}"
+def listed_writes(names: Sequence[object], count: int = 0) -> str:
+    """The first of these writes, how many more there are (see `listed`), and what their names mean."""
+    return f"{listed(names, count=count)}{explained(names)}"
 
 
 def explained(names: Sequence[object]) -> str:

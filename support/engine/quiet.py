@@ -5,7 +5,8 @@ machine is watched during each measurement. If the limit was exceeded and someth
 used the processors, the measurement is repeated when the machine is quiet. If it never is, the promise is not judged. A
 promise that is kept in spite of the disturbance is kept, and a cluster that keeps the processors busy itself is slow.
 
-If the cluster runs on other machines, only the suite's own machine is watched.
+If the cluster runs on other machines, only the suite's own machine is watched. There the suite itself may disturb the
+measurement: it then says nothing about the cluster that the suite keeps the processors busy.
 """
 
 import os
@@ -44,8 +45,9 @@ PROGRAMS = frozenset({"postgres", "patroni", "etcd", "haproxy", "pgbouncer", "re
 class LoadWatch:
     """Watches who uses the processors until it is closed. A context manager."""
 
-    def __init__(self, ours: Selection) -> None:
-        self._ours = ours
+    def __init__(self, ours: Selection, elsewhere: bool = False) -> None:
+        """`elsewhere`: the cluster is on other machines."""
+        self._ours, self._elsewhere = ours, elsewhere
         self._readings: list[Reading] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -63,7 +65,7 @@ class LoadWatch:
     @property
     def disturbance(self) -> Usage | None:
         """The most disturbed second; None if the machine was not disturbed for a considerable share of the time."""
-        return disturbance(self._readings)
+        return disturbance(self._readings, self._elsewhere)
 
     def _watch(self) -> None:
         cost = 0.0
@@ -73,25 +75,25 @@ class LoadWatch:
             cost = monotonic() - begun
 
 
-def disturbance(readings: Sequence[Reading]) -> Usage | None:
+def disturbance(readings: Sequence[Reading], elsewhere: bool = False) -> Usage | None:
     """What `LoadWatch.disturbance` says, from its readings."""
-    windows = list(_windows(readings))
+    windows = list(_windows(readings, elsewhere))
     disturbed = [one for one in windows if one.disturbed]
     if not disturbed or len(disturbed) < _MATTERS * len(windows):
         return None
-    return max(disturbed, key=lambda one: one.others + one.stolen)
+    return max(disturbed, key=lambda one: one.taken)
 
 
-def _windows(readings: Sequence[Reading]) -> Iterator[Usage]:
+def _windows(readings: Sequence[Reading], elsewhere: bool = False) -> Iterator[Usage]:
     """The usage in each window that ends with one of the readings; in all the time if that is shorter."""
     first = 0
     for last, reading in enumerate(readings):
         while first + 1 < last and reading.at - readings[first + 1].at >= _WINDOW:
             first += 1
         if reading.at - readings[first].at >= _WINDOW:
-            yield usage(readings[first], reading)
+            yield usage(readings[first], reading, elsewhere)
     if readings and readings[-1].at - readings[0].at < _WINDOW:
-        yield usage(readings[0], readings[-1])
+        yield usage(readings[0], readings[-1], elsewhere)
 
 
 def ours(topology: Topology) -> Selection:
@@ -164,9 +166,9 @@ class Measurement:
     repeatable: bool = True
     disturbance: Usage | None = None
 
-    def take(self, selection: Selection) -> None:
+    def take(self, topology: Topology) -> None:
         """Measure, and watch the machine meanwhile. Raises Inconclusive if the work itself was late because of that."""
-        with _watched(selection) as watch:
+        with _watched(topology) as watch:
             self.work()
         self.disturbance = watch.disturbance
 
@@ -189,7 +191,7 @@ def measure(
     The results of a repetition are checked by `confirm`; those of the first time by the scenario's own steps.
     """
     measurement = world.handover(SpeedHandover).measurement = Measurement(work, confirm, repeatable)
-    measurement.take(ours(world.cluster.topology))
+    measurement.take(world.cluster.topology)
 
 
 def judged(world: World, judge: Callable[[], Finding]) -> Finding:
@@ -197,7 +199,7 @@ def judged(world: World, judge: Callable[[], Finding]) -> Finding:
 
     Unknown if the machine was disturbed each time. Raises what `confirm` finds wrong with the results of a repetition.
     """
-    measurement, selection = world.handover(SpeedHandover).measurement, ours(world.cluster.topology)
+    measurement, topology = world.handover(SpeedHandover).measurement, world.cluster.topology
     finding, patience = judge(), QUIET_WITHIN
     for attempt in range(ATTEMPTS + 1):
         if finding.holds is not False or not finding.only_limit:
@@ -207,10 +209,10 @@ def judged(world: World, judge: Callable[[], Finding]) -> Finding:
         words = f"{finding.words}, {_but(measurement.disturbance)}"
         world.evidence.attach("measured on a busy machine", words)
         begun = monotonic()
-        if attempt == ATTEMPTS or not measurement.repeatable or not await_quiet(selection, patience):
+        if attempt == ATTEMPTS or not measurement.repeatable or not await_quiet(ours(topology), patience):
             break
         patience = max(0.0, patience - (monotonic() - begun))
-        measurement.take(selection)
+        measurement.take(topology)
         if measurement.confirm:
             measurement.confirm().require()
         finding = judge()
@@ -241,13 +243,13 @@ def excused(world: World) -> Iterator[None]:
 
     A login that was refused is not a matter of time: then the LimitExceeded stays.
     """
-    with _watched(ours(world.cluster.topology)):
+    with _watched(world.cluster.topology):
         yield
 
 
 @contextmanager
-def _watched(selection: Selection) -> Iterator[LoadWatch]:
-    watch = LoadWatch(selection)
+def _watched(topology: Topology) -> Iterator[LoadWatch]:
+    watch = LoadWatch(ours(topology), is_elsewhere(topology))
     try:
         with watch:
             yield watch

@@ -5,7 +5,7 @@ a limit that was exceeded while others kept it saturated is not judged: the scen
 excused: a wrong result stays one, and so does a login that is refused.
 
 A cluster on other machines does not wait for the processors of this one. Only what the suite saw may be late by as much
-as it had to wait itself.
+as it had to wait itself, even if it was the suite that kept them all busy.
 
 What `quiet` measures is judged by its own finer watch, and measured again where that is possible.
 
@@ -79,9 +79,11 @@ class SaturationWatch:
     Cheap where nothing happens: whose processes use the processors is asked only while hardly any is idle.
     """
 
-    def __init__(self, ours: Selection, note: Callable[[Period], object] | None = None) -> None:
-        """`note` gets each period when it is over."""
-        self._ours, self._note = ours, note
+    def __init__(
+        self, ours: Selection, note: Callable[[Period], object] | None = None, elsewhere: bool = False
+    ) -> None:
+        """`note` gets each period when it is over. `elsewhere`: the cluster is on other machines."""
+        self._ours, self._note, self._elsewhere = ours, note, elsewhere
         self._last: Reading | None = None
         self._periods: list[Period] = []
         self._looking, self._over = threading.Lock(), threading.Event()
@@ -108,7 +110,7 @@ class SaturationWatch:
                 self._last = read(self._ours)
             elif time.monotonic() - last.at >= _SHORTEST:
                 now = read(self._ours if last.tells_whose else None)
-                since = usage(last, now)
+                since = usage(last, now, self._elsewhere)
                 if since.is_full and not now.tells_whose:
                     now = read(self._ours)
                 elif since.saturated:
@@ -182,7 +184,7 @@ def watch_of(topology: Topology) -> tuple[AbstractContextManager[object], Period
 
     if path := os.environ.get(VARIABLE):
         return nullcontext(), told(lambda: _read_from(Path(path)))
-    watch = SaturationWatch(ours(topology))
+    watch = SaturationWatch(ours(topology), elsewhere=elsewhere)
     return watch, told(watch.periods)
 
 

@@ -14,6 +14,7 @@ import psutil
 from support.errors import Inconclusive
 from support.faults.naming import Names
 from support.faults.nemesis import Fault
+from support.files import replace_file
 from support.hosts import Host
 from support.target.cluster import Cluster
 from support.vocabulary import Kind
@@ -52,9 +53,7 @@ class OwnClock(Fault):
 
     def set(self, seconds: float) -> None:
         """Let it be wrong by so many seconds from now on."""
-        new = self._shift.with_suffix(".new")
-        new.write_text(f"{seconds:g}", encoding="utf-8")
-        new.replace(self._shift)  # so that Patroni never reads half of it
+        replace_file(self._shift, f"{seconds:g}")  # so that Patroni never reads half of it
 
     def inject(self) -> None:
         pid = self._host.processes["patroni"].pid

@@ -13,6 +13,7 @@ from support import sql
 from support.errors import Inconclusive
 from support.faults.naming import Names
 from support.faults.nemesis import Fault
+from support.files import write_private
 from support.hosts import Host, Process
 from support.hosts.interface import Running
 from support.target.cluster import Cluster
@@ -89,8 +90,7 @@ class SilentConsumer(Fault):
         login, address = own["postgresql"]["authentication"]["replication"], self._cluster.address_of(self._leader)
         passwords, received = self._host.directory / _PASSWORDS, self._host.directory / _RECEIVED
         received.mkdir(exist_ok=True)
-        passwords.touch(mode=0o600)
-        passwords.write_text(f"*:*:*:*:{login['password']}\n")
+        write_private(passwords, f"*:*:*:*:{login['password']}\n")
         conninfo = (
             f"host={address.postgres.host} port={address.postgres.port} user={login['username']} "
             f"application_name={CONSUMER} options='-c wal_sender_timeout=0'"

@@ -1,7 +1,8 @@
 """Who uses this machine's processors: we (the suite and its cluster), other programs, or other virtual machines.
 
-Only `/proc` is read. A process in a PID namespace does not see the others, but `/proc/stat` counts their time, too:
-what was used and not by us was used by them.
+Only `/proc` and our cgroups are read. A process in a PID namespace does not see the others, but `/proc/stat` counts
+their time, too: what was used and not by us was used by them. It does not count what a CPU quota withholds: in a
+container that has used up its quota, we wait for a processor while those of the machine are idle.
 """
 
 import os
@@ -10,7 +11,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
@@ -26,12 +27,15 @@ _NONE_IDLE = 0.1
 """The share of the machine that may be idle (but not a whole processor) on a machine that is saturated: the kernel's
 figures are some % off."""
 _LOST = 1 / 3
-"""The share of the machine that others must have on a saturated machine: with less, they slow us down by half at most.
-"""
+"""The share of the machine that others must have on a saturated machine, or the share of what we needed that a quota
+must have withheld: with less, they slow us down by half at most."""
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
 _USAGE = re.compile(
     r"(?:in (?:the busiest )?[\d.]+ s (?:of that time )?)?"
     r"other programs used (?P<others>[\d.]+) of (?P<processors>\d+) processors, other virtual machines "
-    r"(?P<stolen>[\d.]+), the suite and its cluster [\d.]+; [\d.]+ were idle"
+    r"(?P<stolen>[\d.]+), the suite(?P<here> and its cluster)? (?P<ours>[\d.]+); (?P<idle>[\d.]+) were idle"
+    r"(?:; the suite's CPU quota withheld (?P<throttled>[\d.]+))?"
     r"(?:; in \d+% of the time some task waited for a processor)?"
 )
 """The text of a `Usage`, with the time over which it was averaged if that precedes it."""
@@ -71,11 +75,13 @@ class Reading:
     ours: Mapping[int, ProcessTime]
     tells_whose: bool = True
     """Whether it was asked whose processes they are, which costs much more than the rest."""
+    throttled: float = 0.0
+    """Wanted by our cgroup, and withheld because its quota was used up."""
 
 
 @dataclass(frozen=True)
 class Usage:
-    """How many processors were used on average, and by whom. Added up they are at most `processors`."""
+    """How many processors were used on average, and by whom. All but `throttled` add up to at most `processors`."""
 
     seconds: float
     processors: int
@@ -85,42 +91,62 @@ class Usage:
     idle: float
     waited: float | None = None
     """The share of the time in which any task waited for a processor."""
+    throttled: float = 0.0
+    """Processors that we would have used if the quota of our cgroup had not been used up."""
+    elsewhere: bool = False
+    """The cluster is on other machines: `ours` are the suite's alone, and say nothing about the cluster."""
 
     @property
     def disturbed(self) -> bool:
         """Whether something other than us took processors that we may have needed.
 
         Other programs do so if they use a considerable share, and little is left idle. Stolen time is time in which we
-        were ready to work, however much is idle.
+        were ready to work, however much is idle; so is time that a quota withheld. If the cluster is elsewhere, the
+        suite itself may take the processors that it needs to measure that cluster.
         """
         crowded = self.others >= _TAKEN * self.processors and self.idle < _ENOUGH_IDLE * self.processors
         worked = self.ours + self.others + self.stolen
         robbed = self.stolen >= max(_TAKEN * worked, 0.02 * self.processors)
-        return crowded or robbed
+        throttled = self.throttled >= max(_TAKEN * (self.ours + self.throttled), 0.02)
+        return crowded or robbed or throttled or (self.elsewhere and self._none_idle)
 
     @property
     def quiet(self) -> bool:
-        """Whether others use so little that they would not disturb us."""
-        return self.others < _TAKEN * self.processors and self.stolen < 0.02 * self.processors
+        """Whether others use so little that they would not disturb us, and no quota does."""
+        unused = self.others < _TAKEN * self.processors and self.stolen < 0.02 * self.processors
+        return unused and self.throttled < 0.02
 
     @property
     def is_full(self) -> bool:
-        """Whether no processor was left idle, whoever used them."""
-        return self.idle < min(_NONE_IDLE * self.processors, 1.0)
+        """Whether no processor was left for us: none was idle, whoever used them, or a quota withheld them."""
+        return self._none_idle or self.throttled >= _LOST
 
     @property
     def saturated(self) -> bool:
-        """Whether others had a considerable share of the machine, and left no processor idle.
+        """Whether others had a considerable share of the machine, and left no processor idle; or a quota took as much.
 
-        That is more than `disturbed`: it does not just falsify a measurement, but makes everything take longer.
+        That is more than `disturbed`: it does not just falsify a measurement, but makes everything take longer. If the
+        cluster is elsewhere, it makes no difference who left no processor idle.
         """
-        return self.is_full and self.others + self.stolen >= _LOST * self.processors
+        taken = self._none_idle and (self.elsewhere or self.others + self.stolen >= _LOST * self.processors)
+        return taken or self.throttled >= _LOST * max(1.0, self.ours + self.throttled)
+
+    @property
+    def taken(self) -> float:
+        """Processors that were not there for the cluster, or for measuring one that is elsewhere."""
+        return self.others + self.stolen + self.throttled + (self.ours if self.elsewhere else 0.0)
+
+    @property
+    def _none_idle(self) -> bool:
+        return self.idle < min(_NONE_IDLE * self.processors, 1.0)
 
     def __str__(self) -> str:
         waited = "" if self.waited is None else f"; in {self.waited:.0%} of the time some task waited for a processor"
+        withheld = f"; the suite's CPU quota withheld {self.throttled:.1f}" if self.throttled >= 0.05 else ""
+        suite = "the suite" if self.elsewhere else "the suite and its cluster"
         return (
             f"other programs used {self.others:.1f} of {self.processors} processors, other virtual machines "
-            f"{self.stolen:.1f}, the suite and its cluster {self.ours:.1f}; {self.idle:.1f} were idle{waited}"
+            f"{self.stolen:.1f}, {suite} {self.ours:.1f}; {self.idle:.1f} were idle{withheld}{waited}"
         )
 
 
@@ -136,9 +162,17 @@ def shortened(words: str) -> str:
 
 
 def _in_short(told: re.Match[str]) -> str:
-    others, processors, stolen = float(told["others"]), int(told["processors"]), float(told["stolen"])
-    who = "other programs" if others >= stolen else "other virtual machines"
-    return f"{who} used {100 * max(others, stolen) / processors:.0f} % of the test machine's processors"
+    """Who took most. Where enough was idle, no program took anything."""
+    processors, throttled = int(told["processors"]), float(told["throttled"] or 0)
+    used = {"other programs": float(told["others"]), "other virtual machines": float(told["stolen"])}
+    if not told["here"]:
+        used["the suite itself"] = float(told["ours"])
+    crowded = float(told["idle"]) < _ENOUGH_IDLE * processors
+    took = {who: figure if crowded or who == "other virtual machines" else 0.0 for who, figure in used.items()}
+    who = max(took, key=lambda one: took[one])
+    if throttled and throttled >= took[who]:
+        return f"the suite's CPU quota withheld {throttled:.1f} processors"
+    return f"{who} used {100 * used[who] / processors:.0f} % of the test machine's processors"
 
 
 def read(ours: Selection | None) -> Reading:
@@ -153,15 +187,18 @@ def read(ours: Selection | None) -> Reading:
         if name.startswith("cpu") and name[3:].isdigit() and int(name[3:]) in usable:
             user, nice, system, free, disk, _, _, taken = (float(count) * _TICK for count in counts[:8])
             used, idle, stolen = used + user + nice + system, idle + free + disk, stolen + taken
-    now, waited = time.monotonic(), _waited()
+    machine = Reading(time.monotonic(), len(usable), used, idle, stolen, _waited(), {}, False, _throttled())
     if ours is None:
-        return Reading(now, len(usable), used, idle, stolen, waited, {}, tells_whose=False)
+        return machine
     table = _processes()
-    return Reading(now, len(usable), used, idle, stolen, waited, {pid: table[pid] for pid in ours(table)})
+    return replace(machine, ours={pid: table[pid] for pid in ours(table)}, tells_whose=True)
 
 
-def usage(before: Reading, after: Reading) -> Usage:
-    """What was used between two readings; all of it by others, unless both tell whose it is."""
+def usage(before: Reading, after: Reading, elsewhere: bool = False) -> Usage:
+    """What was used between two readings; all of it by others, unless both tell whose it is.
+
+    `elsewhere`: the cluster is on other machines.
+    """
     seconds = max(after.at - before.at, _TICK)
     stolen, idle = (after.stolen - before.stolen) / seconds, (after.idle - before.idle) / seconds
     told = before.tells_whose and after.tells_whose
@@ -170,7 +207,9 @@ def usage(before: Reading, after: Reading) -> Usage:
     waited = None
     if before.waited is not None and after.waited is not None:
         waited = min(1.0, (after.waited - before.waited) / seconds)
-    return Usage(seconds, after.processors, ours, others, max(0.0, stolen), max(0.0, idle), waited)
+    throttled = max(0.0, after.throttled - before.throttled) / seconds
+    processors, stolen, idle = after.processors, max(0.0, stolen), max(0.0, idle)
+    return Usage(seconds, processors, ours, others, stolen, idle, waited, throttled, elsewhere)
 
 
 def together(usages: Sequence[Usage]) -> Usage:
@@ -189,6 +228,8 @@ def together(usages: Sequence[Usage]) -> Usage:
         stolen=average(lambda one: one.stolen),
         idle=average(lambda one: one.idle),
         waited=average(lambda one: one.waited or 0.0) if known else None,
+        throttled=average(lambda one: one.throttled),
+        elsewhere=usages[0].elsewhere,
     )
 
 
@@ -208,6 +249,31 @@ def _waited() -> float | None:
     with suppress(OSError, IndexError, ValueError):
         return int(Path("/proc/pressure/cpu").read_text().split("total=")[1].split()[0]) / 1e6
     return None
+
+
+def _throttled() -> float:
+    """Processor time in seconds that the quotas of our cgroup, and of those around it, have withheld."""
+    found = 0.0
+    for file in _statistics_of_cgroups():
+        with suppress(OSError, ValueError):
+            counts = dict(line.split() for line in file.read_text().splitlines())
+            found += int(counts.get("throttled_usec", 0)) / 1e6  # version 2
+            found += int(counts.get("throttled_time", 0)) / 1e9  # version 1
+    return found
+
+
+def _statistics_of_cgroups() -> Iterator[Path]:
+    """The statistics of our cgroup and of those around it. In a container, only the inner ones are there."""
+    try:
+        lines = _OWN_CGROUPS.read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if not controllers or "cpu" in controllers.split(","):
+            root = _CGROUPS / "cpu" if controllers else _CGROUPS  # version 2 has no controllers here
+            own = root / path.lstrip("/")
+            yield from (one / "cpu.stat" for one in (own, *own.parents) if one.is_relative_to(root))
 
 
 def _processes() -> dict[int, ProcessTime]:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from support.errors import NotAvailable, UsageError
+from support.files import write_private
 
 LOCK, FACTS, SOCKET = "lock", "sandbox.json", "supervisor"
 
@@ -45,7 +46,7 @@ def announce(directory: Path, facts: Facts) -> int:
 
     The lock file comes last, and is locked before anybody sees it: a sandbox that looks alive is ready.
     """
-    _put(directory / FACTS, json.dumps(asdict(facts), indent=2))
+    write_private(directory / FACTS, json.dumps(asdict(facts), indent=2))
     fresh = directory / f"{LOCK}.new"
     file = os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_RDWR | os.O_CLOEXEC, 0o600)
     fcntl.flock(file, fcntl.LOCK_EX)
@@ -85,11 +86,3 @@ def _lock_is(directory: Path, *, held: bool) -> bool:
     finally:
         os.close(file)
     return not held
-
-
-def _put(file: Path, text: str) -> None:
-    """Write a file atomically, readable by this user only."""
-    fresh = file.with_suffix(".new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(text)
-    fresh.rename(file)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from support.engine.finding import Finding, explained, listed
+from support.engine.finding import Finding, listed, listed_writes
 from support.engine.history import Operation, Outcome
 from support.load.plan import worker_of
 from support.vocabulary import counted
@@ -118,8 +118,7 @@ class _Entries:
         self.named = [*self.named, *(f"{client}-{number}" for number in numbers[:_NAMED])][:_NAMED]
 
     def __str__(self) -> str:
-        more = self.count - len(self.named)
-        return ", ".join(self.named) + (f", and {more} more" if more else "") + explained(self.named)
+        return listed_writes(self.named, self.count)
 
 
 class LoadLedger:

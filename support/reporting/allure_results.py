@@ -5,7 +5,6 @@ passed (an error in a hook or in a clean-up) is corrected; what was not selected
 times are Allure's own. Beside the results, Allure reads what was tested, the figures, and the troubles of the run."""
 
 import json
-import os
 import platform
 import time
 import uuid
@@ -15,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from support.files import replace_file
 from support.reporting.evidence import Redactor
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import SEVERITIES, Measure, Scenario, ScenarioResult, Verdict
@@ -122,7 +122,7 @@ def _settled(result: Result, scenario: Scenario, ended: ScenarioResult | None, r
         "status": STATUSES[record.verdict_on(scenario.key) if ended is None else ended.verdict],
         "statusDetails": _details(result, ended, began is not None),
         "description": _description(scenario, ended),
-        "labels": _labels(scenario, ended.verdict if ended else record.verdict_on(scenario.key)),
+        "labels": _labels(scenario, ended, record.verdict_on(scenario.key)),
         "links": result.get("links", []),
         "parameters": [{"name": name, "value": value} for name, value in scenario.row],
         "start": start,
@@ -148,7 +148,9 @@ def _description(scenario: Scenario, ended: ScenarioResult | None) -> str:
     return "\n\n".join(filter(None, (promised, scenario.prose, "\n".join(measured))))
 
 
-def _labels(scenario: Scenario, verdict: Verdict) -> list[dict[str, str]]:
+def _labels(scenario: Scenario, ended: ScenarioResult | None, otherwise: Verdict) -> list[dict[str, str]]:
+    """`otherwise`: the verdict of a scenario that has not ended. Promises that it saw broken are its promises, too."""
+    promises = dict.fromkeys((*scenario.ids, *(ended.also_broken if ended else ())))
     plain = [tag for tag in scenario.tags if not tag.startswith(("id.", "allure.")) and tag not in SEVERITIES]
     labels = [
         ("epic", scenario.epic),
@@ -156,19 +158,17 @@ def _labels(scenario: Scenario, verdict: Verdict) -> list[dict[str, str]]:
         ("severity", scenario.severity),
         ("parentSuite", scenario.epic),
         ("suite", scenario.feature),
-        ("verdict", verdict),
+        ("verdict", ended.verdict if ended else otherwise),
         ("framework", "behave"),
         ("language", "gherkin"),
-        *(("promise", one) for one in scenario.ids),
+        *(("promise", one) for one in promises),
         *(("tag", tag) for tag in (*scenario.ids, *plain)),
     ]
     return [{"name": name, "value": value} for name, value in labels]
 
 
 def _write(path: Path, facts: Any) -> None:
-    written = path.with_suffix(".tmp")
-    written.write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
-    os.replace(written, path)
+    replace_file(path, json.dumps(facts, ensure_ascii=False))
 
 
 def _mask(results: Path, redactor: Redactor) -> None:

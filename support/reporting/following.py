@@ -4,7 +4,6 @@ That they begin and end is in the journal of the run. What each does now is in a
 is replaced every second.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from support.files import replace_file
 from support.reporting.journal import event_of
 from support.reporting.live import Moment, Running
 from support.reporting.past import ALLURE_HISTORY, durations
@@ -86,9 +86,7 @@ class Teller:
             with suppress(Exception):  # the world may be about to close
                 moment = self._look()
             told = _Told(self._key, time.monotonic() - self._begun, moment)
-            fresh = self._file.with_suffix(".tmp")
-            fresh.write_bytes(_TOLD.dump_json(told))
-            os.replace(fresh, self._file)
+            replace_file(self._file, _TOLD.dump_json(told))
 
 
 class Follower:

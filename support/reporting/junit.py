@@ -24,6 +24,7 @@ _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010fff
 def junit(record: RunRecord) -> bytes:
     """The whole file. A required capability that is missing, and a scenario without a result, are errors.
 
+    A promise that a scenario of another one saw broken is a failure of its own, beside that scenario.
     A flaky scenario that fails the run has the outcome of its first verdict.
     """
     root = xml.Element("testsuites", name="promises")
@@ -75,6 +76,18 @@ def _add_scenario(suite: xml.Element, scenario: Scenario, ended: ScenarioResult 
         notes.append(f"rerun; {first.verdict} at first: {first.reason}")
     if notes:
         xml.SubElement(case, "system-out").text = _clean("\n".join(notes))
+    if ended:
+        _add_also_broken(suite, ended)
+
+
+def _add_also_broken(suite: xml.Element, ended: ScenarioResult) -> None:
+    """The promises that are not its own: the servers show failures by name, and the scenario's names only its own."""
+    scenario = ended.scenario
+    for id in ended.also_broken:
+        if id not in scenario.ids:
+            name, of = f"{id}, seen in {scenario.title}", f"{scenario.suite}.{scenario.feature}"
+            case = xml.SubElement(suite, "testcase", classname=_clean(of), name=_clean(name), time="0")
+            _add_outcome(case, OUTCOMES[Verdict.BROKEN], Verdict.BROKEN, ended.reason, ended.trace)
 
 
 def _add_outcome(case: xml.Element, outcome: str, kind: str, message: str, trace: str = "") -> None:

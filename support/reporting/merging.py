@@ -23,6 +23,13 @@ from support.waiting import describe
 
 JOURNAL = "journal.jsonl"
 """Name of the journal in the folder of results."""
+SUPERSEDED = "superseded"
+"""Name of a file in the folder of results: a later run has begun, and so far has left no results of its own.
+
+If that run is killed, those in the folder would be taken for its results. No dot: artifacts leave hidden files out.
+"""
+LEFT_NONE = "its last run left no results, so nothing was judged; those there are of an earlier run"
+"""What is said of such a folder."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +46,16 @@ class Part:
 def part_in(folder: Path, name: str) -> Part:
     """The run whose results are in `allure-results` in a folder, or in that folder itself.
 
-    Never raises: a run that is missing or cannot be read is a run with a trouble.
+    Never raises: a run that is missing, left no results or cannot be read is a run with a trouble.
     """
     inner = folder / "allure-results"
     results = inner if inner.is_dir() else folder
-    return Part(name, results, _read(results / JOURNAL))
+    return Part(name, results, _read(results))
+
+
+def is_superseded(results: Path) -> bool:
+    """Whether the results in that folder are of an earlier run: the last one has left none, however it ended."""
+    return (results / SUPERSEDED).exists()
 
 
 def merged(parts: Sequence[Part]) -> RunRecord:
@@ -119,8 +131,11 @@ def collect(parts: Sequence[Part], results: Path) -> None:
                 shutil.copy(path, results)
 
 
-def _read(journal: Path) -> RunRecord:
+def _read(results: Path) -> RunRecord:
+    journal = results / JOURNAL
     try:
+        if is_superseded(results):
+            return RunRecord(troubles=(Trouble(LEFT_NONE),))
         record = read(journal)
     except (OSError, ValueError, TypeError, KeyError) as error:
         return RunRecord(troubles=(Trouble(f"its journal cannot be read, so nothing was judged: {describe(error)}"),))

@@ -7,7 +7,6 @@ Pushgateway (1.5 of each was tried) read only the older one.
 Labels identify what was judged, never how it ended or when, so every run has the same series. A verdict is therefore
 one series for each possible verdict: 1 for the actual one and 0 for the others."""
 
-import os
 import re
 import time
 from base64 import urlsafe_b64encode
@@ -25,10 +24,12 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics.exposition import generate_latest
 
+from support.files import replace_file
 from support.hosts import kernel
 from support.reporting.journal import RunRecord
-from support.reporting.scenario import Measure, Verdict
-from support.reporting.tally import known_limits
+from support.reporting.promises import severity_of
+from support.reporting.scenario import SEVERITIES, Measure, Verdict
+from support.reporting.tally import known_limits, verdicts_on_promises
 from support.settings import Settings
 from support.timeouts import REST
 from support.waiting import describe
@@ -53,6 +54,7 @@ def exposition(record: RunRecord, status: int, pipeline: str) -> bytes:
     """
     gauges = _Gauges({"pipeline": pipeline, "target": record.facts.get("Target", "")})
     _set_run(gauges, record, status)
+    _set_promises(gauges, record)
     _set_scenarios(gauges, record)
     return gauges.text()
 
@@ -96,6 +98,21 @@ def _set_run(gauges: _Gauges, record: RunRecord, status: int) -> None:
         gauges.set("accept_capability_lost", "1 if the target had it until the last run.", lost, capability=name)
     for verdict in Verdict:
         gauges.set("accept_run_scenarios", "How many scenarios have this verdict.", counts[verdict], verdict=verdict)
+
+
+def _set_promises(gauges: _Gauges, record: RunRecord) -> None:
+    for id, found in verdicts_on_promises(record).items():
+        labels = {"id": id, "severity": _severity(id, record)}
+        for verdict in Verdict:
+            own = float(verdict is found)
+            gauges.set("accept_promise_verdict", "1 for its verdict, 0 for the others.", own, **labels, verdict=verdict)
+
+
+def _severity(id: str, record: RunRecord) -> str:
+    """By the list of promises. Where that lacks it: of its most severe scenario, or of the one that saw it broken."""
+    own = [one.severity for one in record.selected if one.promise == id]
+    others = [one.scenario.severity for one in record.results if id in one.also_broken]
+    return severity_of(id) or min(own or others, key=SEVERITIES.index)
 
 
 def _set_scenarios(gauges: _Gauges, record: RunRecord) -> None:
@@ -166,16 +183,10 @@ class Publisher:
 
 
 def replace(file: Path, text: bytes) -> None:
-    """Replace a file atomically, readable by everyone. Raises OSError."""
+    """Write a file in one step, readable by everyone. Raises OSError."""
     if file.exists() and not file.is_file():
         raise OSError("it exists and is not a file")
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        fresh.write_bytes(text)
-        fresh.chmod(READABLE)
-        fresh.replace(file)
-    finally:
-        fresh.unlink(missing_ok=True)
+    replace_file(file, text, READABLE)
 
 
 def _published(where: str, send: Callable[[], None]) -> str:

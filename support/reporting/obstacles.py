@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from support.reporting.journal import RunRecord
 from support.reporting.scenario import ScenarioResult, Verdict
+from support.vocabulary import counted
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Obstacle:
         """What it keeps from being tested."""
         if self.alone == self.scenarios:
             return ", ".join(self.promises)
-        what = f"{self.scenarios} scenario{'s' if self.scenarios > 1 else ''}"
+        what = counted(self.scenarios, "scenario")
         if not self.alone:
             return f"{what}, {'each of which' if self.scenarios > 1 else 'which'} lacks something else as well"
         return f"{what}, {self.alone} of them for this reason alone ({', '.join(self.promises_alone)})"

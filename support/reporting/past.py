@@ -5,9 +5,7 @@ their limits, and what the faults cost. A run of several jobs is one run once th
 out of any journal, so that runs of other machines can be compared as well.
 """
 
-import fcntl
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from support.files import locked, replace_file
 from support.places import WRITES_IN
 from support.reporting.journal import RunRecord, exit_status
 from support.reporting.scenario import Incident, Measure, Verdict
@@ -124,8 +123,7 @@ def before(run: PastRun, known: Iterable[PastRun]) -> tuple[PastRun, ...]:
 def add(path: Path, run: PastRun) -> None:
     """Add a run to the file, unless it is there already; the oldest ones make room. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(path.with_suffix(".lock")):
         others = [one for one in read(path) if (one.began, one.target) != (run.began, run.target)]
         write(path, _kept([*others, run]))
 
@@ -143,9 +141,7 @@ def _kept(runs: Sequence[PastRun]) -> list[PastRun]:
 
 def write(path: Path, runs: Sequence[PastRun]) -> None:
     """Write the file anew. Raises OSError."""
-    fresh = path.with_suffix(".tmp")
-    fresh.write_bytes(b"".join(_ADAPTER.dump_json(one) + b"\n" for one in runs))
-    os.replace(fresh, path)
+    replace_file(path, b"".join(_ADAPTER.dump_json(one) + b"\n" for one in runs))
 
 
 def _parsed(lines: Iterable[str]) -> Iterator[PastRun]:

@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from support import own_folder
 from support.errors import UsageError
+from support.places import ROOT
 from support.reporting.scenario import EPICS, SEVERITIES
 from support.vocabulary import QUOTED, suggestion
 
@@ -74,19 +76,29 @@ def sentence_of(id: str, feature: Path) -> str:
     """
     for folder in feature.parents:
         if folder.name == "features":
-            return _sentences(folder / FILE).get(id, "")
+            known = _known(folder / FILE).get(id)
+            return known.sentence if known else ""
+    return ""
+
+
+def severity_of(id: str) -> str:
+    """The severity of that promise in our list, or in that of the user's own folder; empty where neither has it."""
+    own = own_folder.given()
+    for path in (ROOT / own_folder.FEATURES / FILE, *([own.promises] if own else ())):
+        if known := _known(path).get(id):
+            return known.severity
     return ""
 
 
 def listed(folder: Path = Path("features")) -> frozenset[str]:
     """The ids in the list of promises of that folder; none if the list is missing or cannot be read."""
-    return frozenset(_sentences(folder / FILE))
+    return frozenset(_known(folder / FILE))
 
 
 @cache
-def _sentences(path: Path) -> Mapping[str, str]:
+def _known(path: Path) -> Mapping[str, Promise]:
     try:
-        return {id: promise.sentence for id, promise in load(path).items()}
+        return load(path)
     except UsageError:
         return {}
 

@@ -3,15 +3,12 @@
 Our own pages are for those who read the report (see `pages`); npm's `allure` renders one more, for those who are used
 to it. Where that one cannot be rendered, the others are there all the same. `installing` installs its renderer."""
 
-import fcntl
 import json
-import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +16,7 @@ from typing import Any, Protocol
 from rich.console import Console
 
 from support.errors import AcceptError, ProcessFailed
+from support.files import locked, replace_file
 from support.places import as_seen
 from support.reporting import junit, past
 from support.reporting.allure_results import CATEGORIES, raw_results, settle
@@ -169,11 +167,12 @@ def _add_allure(pages: _Pages, results: Path, page: Path, history: Path, in_hist
 def _allure_page(results: Path, page: Path, history: Path, append: bool) -> None:
     """Allure's page, in one file. Attachments that are large lie beside it: it only links to them."""
     await_renderer()
-    with tempfile.TemporaryDirectory(prefix="rendering-", dir=history.parent) as name, _locked(history):
+    lock = history.with_suffix(".lock")  # two runs that end at the same time write the history one after the other
+    with tempfile.TemporaryDirectory(prefix="rendering-", dir=history.parent) as name, locked(lock):
         rendered, light = Path(name).absolute() / "report", Path(name).absolute() / "results"
         lighten(results, light)
         _generate(_configuration(rendered, history, append), light)
-        _replace(page, _page(rendered))
+        replace_file(page, _page(rendered))
 
 
 def lighten(results: Path, light: Path) -> None:
@@ -237,20 +236,6 @@ def _page(directory: Path) -> str:
     if not page.exists():
         raise ProcessFailed(f"the report could not be rendered: allure wrote no page; {_AGAIN}")
     return without_third_parties(page.read_text(encoding="utf-8"))
-
-
-def _replace(destination: Path, page: str) -> None:
-    fresh = destination.with_suffix(".tmp")
-    fresh.write_text(page, encoding="utf-8")
-    os.replace(fresh, destination)
-
-
-@contextmanager
-def _locked(history: Path) -> Iterator[None]:
-    """Two runs that end at the same time write the history one after the other."""
-    with history.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _configuration(output: Path, history: Path, append: bool) -> dict[str, Any]:

@@ -75,6 +75,15 @@ def tally(record: RunRecord) -> list[SuiteTally]:
     return list(suites.values())
 
 
+def verdicts_on_promises(record: RunRecord) -> dict[str, Verdict]:
+    """The verdict on each promise, also on one that only a scenario of another promise saw broken."""
+    found: dict[str, Verdict] = {}
+    for suite in tally(record):
+        for promise, verdict in suite.promises.items():
+            found[promise] = min(found.get(promise, verdict), verdict, key=WORST_FIRST.index)
+    return found
+
+
 def in_order(scenarios: Iterable[Scenario]) -> list[Scenario]:
     """The scenarios grouped by suite, the suites in the order of the report."""
     return sorted(scenarios, key=_place)

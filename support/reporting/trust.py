@@ -344,6 +344,7 @@ def page_of(trust: Trust, known: int = 0) -> str:
         colour=("error" if partly else "kept") if trust.passed else "broken",
         verdict=("As far as it was tried, yes" if partly else "Yes") if trust.passed else "Not yet",
         known=known if partly else 0,
+        counted=counted,
         policy=Markup(POLICY_TAG),
         css=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
         when=time.strftime("%d %B %Y, %H:%M %Z"),

@@ -12,6 +12,7 @@ from support.embedded.certificates import Authority
 from support.errors import ProcessFailed
 from support.faults.nemesis import Fault
 from support.faults.process import PostgresKilled
+from support.files import write_private
 from support.hosts import Host
 from support.sabotage.damage import Damage, MakeDamage, together
 from support.sabotage.own_hosts import host_of, proxy_host
@@ -48,8 +49,7 @@ class Foreign:
             settings["ssl"] = "on"
             issued = Authority(self._host.sandbox).issue([self._host.address, proxy_host(self._cluster).address])
             for name, text in (("server.crt", issued.certificate), ("server.key", issued.key)):
-                (self._data / name).touch(mode=0o600)
-                (self._data / name).write_text(text)
+                write_private(self._data / name, text)
         given = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self._host.add("foreign", [str(self._programs / "postgres"), "-D", str(self._data), *given]).start()
 

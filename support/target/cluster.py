@@ -18,7 +18,7 @@ from support.hosts.interface import Site
 from support.hosts.remote import HostAccess, RemoteSite
 from support.sql import Endpoint
 from support.target.patroni import ClusterView, PatroniApi
-from support.target.redis import client_of, primaries_of, unlink
+from support.target.redis import client_of, primaries_of, scan, unlink
 from support.target.topology import Address, Login, MemberAddress, RedisAddress, StatisticsPage, Topology
 from support.timeouts import SCAN
 from support.waiting import NotYet
@@ -268,20 +268,14 @@ class Cluster:
     def forget_cached(self, prefix: str) -> int:
         """Delete all cached keys with that prefix; returns how many there were. Does nothing without a Redis.
 
-        Redis has no index of its keys: it must walk through all of them, in small steps, which others hardly notice. In
-        a Redis with very many keys that is left off after a while: what is left there expires by itself.
+        In a Redis with very many keys, finding them is left off after a while: what is left there expires by itself.
         """
         if self.topology.redis is None or "cache_keys" in self.topology.lacks:
             return 0
-        deleted, begun = 0, time.monotonic()
+        deleted, until = 0, time.monotonic() + SCAN
         for server in primaries_of(self.topology.redis):
-            cursor = 0
             with client_of(server) as client:
-                while time.monotonic() - begun < SCAN:
-                    cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
-                    deleted += unlink(client, found)
-                    if cursor == 0:
-                        break
+                deleted += sum(unlink(client, keys) for keys in scan(client, prefix, until))
         return deleted
 
     # The machines below

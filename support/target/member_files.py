@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import yaml
 
 from support.errors import NotAvailable
+from support.files import write_private
 from support.hosts import Host
 from support.hosts.interface import Running, SiteHost
 from support.hosts.processes import first_of
@@ -102,8 +103,7 @@ class _EmbeddedFiles:
         file = self._host.directory / _PASSWORDS
         try:
             if passwords:
-                file.touch(mode=0o600)
-                file.write_text("".join(f"{line}\n" for line in passwords))
+                write_private(file, "".join(f"{line}\n" for line in passwords))
                 words = ["env", f"PGPASSFILE={file}", *words]
             self._host.run(words)
         finally:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -270,14 +270,22 @@ def role_of(client: redis.Redis) -> str:
 
 def keys_at(server: RedisAddress, prefix: str, within: float) -> list[bytes]:
     """The keys of one server that begin with the prefix; of very many, those that are found in that time (seconds)."""
-    keys, cursor, begun = list[bytes](), 0, time.monotonic()
+    until = time.monotonic() + within
     with client_of(server) as client:
-        while time.monotonic() - begun < within:
-            cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
-            keys += found
-            if cursor == 0:
-                break
-    return keys
+        return [key for some in scan(client, prefix, until) for key in some]
+
+
+def scan(client: redis.Redis, prefix: str, until: float) -> Iterator[list[bytes]]:
+    """The keys of one server that begin with the prefix, some at a time; not all if `until` (monotonic) comes first.
+
+    Redis has no index of its keys: it walks through all of them, in small steps, which others hardly notice.
+    """
+    cursor = 0
+    while time.monotonic() < until:
+        cursor, found = client.scan(cursor, match=f"{prefix}*", count=1000)
+        yield cast(list[bytes], found)  # our clients decode nothing
+        if cursor == 0:
+            break
 
 
 def unlink(client: redis.Redis, keys: Sequence[bytes]) -> int:

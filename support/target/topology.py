@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from support.example_app.known_profiles import EXAMPLE
 from support.example_app.profile import Profile
 from support.expectations import AcceptedLoss, Expectations
+from support.files import write_private
 from support.hosts.remote import HostAccess
 from support.libpq import KEY_PASSWORD
 from support.sql import Endpoint
@@ -267,9 +268,8 @@ class Topology:
         return [login for login in found if login]
 
     def save(self, path: Path) -> None:
-        """Write it as JSON that only its owner can read: it holds passwords."""
-        path.touch(mode=0o600)
-        path.write_bytes(_ADAPTER.dump_json(self, indent=2))
+        """Write it in one step, as JSON that only its owner can read: it holds passwords. Raises OSError."""
+        write_private(path, _ADAPTER.dump_json(self, indent=2))
 
     @staticmethod
     def load(path: Path) -> "Topology":

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from support.target.patroni_configuration import PatroniConfiguration
 from support.target.purposes import Purpose
 from support.target.standby_names import StandbyNames
+from support.vocabulary import counted
 
 DECIDED = ("writes_without_standby", "writes_after_loss", "asynchronous_commits")
 
@@ -56,7 +57,7 @@ def lacking_writes(
             yield (
                 "writes_after_loss",
                 f"{wait.why}{where}: after the leader is lost, too few standbys are left to write anything "
-                f"({count} replica{'' if count == 1 else 's'} can be one, and one of those becomes the leader)",
+                f"({counted(count, 'replica')} can be one, and one of those becomes the leader)",
             )
 
 

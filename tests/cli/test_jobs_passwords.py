@@ -1,15 +1,12 @@
 """Which passwords the report of a run on several clusters masks: also those of a cluster whose file is damaged."""
 
-import resource
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from full_disks import room_for
 
 from support.cli.job_plan import Spread
-from support.cli.jobs import Jobs, keep, topology_of
+from support.cli.jobs import Jobs, topology_of
 from support.embedded.plan import Credentials
 from support.embedded.shape import OWN
 from support.run import Run
@@ -28,25 +25,12 @@ def booted() -> Topology:
     return Topology("app", new.application, Address("db", 1), administrator=new.administrator, further_secrets=further)
 
 
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """No file can become larger than that, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, ignored)
-
-
 def test_a_topology_is_there_as_a_whole_or_not_at_all(run: Run) -> None:
     """No scenario runs on a cluster whose topology could not be written: nothing of it is to be masked."""
     first, second = booted(), booted()
-    keep(first, run.directory / topology_of(run, 0))
+    first.save(run.directory / topology_of(run, 0))
     with room_for(100), pytest.raises(OSError, match="File too large"):
-        keep(second, run.directory / topology_of(run, 1))
+        second.save(run.directory / topology_of(run, 1))
     assert Jobs(Spread((), (None,)), ()).topologies(run) == [first]
 
 
@@ -56,7 +40,7 @@ def test_the_passwords_in_a_damaged_topology_are_masked_all_the_same(
     first, second = booted(), booted()
     assert len(second.secrets) == 3
     for number, one in enumerate((first, second)):
-        keep(one, run.directory / topology_of(run, number))
+        one.save(run.directory / topology_of(run, number))
     damaged = run.directory / topology_of(run, 1)
     damaged.write_text(damaged.read_text().rstrip().removesuffix("}"))
     found = Jobs(Spread((), (None,)), ()).topologies(run)

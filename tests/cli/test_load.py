@@ -128,6 +128,14 @@ def test_each_acknowledged_write_is_there_once(found: list[int], words: str) -> 
     assert finding.holds is words.startswith("0 of")
 
 
+def test_of_many_lost_writes_some_are_named_and_the_others_counted() -> None:
+    ledger = LoadLedger()
+    ledger.add(0, appends(0, *range(9)))
+    ledger.read(entries(appends(0, 0)))
+    words = "8 of 9 acknowledged writes lost: 0-1, 0-2, 0-3, 0-4, 0-5, and 3 more (0-1: write 1 of client 0)"
+    assert ledger.judge([complete(0, 9)]) == Finding.false(words)
+
+
 def test_what_was_not_written_or_not_read_back_is_not_judged() -> None:
     ledger = LoadLedger()
     assert ledger.judge([]).holds is None

@@ -221,6 +221,7 @@ def test_a_wrong_limit_is_told(own: Program) -> None:
 
 def test_an_unknown_tag_on_the_command_line_ends_the_program(own: Program) -> None:
     require_refused(own.run("run", "--tags", "not @slwo"), own, "did you mean @slow?")
+    require_refused(own.run("run", "-t", "@id.FO-01 or @id.FO-99"), own, "no scenario has the tag @id.FO-99")
 
 
 def test_what_behave_is_given_is_held_against_the_settings(own: Program) -> None:

@@ -72,7 +72,8 @@ def test_the_pages_know_which_sabotages_break_a_promise() -> None:
         ("--target smoke", ""),
         ("cache --pipeline all --require=redis --seed 4 security --rerun fast", "cache security fast"),
         ("cache --exclude x.feature --tags @redis all", "cache --tags @redis"),
-        ("cache -t @redis --stop", "cache -t @redis"),
+        ("cache -t @redis --stop", "cache --tags @redis"),
+        ("cache -t=@redis -n'^A key' -D own.tenant=acme", "cache --tags @redis --name '^A key'"),
         ("", ""),
     ],
 )
@@ -80,4 +81,4 @@ def test_what_a_run_was_asked_to_select_is_kept(line: str, kept: str, monkeypatc
     monkeypatch.chdir(ROOT)
     said = context(shlex.split(line)).params
     words, tags, names = (said[name] or [] for name in ("words", "tags", "name"))
-    assert suites.limited_to(suites.select(words, tags, names), tags, names) == kept
+    assert suites.select(words, tags, names).limits == kept

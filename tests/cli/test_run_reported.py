@@ -9,12 +9,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from database_runs import PAIR, await_scenario, junit_of, kill_in_a_scenario, pairs
-from program import FALSE, LONG, TRUE, Program, copy, target
+from database_runs import PAIR, await_scenario, junit_of, kill_in_a_scenario, pairs, require_gone
+from program import FALSE, LONG, TRUE, Program, copy, feature, target
 
 from support import sql
 from support.reporting.journal import read
 from support.waiting import NotYet, eventually
+
+FIRST = feature("It ends at once", "it ends at once, but only the first time")
+LASTING = """
+from pathlib import Path
+from behave import then
+from support.waiting import pause
+
+@then("it ends at once, but only the first time")
+def ends_at_once(context):
+    if Path("seen").exists():
+        pause(60)
+    Path("seen").touch()
+"""
 
 
 @pytest.fixture
@@ -73,8 +86,48 @@ def test_the_report_of_the_run_before_is_not_taken_for_that_of_a_killed_run(fres
         assert "No report yet: the run that began on " in text
         assert "keeps" not in text
     assert {one.name for one in report.glob("*.*")} == {"dashboard.html", "index.html", "on-call.html"}
-    assert fresh.run("report").status == 0
+    again = fresh.run("report")
+    assert again.status == 0, str(again)
+    assert "this run was not the last: a later one left no results" in again.err
     assert "Yes: the cluster keeps" in (report / "dashboard.html").read_text()
+
+
+def test_the_results_of_the_run_before_are_not_merged_as_those_of_a_killed_run(fresh: Program) -> None:
+    """A workspace that is kept between pipelines still has them."""
+    fresh.write_features({"cluster/a.feature": TRUE})
+    assert fresh.run().status == 0
+    kill_in_a_scenario(fresh)
+    shutil.copytree(fresh.project / "allure-results", fresh.project / "runs" / "job" / "allure-results")
+    fresh.write_features({"cluster/a.feature": TRUE})
+    assert fresh.run().status == 0
+    compared = fresh.run("compare", "last", "runs/job")
+    assert compared.status == 1, str(compared)
+    assert "runs/job/allure-results: its last run left no results" in compared.err
+    merged = fresh.run("report", ".")
+    assert (merged.status, merged.last_line) == (0, "1 passed, 0 failed, 0 skipped"), str(merged)
+    merged = fresh.run("report", "runs/job")
+    assert merged.status == 3, str(merged)
+    assert "runs/job: its last run left no results, so nothing was judged" in merged.out
+
+
+def test_nor_after_a_command_line_that_selects_nothing_that_exists(fresh: Program) -> None:
+    """That run has no report, and ends before it begins."""
+    fresh.write_features({"cluster/a.feature": TRUE})
+    assert fresh.run().status == 0
+    assert fresh.run("--tags", "@no-such-tag").status == 2
+    assert fresh.run("report", ".").status == 3
+
+
+def test_nor_when_a_repetition_was_killed(fresh: Program) -> None:
+    fresh.write_features({"cluster/a.feature": FIRST})
+    (fresh.project / "steps" / "lasting_steps.py").write_text(LASTING)
+    with fresh.started("run", "--repeat", "2") as running:
+        family = await_scenario(running, "run 2 of 2")
+        running.kill()
+        running.wait()
+        require_gone(family)
+    merged = fresh.run("report", ".")
+    assert merged.status == 3, str(merged)
 
 
 def test_the_page_of_a_killed_run_tells_how_to_see_what_it_had_judged(fresh: Program) -> None:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from program import FALSE, TRUE, Program, copy, target
+from program import FALSE, LONG, TRUE, Program, copy, target
 
 from support import own_folder
 from support.cli import behave_server, watch
+from support.reporting.merging import is_superseded
 from support.sql import Endpoint
 
 FEATURE = Path("features/cluster/claim.feature")
@@ -61,6 +62,19 @@ def test_a_change_starts_another_run(program: Program, postgres: Endpoint) -> No
     assert not list((program.project / ".accept/runs").iterdir())
     assert (program.project / "allure-results/journal.jsonl").exists(), "./accept report has what it needs"
     assert not (program.project / "allure-report").exists(), "no report is rendered"
+
+
+def test_a_run_that_is_stopped_leaves_the_results_of_the_one_before_as_such(
+    program: Program, postgres: Endpoint
+) -> None:
+    with program.started("run", "cluster", "--watch", **target(postgres)) as running:
+        read_until(running, "waiting for a file to change")
+        assert not is_superseded(program.project / "allure-results")
+        (program.project / FEATURE).write_text(LONG, encoding="utf-8")
+        read_until(running, "A claim that takes long")
+        running.send_signal(signal.SIGINT)
+        assert running.wait(10) == 130
+    assert is_superseded(program.project / "allure-results")
 
 
 def test_what_is_wrong_is_told_before_anything_runs(program: Program, postgres: Endpoint) -> None:

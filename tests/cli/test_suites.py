@@ -69,6 +69,23 @@ def test_tags_and_names_narrow_a_suite_down(project: Path) -> None:
     assert names(tags=["@slow", "@destructive"]) == ["both"], "several expressions must all hold"
 
 
+@pytest.mark.long
+def test_the_short_options_of_behave_select_as_well(project: Path) -> None:
+    assert names("slow", "-t", "not @destructive") == ["slow"]
+    assert names("cluster", "--stop", "-t=@slow or @fast", "-n^pl") == ["plain"]
+    with pytest.raises(UsageError, match=r"-t \(--tags\) needs a value"):
+        suites.select(["cluster", "-t"])
+    with pytest.raises(UsageError, match="uses the old style"):
+        suites.select(["cluster", "-t", "~@slow"])
+
+
+@pytest.mark.long
+def test_each_of_several_patterns_must_match_a_title(project: Path) -> None:
+    assert names(names=["plain", "^bo"]) == ["plain", "both"]
+    with pytest.raises(UsageError, match="--name 'plian': no selected scenario has such a title"):
+        names(names=["plain", "plian"])
+
+
 def test_words_after_an_unknown_option_go_to_behave(project: Path) -> None:
     selection = suites.select(["cluster", "--stop", "-D", "x=fast"])
     assert selection.rest == ("--stop", "-D", "x=fast")

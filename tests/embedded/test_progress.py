@@ -18,17 +18,19 @@ class Machine:
 
     def __init__(self) -> None:
         self.used = IDLE
+        self.throttled = 0.0
         self.writes = 0
         self.written = 0
-        self._at = self._ours = self._others = 0.0
+        self._at = self._ours = self._others = self._withheld = 0.0
 
     def read(self, _: Selection) -> Reading:
         ours, others = self.used
         self._at, self._ours, self._others = self._at + 1, self._ours + ours, self._others + others
         self.written += self.writes
+        self._withheld += self.throttled
         idle = 2 * self._at - self._ours - self._others
         table = {7: ProcessTime("postgres", 1, self._ours, 0)}
-        return Reading(self._at, 2, self._ours + self._others, idle, 0, None, table)
+        return Reading(self._at, 2, self._ours + self._others, idle, 0, None, table, throttled=self._withheld)
 
 
 @pytest.fixture
@@ -48,6 +50,14 @@ def lasts(boot: Progress, seconds: int, meanwhile: Callable[[int], None] = lambd
         except Stalled:
             return second
     return seconds
+
+
+def test_a_boot_that_a_quota_stops_is_not_given_up(machine: Machine) -> None:
+    boot = Progress(lambda table: table, ALLOWED)
+    machine.throttled = 1.5
+    assert lasts(boot, 30) == 30
+    machine.throttled = 0.5
+    assert lasts(boot, 30) == 19, "it could go on half of the time"
 
 
 def test_a_boot_that_does_nothing_on_an_idle_machine_is_given_up_and_says_what_was_seen(machine: Machine) -> None:

@@ -25,21 +25,24 @@ from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import eventually, pause
 
 CORES = 2
-QUIET, BUSY, OWN = "quiet", "others use everything", "the cluster uses everything"
-USED = {QUIET: (0.1, 0.0), BUSY: (0.1, 1.9), OWN: (2.0, 0.0)}
-"""What happens on the machine -> processors that we and others use."""
+QUIET, BUSY, OWN = "quiet", "others use everything", "we use everything"
+QUOTA = "our quota is used up half of the time"
+USED = {QUIET: (0.1, 0.0, 0.0), BUSY: (0.1, 1.9, 0.0), OWN: (2.0, 0.0, 0.0), QUOTA: (0.5, 0.0, 0.5)}
+"""What happens on the machine -> processors that we and others use, and those that a quota withholds."""
 
 
 def readings(*seconds: str, step: float = 0.25) -> list[Reading]:
     """The readings of a machine on which this happened, second by second."""
-    now, mine, theirs = 100.0, 50.0, 70.0
+    now, mine, theirs, withheld = 100.0, 50.0, 70.0, 0.0
     found = []
     for what in [*seconds, ""]:
         for _ in range(round(1 / step) if what else 1):
             idle = CORES * now - mine - theirs
-            found.append(Reading(now, CORES, mine + theirs, idle, 0, None, {1: ProcessTime("us", 0, mine, 0)}))
-            used, others = USED[what or QUIET]
+            table = {1: ProcessTime("us", 0, mine, 0)}
+            found.append(Reading(now, CORES, mine + theirs, idle, 0, None, table, throttled=withheld))
+            used, others, throttled = USED[what or QUIET]
             now, mine, theirs = now + step, mine + used * step, theirs + others * step
+            withheld += throttled * step
     return found
 
 
@@ -53,10 +56,21 @@ class Machine:
         return next(self._readings)
 
 
+def world_at(host: str, folder: Path) -> World:
+    topology = Topology("db", Login("app", "secret"), Address(host, 5432))
+    return World(Run("run", folder, folder, 1), Cluster(topology), Evidence())
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    topology = Topology("db", Login("app", "secret"), Address("192.0.2.1", 5432))
-    return World(Run("run", tmp_path, tmp_path, 1), Cluster(topology), Evidence())
+    """Of a cluster on other machines."""
+    return world_at("192.0.2.1", tmp_path)
+
+
+@pytest.fixture
+def world_here(tmp_path: Path) -> World:
+    """Of a cluster on this machine."""
+    return world_at("127.0.0.1", tmp_path)
 
 
 class TestDisturbance:
@@ -65,6 +79,16 @@ class TestDisturbance:
 
     def test_a_cluster_that_keeps_the_machine_busy_itself_is_no_disturbance(self) -> None:
         assert disturbance(readings(*[OWN] * 10)) is None
+
+    def test_of_a_cluster_elsewhere_the_suite_that_keeps_the_machine_busy_is_one(self) -> None:
+        found = disturbance(readings(*[OWN] * 10), elsewhere=True)
+        assert found is not None
+        assert "other virtual machines 0.0, the suite 2.0; 0.0 were idle" in str(found)
+
+    def test_a_quota_that_is_used_up_disturbs_on_an_idle_machine(self) -> None:
+        found = disturbance(readings(QUIET, QUIET, QUOTA, QUIET))
+        assert found is not None
+        assert "1.5 were idle; the suite's CPU quota withheld 0.5" in str(found)
 
     def test_the_worst_second_is_told(self) -> None:
         found = disturbance(readings(QUIET, QUIET, BUSY, QUIET))
@@ -98,9 +122,17 @@ class TestJudged:
         finding = self.finding(world, monkeypatch, [], slow=9)
         assert (finding.holds, finding.only_limit, finding.undisturbed, self.times) == (False, True, True, 1)
 
-    def test_too_slow_because_of_itself_is_broken(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        finding = self.finding(world, monkeypatch, [OWN] * 1000, slow=9)
+    def test_too_slow_because_of_itself_is_broken(self, world_here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        finding = self.finding(world_here, monkeypatch, [OWN] * 1000, slow=9)
         assert (finding.holds, self.times) == (False, 1)
+
+    @pytest.mark.parametrize("happens", [OWN, QUOTA])
+    def test_a_cluster_elsewhere_is_not_slow_because_of_the_suite(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, happens: str
+    ) -> None:
+        monkeypatch.setattr(quiet, "QUIET_WITHIN", 0.5)
+        finding = self.finding(world, monkeypatch, [happens] * 1000, slow=9)
+        assert (finding.holds, finding.undisturbed) == (None, False)
 
     def test_it_is_measured_again_when_it_is_quiet(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         finding = self.finding(world, monkeypatch, [BUSY] * 10, slow=1)

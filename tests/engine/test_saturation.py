@@ -273,29 +273,32 @@ class TestElsewhere:
         assert not isinstance(watch_of(REMOTE)[1], Elsewhere)
 
 
-OWN, OTHERS, NOBODY = (2.0, 0.0), (0.1, 1.9), (0.1, 0.1)
+OWN, OTHERS, NOBODY = (2.0, 0.0, 0.0), (0.1, 1.9, 0.0), (0.1, 0.1, 0.0)
+QUOTA = (0.5, 0.0, 0.5)
+"""Processors that we and others use, and those that a quota withholds."""
 
 
 class TestWatch:
     """On a machine where each second something else happens."""
 
     def watched(
-        self, monkeypatch: pytest.MonkeyPatch, *seconds: tuple[float, float]
+        self, monkeypatch: pytest.MonkeyPatch, *seconds: tuple[float, float, float], elsewhere: bool = False
     ) -> tuple[SaturationWatch, list[bool]]:
         """A watch that has looked every second, and whether it asked then whose processes they are."""
-        now, mine, theirs, asked = 0.0, 50.0, 70.0, list[bool]()
+        now, mine, theirs, withheld, asked = 0.0, 50.0, 70.0, 0.0, list[bool]()
 
         def read(ours: Selection | None) -> Reading:
             asked.append(ours is not None)
             table = {} if ours is None else {1: ProcessTime("us", 0, mine, 0)}
-            return Reading(now, 2, mine + theirs, 2 * now - mine - theirs, 0, None, table, ours is not None)
+            idle = 2 * now - mine - theirs
+            return Reading(now, 2, mine + theirs, idle, 0, None, table, ours is not None, withheld)
 
         monkeypatch.setattr(saturation, "read", read)
         monkeypatch.setattr(saturation, "_SHORTEST", 0.0)
-        watch = SaturationWatch(trees({1}))
+        watch = SaturationWatch(trees({1}), elsewhere=elsewhere)
         watch.look()
-        for used, others in seconds:
-            now, mine, theirs = now + 1, mine + used, theirs + others
+        for used, others, throttled in seconds:
+            now, mine, theirs, withheld = now + 1, mine + used, theirs + others, withheld + throttled
             watch.look()
         return watch, asked
 
@@ -304,6 +307,20 @@ class TestWatch:
         found = [(one.begun, one.ended) for one in watch._periods]
         assert found == [(0, 1), (4, 5), (5, 6)], "of what begins after a quiet time, the first second is not seen"
         assert "other programs used 1.9 of 2" in str(watch._periods[0].usage)
+
+    def test_a_quota_that_is_used_up_saturates_an_idle_machine(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        watch, _ = self.watched(monkeypatch, QUOTA, NOBODY, QUOTA, QUOTA)
+        assert [(one.begun, one.ended) for one in watch._periods] == [(0, 1), (3, 4)]
+        assert "the suite's CPU quota withheld 0.5" in str(watch._periods[0].usage)
+
+    def test_of_a_cluster_elsewhere_the_suite_itself_saturates_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As on a runner with few processors, all of which the suite uses."""
+        watch, _ = self.watched(monkeypatch, OWN, NOBODY, elsewhere=True)
+        (period,) = watch._periods
+        assert (period.begun, period.ended) == (0, 1)
+        late = LimitExceeded("it took 1 s (limit: 0.5 s)")
+        found = excuse(late, Elsewhere(lambda: watch._periods), 0, 1)
+        assert busy_machine_told(str(found)) == "the suite itself used 100 % of the test machine's processors"
 
     def test_on_a_quiet_machine_nobody_is_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         watch, asked = self.watched(monkeypatch, *[NOBODY] * 10)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -70,6 +71,11 @@ MACHINE = Usage(seconds=1, processors=4, ours=1, others=0, stolen=0, idle=3)
         ({"others": 0.4, "idle": 0, "ours": 3.6}, False),  # what every machine does besides
         ({"stolen": 0.5, "idle": 2.5}, True),
         ({"stolen": 0.02, "ours": 0.05}, False),
+        ({"throttled": 0.3}, True),
+        ({"throttled": 0.1}, False),  # a moment of each second
+        ({"throttled": 0.01, "ours": 0.01}, False),
+        ({"ours": 4, "idle": 0, "elsewhere": True}, True),  # that is not the cluster
+        ({"ours": 3, "idle": 1, "elsewhere": True}, False),
     ],
 )
 def test_a_machine_is_disturbed_if_others_took_what_we_may_have_needed(
@@ -85,10 +91,55 @@ def test_a_machine_is_disturbed_if_others_took_what_we_may_have_needed(
         ({"ours": 0.5, "others": 0.5, "stolen": 3, "idle": 0}, True),
         ({"others": 2.5, "idle": 0.5}, False),  # there was a processor for us most of the time
         ({"ours": 3, "others": 1, "idle": 0}, False),  # a cluster that keeps the machine busy itself is slow
+        ({"throttled": 0.6}, True),
+        ({"throttled": 0.5, "ours": 2}, False),  # it had most of what it needed
+        ({"throttled": 0.1, "ours": 0.1}, False),  # nine tenths of the time it was not stopped
+        ({"ours": 4, "idle": 0, "elsewhere": True}, True),
     ],
 )
 def test_a_machine_is_saturated_if_others_left_us_no_processor(changed: dict[str, float], saturated: bool) -> None:
     assert replace(MACHINE, **changed).saturated is saturated
+
+
+@pytest.mark.parametrize("processors", [2, 64])
+def test_what_a_quota_withholds_counts_however_idle_the_machine_is(processors: int) -> None:
+    """In a container that may use half a processor, and needs a whole one."""
+
+    def at(now: float) -> Reading:
+        table = {1: ProcessTime("python", 0, now / 2, 0)}
+        return Reading(now, processors, now / 2, (processors - 0.5) * now, 0, None, table, throttled=now / 2)
+
+    found = usage(at(0), at(10))
+    assert (found.disturbed, found.saturated, found.is_full, found.quiet) == (True, True, True, False)
+    assert str(found).endswith(f"; {processors - 0.5:.1f} were idle; the suite's CPU quota withheld 0.5")
+    assert busy_machine(str(found)) == "the suite's CPU quota withheld 0.5 processors"
+    assert together([found, replace(found, throttled=0.1)]).throttled == pytest.approx(0.3)
+
+
+V2 = "usage_usec 900\nnr_periods 20\nnr_throttled 7\nthrottled_usec {}\n"
+V1 = "nr_periods 20\nnr_throttled 7\nthrottled_time {}\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "seconds"),
+    [
+        ("0::/", {"cpu.stat": V2.format(1_500_000)}, 1.5),  # in a container
+        ("0::/a/b", {"a/b/cpu.stat": V2.format(500_000), "a/cpu.stat": V2.format(250_000)}, 0.75),
+        ("0::/\n4:cpu,cpuacct:/docker/ab\n1:cpuset:/docker/ab", {"cpu/cpu.stat": V1.format(2_000_000_000)}, 2.0),
+        ("0::/", {"cpu.stat": "usage_usec 900\n"}, 0.0),  # the root of a machine
+        ("0::/", {"cpu.stat": "garbled"}, 0.0),
+        ("0::/", {}, 0.0),
+    ],
+)
+def test_what_a_quota_withheld_is_in_the_cgroup_and_in_those_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, files: dict[str, str], seconds: float
+) -> None:
+    for name, text in {"self": f"{own}\n", **{f"fs/{name}": text for name, text in files.items()}}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(processors, "_CGROUPS", tmp_path / "fs")
+    monkeypatch.setattr(processors, "_OWN_CGROUPS", tmp_path / "self")
+    assert processors.read(None).throttled == pytest.approx(seconds)
 
 
 def test_of_many_processors_a_whole_one_that_is_idle_is_enough() -> None:
@@ -122,4 +173,9 @@ def test_a_usage_is_found_in_words_and_told_in_short() -> None:
     for before in ("in 2.1 s", "in the busiest 2.1 s of that time"):
         assert shortened(f"it is 56 ms, but {before} {busy}") == f"it is 56 ms, but {told}"
     assert busy_machine(str(robbed)) == "other virtual machines used 50 % of the test machine's processors"
+    full = Usage(2.1, 2, ours=1.9, others=0.1, stolen=0.0, idle=0.0, elsewhere=True)
+    assert busy_machine(str(full)) == "the suite itself used 95 % of the test machine's processors"
+    withheld = Usage(2.1, 4, ours=0.5, others=1.0, stolen=0.0, idle=2.5, waited=0.5, throttled=0.5)
+    words = f"it is 56 ms, but {withheld}"
+    assert shortened(words) == "it is 56 ms, but the suite's CPU quota withheld 0.5 processors", "enough was idle"
     assert (busy_machine("2 writes lost"), shortened("2 writes lost")) == ("", "2 writes lost")

@@ -9,7 +9,7 @@ import pytest
 from journals import READS, WRITES, record_of
 
 from support.reporting import merging
-from support.reporting.allure_results import settle
+from support.reporting.allure_results import raw_results, settle
 from support.reporting.evidence import MASK, Redactor
 from support.reporting.journal import RunRecord
 from support.reporting.pages.scenarios import stories
@@ -47,6 +47,13 @@ def test_no_password_garbles_what_allure_reads(tmp_path: Path, secret: str) -> N
     assert (result["start"], result["status"], result["uuid"]) == (AT, "passed", f"{secret}-1")
     assert {"name": "verdict", "value": "passed"} in result["labels"]
     assert (tmp_path / "results" / "1-attachment.txt").read_text() == f"token={MASK}"
+
+
+def test_a_promise_that_a_scenario_of_another_one_saw_broken_is_among_its_promises(tmp_path: Path) -> None:
+    found = ScenarioResult(WRITES, Verdict.BROKEN, "two writers", also_broken=("SB-01", "FO-02"))
+    settle(tmp_path / "results", record_of(tmp_path / "run", found), Redactor())
+    ((_, result),) = raw_results(tmp_path / "results")
+    assert [one["value"] for one in result["labels"] if one["name"] == "promise"] == ["FO-02", "SB-01"]
 
 
 @pytest.mark.parametrize("left", ["", '{"historyId": "a', "[]", "\xff"])

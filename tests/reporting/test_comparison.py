@@ -9,7 +9,7 @@ from journals import READS, WRITES, record_of
 from support.cli import compare as command
 from support.cli.compare import side
 from support.errors import UsageError
-from support.reporting import past
+from support.reporting import merging, past
 from support.reporting.chance import Change, chance_of
 from support.reporting.comparison import Comparison, Side, compare
 from support.reporting.pages.site import write_comparison
@@ -276,6 +276,22 @@ def test_a_report_is_a_run_as_well_and_the_same_run_counts_once(
     past.write(tmp_path / "both/allure-report" / past.RUN, [past.run_of(record)])
     assert len(side("both").runs) == 1
     assert len(side("both/allure-report").runs) == 1
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["without a report", "with its report made again"])
+def test_a_run_that_left_no_results_is_not_compared_by_those_of_an_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    monkeypatch.setattr("support.cli.paths.STARTED_IN", tmp_path)
+    monkeypatch.setattr(command, "REPORT", tmp_path / "report")
+    record_of(tmp_path / "before", ScenarioResult(WRITES, Verdict.PASSED))
+    earlier = record_of(tmp_path / "now/allure-results", ScenarioResult(WRITES, Verdict.PASSED))
+    (tmp_path / "now/allure-results" / merging.SUPERSEDED).touch()
+    if again:
+        (tmp_path / "now/allure-report").mkdir()
+        past.write(tmp_path / "now/allure-report" / past.RUN, [past.run_of(earlier)])
+    assert [one.verdict("FO-02") for one in side("now").runs] == ["not reached"]
+    assert command.show("before", "now") == 1
 
 
 def test_the_page_shows_costs_and_what_was_tested(tmp_path: Path) -> None:

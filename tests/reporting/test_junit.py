@@ -71,6 +71,19 @@ def test_suites_are_in_the_order_of_the_report(tmp_path: Path) -> None:
     assert names == ["Cluster", "Sharding", "High availability", "Cache"]
 
 
+def test_a_promise_that_a_scenario_of_another_one_saw_broken_is_a_failure_of_its_own(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.begin([WRITES, READS])
+    journal.record(replace(BROKEN, reason="SB-01: two writers", also_broken=("SB-01", "FO-02")))
+    journal.record(PASSED)
+    journal.end()
+    found = cases(tmp_path, read(journal.path))
+    seen = "SB-01, seen in FO-02 Writes \\ go on\n"
+    assert found.keys() == {"FO-02 Writes \\ go on\n", seen, 'PF-01 Reads are "fast"'}
+    assert outcome(found[seen]) == (Failure, "SB-01: two writers")
+    assert (found[seen].classname, found[seen].time) == ("failover.Crashes", 0)
+
+
 def test_what_is_required_and_missing_is_an_error(tmp_path: Path) -> None:
     found = cases(tmp_path, record_of(tmp_path, required=("citus",)))
     assert outcome(found["SH-01 Rows are spread"]) == (Error, "citus is not installed")

@@ -150,6 +150,16 @@ def test_a_run_that_is_missing_or_torn_was_not_judged(tmp_path: Path, content: s
     assert exit_status(record) == 1
 
 
+def test_the_results_of_an_earlier_run_are_not_taken_for_those_of_one_that_left_none(tmp_path: Path) -> None:
+    later = leave(tmp_path / "two" / "allure-results", BROKEN)
+    (later / merging.SUPERSEDED).touch()
+    record = merge(leave(tmp_path / "one", PASSED), tmp_path / "two")
+    assert verdicts(record) == {"FO-02": Verdict.PASSED}
+    (trouble,) = record.troubles
+    assert trouble.message.startswith("two: its last run left no results, so nothing was judged")
+    assert exit_status(record) == 1
+
+
 def test_what_one_run_required_is_not_required_of_the_others(tmp_path: Path) -> None:
     cached = replace(READS, name="Cached", tags=("redis",))
     lacking, passed = replace(LACKING, scenario=replace(READS, tags=("redis",))), ScenarioResult(cached, Verdict.PASSED)

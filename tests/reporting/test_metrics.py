@@ -54,6 +54,27 @@ def test_each_scenario_has_its_verdict_and_its_time(tmp_path: Path) -> None:
     assert series(record, "accept_scenario_duration_seconds", id="PF-01") == {}
 
 
+@pytest.mark.parametrize("selected", [True, False])
+def test_a_promise_that_a_scenario_of_another_one_saw_broken_is_broken(tmp_path: Path, selected: bool) -> None:
+    """With the severity of that promise, whether or not its own scenario was selected."""
+    found = ScenarioResult(READS, Verdict.BROKEN, "two writers", also_broken=("SB-01",))
+    own = Scenario("features/failover/split.feature", "Split", "Partition", tags=("id.SB-01", "blocker"))
+    record = record_of(tmp_path, found, *([ScenarioResult(own, Verdict.PASSED)] if selected else []))
+    of = {"pipeline": "nightly", "target": "embedded cluster"}
+    broken = {"PF-01 normal": 1, "SB-01 blocker": 1}
+    assert series(record, "accept_promise_verdict", **of, verdict="broken") == broken
+    assert series(record, "accept_promise_verdict", **of, verdict="passed") == dict.fromkeys(broken, 0)
+
+
+def test_of_several_scenarios_of_a_promise_the_worst_verdict_counts(tmp_path: Path) -> None:
+    """The list of promises does not have it, so its severity is that of its most severe scenario."""
+    one = Scenario("features/cluster/own.feature", "Own", "One", tags=("id.ZZ-01", "critical"))
+    other = Scenario("features/cache/own.feature", "Own", "Other", tags=("id.ZZ-01",))
+    ends = (ScenarioResult(one, Verdict.PASSED), ScenarioResult(other, Verdict.INCONCLUSIVE, "nobody looked"))
+    verdicts = series(record_of(tmp_path, *ends), "accept_promise_verdict", id="ZZ-01", severity="critical")
+    assert [labels for labels, value in verdicts.items() if value] == ["nightly embedded cluster inconclusive"]
+
+
 def test_what_passed_only_on_the_rerun_is_flaky(tmp_path: Path) -> None:
     failed = ScenarioResult(WRITES, Verdict.BROKEN, "lost")
     record_of(tmp_path, failed, ScenarioResult(READS, Verdict.PASSED))

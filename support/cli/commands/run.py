@@ -119,7 +119,7 @@ def command(
         jobs=number_of_jobs(jobs),
         rerun=rerun,
         fail_on_flaky=fail_on_flaky,
-        asked=(options_of_target(context), suites.limited_to(selection, tags or (), name or ())),
+        asked=(options_of_target(context), selection.limits),
     )
     if commands and not plan:
         raise UsageError("--commands shows what a run would do; it goes with --plan")

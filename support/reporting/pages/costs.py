@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from support.reporting.past import Figure
 from support.reporting.scenario import Incident, Measure
+from support.vocabulary import counted
 
 TILES = 5
 """Key figures of speed that the dashboard shows."""
@@ -249,11 +250,11 @@ def _losses(found: Sequence[Cost]) -> str:
     if not known:
         return "Whether acknowledged writes were lost was not checked in this run."
     unchecked = sum(one.times - one.checked for one in found)
-    rest = f" No ledger was read back after {numbered(unchecked, 'other fault')}." if unchecked else ""
+    rest = f" No ledger was read back after {counted(unchecked, 'other fault')}." if unchecked else ""
     if where := lost_where(found):
         return f"Acknowledged writes were lost: {where}.{rest}"
     number = sum(one.acknowledged or 0 for one in known)
-    return f"No acknowledged write was lost: {numbered(number, 'write')} checked, none missing.{rest}"
+    return f"No acknowledged write was lost: {counted(number, 'write')} checked, none missing.{rest}"
 
 
 def lost_where(found: Iterable[Cost]) -> str:
@@ -275,13 +276,8 @@ def _unanswered(incidents: Sequence[Incident]) -> str:
         return ""
     if not sum(known):
         return f"Every write got an answer{' where a ledger was read back' if len(known) < len(incidents) else ''}."
-    number = f"{'At least ' if len(known) < len(incidents) else ''}{numbered(sum(known), 'write')}"
+    number = f"{'At least ' if len(known) < len(incidents) else ''}{counted(sum(known), 'write')}"
     return f"{number} ended without an answer: the clients cannot know the outcome."
-
-
-def numbered(number: int, noun: str) -> str:
-    """A number of things, in words."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _most(values: Iterable[float | None]) -> float | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from support.reporting.journal import RunRecord
 from support.reporting.pages import costs, run_picture, trends
-from support.reporting.pages.costs import numbered
 from support.reporting.pages.glance import UNCLEAR, confidence, glance
 from support.reporting.pages.grid import (
     MEANINGS,
@@ -17,7 +16,7 @@ from support.reporting.pages.grid import (
     STYLES,
     PromiseState,
     by_capability,
-    counted,
+    counts_by_word,
     extent,
     not_tested,
     totals,
@@ -27,6 +26,7 @@ from support.reporting.pages.scenarios import Picture
 from support.reporting.past import KEY, SHOWN, Figure, PastRun
 from support.reporting.tally import known_limits, lost_line
 from support.reporting.trust import Trust
+from support.vocabulary import counted
 
 _EMBEDDED = "embedded cluster"
 """The target of a run on a cluster that the suite booted; for several runs, only if all were."""
@@ -67,14 +67,14 @@ def answer(record: RunRecord, states: Sequence[PromiseState]) -> Answer:
     kept, broken, judged = counts["kept"], counts["broken"], counts["kept"] + counts["broken"]
     unclear = counts["inconclusive"] + counts["error"]
     if broken:
-        return Answer(f"No: the cluster breaks {numbered(broken, 'promise')}.", "broken", totals(states))
+        return Answer(f"No: the cluster breaks {counted(broken, 'promise')}.", "broken", totals(states))
     if not judged:
         return Answer("Unknown: this run judged no promise.", "error", totals(states))
     if unclear or record.failing:
-        sentence = f"Not certain: {numbered(unclear or len(record.failing), 'promise')} could not be judged."
+        sentence = f"Not certain: {counted(unclear or len(record.failing), 'promise')} could not be judged."
         return Answer(sentence, "error", totals(states))
     if caveat := _caveat(record):
-        return Answer(f"{numbered(kept, 'promise')} kept, but {caveat}.", "error", totals(states))
+        return Answer(f"{counted(kept, 'promise')} kept, but {caveat}.", "error", totals(states))
     those = {1: "the one promise that was", 2: "both promises that were"}.get(kept, f"all {kept} promises that were")
     sentence = f"Yes: the cluster keeps {'every promise' if kept == len(states) else f'{those} tested'}."
     return Answer(sentence, "kept", totals(states))
@@ -143,7 +143,7 @@ def _what_broke(broken: Sequence[PromiseState], run: PastRun) -> str:
     never = [one.promise.id for one in broken if one.never_came]
     late = [one.promise.id for one in broken if not one.wrong and not one.never_came]
     told = [
-        f"Data is at risk: {numbered(lost, 'acknowledged write')} lost after faults." if lost else "",
+        f"Data is at risk: {counted(lost, 'acknowledged write')} lost after faults." if lost else "",
         f"Wrong results: {', '.join(wrong)}." if wrong else "",
         f"Expected events did not happen in time: {', '.join(never)}." if never else "",
         f"Time or speed limits exceeded: {', '.join(late)}." if late else "",
@@ -207,7 +207,7 @@ def context(
         "tiles": tiles,
         "style_of": partial(_style_of, styles={one.promise.id: one.style for one in states if one.word in UNCLEAR}),
         "not_measured": costs.not_measured(tiles),
-        "counts": counted(states),
+        "counts": counts_by_word(states),
         "meanings": MEANINGS,
         "styles": STYLES,
         "capabilities": by_capability(states),

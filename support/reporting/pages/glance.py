@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from support.hosts.processors import busy_machine
 from support.reporting.journal import RunRecord
 from support.reporting.pages import costs, trends
-from support.reporting.pages.costs import numbered
 from support.reporting.pages.grid import KEPT, PromiseState
 from support.reporting.past import Figure, PastRun
 from support.reporting.trust import Proof, Trust
+from support.vocabulary import counted
 
 UNCLEAR = ("inconclusive", "error")
 """Words on promises that ran and could not be judged."""
@@ -40,7 +40,7 @@ def _loss(run: PastRun) -> Fact:
         return Fact(words, "not checked", "no ledger was read back after a fault", "none")
     lost = sum(one.lost or 0 for one in checked)
     number = sum(one.acknowledged or 0 for one in checked)
-    of = numbered(len(run.incidents), "fault")
+    of = counted(len(run.incidents), "fault")
     extent = f"after {len(checked)} of {of}" if len(checked) < len(run.incidents) else f"after {of}"
     where = costs.lost_where(costs.costs(checked))
     note = f"{where}; checked {extent}" if where else f"of {number:,} checked, {extent}"
@@ -62,7 +62,7 @@ def _downtime(run: PastRun) -> Fact:
     if most is not None and not worst.exceeded:
         notes.append(f"over its limit when {most.kind}: {costs.stopped_for(most)} (limit: {most.limit:g} s)")
     if measured:
-        notes.append(f"the longest of {numbered(len(measured), 'unplanned fault')} with clients writing")
+        notes.append(f"the longest of {counted(len(measured), 'unplanned fault')} with clients writing")
     style = "broken" if worst.exceeded else "kept" if worst.limit is not None and not over else ""
     return Fact(words, costs.stopped_for(worst), "; ".join(notes), style)
 
@@ -100,7 +100,7 @@ def _news(past: Sequence[PastRun], since: Mapping[str, trends.Since]) -> Fact:
     new = [id for id, one in since.items() if one.newly]
     first = [id for id, one in since.items() if one.first_judged]
     old = len(since) - len(new) - len(first)
-    notes = [f"compared with {numbered(len(past), 'earlier run')}"]
+    notes = [f"compared with {counted(len(past), 'earlier run')}"]
     notes += [f"broken, and first judged in this run: {_few(first)}"] if first else []
     notes += [f"broken before, too: {old}"] if old else []
     style = "broken" if new else "none" if first else "kept"
@@ -109,7 +109,7 @@ def _news(past: Sequence[PastRun], since: Mapping[str, trends.Since]) -> Fact:
 
 def _few(ids: Sequence[str]) -> str:
     """One or two ids, or how many there are."""
-    return ", ".join(ids) if len(ids) <= 2 else numbered(len(ids), "promise")
+    return ", ".join(ids) if len(ids) <= 2 else counted(len(ids), "promise")
 
 
 def confidence(
@@ -132,7 +132,7 @@ def confidence(
         told = ", ".join(one.promise.id for one in busy)
         yield f"No verdict on the speed of {told}: other programs kept the machine busy. Run it on a quiet machine."
     if record.flaky:
-        yield f"{numbered(len(record.flaky), 'scenario')} passed only when run again (below)."
+        yield f"{counted(len(record.flaky), 'scenario')} passed only when run again (below)."
     elif record.earlier:
         yield "No scenario was flaky: what failed was run again, and failed again."
 
@@ -165,7 +165,7 @@ def _in_kept(kept: Collection[str], trust: Trust, at: float, sabotages: Mapping[
     ways = len({words for those in sabotages.values() for words in those})
     proofs = _broken_on_purpose(trust)
     if not proofs:
-        known = f", by breaking one in {numbered(ways, 'way')}" if ways else ""
+        known = f", by breaking one in {counted(ways, 'way')}" if ways else ""
         return (
             "Kept promises: not proved here. Whether these scenarios notice a broken cluster was not tried on this "
             f"target; ./accept prove tries it{known}."
@@ -175,11 +175,11 @@ def _in_kept(kept: Collection[str], trust: Trust, at: float, sabotages: Mapping[
     sound = noticed == tried and not alarms
     verdict = "yes" if sound and 2 * seen > len(kept) else "in part" if sound and seen else "with caution"
     rest = f" The other {len(kept) - seen} were not tried; ./accept prove tries more." if seen < len(kept) else ""
-    share = f"{seen} of the {numbered(len(kept), 'promise')} kept {'was' if seen == 1 else 'were'}"
-    in_ways = f"{tried} of {ways} known ways" if tried < ways else numbered(tried, "way")
+    share = f"{seen} of the {counted(len(kept), 'promise')} kept {'was' if seen == 1 else 'were'}"
+    in_ways = f"{tried} of {ways} known ways" if tried < ways else counted(tried, "way")
     return (
         f"Kept promises: {verdict}. On {trends.day(at)} a cluster was broken on purpose in {in_ways}. The scenarios "
-        f"noticed {noticed} of {tried}, with {numbered(alarms, 'false alarm')} in "
-        f"{numbered(len(trust.healthy), 'healthy run')}, and {share if seen < len(kept) else 'every promise kept was'} "
+        f"noticed {noticed} of {tried}, with {counted(alarms, 'false alarm')} in "
+        f"{counted(len(trust.healthy), 'healthy run')}, and {share if seen < len(kept) else 'every promise kept was'} "
         f"seen to fail.{rest}"
     )

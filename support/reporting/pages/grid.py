@@ -11,6 +11,7 @@ from support.reporting.pages.wording import cut, observations
 from support.reporting.promises import Promise
 from support.reporting.scenario import EPICS, Scenario, ScenarioResult, Verdict
 from support.reporting.tally import WORST_FIRST, tally, why_unfinished
+from support.vocabulary import counted
 
 NOT_RUN = "not run"
 NOT_CHOSEN = "it was not selected for this run"
@@ -130,7 +131,7 @@ def by_capability(those: Iterable[PromiseState]) -> list[tuple[str, list[Promise
     return [(EPICS.get(name, name.capitalize()), found[name]) for name in order if name in found]
 
 
-def counted(those: Sequence[PromiseState]) -> dict[str, int]:
+def counts_by_word(those: Sequence[PromiseState]) -> dict[str, int]:
     """Word -> how many promises it fits; only those that there are, in the order of MEANINGS."""
     counts = {word: sum(one.word == word for one in those) for word in MEANINGS}
     return {word: count for word, count in counts.items() if count}
@@ -138,8 +139,8 @@ def counted(those: Sequence[PromiseState]) -> dict[str, int]:
 
 def totals(those: Sequence[PromiseState]) -> str:
     """All promises of the list in one line: the only one that counts them."""
-    every = f"{len(those)} promise{'s' * (len(those) != 1)}"
-    return f"{every}: {', '.join(f'{count} {word}' for word, count in counted(those).items())}."
+    every = counted(len(those), "promise")
+    return f"{every}: {', '.join(f'{count} {word}' for word, count in counts_by_word(those).items())}."
 
 
 def extent(those: Sequence[PromiseState]) -> list[tuple[str, int, int]]:

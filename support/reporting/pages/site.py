@@ -1,6 +1,5 @@
 """Renders the pages of a run into a folder: each a single file without third parties, with attachments beside them."""
 
-import os
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup, escape
 
 from support.errors import UsageError
+from support.files import replace_file
 from support.places import as_called
 from support.reporting import on_call, past, promises, trust
 from support.reporting.chance import Change
@@ -190,6 +190,4 @@ def _file(name: str) -> Markup:
 
 
 def _save(output: Path, name: str, template: str, values: Mapping[str, Any]) -> None:
-    fresh = output / f"{name}.tmp"
-    fresh.write_text(as_called(_ENVIRONMENT.get_template(template).render(values).lstrip()), encoding="utf-8")
-    os.replace(fresh, output / name)
+    replace_file(output / name, as_called(_ENVIRONMENT.get_template(template).render(values).lstrip()))

@@ -181,7 +181,7 @@ def _judged(values: Sequence[float], measure: Measure) -> tuple[str, bool]:
     if not earlier:
         return "measured for the first time", False
     if len(earlier) < TELLING:
-        return f"{len(earlier)} earlier run{'s' * (len(earlier) != 1)}: too few to separate a change from noise", False
+        return f"{counted(len(earlier), 'earlier run')}: too few to separate a change from noise", False
     cost = [1 / max(one, 1e-12) if measure.at_least else one for one in values]
     middle = spread(cost[:-1]).median or 1e-12
     times, usual = cost[-1] / middle, f"usually {humane(spread(earlier).median, measure.unit)}"

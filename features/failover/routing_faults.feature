@@ -37,7 +37,7 @@ Feature: The endpoints send no client to a failed member
   Scenario: Sessions on a leader that hands over are cut at once
     Given a healthy cluster
     And 20 idle sessions through the write endpoint
-    When the leader is asked to hand over to any replica
+    When a switchover to any replica is requested
     Then each of these sessions is cut within 8 seconds
 
   @id.HP-04 @backends @hosts @crashes @proxy_host @proxy_reload @statistics @pools
@@ -69,8 +69,8 @@ Feature: The endpoints send no client to a failed member
 
     @patroni_commands
     Examples:
-      | event                                            |
-      | the leader is asked to hand over to any replica |
+      | event                                    |
+      | a switchover to any replica is requested |
 
     @hosts @crashes
     Examples:

@@ -113,7 +113,7 @@ def step_statistics_page_answers(context: Context) -> None:
     of_the_whole(cluster, knows_them, "the statistics page knows its visitors", only_late=False)
 
 
-@then("HAProxy has the members up or down as follows")
+@then("HAProxy reports these member states")
 @columns({"member": ROUTED_ROLE}, others=UP_OR_DOWN, headings=ENDPOINT)
 def step_haproxy_view(context: Context) -> None:
     """The state of every member in the proxies behind the write and the read endpoint, by Patroni's roles.

@@ -71,7 +71,7 @@ class Episode:
         beside = ["2 clients reading through the read endpoint"]
         if self.transactions:
             judged.append("no transaction saw an anomaly that its level rules out")
-            beside.append("4 clients running transactions at serializable")
+            beside.append("4 clients running transactions at isolation level serializable")
         steps = [
             "Given a healthy cluster",
             *(f"And {one}" for one in ("4 clients appending to a ledger through the write endpoint", *beside)),

@@ -69,7 +69,7 @@ def test_a_target_gets_only_what_it_can_stand() -> None:
 
 
 def test_transactions_are_judged_only_where_nothing_may_be_lost() -> None:
-    assert "transactions at serializable" in Episode((HEALED,)).gherkin("A")
+    assert "transactions at isolation level serializable" in Episode((HEALED,)).gherkin("A")
     assert "transaction" not in Episode((HEALED,), transactions=False).gherkin("A")
 
 

@@ -37,4 +37,4 @@ Feature: Nothing retains old WAL or dead rows for long
 
   @id.WL-02 @critical
   Scenario: Vacuum freezes old rows long before transaction ids run out
-    Then no database of any member has rows that are 3 times as old as when vacuum should have frozen them
+    Then no database of any member has unfrozen rows beyond 3 times the age at which vacuum freezes them

@@ -170,7 +170,7 @@ def oldest_unfrozen(told: Mapping[str, Sequence[UnfrozenRows]]) -> float:
 
 
 def rows_are_frozen(told: Mapping[str, Sequence[UnfrozenRows]], silent: Silent, limit: float) -> Finding:
-    """No database has rows that are `limit` times as old as when vacuum should have frozen them.
+    """No database has unfrozen rows beyond `limit` times the age at which vacuum freezes them.
 
     Unknown if a member gave no answer.
     """

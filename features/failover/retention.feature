@@ -1,8 +1,8 @@
 @members
 Feature: Nothing retains old WAL or dead rows for long
   A forgotten replication slot keeps WAL until the disk is full, on a replica as well as on the leader; so does an
-  archive that takes no more WAL. A forgotten transaction keeps dead rows until every query is slow, and so does a
-  vacuum that is never run. All are harmless for days, and nobody notices.
+  archive that accepts no more WAL. A forgotten transaction keeps dead rows until every query is slow, and so does a
+  vacuum that never runs. All are harmless for days, and nobody notices.
 
   @id.WL-01 @critical
   Scenario: No replication slot retains more than 1 GB of WAL on any member

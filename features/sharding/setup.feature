@@ -30,9 +30,9 @@ Feature: The sharded cluster is set up as designed
 
   @id.CS-05 @nodes @application_schema @critical
   Scenario: Every shard has the indexes of its table
-    The tables that the coordinator shows hold no rows. The indexes that keep keys unique and that searches use are those
-    of the shards; one that was dropped by hand on a node is missing on that node only. Where a concurrent build fails
-    on one node, the index stays invalid on the coordinator, too.
+    The tables that the coordinator shows hold no rows. The indexes that keep keys unique, and those that searches use,
+    are on the shards; one that was dropped by hand on a node is missing on that node only. Where a concurrent build
+    fails on one node, the index stays invalid on the coordinator, too.
 
     Then every shard has every index of its table
 

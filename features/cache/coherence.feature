@@ -13,7 +13,7 @@ Feature: The cache serves what the database holds
   @id.CD-02
   Scenario: After an update commits the old value is served for at most the staleness bound
     Given 2 clients of a cache with a staleness bound of 1.2 seconds
-    When an entry is updated with and without the cache, and every client reads it for over 1.2 seconds more
+    When an entry is updated with and without the cache, and every client keeps reading it for over 1.2 seconds
     Then no read from the cache served a value that had been replaced for over 1.2 seconds
 
   @id.CD-02

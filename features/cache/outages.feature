@@ -8,7 +8,7 @@ Feature: The cache survives outages of Redis and failovers of the database
     Given a healthy cluster
     And 2 clients of a cache with a staleness bound of 4 seconds
     When Redis <fails> for a while, and every client of the cache keeps reading and writing
-    Then no cache operation failed or took 0.9 seconds, and each client saw its own writes
+    Then no cache operation failed or took 0.9 seconds or longer, and each client saw its own writes
     And no read from the cache served a value that had been replaced for over 4 seconds
     And every client of the cache has a hit again within 5 seconds
 

@@ -32,8 +32,8 @@ Feature: The cache returns exactly what was stored in it
       | a nested document                |
       | a vector as a list               |
       | a vector as an array             |
-    Then the second time every answer is a hit, unchanged
-    And the first time every answer is the same
+    Then the second client gets each value unchanged, as a cache hit
+    And the first client gets each value unchanged, too
 
   @id.CO-02
   Scenario: A cached entry expires when its time to live ends, and not before
@@ -72,10 +72,10 @@ Feature: The cache returns exactly what was stored in it
   Scenario: Query results for different namespaces, tables and parameters never collide in the cache
     Given 2 clients of the cache
     When queries that differ only in namespace, table or parameters go through the cache twice
-    Then the second time every answer is a hit, unchanged
+    Then the second client gets each value unchanged, as a cache hit
 
   @id.CO-04 @any_key
   Scenario: Entries whose namespaces and keys look alike never collide in the cache
     Given 2 clients of the cache
     When entries are cached whose namespaces and keys are the same text when joined
-    Then the second time every answer is a hit, unchanged
+    Then the second client gets each value unchanged, as a cache hit

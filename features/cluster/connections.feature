@@ -61,7 +61,7 @@ Feature: The application reaches its database
     And it is a different session
 
   @id.CL-05
-  Scenario: 20 clients at a time each get their own answers
-    When 20 clients at a time ask 10 questions each
+  Scenario: 20 concurrent clients each get their own answers
+    When 20 concurrent clients ask 10 questions each
     Then all 20 clients were answered 10 times
     And each answer is the asker's own

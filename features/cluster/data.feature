@@ -72,7 +72,7 @@ Feature: Stored entries are found unchanged
   @id.DA-06 @application_schema
   Scenario: No table of the application is unlogged
     No replica has the rows of an unlogged table, and PostgreSQL deletes them when it starts after a crash. A table that
-    was made so for a bulk load looks like any other until then.
+    was set unlogged for a bulk load looks like any other until then.
 
     Then no table of the application's schema is unlogged
 

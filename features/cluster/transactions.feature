@@ -34,13 +34,13 @@ Feature: A transaction is atomic, durable and isolated
 
   @id.TX-03
   Scenario: 10 writers to different keys do not block one another
-    When 10 clients at a time store 20 entries each
+    When 10 concurrent clients store 20 entries each
     Then all 10 clients succeeded 20 times
     And each of their entries is there once
 
   @id.TX-03 @row_locks
   Scenario: 10 writers to one counter lose no update
     Given a counter that stands at 0
-    When 10 clients at a time add one to it 20 times each
+    When 10 concurrent clients add one to it 20 times each
     Then all 10 clients succeeded 20 times
     And the counter stands at 200

@@ -17,6 +17,6 @@ Feature: Change data capture continues after a failover
     Given a healthy cluster
     And a logical consumer of a slot that Patroni maintains
     And 4 clients whose changes are for that consumer
-    When the leader is asked to hand over to any replica
+    When a switchover to any replica is requested
     And another member leads
     Then within 30 seconds the consumer has every acknowledged change, and each client's in order

@@ -25,8 +25,8 @@ Feature: The cluster survives the loss of its leader
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     When the host of the leader is down until another member leads
-    Then the target member streams as a replica within 60 seconds
-    And the target member holds every acknowledged entry of the ledger
+    Then the affected member streams as a replica within 60 seconds
+    And the affected member holds every acknowledged entry of the ledger
 
   @id.FO-03 @partitions @replicas @critical
   Scenario: What a cut-off leader wrote alone is gone when it rejoins
@@ -35,7 +35,7 @@ Feature: The cluster survives the loss of its leader
     When the leader commits an entry that no other host can receive
     And another member leads
     And the fault is healed
-    Then the target member streams as a replica within 60 seconds
+    Then the affected member streams as a replica within 60 seconds
     And no member has that entry
     And every member holds every acknowledged entry of the ledger
 
@@ -53,7 +53,7 @@ Feature: The cluster survives the loss of its leader
     And 8 clients appending to a ledger through the write endpoint
     And 4 clients appending through direct sessions on the leader
     When the host of the leader freezes until another member leads
-    Then the target member streams as a replica within 60 seconds
+    Then the affected member streams as a replica within 60 seconds
     And the thawed member acknowledged no write
     And the ledger lost no acknowledged write
 
@@ -63,7 +63,7 @@ Feature: The cluster survives the loss of its leader
     And 8 clients appending to a ledger through the write endpoint
     And 4 clients appending through direct sessions on the leader
     When Patroni on the leader hangs until another member leads
-    Then the target member streams as a replica within 60 seconds
+    Then the affected member streams as a replica within 60 seconds
     And the thawed member acknowledged no write
     And the ledger lost no acknowledged write
 
@@ -99,6 +99,6 @@ Feature: The cluster survives the loss of its leader
     When the leader commits an entry that no other host can receive
     And another member leads
     And the fault is healed
-    Then the target member streams as a replica within 60 seconds
-    And the target member was rewound, not copied
+    Then the affected member streams as a replica within 60 seconds
+    And the affected member was rewound, not copied
     And no member has that entry

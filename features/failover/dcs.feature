@@ -29,9 +29,9 @@ Feature: The cluster tolerates the loss of DCS members
     And 4 clients appending to a ledger through the write endpoint
     And failsafe mode is off
     When a majority of the DCS crashes
-    Then the target member stops accepting writes before its lock expires
+    Then the former leader stops accepting writes before its lock expires
     And once the fault is healed, writes are accepted again within 30 seconds
-    And the target member accepts no further write until the fault is healed
+    And the former leader accepts no further write until the fault is healed
     And at no time did two members accept writes
 
   @id.SB-04 @spare_dcs @dcs_links @partitions @critical

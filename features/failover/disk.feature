@@ -20,6 +20,6 @@ Feature: A full disk costs no more than the writes that do not fit
     Given a healthy cluster
     And the data of the leader is on a small disk of its own
     And 8 clients appending to a ledger through the write endpoint
-    When the disk of the leader is full when a checkpoint is due
+    When the disk of the leader is too full to complete a checkpoint
     Then once there is space again, writes are accepted within 15 seconds
     And the ledger lost no acknowledged write

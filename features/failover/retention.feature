@@ -1,8 +1,8 @@
 @members
 Feature: Nothing retains old WAL or dead rows for long
   A forgotten replication slot keeps WAL until the disk is full, on a replica as well as on the leader; so does an
-  archive that takes no more WAL. A forgotten transaction keeps dead rows until every query is slow, and so does a
-  vacuum that is never run. All are harmless for days, and nobody notices.
+  archive that accepts no more WAL. A forgotten transaction keeps dead rows until every query is slow, and so does a
+  vacuum that never runs. All are harmless for days, and nobody notices.
 
   @id.WL-01 @critical
   Scenario: No replication slot retains more than 1 GB of WAL on any member
@@ -37,4 +37,4 @@ Feature: Nothing retains old WAL or dead rows for long
 
   @id.WL-02 @critical
   Scenario: Vacuum freezes old rows long before transaction ids run out
-    Then no database of any member has rows that are 3 times as old as when vacuum should have frozen them
+    Then no database of any member has unfrozen rows beyond 3 times the age at which vacuum freezes them

@@ -31,7 +31,7 @@ Feature: Writes reach the primary and reads reach the replicas
 
   @id.HP-01 @statistics @pools @patroni @critical
   Scenario: HAProxy sees every server in the role that Patroni gives it
-    Then HAProxy has the members up or down as follows
+    Then HAProxy reports these member states
       | member                     | write | read       |
       | the leader                 | up    | down       |
       | a leader that serves reads | up    | up         |

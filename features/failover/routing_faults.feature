@@ -9,14 +9,14 @@ Feature: The endpoints send no client to a failed member
   Scenario: A replica that is too far behind serves no reads until it has caught up
     Given a healthy cluster
     When a replica falls further behind than is allowed
-    Then the target member leaves the read endpoint within 10 seconds
+    Then the affected member leaves the read endpoint within 10 seconds
     And once the fault is healed, it is back in the read endpoint within 10 seconds
 
   @id.RW-03 @hosts @partitions @serving_replicas
   Scenario: A replica that lost its stream serves no reads until it streams again
     Given a healthy cluster
     When a replica loses its stream
-    Then the target member leaves the read endpoint within 15 seconds
+    Then the affected member leaves the read endpoint within 15 seconds
     And once the fault is healed, it is back in the read endpoint within 15 seconds
 
   @id.HP-03 @backends @hosts @crashes
@@ -37,7 +37,7 @@ Feature: The endpoints send no client to a failed member
   Scenario: Sessions on a leader that hands over are cut at once
     Given a healthy cluster
     And 20 idle sessions through the write endpoint
-    When the leader is asked to hand over to any replica
+    When a switchover to any replica is requested
     Then each of these sessions is cut within 8 seconds
 
   @id.HP-04 @backends @hosts @crashes @proxy_host @proxy_reload @statistics @pools
@@ -64,13 +64,13 @@ Feature: The endpoints send no client to a failed member
     When <event>
     And another member leads
     And the fault is healed
-    Then the target member streams as a replica within 60 seconds
+    Then the affected member streams as a replica within 60 seconds
     And no member was reported as the primary for longer than 5 seconds while it was read-only
 
     @patroni_commands
     Examples:
-      | event                                            |
-      | the leader is asked to hand over to any replica |
+      | event                                    |
+      | a switchover to any replica is requested |
 
     @hosts @crashes
     Examples:

@@ -12,7 +12,7 @@ Feature: Two leaders never accept writes at once
     And another member leads
     And the fault is healed
     Then at no time did two members accept writes
-    And the target member streams as a replica within 60 seconds
+    And the affected member streams as a replica within 60 seconds
     And the ledger lost no acknowledged write
 
   @id.SB-02 @blocker
@@ -20,9 +20,9 @@ Feature: Two leaders never accept writes at once
     Given a healthy cluster
     And 4 clients appending to a ledger through the write endpoint
     When the leader is cut off from every other host
-    Then the target member stops accepting writes before its lock expires
+    Then the former leader stops accepting writes before its lock expires
     And another member leads
-    And the target member accepts no further write until the fault is healed
+    And the former leader accepts no further write until the fault is healed
     And the ledger lost no acknowledged write
 
   @id.SB-02 @patroni_commands @blocker
@@ -31,7 +31,7 @@ Feature: Two leaders never accept writes at once
     And 4 clients appending to a ledger through the write endpoint
     And failsafe mode is off
     When the leader is cut off from the DCS
-    Then the target member stops accepting writes before its lock expires
+    Then the former leader stops accepting writes before its lock expires
     And another member leads
-    And the target member accepts no further write until the fault is healed
+    And the former leader accepts no further write until the fault is healed
     And the ledger lost no acknowledged write

@@ -18,8 +18,8 @@ Feature: The cluster survives the loss of a standby
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     When the data directory of a replica is destroyed
-    Then the target member streams as a replica within 60 seconds
-    And the target member holds every acknowledged entry of the ledger
+    Then the affected member streams as a replica within 60 seconds
+    And the affected member holds every acknowledged entry of the ledger
 
   @id.WL-03 @patroni_commands @crashes @rebuildable @copyable @expendable_wal @admin @spare_direct_replica @statistics @pools @critical
   Scenario: A replica that missed more WAL than is kept comes back, or is known to be out and can be rebuilt

@@ -7,7 +7,7 @@ Feature: The leader hands over when it is asked to
   Scenario: A switchover to a named replica interrupts writes for less than 10 seconds
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
-    When the leader is asked to hand over to a replica that may lead
+    When a switchover to a replica that may lead is requested
     Then the requested candidate leads
     And the switchover interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write
@@ -16,7 +16,7 @@ Feature: The leader hands over when it is asked to
   Scenario: A switchover to any replica interrupts writes for less than 10 seconds
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
-    When the leader is asked to hand over to any replica
+    When a switchover to any replica is requested
     Then another member leads
     And the switchover interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write
@@ -62,7 +62,7 @@ Feature: The leader hands over when it is asked to
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     And the command that archives WAL fails on every member
-    When the leader is asked to hand over to any replica
+    When a switchover to any replica is requested
     Then another member leads
     And the switchover interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write
@@ -72,7 +72,7 @@ Feature: The leader hands over when it is asked to
     Given a healthy cluster
     And 8 clients appending to a ledger through the write endpoint
     And a consumer of the leader's stream that does not answer
-    When the leader is asked to hand over to any replica
+    When a switchover to any replica is requested
     Then another member leads
     And the switchover interrupts clients for less than 10 seconds
     And the ledger lost no acknowledged write

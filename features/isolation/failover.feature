@@ -5,7 +5,7 @@ Feature: Transactions stay isolated through a failover
   @id.IS-01
   Scenario: Transactions at read committed see no dirty, aborted or intermediate data while the leader crashes
     Given a healthy cluster
-    And 8 clients running transactions at read committed
+    And 8 clients running transactions at isolation level read committed
     When the host of the leader crashes
     And another member leads
     Then no transaction saw an anomaly that its level rules out
@@ -13,7 +13,7 @@ Feature: Transactions stay isolated through a failover
   @id.IS-02
   Scenario: Serializable transactions stay serializable while the leader crashes
     Given a healthy cluster
-    And 8 clients running transactions at serializable
+    And 8 clients running transactions at isolation level serializable
     When the host of the leader crashes
     And another member leads
     Then no transaction saw an anomaly that its level rules out

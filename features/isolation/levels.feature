@@ -6,19 +6,19 @@ Feature: Concurrent transactions are isolated as their level promises
   @id.IS-01
   Scenario: Transactions at read committed see no dirty, aborted or intermediate data
     Given lists, registers and sets on one server
-    When 8 clients run 120 transactions each at read committed
+    When 8 clients run 120 transactions each at isolation level read committed
     Then no transaction saw an anomaly that its level rules out
 
   @id.IS-02
   Scenario: Transactions at repeatable read see no read skew, and lose no update
     Given lists, registers and sets on one server
-    When 8 clients run 120 transactions each at repeatable read
+    When 8 clients run 120 transactions each at isolation level repeatable read
     Then no transaction saw an anomaly that its level rules out
 
   @id.IS-02
   Scenario: Serializable transactions show no write skew
     Given lists, registers and sets on one server
-    When 8 clients run 120 transactions each at serializable
+    When 8 clients run 120 transactions each at isolation level serializable
     Then no transaction saw an anomaly that its level rules out
 
   @id.IS-02 @backends

@@ -7,17 +7,17 @@ Feature: Transactions over all shards are isolated as far as Citus promises
   @id.IS-01
   Scenario: Transactions over all shards at read committed see no dirty, aborted or intermediate data
     Given lists, registers and sets over all worker groups
-    When 8 clients run 120 transactions each at read committed
+    When 8 clients run 120 transactions each at isolation level read committed
     Then no transaction saw an anomaly that its level rules out
 
   @id.IS-02
   Scenario: Transactions over all shards at repeatable read lose no update
     Given lists, registers and sets over all worker groups
-    When 8 clients run 120 transactions each at repeatable read
+    When 8 clients run 120 transactions each at isolation level repeatable read
     Then no transaction saw an anomaly that its level rules out
 
   @id.IS-02
   Scenario: Serializable transactions over all shards show no write skew within a worker
     Given lists, registers and sets over all worker groups
-    When 8 clients run 120 transactions each at serializable
+    When 8 clients run 120 transactions each at isolation level serializable
     Then no transaction saw an anomaly that its level rules out

@@ -39,22 +39,22 @@ Feature: Shards are moved and rebalanced while clients write
     And another rebalance moves nothing
 
   @id.RB-04 @patroni @haproxy @members @critical
-  Scenario Outline: A shard move that dies halfway changes nothing, and works when retried: <victim> is killed
+  Scenario Outline: A shard move that dies halfway changes nothing, and works when retried: <who> is killed
     Given a healthy cluster
     And two co-located tables of 8 shards, one shard with 10000 rows
-    When that shard is moved to another worker group, and <victim> is killed halfway
+    When that shard is moved to another worker group, and <who> is killed halfway
     Then the move fails
     And within 60 seconds every shard and every row is where it was, and nothing of the move is left
     And the same move works when it is retried
 
     @backends
     Examples:
-      | victim                          |
+      | who                             |
       | the session that moves it       |
 
     @hosts
     Examples:
-      | victim                          |
+      | who                             |
       | PostgreSQL on the source worker |
       | PostgreSQL on the target worker |
 

@@ -14,8 +14,8 @@ Feature: The sharded cluster is set up as designed
 
   @id.CS-02 @patroni @nodes @members @replicas @critical
   Scenario: Every replica that may lead next can be reached by the other groups, and reaches them
-    The nodes log in to one another's leaders. A rule or a password that only a replica lacks shows after a failover of
-    its group, which the others cannot reach any more.
+    The nodes log in to one another's leaders. If only a replica lacks a rule or a password, nobody notices until its
+    group fails over and the others can no longer reach it.
 
     Then each replica that may lead next reaches the nodes of the other groups, and their leaders reach it
 
@@ -30,9 +30,9 @@ Feature: The sharded cluster is set up as designed
 
   @id.CS-05 @nodes @application_schema @critical
   Scenario: Every shard has the indexes of its table
-    The tables that the coordinator shows hold no rows. What keeps keys unique, and what a search goes by, are the
-    indexes of the shards; one that was built by hand on a node, or dropped there, is missing on that node only. Where a
-    concurrent build fails on one node, the index stays invalid on the coordinator, too.
+    The tables that the coordinator shows hold no rows. The indexes that keep keys unique, and those that searches use,
+    are on the shards; one that was dropped by hand on a node is missing on that node only. Where a concurrent build
+    fails on one node, the index stays invalid on the coordinator, too.
 
     Then every shard has every index of its table
 

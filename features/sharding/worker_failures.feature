@@ -26,7 +26,7 @@ Feature: The other workers keep serving while one of them fails over
   Scenario: A switchover of a worker's leader loses nothing, and every node learns the new address
     Given a healthy cluster
     And 8 clients appending to a ledger on worker group 1
-    When the leader of worker group 1 is asked to hand over to any replica
+    When a switchover of worker group 1 to any replica is requested
     Then every node knows the new leader of worker group 1 within 10 seconds
     And the switchover interrupts the clients of worker group 1 for less than 10 seconds
     And no ledger lost an acknowledged write

@@ -60,7 +60,7 @@ def step_served_what_database_holds(context: Context) -> None:
     unchanged(workloads.held_by_database(world.entries, *which), workloads.served_by_cache(*which)).require()
 
 
-@when("an entry is updated with and without the cache, and every client reads it for over {seconds:g} seconds more")
+@when("an entry is updated with and without the cache, and every client keeps reading it for over {seconds:g} seconds")
 def step_updated_while_read(context: Context, seconds: float) -> None:
     """Ten updates, alternately; the last one bypasses the cache, so that only expiry can remove the old value."""
     world, bound = context.world, context.world.limit(seconds, "staleness")

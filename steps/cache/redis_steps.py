@@ -70,7 +70,7 @@ def step_version(context: Context, version: int) -> None:
 def step_mode(context: Context, mode: str) -> None:
     """Where [expect] redis_mode declares a mode, that one is expected.
 
-    A primary that is found by asking Sentinels reports to be standalone: it is in sentinel mode.
+    A primary that is found by asking Sentinels reports that it is standalone; it counts as in sentinel mode.
     """
     topology = context.world.cluster.topology
     declared = topology.expectations.redis_mode

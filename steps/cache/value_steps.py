@@ -87,17 +87,17 @@ def step_types_are_fetched(context: Context) -> None:
     handover.answers = values.fetch_each_type(handover.clients, world.namespace, types)
 
 
-@then("the second time every answer is a hit, unchanged")
+@then("the second client gets each value unchanged, as a cache hit")
 def step_second_answers(context: Context) -> None:
-    """Each answer comes out of the cache the second time, with the same type and content at every level."""
+    """Its requests come after the first client's. Each value has the same type and content at every level."""
     handover = context.world.handover(CacheHandover)
     _, second = handover.answers
     unchanged(handover.expected, values.hits(second)).require()
 
 
-@then("the first time every answer is the same")
+@then("the first client gets each value unchanged, too")
 def step_first_answers(context: Context) -> None:
-    """The client whose miss fills the cache gets the value unchanged as well."""
+    """So does the client whose misses fill the cache."""
     handover = context.world.handover(CacheHandover)
     first, _ = handover.answers
     unchanged(handover.expected, {name: read.value for name, read in first.items()}).require()

@@ -168,7 +168,7 @@ def step_pool_replaced(context: Context) -> None:
     assert_that(state.served_by, is_not(state.idle_backend), "the backend of the session that the pool handed out")
 
 
-@when("{clients:d} clients at a time ask {times:d} questions each")
+@when("{clients:d} concurrent clients ask {times:d} questions each")
 def step_ask_questions(context: Context, clients: int, times: int) -> None:
     """Concurrently, each over its own session; every question has a single right answer, different from all others."""
     world = context.world

@@ -133,7 +133,7 @@ def step_replicas_have(context: Context, seconds: float) -> None:
         )
 
 
-@when("{clients:d} clients at a time store {times:d} entries each")
+@when("{clients:d} concurrent clients store {times:d} entries each")
 def step_clients_store(context: Context, clients: int, times: int) -> None:
     """Each client uses its own keys, and each entry its own transaction; then all entries are read back."""
     world = context.world
@@ -155,7 +155,7 @@ def step_counter(context: Context) -> None:
     counter.create(context.world.cluster.write, context.world.profile, context.world.namespace)
 
 
-@when("{clients:d} clients at a time add one to it {times:d} times each")
+@when("{clients:d} concurrent clients add one to it {times:d} times each")
 def step_clients_count(context: Context, clients: int, times: int) -> None:
     """In a transaction, each reads the counter under a row lock and writes it back incremented."""
     world = context.world

@@ -26,7 +26,7 @@ def step_disk_full(context: Context) -> None:
     keep_disk_full(context.world)
 
 
-@when("the disk of the leader is full when a checkpoint is due")
+@when("the disk of the leader is too full to complete a checkpoint")
 def step_disk_full_at_checkpoint(context: Context) -> None:
     """Not a block of it is free, and PostgreSQL, which cannot finish the checkpoint, has been down for some seconds."""
     fill_disk_until_checkpoint(context.world)

@@ -80,7 +80,7 @@ def step_links_degrade(context: Context, degradation: str) -> None:
     world.experiment.inject(network.poor_links(world.cluster, degradation), world.cluster.leader())
 
 
-@then("the target member stops accepting writes before its lock expires")
+@then("the former leader stops accepting writes before its lock expires")
 def step_stops_in_time(context: Context) -> None:
     """Judged by probes that bypass the proxy, until the lock has surely expired.
 
@@ -90,7 +90,7 @@ def step_stops_in_time(context: Context) -> None:
     require_stopped(context.world, context.world.handover(FailoverHandover).lock_before_the_fault)
 
 
-@then("the target member accepts no further write until the fault is healed")
+@then("the former leader accepts no further write until the fault is healed")
 def step_refuses_until_healed(context: Context) -> None:
     """From its first refusal on, by probes that bypass the proxy. If the fault still lasts, it is healed now."""
     require_refusing_until_healed(context.world)

@@ -27,7 +27,7 @@ register_type(Event=EVENT)
 
 @step("another member leads")
 def step_another_leads(context: Context) -> None:
-    """A member other than the target member holds the leader key and accepts writes.
+    """A member other than the affected one holds the leader key and accepts writes.
 
     Not every client has connected to it by then; a later step that judges clients has to wait for that.
     """
@@ -36,15 +36,15 @@ def step_another_leads(context: Context) -> None:
 
 @then("another member leads within {seconds:g} seconds")
 def step_another_leads_within(context: Context, seconds: float) -> None:
-    """A member other than the target member holds the leader key and accepts writes, in that time from the fault on.
+    """A member other than the affected one holds the leader key and accepts writes, in that time from the fault on.
 
     Not every client has connected to it by then; a later step that judges clients has to wait for that.
     """
     require_other_leader(context.world, context.world.limit(seconds, "leader", Span.FAILOVER))
 
 
-@then("the target member streams as a replica within {seconds:g} seconds")
-def step_target_member_streams(context: Context, seconds: float) -> None:
+@then("the affected member streams as a replica within {seconds:g} seconds")
+def step_affected_member_streams(context: Context, seconds: float) -> None:
     """The member that the fault hit streams from the leader, on the leader's timeline, in that time from now on."""
     require_rejoined(context.world, context.world.limit(seconds, "rejoin", Span.REJOIN))
 
@@ -104,7 +104,7 @@ def step_nothing_lost(context: Context) -> None:
     require_ledger_intact(context.world)
 
 
-@then("the target member was rewound, not copied")
+@then("the affected member was rewound, not copied")
 def step_rewound(context: Context) -> None:
     """Copying a large database takes hours, and rewinding it takes seconds.
 
@@ -122,9 +122,9 @@ def step_no_number_twice(context: Context) -> None:
     require_none_issued_twice(context.world)
 
 
-@then("the target member holds every acknowledged entry of the ledger")
+@then("the affected member holds every acknowledged entry of the ledger")
 @safety
-def step_target_member_holds_ledger(context: Context) -> None:
+def step_affected_member_holds_ledger(context: Context) -> None:
     """Read on the member that the fault hit, past the proxy, once it has replayed all that was written."""
     require_ledger_on(context.world, [context.world.experiment.target_member])
 

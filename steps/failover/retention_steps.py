@@ -80,7 +80,7 @@ def step_little_wal_unarchived(context: Context, megabytes: int) -> None:
     in_each_group(world.cluster, little, subject, only_late=False)
 
 
-@then("no database of any member has rows that are {times:g} times as old as when vacuum should have frozen them")
+@then("no database of any member has unfrozen rows beyond {times:g} times the age at which vacuum freezes them")
 def step_rows_are_frozen(context: Context, times: float) -> None:
     """By age(datfrozenxid) of every database against autovacuum_freeze_max_age, and mxid_age(datminmxid) against
     autovacuum_multixact_freeze_max_age. Autovacuum freezes rows of that age even where it is switched off."""

@@ -113,7 +113,7 @@ def step_statistics_page_answers(context: Context) -> None:
     of_the_whole(cluster, knows_them, "the statistics page knows its visitors", only_late=False)
 
 
-@then("HAProxy has the members up or down as follows")
+@then("HAProxy reports these member states")
 @columns({"member": ROUTED_ROLE}, others=UP_OR_DOWN, headings=ENDPOINT)
 def step_haproxy_view(context: Context) -> None:
     """The state of every member in the proxies behind the write and the read endpoint, by Patroni's roles.
@@ -217,7 +217,7 @@ def step_loses_stream(context: Context) -> None:
     context.world.experiment.inject(cut_from_source(cluster, replica))
 
 
-@then("the target member leaves the read endpoint within {seconds:g} seconds")
+@then("the affected member leaves the read endpoint within {seconds:g} seconds")
 def step_leaves_reads(context: Context, seconds: float) -> None:
     """New sessions there land on other members, in that time from when the fault is in effect, and go on to do so."""
     world = context.world

@@ -1,4 +1,4 @@
-"""Planned switchovers: the leader is asked to hand over, and does, or refuses with a reason."""
+"""Planned switchovers: requests that are carried out, or refused with a reason."""
 
 from behave import given, register_type, then, when
 from hamcrest import assert_that, equal_to
@@ -43,7 +43,7 @@ def step_silent_consumer(context: Context) -> None:
     context.world.experiment.prepare(SilentConsumer(cluster, in_sandbox(proxy_host(cluster))))
 
 
-@when("the leader is asked to hand over to {candidate:Candidate}")
+@when("a switchover to {candidate:Candidate} is requested")
 def step_hand_over(context: Context, candidate: str) -> None:
     """By Patroni's REST API, to "any replica" or to the member with that role; Patroni has answered that it is done."""
     world = context.world
@@ -55,7 +55,7 @@ def step_hand_over(context: Context, candidate: str) -> None:
 
 @then("the requested candidate leads")
 def step_candidate_leads(context: Context) -> None:
-    """The member that the leader was asked to hand over to holds the leader key."""
+    """The candidate of the requested switchover holds the leader key."""
     candidate = context.world.handover(FailoverHandover).requested_candidate
     assert_that(context.world.cluster.leader(), equal_to(candidate), "the leader now")
 

@@ -34,7 +34,7 @@ def step_one_place(context: Context) -> None:
     world.handover(IsolationHandover).items = one_place(world)
 
 
-@when("{clients:d} clients run {times:d} transactions each at {level:Level}")
+@when("{clients:d} clients run {times:d} transactions each at isolation level {level:Level}")
 def step_run(context: Context, clients: int, times: int, level: str) -> None:
     """All at the same time, on the same few items, through the write endpoint. Each transaction asks for its level."""
     _run(context, clients, times, level, by_default=False)
@@ -56,7 +56,7 @@ def _run(context: Context, clients: int, times: int, level: str, by_default: boo
     read_at_the_end(world.cluster.write, handover.items, world.history, world.timing.recovery)
 
 
-@given("{clients:d} clients running transactions at {level:Level}")
+@given("{clients:d} clients running transactions at isolation level {level:Level}")
 def step_keep_running(context: Context, clients: int, level: str) -> None:
     """On lists, registers and sets of one namespace, through the write endpoint, until the scenario ends."""
     world, handover = context.world, context.world.handover(IsolationHandover)

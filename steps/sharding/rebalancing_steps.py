@@ -26,7 +26,7 @@ from support.sharding.membership import joined, require_equal_to_others, require
 from support.sharding.moves import (
     BREAK,
     COPIED,
-    VICTIM,
+    KILLED,
     PlannedMove,
     break_off,
     fault_of_move,
@@ -51,7 +51,7 @@ _FILL = """
 """
 
 
-register_type(Victim=VICTIM, Break=BREAK)
+register_type(Killed=KILLED, Break=BREAK)
 
 
 @given("two co-located tables of {count:d} shards, and a client that writes to each shard")
@@ -243,21 +243,21 @@ def step_nothing_moves(context: Context) -> None:
     checks.as_before(before, own.placements).require()
 
 
-@when("that shard is moved to another worker group, and {victim:Victim} is killed halfway")
+@when("that shard is moved to another worker group, and {who:Killed} is killed halfway")
 @disturbs(
     kill_in_move,
     "which workers move it depends on where the shard is; here, the first two",
     source=first_worker,
     target=second_worker,
 )
-def step_interrupt_move(context: Context, victim: str) -> None:
+def step_interrupt_move(context: Context, who: str) -> None:
     """When the shard's rows are copied, and it is not yet handed over."""
     world, handover = context.world, context.world.handover(MoveHandover)
     handover.left_before = left_behind(handover.tables.cluster)
     with handover.planned.start(handover.tables.cluster.write) as job:
         handover.job = job
         job.await_phase(COPIED, within=STATEMENT)
-        fault = fault_of_move(world, victim, handover.planned, job)
+        fault = fault_of_move(world, who, handover.planned, job)
         world.experiment.inject(fault, fault.target_member or world.cluster.leader())
     world.evidence.attach("the move, step by step", "\n".join(map(str, job.steps)))
 

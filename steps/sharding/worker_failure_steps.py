@@ -56,7 +56,7 @@ def step_transfers(context: Context, clients: int) -> None:
     context.world.handover(WorkerHandover).accounts = start_transfers(context.world, clients)
 
 
-@when("the leader of worker group {number:d} is asked to hand over to any replica")
+@when("a switchover of worker group {number:d} to any replica is requested")
 def step_worker_hands_over(context: Context, number: int) -> None:
     """By Patroni's REST API; it has answered that this is done."""
     context.world.experiment.inject(Switchover(context.world.cluster.worker_group(number)))

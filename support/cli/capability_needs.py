@@ -117,8 +117,8 @@ IMPLIED = {
 }
 """Capability -> those that no target with it lacks."""
 WORDS = {
-    "replicas": r"another member leads|until another|hand over|\ba replica\b|replicas crash|one leader after another"
-    r"|synchronous standby crashes|every replica streams",
+    "replicas": r"another member leads|until another|a switchover to|\ba replica\b|replicas crash"
+    r"|one leader after another|synchronous standby crashes|every replica streams",
     "several_candidates": r"lacks WAL|other replicas",
     "spare_standby": r"another standby",
     "spare_replica": r"no commit waits for|leader and its synchronous standby crash",
@@ -130,7 +130,7 @@ WORDS = {
     r"|each endpoint is asked|replica that serves reads",
     "several_workers": r"worker group 2|different worker|two workers|several workers|more than one worker|both workers"
     r"|another worker group|over the workers",
-    "worker_replicas": r"leader of worker group \d+ is asked to hand over",
+    "worker_replicas": r"a switchover of worker group \d+",
     "backends": r"halfway the rebalance is cancelled|the session that moves it is killed",
     "partitions": r"is cut off|answers are lost|no other host can receive|loses its stream",
     "redis": r"\bRedis\b|\bthe cache\b",

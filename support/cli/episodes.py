@@ -42,7 +42,7 @@ MOVES = (
     Move("the leading member of the DCS crashes", _DCS),
     Move("a majority of the DCS crashes", _DCS, alone=True),
     Move("the proxy is killed and started again", _HOSTS, ends_itself=True),
-    Move("the leader is asked to hand over to any replica", alone=True, ends_itself=True),
+    Move("a switchover to any replica is requested", alone=True, ends_itself=True),
 )
 _PAUSES = (1, 3, 8, 20, 35)
 """Seconds between two moves: less than any timeout of the cluster, about a ttl, and more."""
@@ -71,7 +71,7 @@ class Episode:
         beside = ["2 clients reading through the read endpoint"]
         if self.transactions:
             judged.append("no transaction saw an anomaly that its level rules out")
-            beside.append("4 clients running transactions at serializable")
+            beside.append("4 clients running transactions at isolation level serializable")
         steps = [
             "Given a healthy cluster",
             *(f"And {one}" for one in ("4 clients appending to a ledger through the write endpoint", *beside)),

@@ -1,7 +1,7 @@
 """`accept run --plan --commands`: what each scenario would do on users' hosts, and how it would be undone, beforehand.
 
 Each step declares what it does to hosts (support/faults/declared.py), and that declaration is rehearsed. The plan
-assumes the current roles; a scenario picks its target members by role when it runs.
+assumes the current roles; a scenario picks the members that it disturbs by role when it runs.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

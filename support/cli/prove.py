@@ -329,7 +329,7 @@ def _to_be_seen(
 ) -> tuple[ScenarioUnderTest, ...]:
     """The scenarios that some sabotage has to make fail: all, or those of the promises that were named.
 
-    Each row of an outline counts, because a row is another fault, another victim or another value to be checked.
+    Each row of an outline counts, because each row is a different fault, component or value to be checked.
     """
     return tuple(
         ScenarioUnderTest(", ".join(sorted(one.ids)), one.name, lacking.get(one.name, ""))

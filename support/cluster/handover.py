@@ -61,7 +61,7 @@ class ClusterHandover(Handover):
     """The marks, and the looks for them on the replicas."""
     touched: Annotated[int, "When the first namespace updates every key"]
     """How many rows the updates or deletes touched."""
-    action: Annotated[str, "When 10 clients at a time store 20 entries each"]
+    action: Annotated[str, "When 10 concurrent clients store 20 entries each"]
     """What the clients did, as their history names it."""
 
     extensions: Annotated[

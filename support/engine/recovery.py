@@ -38,7 +38,7 @@ from support.waiting import NotYet, eventually
 
 
 def require_other_leader(world: World, limit: float | None = None) -> None:
-    """A member other than the target member leads within `limit` seconds of the fault.
+    """A member other than the affected one leads within `limit` seconds of the fault.
 
     Without a limit it may take as long as the recovery of the cluster.
     """
@@ -57,7 +57,7 @@ def inject_until_replaced(world: World, fault: Fault) -> None:
 
 
 def require_replaced(world: World) -> None:
-    """Raises Inconclusive unless another member than the target member was seen to lead before the fault was healed.
+    """Raises Inconclusive unless a member other than the affected one was seen to lead before the fault was healed.
 
     For steps that judge safety even if the takeover did not come: a leader that nobody replaced goes on leading once
     the fault is healed. Then the others receive what it committed alone, and it rightly acknowledges writes.
@@ -73,12 +73,12 @@ def require_replaced(world: World) -> None:
 
 
 def require_rejoined(world: World, limit: float | None = None) -> None:
-    """The target member streams as a replica within `limit` seconds from now; without a limit, after a usual rejoin."""
+    """The affected member streams as a replica within `limit` seconds; without a limit, after a usual rejoin."""
     target_member = world.experiment.target_member
     within = world.timing.rejoin if limit is None else limit
     took, ended = await_streaming(world.cluster.group_with(target_member), target_member, within), time.monotonic()
     world.experiment.look_for_redundancy()
-    require_within(world, "the target member streamed after", took, limit, ended)
+    require_within(world, "the affected member streamed after", took, limit, ended)
 
 
 def require_all_streaming(world: World, limit: float) -> None:
@@ -92,7 +92,7 @@ def require_all_streaming(world: World, limit: float) -> None:
 
 
 def require_standby_replaced(world: World, limit: float) -> None:
-    """Commits wait for a standby other than the target member within `limit` seconds of the fault."""
+    """Commits wait for a standby other than the affected member within `limit` seconds of the fault."""
     experiment = world.experiment
     since = experiment.injected_fault.begun
     await_replaced(world.cluster, experiment.target_member, limit, since)
@@ -172,7 +172,7 @@ def caught_up(world: World, members: Collection[str]) -> dict[str, Endpoint]:
 
 
 def require_no_write_after_thaw(world: World, direct: Workload, namespace: str) -> None:
-    """Since it thawed, the target member has acknowledged no write to the clients that are connected to it directly.
+    """Since it thawed, the affected member has acknowledged no write to the clients that are connected to it directly.
 
     What it acknowledged before, even if the answer came after the thaw, is in the cluster's ledger.
     """

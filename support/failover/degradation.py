@@ -74,7 +74,7 @@ def require_each_reader_served(world: World, limit: float) -> None:
 
 
 def _await_left_out(world: World, within: float) -> None:
-    """Wait until no endpoint leads to the target member: then no further reader gets stuck there."""
+    """Wait until no endpoint leads to the affected member: then no further reader gets stuck there."""
     target_member = world.experiment.target_member
 
     def left_out() -> None:

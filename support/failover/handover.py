@@ -42,7 +42,7 @@ class FailoverHandover(Handover):
     """The position in the WAL that a replica must have replayed to serve reads again, where that is known."""
     direct_clients: Annotated[DirectClients, "Given 4 clients appending through direct sessions on the leader"]
     unequal_replicas: Annotated[UnequalReplicas, "Given one replica lacks WAL that the others have received"]
-    requested_candidate: Annotated[str, "When the leader is asked to hand over to a replica that may lead"]
+    requested_candidate: Annotated[str, "When a switchover to a replica that may lead is requested"]
     """None if any replica was welcome."""
     claims: Annotated[ClaimWatch, "Given every member is asked continuously whether it is the primary"]
     consumer: Annotated[Consumer, "Given a logical consumer of a slot that Patroni maintains"]

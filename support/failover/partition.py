@@ -44,7 +44,7 @@ def _lock_now(cluster: Cluster) -> etcd.Lock | None:
 
 
 def require_stopped(world: World, before: LockBefore) -> None:
-    """The target member stopped accepting writes before its lock expired, and refuses until it surely has expired.
+    """The former leader stopped accepting writes before its lock expired, and refuses until it surely has expired.
 
     etcd tells when the lock was last renewed: before the fault and, if it answers, once the fault is in effect. Patroni
     guarantees no more than this. A leader that cannot renew its lock retries for retry_timeout, from its next loop on.
@@ -72,7 +72,7 @@ def require_stopped(world: World, before: LockBefore) -> None:
 
     finding = eventually(judged, within=left.most + 2 * world.timing.visible, subject=f"{target_member} refuses writes")
     accepted_for = last_accepted(experiment.watch.samples, target_member, since)
-    world.measure("the target member accepted writes for", accepted_for, "s", left.most)  # until then it is in doubt
+    world.measure("the former leader accepted writes for", accepted_for, "s", left.most)  # until then it is in doubt
     finding.require()
 
     def accepts_none() -> None:
@@ -85,7 +85,7 @@ def require_stopped(world: World, before: LockBefore) -> None:
 
 
 def require_refusing_until_healed(world: World) -> None:
-    """From its first refusal the target member accepted no write until the fault was healed; heals it if it lasts."""
+    """From its first refusal the former leader accepted no write until the fault was healed; heals it if it lasts."""
     experiment = world.experiment
     target_member, fault, asked = experiment.target_member, experiment.injected_fault, time.monotonic()
 

@@ -165,12 +165,12 @@ def little_wal_unarchived(told: Mapping[str, UnarchivedWal], silent: Silent, lim
 
 
 def oldest_unfrozen(told: Mapping[str, Sequence[UnfrozenRows]]) -> float:
-    """How many times as old as when they were due the oldest rows are that vacuum has not frozen."""
+    """The age of the oldest unfrozen rows, as a multiple of the age at which they are due."""
     return max((one.age / one.due for found in told.values() for one in found), default=0.0)
 
 
 def rows_are_frozen(told: Mapping[str, Sequence[UnfrozenRows]], silent: Silent, limit: float) -> Finding:
-    """No database has rows that are `limit` times as old as when vacuum should have frozen them.
+    """No database has unfrozen rows beyond `limit` times the age at which vacuum freezes them.
 
     Unknown if a member gave no answer.
     """

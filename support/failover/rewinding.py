@@ -22,7 +22,7 @@ _TOLD = """
 
 
 def kept_files(cluster: Cluster, experiment: Experiment) -> DataDirectory:
-    """What the target member's data directory shows now."""
+    """What the affected member's data directory shows now."""
     member = experiment.target_member
     since_the_fault = time.monotonic() - experiment.injected_fault.begun
     return told(member, cluster.administration_of(member), since_the_fault)

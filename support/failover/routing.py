@@ -166,7 +166,7 @@ def _position(cluster: Cluster, member: str, query: str) -> int | None:
 
 
 def require_out_of_reads(world: World, limit: float, lag: ReadLag | None = None) -> None:
-    """New sessions on the read endpoint stop landing on the target member within `limit` seconds of the fault.
+    """New sessions on the read endpoint stop landing on the affected member within `limit` seconds of the fault.
 
     It stays out for as long as Patroni and the proxy take to come to another conclusion. If it does not, only the last
     time that it left counts.
@@ -175,7 +175,7 @@ def require_out_of_reads(world: World, limit: float, lag: ReadLag | None = None)
     replica lag and the allowed `lag` is only assumed: the real limit may be higher.
     """
     experiment, last = world.experiment, list[Finding]()
-    since, subject = experiment.injected_fault.counts_from, "the target member left the read endpoint"
+    since, subject = experiment.injected_fault.counts_from, "the affected member left the read endpoint"
 
     def left() -> None:
         last.append(_look_without_target(world))
@@ -202,7 +202,7 @@ def require_out_of_reads(world: World, limit: float, lag: ReadLag | None = None)
 
 
 def _stays_out(world: World) -> bool:
-    """Whether no session lands on the target member while Patroni checks it twice, and the proxy once more."""
+    """Whether no session lands on the affected member while Patroni checks it twice, and the proxy once more."""
 
     def look() -> None:
         with suppress(*NO_ANSWER):
@@ -212,18 +212,18 @@ def _stays_out(world: World) -> bool:
     try:
         throughout(look, seconds=world.timing.proxy + 2 * world.timing.loop_wait)
     except _Returned as returned:
-        world.evidence.attach("the target member served reads again", str(returned))
+        world.evidence.attach("the affected member served reads again", str(returned))
         return False
     return True
 
 
 class _Returned(Exception):
-    """The target member serves reads again while its fault lasts; the message says where sessions landed."""
+    """The affected member serves reads again while its fault lasts; the message says where sessions landed."""
 
 
 def require_back_in_reads(world: World, limit: float, replayed: int | None = None, *, streams: bool = False) -> None:
-    """New sessions on the read endpoint land on the target member within `limit` seconds of the healing, not before it
-    has caught up.
+    """New sessions on the read endpoint land on the affected member within `limit` seconds of the healing, not before
+    it has caught up.
 
     That means: it has replayed the WAL up to the position `replayed` (None: whatever it has), and it streams, if that
     is asked for.
@@ -241,7 +241,7 @@ def require_back_in_reads(world: World, limit: float, replayed: int | None = Non
         no_stream = status is not None and status.role == REPLICA and status.replication == "none"
         return caught_up(target, position, replayed, streams=not no_stream)
 
-    subject = "the target member was back in the read endpoint"
+    subject = "the affected member was back in the read endpoint"
     finding = eventually(back, within=limit, subject=subject, retry_on=NO_ANSWER, since=experiment.over_since)
     took = time.monotonic() - experiment.over_since
     finding.require()

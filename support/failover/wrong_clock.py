@@ -87,7 +87,7 @@ def require_leader_stays_where_promised(world: World, before: Look, lease: Lease
 
 
 def _runs_since(world: World, moment: float) -> bool:
-    """Whether the Patroni of the target member is the one that ran at that moment."""
+    """Whether the Patroni of the affected member is the one that ran at that moment."""
     pid = world.cluster.sandbox.hosts[world.experiment.target_member].processes["patroni"].pid
     try:
         return pid is not None and time.time() - psutil.Process(pid).create_time() > time.monotonic() - moment

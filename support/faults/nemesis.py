@@ -21,7 +21,7 @@ class Fault(ABC):
     planned = False
     """Whether the leader shuts down cleanly, after everything that it acknowledged has reached its successor."""
     unaware = False
-    """Whether the target member cannot know that another one leads, until shortly after the fault is healed."""
+    """Whether the affected member cannot know that another one leads, until shortly after the fault is healed."""
     builds_up = False
     """Whether the fault takes time to build up, and so does not exist from the moment that it begins."""
     takes_effect_within = 0.0

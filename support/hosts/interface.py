@@ -275,6 +275,6 @@ def on_each(hosts: Collection[AnyHost], act: Callable[[AnyHost], object]) -> Non
 
 
 def raise_one_of(errors: Collection[BaseException]) -> None:
-    """Raise one of these errors, if there are any: rather one that says that something failed than Inconclusive."""
+    """Raise one of these errors, if there are any; a failure takes precedence over Inconclusive."""
     for error in sorted(errors, key=lambda error: isinstance(error, Inconclusive)):
         raise error

@@ -14,7 +14,7 @@ from support.isolation.workloads import Items
 class IsolationHandover(Handover):
     """Concurrent transactions."""
 
-    level: Annotated[Level, "When 8 clients run 120 transactions each at serializable"]
+    level: Annotated[Level, "When 8 clients run 120 transactions each at isolation level serializable"]
     items: Annotated[Items, "Given lists, registers and sets on one server"]
 
     followed: Annotated[History, "When each endpoint is asked 100 times for what the other one has"]

@@ -336,7 +336,7 @@ SABOTAGES = (
     Sabotage(
         "patroni-clings-to-its-role",
         "a leader that has handed over is still reported as the primary for 30 seconds",
-        notices({"FO-19 asked to hand over": "was reported as the primary by its health check for"}),
+        notices({"FO-19 switchover": "was reported as the primary by its health check for"}),
         patroni_build("clings_to_its_role"),
     ),
     Sabotage(

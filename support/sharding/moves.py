@@ -385,18 +385,18 @@ def break_off(world: World, job: ShardJob, how: str) -> None:
 
 
 _SERVERS = ("PostgreSQL on the source worker", "PostgreSQL on the target worker")
-VICTIM = Kind.of("victim of a kill", ("the session that moves it", *_SERVERS))
+KILLED = Kind.of("process to kill", ("the session that moves it", *_SERVERS))
 
 
-def kill_in_move(cluster: Cluster, victim: str, source: int, target: int) -> PostgresKilled | None:
-    """Kills PostgreSQL on the worker group that VICTIM names in a move between the two; None if VICTIM is a session."""
-    if victim not in _SERVERS:
+def kill_in_move(cluster: Cluster, who: str, source: int, target: int) -> PostgresKilled | None:
+    """Kills PostgreSQL on one of the two worker groups of a move, as `who` of KILLED says; None if it is a session."""
+    if who not in _SERVERS:
         return None
-    group = dict(zip(_SERVERS, (source, target), strict=True))[victim]
+    group = dict(zip(_SERVERS, (source, target), strict=True))[who]
     return PostgresKilled(cluster.site.hosts[cluster.of_group(group).leader()])
 
 
-def fault_of_move(world: World, victim: str, planned: PlannedMove, job: ShardJob) -> Fault:
-    """The fault that kills a VICTIM during the move."""
-    fault = kill_in_move(world.cluster, victim, planned.source, planned.target)
-    return fault or SessionKilled(job.where, job.backend, victim)
+def fault_of_move(world: World, who: str, planned: PlannedMove, job: ShardJob) -> Fault:
+    """The fault that kills `who`, one of KILLED, during the move."""
+    fault = kill_in_move(world.cluster, who, planned.source, planned.target)
+    return fault or SessionKilled(job.where, job.backend, who)

@@ -1,7 +1,7 @@
 """The shards by the catalogs of their nodes: their indexes, and whether they are unlogged.
 
-The catalog of the coordinator describes its own tables, which hold no rows: what keeps keys unique, and what a search
-goes by, are the indexes of the shards; and what a crash leaves of the rows depends on the persistence of the shards.
+The catalog of the coordinator describes its own tables, which hold no rows: the indexes that keep keys unique, and
+those that searches use, are on the shards; what a crash leaves of the rows depends on the persistence of the shards.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

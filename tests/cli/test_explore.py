@@ -60,7 +60,7 @@ def test_every_sentence_is_a_step_that_behave_knows() -> None:
 
 
 def test_a_target_gets_only_what_it_can_stand() -> None:
-    assert {move.sentence for move in possible({"hosts"})} == {"the leader is asked to hand over to any replica"}
+    assert {move.sentence for move in possible({"hosts"})} == {"a switchover to any replica is requested"}
     assert not any("cut off" in move.sentence for move in possible({"partitions"}))
     assert not any("of the DCS crashes" in move.sentence for move in possible({"dcs_hosts"}))
     assert possible(()) == MOVES
@@ -69,7 +69,7 @@ def test_a_target_gets_only_what_it_can_stand() -> None:
 
 
 def test_transactions_are_judged_only_where_nothing_may_be_lost() -> None:
-    assert "transactions at serializable" in Episode((HEALED,)).gherkin("A")
+    assert "transactions at isolation level serializable" in Episode((HEALED,)).gherkin("A")
     assert "transaction" not in Episode((HEALED,), transactions=False).gherkin("A")
 
 

@@ -229,7 +229,7 @@ def test_a_wording_that_only_looks_alike_is_no_clash(own: OwnFolder) -> None:
 @pytest.mark.parametrize(
     ("sentence", "nearest", "file"),
     [
-        ("When the leader fails over to a replica", "hand over", "steps/failover/"),
+        ("When a switchover to a replica is started", "a switchover to", "steps/failover/"),
         ("Then each client was interrupted for less than 5 seconds", "interrupt", "steps/failover/"),
         ("When Redis reprots its state", "Redis reports its state", "steps/cache/redis_steps.py"),
         ("Then no acknowledged write is missing", "acknowledged", "steps/"),
@@ -246,7 +246,7 @@ def test_an_undefined_step_gets_the_nearest_wordings_and_its_file(sentence: str,
 
 
 def test_a_sentence_that_fits_but_for_a_value_needs_no_new_step() -> None:
-    sentence = "When the leader is asked to hand over to any replicas"
+    sentence = "When a switchover to any replicas is requested"
     advice = step_advice.advice(sentence, "features/failover/x.feature:3", ALL_STEPS)
     assert "unknown candidate 'any replicas'; did you mean 'any replica'?" in advice
     assert "belongs in" not in advice

@@ -221,7 +221,7 @@ UNDONE_AT_ONCE = ("failover.fault_steps.step_proxy_restarts",)
 """These leave nothing on the host that could be compared."""
 
 
-VICTIMS: tuple[Case, ...] = (
+CHOSEN: tuple[Case, ...] = (
     ("failover.joint_loss_steps.step_replica_away", {}, ()),
     ("failover.joint_loss_steps.step_lost_together", {}, ()),
     ("failover.succession_steps.step_one_is_behind", {}, ()),
@@ -291,12 +291,12 @@ def test_the_hosts_get_what_the_plan_has_shown(rig: Rig, case: Case) -> None:
         rig.end_all()
 
 
-def test_a_plan_shows_the_victims_that_a_step_chooses_and_how(rig: Rig) -> None:
+def test_a_plan_shows_the_members_that_a_step_chooses_and_how(rig: Rig) -> None:
     rig.start_all()
     try:
         cluster = rig.cluster(RemoteSite(rig.topology.hosts, Unkept()))
         shown = {
-            name: [act.words for act in acts_of(_step(name, said, table), cluster)] for name, said, table in VICTIMS
+            name: [act.words for act in acts_of(_step(name, said, table), cluster)] for name, said, table in CHOSEN
         }
     finally:
         rig.end_all()

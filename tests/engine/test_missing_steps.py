@@ -70,7 +70,7 @@ def world(tmp_path: Path) -> World:
         (lambda world: world.history, "clients appending to a ledger"),
         (lambda world: world.session, "When the application logs in"),
         (lambda world: world.error, "is stored"),
-        (lambda world: world.handover(FailoverHandover).requested_candidate, "asked to hand over to a replica"),
+        (lambda world: world.handover(FailoverHandover).requested_candidate, "a switchover to a replica"),
         (lambda world: world.readers, "clients reading through the read endpoint"),
         (lambda world: world.handover(CacheHandover).client, "Given 2 clients of the cache"),
     ],

@@ -26,7 +26,7 @@ LIMIT = 1.0
 
 
 class Left:
-    """The target member serves reads in these periods, in seconds since its fault, and in no other."""
+    """The affected member serves reads in these periods, in seconds since its fault, and in no other."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, serves: Sequence[tuple[float, float]]) -> None:
         self._begun, self._serves = time.monotonic(), serves
@@ -62,7 +62,7 @@ def test_a_replica_that_leaves_twice_has_left_the_second_time(monkeypatch: pytes
 
 
 def test_a_replica_that_comes_and_goes_has_not_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(LimitExceeded, match="the target member left the read endpoint"):
+    with pytest.raises(LimitExceeded, match="the affected member left the read endpoint"):
         Left(monkeypatch, [(at, at + 0.3) for at in (0, 0.4, 0.8, 1.2, 1.6, 2.0, 2.4)]).judge()
 
 

@@ -192,7 +192,7 @@ def _forbidden(user: str, commands: str, attempt: Callable[[], object]) -> str:
 
 
 def _refused_settings(server: RedisAddress, user: str) -> str:
-    """Why its settings cannot be changed; empty if they can. A setting that does not exist is tried."""
+    """Why its settings cannot be changed; empty if they can. Tries to set one that does not exist."""
     try:
         with client_of(primary_of(server)) as client:
             if why := _forbidden(user, "CONFIG|GET", lambda: client.config_get("maxmemory")):
@@ -209,7 +209,10 @@ _NOBODYS = "accept-nobody-has-this"
 
 
 def _no_failover(server: RedisAddress, user: str) -> str:
-    """Why Redis cannot be told to fail over; empty if it can. What does not exist is told to."""
+    """Why Redis cannot be told to fail over; empty if it can.
+
+    Tries the command with a name that does not exist, so that nothing fails over even if the user may send it.
+    """
     if server.mode == "standalone":
         return (
             "nothing makes a replica of Redis take over; if Sentinel does, set REDIS_SENTINELS and REDIS_SERVICE, and "

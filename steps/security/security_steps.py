@@ -90,7 +90,10 @@ def step_mistrusting_logins(context: Context, where: str) -> None:
 
 @when("the certificates in use are read")
 def step_certificates_in_use(context: Context) -> None:
-    """The certificates that servers present (endpoints, members, all else reached by TLS) and the application's own."""
+    """The certificates that servers present (endpoints, members, all else reached by TLS) and the application's own.
+
+    Of the intermediate certificates that servers send, those that lead to an authority that their clients trust.
+    """
     context.world.handover(SecurityHandover).certificates = certificates.in_use(context.world.cluster)
 
 

@@ -170,9 +170,16 @@ def step_scram_is_asked_for(context: Context, where: str) -> None:
     Through an endpoint, at those where wrong logins are tried, too. What is demanded of the other roles that can log in
     counts as well (at most 20 are asked about, as for wrong logins). A client certificate by which the server knows the
     application is as good, and so is a ticket (GSSAPI, SSPI): no password crosses the network.
+
+    PgBouncer also asks roles that it does not know, and then refuses them. Roles that are not declared, and of which a
+    pooler asks the same as of a role that does not exist, are not judged; the report names these logins.
     """
-    asked = logins.authentication_asked_for(context.world.cluster, where)
+    found = logins.authentication_asked_for(context.world.cluster, where)
     _tell_left_out(context, where)
+    asked = {name: row for name, row in found.items() if row["asks for"] != logins.ASKED_OF_UNKNOWN_ROLES}
+    if unjudged := sorted(found.keys() - asked.keys()):
+        title = f"{len(unjudged)} logins that were not judged: the pooler may not know these roles"
+        context.world.evidence.attach(title, "\n".join(unjudged))
     without_password = {name: row for name, row in asked.items() if row["asks for"] in logins.WITHOUT_PASSWORD}
     as_tabled({**alike(asked, {"asks for": "SCRAM"}), **without_password}, asked).require()
 

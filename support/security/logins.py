@@ -10,7 +10,7 @@ from support import libpq, sql
 from support.errors import ConnectFailed, Inconclusive
 from support.security.wrong_proofs import WrongProofs
 from support.target.cluster import Cluster
-from support.target.login import TICKETS, Answer, NoTls, certificate_error, log_in, own_certificate
+from support.target.login import PASSWORDS, TICKETS, Answer, NoTls, certificate_error, log_in, own_certificate
 from support.target.members import NoAnswer, ask_in_parallel, heard_and_silent
 from support.target.topology import Login
 
@@ -20,7 +20,7 @@ AS_EVERYBODY = frozenset({_NO_PASSWORD})
 WRONG: Mapping[str, Callable[[Login], Login]] = {
     "a wrong password": lambda own: Login(own.user, f"{token_hex(8)}-wrong"),
     _NO_PASSWORD: lambda own: Login(own.user, ""),
-    "an unknown role": lambda own: Login(f"accept_{token_hex(8)}", token_hex(8)),
+    "an unknown role": lambda own: Login(_made_up(), token_hex(8)),
 }
 """What is wrong with a login -> how to make it from a right one."""
 
@@ -28,6 +28,9 @@ CERTIFICATE = "a client certificate"
 """The proof of a login that is accepted with its client certificate, is asked for nothing, and is refused without."""
 WITHOUT_PASSWORD = frozenset({CERTIFICATE, *TICKETS})
 """The proofs that are as good as SCRAM."""
+ASKED_OF_UNKNOWN_ROLES = "what it asks of an unknown role"
+"""The proof that a pooler demands of a role that it may not know; no SCRAM."""
+_WEAK_PASSWORDS = PASSWORDS - {"SCRAM"}
 _REFUSED = "28000"
 UNVERIFIED = "certificate verify failed"
 """OpenSSL's error when a certificate was not signed by an authority that the client trusts."""
@@ -64,7 +67,7 @@ def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str
 
     At its own database, and at each other one (of the survey) that does not refuse it before any proof. So too the
     proof demanded of every other role, with TLS and without, which is not given. Raises Inconclusive where there is no
-    answer.
+    answer. ASKED_OF_UNKNOWN_ROLES where a pooler may only ask because it does not know a role that is not declared.
     """
     right = _right_logins(cluster, where)
     asked = {
@@ -79,8 +82,10 @@ def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str
             # Nothing is proved: the demand does not depend on the password, and no session is opened there.
             elsewhere |= _proved(ways, _try_each(ways, prove=False), {cluster.topology.application.user})
     others = [*({*_known(cluster)} - {cluster.topology.application.user}), *survey.roles]
+    undeclared = {*others} - {*_declared(cluster)}
     for ways, replication in survey.rounds:
         elsewhere |= _unproved(ways, others, replication)
+        elsewhere |= _as_of_unknown_roles(elsewhere, survey.pooled_of(ways), undeclared, replication)
     answers, silent = heard_and_silent(elsewhere)
     if silent or survey.unlisted:
         raise Inconclusive(f"not every {where} answers for every database: {silent | survey.unlisted}")
@@ -160,6 +165,8 @@ class _Survey:
     therefore is not tried at any endpoint.
     """
     ways: Sequence[sql.Endpoint]
+    pooled: Sequence[sql.Endpoint]
+    """Those of the ways at which a pooler answers."""
     roles: Sequence[str]
     """The roles that are tried beside the known ones."""
     left_out: Sequence[str]
@@ -170,6 +177,10 @@ class _Survey:
     def rounds(self) -> Sequence[tuple[Sequence[sql.Endpoint], bool]]:
         """Ways in that are tried together, and whether for replication."""
         return [*((ways, False) for ways in self.databases.values()), (self.ways, True)]
+
+    def pooled_of(self, ways: Iterable[sql.Endpoint]) -> Sequence[sql.Endpoint]:
+        """Those of some ways, to whatever database, at which a pooler answers."""
+        return [one for one in ways if any(replace(one, database=way.database) == way for way in self.pooled)]
 
 
 @dataclass(frozen=True)
@@ -188,13 +199,13 @@ def _survey(cluster: Cluster, where: str) -> _Survey:
     ways = {str(one): one for one in ways_in(cluster, where)}
     lists, silent = heard_and_silent(ask_in_parallel(ways, lambda name: _listed_at(ways[name])))
     listed = sorted({database for one in lists.values() for database in one.databases})
+    pooled = {name: ways[name] for name, one in lists.items() if not one.own_backend}
     found = dict[str, list[sql.Endpoint]]()
     for name, one in ways.items():
         tried = [one.database, _USUAL_DATABASE]
         if where == "member":
-            pooled = name in lists and not lists[name].own_backend
-            tried += [] if pooled else [_TEMPLATE, *listed]
-        elif name in lists and lists[name].own_backend:
+            tried += [] if name in pooled else [_TEMPLATE, *listed]
+        elif name in lists and name not in pooled:
             tried += [database for database in listed if database != _TEMPLATE]
         for database in dict.fromkeys(tried):
             found.setdefault(database, []).append(replace(one, database=database))
@@ -202,7 +213,8 @@ def _survey(cluster: Cluster, where: str) -> _Survey:
     further = {role for one in lists.values() for role in one.roles} - {*_known(cluster)}
     roles = sorted(further, key=lambda role: (role not in mighty, role))
     why = {f"the databases and roles of {name}": f"no answer ({why})" for name, why in silent.items()}
-    return _Survey(found, [*ways.values()], roles[:MOST_ROLES], roles[MOST_ROLES:], {} if lists else why)
+    tried_as, left_out = roles[:MOST_ROLES], roles[MOST_ROLES:]
+    return _Survey(found, [*ways.values()], [*pooled.values()], tried_as, left_out, {} if lists else why)
 
 
 def _listed_at(way: sql.Endpoint) -> _Listed:
@@ -276,6 +288,31 @@ def _unproved(
         tried = [_bare(way.as_user(role, "")) for way in ways for role in roles[first : first + _AT_ONCE]]
         found |= _in_each_way(tried, replication, lambda one: _log_in_bare(one, replication), how)
     return found
+
+
+def _as_of_unknown_roles(
+    answers: Mapping[str, Answer | NoAnswer], pooled: Sequence[sql.Endpoint], roles: Collection[str], replication: bool
+) -> dict[str, Answer]:
+    """The answers in which a pooler demands the same password of these roles as of one that does not exist.
+
+    PgBouncer demands one of roles that it does not know, and then refuses them. With auth_type=md5, its default, that
+    is an MD5 hash; roles whose SCRAM secret it has are asked for SCRAM.
+    """
+    unknown = _made_up()
+    demands, _ = heard_and_silent(_unproved(pooled, [unknown], replication))
+    heard, _ = heard_and_silent(answers)
+    return {
+        same: replace(heard[same], asked_for=ASKED_OF_UNKNOWN_ROLES)
+        for name, demand in demands.items()
+        for role in roles
+        if (same := name.replace(unknown, role)) in heard
+        and heard[same].asked_for == demand.asked_for in _WEAK_PASSWORDS
+    }
+
+
+def _made_up() -> str:
+    """The name of a role that does not exist."""
+    return f"accept_{token_hex(8)}"
 
 
 def _bare(one: sql.Endpoint) -> sql.Endpoint:

@@ -62,6 +62,7 @@ def step_logins_with_and_without_tls(context: Context, where: str) -> None:
 
     Without TLS at each database; through an endpoint, at those where wrong logins are tried, too. The other roles that
     can log in (at most 20, as for wrong logins) must be refused without TLS as well, before they are asked for a proof.
+    A server that answers with TLS, and closes connections without TLS, refuses these logins.
     """
     cluster, handover = context.world.cluster, context.world.handover(SecurityHandover)
     handover.with_tls = logins.tls_logins(cluster, where)

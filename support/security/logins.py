@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
@@ -80,7 +81,8 @@ def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str
     for database, ways in survey.databases.items():
         if database != cluster.topology.database:
             # Nothing is proved: the demand does not depend on the password, and no session is opened there.
-            elsewhere |= _proved(ways, _try_each(ways, prove=False), {cluster.topology.application.user})
+            unproved = _try_each(ways, partial(log_in, prove=False))
+            elsewhere |= _proved(ways, unproved, {cluster.topology.application.user})
     others = [*({*_known(cluster)} - {cluster.topology.application.user}), *survey.roles]
     undeclared = {*others} - {*_declared(cluster)}
     for ways, replication in survey.rounds:
@@ -232,10 +234,12 @@ class _NotOffered(NoAnswer):
     """A server cannot be spoken to in that way: it offers no TLS, or closes the connection if there is none."""
 
 
-def _try_each(tried: Iterable[sql.Endpoint], *, prove: bool = True) -> dict[str, Answer | NoAnswer]:
+def _try_each(
+    tried: Iterable[sql.Endpoint], attempt: Callable[[sql.Endpoint], Answer] = log_in
+) -> dict[str, Answer | NoAnswer]:
     """Each endpoint -> the answer to its login. All are tried at the same time, so let them be few for each server."""
     by_name = {str(one): one for one in tried}
-    return ask_in_parallel(by_name, lambda name: log_in(by_name[name], prove=prove))
+    return ask_in_parallel(by_name, lambda name: attempt(by_name[name]))
 
 
 def _in_each_way(
@@ -273,20 +277,47 @@ def _in_mode(one: sql.Endpoint, mode: str) -> sql.Endpoint:
     return replace(one, options={**one.options, "sslmode": mode})
 
 
+def _without_tls(one: sql.Endpoint, attempt: Callable[[sql.Endpoint], Answer] = log_in) -> Answer:
+    """The answer to a login without TLS.
+
+    If the server closes each connection without TLS, but answers with TLS, as a proxy that terminates TLS does, the
+    login is refused.
+    """
+    plain = _in_mode(one, "disable")
+    try:
+        return attempt(plain)
+    except ConnectionError as error:
+        nothing_listens = isinstance(error, ConnectionRefusedError)
+        if nothing_listens or _answers(plain) or not _answers(_in_mode(one, "require")):
+            raise
+        return Answer("nothing", False, _REFUSED, str(error))
+
+
+def _answers(one: sql.Endpoint) -> bool:
+    """Whether a login is answered at all; no proof is given."""
+    try:
+        _log_in_bare(one)
+    except (NoTls, OSError):
+        return False
+    return True
+
+
 def _unproved(
-    ways: Sequence[sql.Endpoint],
-    roles: Sequence[str],
-    replication: bool,
-    how: Sequence[tuple[str, str]] = (_WITH_TLS, _WITHOUT_TLS),
+    ways: Sequence[sql.Endpoint], roles: Sequence[str], replication: bool, *, with_tls: bool = True
 ) -> dict[str, Answer | NoAnswer]:
     """Each login that proves nothing, as each of the roles -> the answer. Nobody is locked out by it (see `log_in`).
 
-    The application's certificate is left out: whom else it identifies (a map in pg_ident.conf) is no lack of a proof.
+    Without `with_tls`, it is tried without TLS only. The application's certificate is left out: whom else it identifies
+    (a map in pg_ident.conf) is no lack of a proof.
     """
     found = dict[str, Answer | NoAnswer]()
+    attempt = partial(_log_in_bare, replication=replication)
     for first in range(0, len(roles), _AT_ONCE):
         tried = [_bare(way.as_user(role, "")) for way in ways for role in roles[first : first + _AT_ONCE]]
-        found |= _in_each_way(tried, replication, lambda one: _log_in_bare(one, replication), how)
+        if with_tls:
+            found |= _in_each_way(tried, replication, attempt)
+        else:
+            found |= _in_each_way(tried, replication, partial(_without_tls, attempt=attempt), [_WITHOUT_TLS])
     return found
 
 
@@ -407,15 +438,15 @@ def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:
     """Logins without TLS, everywhere at each database of the survey: the application's own, and as every other role.
 
     The outcomes are those of `wrong_logins`. Another role proves nothing: where it is asked for a proof, the right one
-    would let it in, and that counts as accepted.
+    would let it in, and that counts as accepted. A server that closes connections without TLS refuses them.
     """
     survey = _survey(cluster, where)
     others = [*({*_known(cluster)} - {cluster.topology.application.user}), *survey.roles]
     attempts = dict(survey.unlisted)
     for ways in survey.databases.values():
-        answers = _try_each(_in_mode(one, "disable") for one in ways)
+        answers = _try_each(ways, _without_tls)
         attempts |= {name: _outcome(answer) for name, answer in answers.items()}
-        for name, answer in _unproved(ways, others, replication=False, how=[_WITHOUT_TLS]).items():
+        for name, answer in _unproved(ways, others, replication=False, with_tls=False).items():
             asked_for = answer.asked_for if isinstance(answer, Answer) else "nothing"
             if asked_for == "nothing":
                 attempts[name] = _outcome(answer)

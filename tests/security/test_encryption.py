@@ -278,6 +278,26 @@ def test_nobody_gets_in_where_connections_without_tls_are_closed(server: Server)
     assert all(name.endswith(" with TLS") for name in attempts)
 
 
+def test_a_connection_that_is_closed_without_tls_is_a_refused_login(server: Server) -> None:
+    """Of the application and of every other role."""
+    with only_by_tls(server) as port:
+        cluster = Cluster(replace(server.cluster("require").topology, write=Address(HOST, port)))
+        attempts = logins.plain_logins(cluster, "endpoint")
+    assert all_refused(attempts).holds is True, attempts
+    assert any(" as application)" in name for name in attempts)
+    assert any(" as postgres)" in name for name in attempts)
+
+
+def test_a_closed_connection_proves_nothing_where_there_is_no_answer_with_tls_either(server: Server) -> None:
+    server.reload(ssl="off")
+    server.access("host all all all scram-sha-256")
+    with only_by_tls(server) as port:
+        cluster = Cluster(replace(server.cluster("prefer").topology, write=Address(HOST, port)))
+        finding = all_refused(logins.plain_logins(cluster, "endpoint"))
+    assert finding.holds is None
+    assert "closed the connection" in finding.words
+
+
 def test_a_certificate_that_is_not_valid_any_more_is_noticed(server: Server) -> None:
     server.present(server.authority.issue([HOST], until=datetime.now(UTC) - timedelta(days=1)))
     finding = all_over_tls(logins.verified_logins(server.cluster(), "member"))

@@ -421,17 +421,23 @@ def verified_logins(cluster: Cluster, where: str) -> dict[str, str]:
             with sql.session(ways[name]):
                 return ""
         except ConnectFailed as error:
-            return _why_unverified(ways[name]) or str(error)
+            return _why_unverified(ways[name], str(error))
 
     return {name: str(outcome) for name, outcome in ask_in_parallel(ways, attempt).items()}
 
 
-def _why_unverified(endpoint: sql.Endpoint) -> str:
+def _why_unverified(endpoint: sql.Endpoint, said: str) -> str:
+    """Why libpq did not log in: NO_TLS, UNVERIFIED with OpenSSL's reason if it is found again, or what libpq `said`."""
+    unverified, reason = UNVERIFIED in said, ""
     try:
         reason = certificate_error(endpoint)
     except NoTls:
-        return NO_TLS
-    return f"{UNVERIFIED}: {reason}" if reason else ""
+        if not unverified:
+            return NO_TLS
+    except OSError:
+        if not unverified:
+            raise
+    return f"{UNVERIFIED}: {reason or said}" if unverified or reason else said
 
 
 def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:

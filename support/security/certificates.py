@@ -12,7 +12,7 @@ from support import sql
 from support.engine.finding import listed
 from support.errors import ConnectFailed
 from support.security.checks import Validity
-from support.security.logins import ways_in
+from support.security.survey import ways_in
 from support.target import dcs, etcd
 from support.target.certificates import Certificate, in_pem, presented, presented_by_postgres
 from support.target.cluster import Cluster

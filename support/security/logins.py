@@ -9,6 +9,7 @@ from secrets import token_hex
 
 from support import libpq, sql
 from support.errors import ConnectFailed, Inconclusive
+from support.security.survey import declared_logins, known_logins, survey_of, ways_in
 from support.security.wrong_proofs import WrongProofs
 from support.target.cluster import Cluster
 from support.target.login import PASSWORDS, TICKETS, Answer, NoTls, certificate_error, log_in, own_certificate
@@ -37,23 +38,8 @@ UNVERIFIED = "certificate verify failed"
 """OpenSSL's error when a certificate was not signed by an authority that the client trusts."""
 _FOREIGN = str(Path(__file__).with_name("foreign_authority.pem"))
 NO_TLS = "it offers no TLS"
-_USUAL_SUPERUSER = Login("postgres", "")
-_USUAL_DATABASE = "postgres"
-_TEMPLATE = "template1"
-"""What CREATE DATABASE copies, unless somebody has a session there."""
-_DATABASES = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname"
-_ROLES = "SELECT rolname, rolsuper OR rolreplication FROM pg_roles WHERE rolcanlogin"
-MOST_ROLES = 20
-"""As so many roles, beside those that are declared, a login is tried. An installation may have thousands."""
 _AT_ONCE = 5
 """So many of them at the same time at each server: each attempt takes one of its connections for a moment."""
-
-
-def ways_in(cluster: Cluster, where: str) -> list[sql.Endpoint]:
-    """Every "endpoint" or every "member", with the application's login; of an endpoint, every host."""
-    if where == "endpoint":
-        return [*cluster.write.each, *(cluster.read.each if cluster.topology.read else ())]
-    return [cluster.of_member(member.name) for member in cluster.topology.members if not member.unreached]
 
 
 def require_right_login_accepted(cluster: Cluster, where: str) -> None:
@@ -77,14 +63,14 @@ def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str
     }
     if any(answer.refusal and not answer.authenticated for answer in right.values()):
         return asked  # its own database says enough; without a login nobody lists the others
-    survey, elsewhere = _survey(cluster, where), dict[str, Answer | NoAnswer]()
+    survey, elsewhere = survey_of(cluster, where), dict[str, Answer | NoAnswer]()
     for database, ways in survey.databases.items():
         if database != cluster.topology.database:
             # Nothing is proved: the demand does not depend on the password, and no session is opened there.
             unproved = _try_each(ways, partial(log_in, prove=False))
             elsewhere |= _proved(ways, unproved, {cluster.topology.application.user})
-    others = [*({*_known(cluster)} - {cluster.topology.application.user}), *survey.roles]
-    undeclared = {*others} - {*_declared(cluster)}
+    others = [*({*known_logins(cluster)} - {cluster.topology.application.user}), *survey.roles]
+    undeclared = {*others} - {*declared_logins(cluster)}
     for ways, replication in survey.rounds:
         elsewhere |= _unproved(ways, others, replication)
         elsewhere |= _as_of_unknown_roles(elsewhere, survey.pooled_of(ways), undeclared, replication)
@@ -121,8 +107,8 @@ def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
 
     Where the client certificate of a declared login is its whole proof, a wrong login is one without it.
     """
-    known, survey = _known(cluster), _survey(cluster, where)
-    declared = _declared(cluster)
+    known, survey = known_logins(cluster), survey_of(cluster, where)
+    declared = declared_logins(cluster)
     proofs, attempts = WrongProofs(ways_in(cluster, where), known, declared), dict(survey.unlisted)
     for ways, replication in survey.rounds:
         logins = [(one, WRONG[wrong](login)) for one in ways for login in known.values()]
@@ -142,87 +128,7 @@ def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
 
 def left_out(cluster: Cluster, where: str) -> Sequence[str]:
     """The roles as which no login is tried, because there are more than MOST_ROLES."""
-    return _survey(cluster, where).left_out
-
-
-def _known(cluster: Cluster) -> dict[str, Login]:
-    return {_USUAL_SUPERUSER.user: _USUAL_SUPERUSER, **_declared(cluster)}
-
-
-def _declared(cluster: Cluster) -> dict[str, Login]:
-    topology = cluster.topology
-    return {login.user: login for login in (topology.administrator, topology.application) if login}
-
-
-@dataclass(frozen=True)
-class _Survey:
-    """Where logins are tried, and as whom."""
-
-    databases: Mapping[str, Sequence[sql.Endpoint]]
-    """Database -> the ways in at which it is tried: the application's, those of every server, and all others.
-
-    Every database is tried at members. Behind a pooler, only the application's and the usual one are: it may look up in
-    the database itself how to authenticate a login (PgBouncer's auth_query), whatever the password, and keeps its
-    session there for minutes. Nobody could drop or rename the database meanwhile, or create one from template1, which
-    therefore is not tried at any endpoint.
-    """
-    ways: Sequence[sql.Endpoint]
-    pooled: Sequence[sql.Endpoint]
-    """Those of the ways at which a pooler answers."""
-    roles: Sequence[str]
-    """The roles that are tried beside the known ones."""
-    left_out: Sequence[str]
-    unlisted: dict[str, str]
-    """What did not list its databases and roles -> why, if none did: then others may let anybody in, or be let in."""
-
-    @property
-    def rounds(self) -> Sequence[tuple[Sequence[sql.Endpoint], bool]]:
-        """Ways in that are tried together, and whether for replication."""
-        return [*((ways, False) for ways in self.databases.values()), (self.ways, True)]
-
-    def pooled_of(self, ways: Iterable[sql.Endpoint]) -> Sequence[sql.Endpoint]:
-        """Those of some ways, to whatever database, at which a pooler answers."""
-        return [one for one in ways if any(replace(one, database=way.database) == way for way in self.pooled)]
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """What a server says of itself to the application."""
-
-    own_backend: bool
-    """The server itself answers there, not a pooler."""
-    databases: Sequence[str]
-    """The databases to which it lets anybody connect."""
-    roles: Mapping[str, bool]
-    """Every role that can log in -> whether it is a superuser or may replicate."""
-
-
-def _survey(cluster: Cluster, where: str) -> _Survey:
-    ways = {str(one): one for one in ways_in(cluster, where)}
-    lists, silent = heard_and_silent(ask_in_parallel(ways, lambda name: _listed_at(ways[name])))
-    listed = sorted({database for one in lists.values() for database in one.databases})
-    pooled = {name: ways[name] for name, one in lists.items() if not one.own_backend}
-    found = dict[str, list[sql.Endpoint]]()
-    for name, one in ways.items():
-        tried = [one.database, _USUAL_DATABASE]
-        if where == "member":
-            tried += [] if name in pooled else [_TEMPLATE, *listed]
-        elif name in lists and name not in pooled:
-            tried += [database for database in listed if database != _TEMPLATE]
-        for database in dict.fromkeys(tried):
-            found.setdefault(database, []).append(replace(one, database=database))
-    mighty = {role for one in lists.values() for role, is_mighty in one.roles.items() if is_mighty}
-    further = {role for one in lists.values() for role in one.roles} - {*_known(cluster)}
-    roles = sorted(further, key=lambda role: (role not in mighty, role))
-    why = {f"the databases and roles of {name}": f"no answer ({why})" for name, why in silent.items()}
-    tried_as, left_out = roles[:MOST_ROLES], roles[MOST_ROLES:]
-    return _Survey(found, [*ways.values()], [*pooled.values()], tried_as, left_out, {} if lists else why)
-
-
-def _listed_at(way: sql.Endpoint) -> _Listed:
-    with sql.session(way) as session:
-        databases = [name for (name,) in sql.rows(session, _DATABASES)]
-        return _Listed(session.own_backend, databases, dict(sql.rows(session, _ROLES)))
+    return survey_of(cluster, where).left_out
 
 
 _WITH_TLS, _WITHOUT_TLS = ("with TLS", "require"), ("without TLS", "disable")
@@ -446,8 +352,8 @@ def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:
     The outcomes are those of `wrong_logins`. Another role proves nothing: where it is asked for a proof, the right one
     would let it in, and that counts as accepted. A server that closes connections without TLS refuses them.
     """
-    survey = _survey(cluster, where)
-    others = [*({*_known(cluster)} - {cluster.topology.application.user}), *survey.roles]
+    survey = survey_of(cluster, where)
+    others = [*({*known_logins(cluster)} - {cluster.topology.application.user}), *survey.roles]
     attempts = dict(survey.unlisted)
     for ways in survey.databases.values():
         answers = _try_each(ways, _without_tls)

@@ -27,6 +27,7 @@ from support.hosts.remote.reach import Reach
 from support.run import Run
 from support.security import exposure, logins, privileges
 from support.security.checks import Search, Unread, all_refused, decoy_found, no_secret_found
+from support.security.survey import MOST_ROLES
 from support.target.cluster import Cluster
 from support.target.login import log_in
 from support.target.topology import Address, Login, MemberAddress, Topology
@@ -393,7 +394,7 @@ class TestLogins:
         assert said.count('password authentication failed for user "application"') == 2
 
     def test_of_very_many_roles_the_mightiest_are_tried(self, postgres: sql.Endpoint, cluster: Cluster) -> None:
-        names = [f"a{number:02}" for number in range(logins.MOST_ROLES)]
+        names = [f"a{number:02}" for number in range(MOST_ROLES)]
         with sql.session(postgres) as session:
             sql.execute(session, f"{';'.join(f'CREATE ROLE {name} LOGIN' for name in names)}")
             sql.execute(session, "CREATE ROLE zz_copies LOGIN REPLICATION; CREATE ROLE zz_rules LOGIN SUPERUSER")

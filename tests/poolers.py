@@ -20,17 +20,23 @@ from support.waiting import eventually
 @boots
 @contextmanager
 def pgbouncer(
-    directory: Path, port: int, server: sql.Endpoint, mode: str = "transaction", serves: str = "*", **further: object
+    directory: Path,
+    port: int,
+    server: sql.Endpoint,
+    mode: str = "transaction",
+    serves: str = "*",
+    secret: str = "",
+    **further: object,
 ) -> Iterator[sql.Endpoint]:
-    """A PgBouncer with one server connection for each database; clients log in as that server's superuser.
+    """A PgBouncer with one server connection for each database; clients log in as the server's endpoint does.
 
-    It serves all databases, or that one.
+    It serves all databases, or that one. It knows that role's password, or only its secret.
     """
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
     if program is None:
         pytest.skip("pgbouncer is not installed (apt install pgbouncer)")
     users, file = directory / "userlist.txt", directory / "pgbouncer.ini"
-    users.write_text(f'"{server.user}" "{server.password}"\n')
+    users.write_text(f'"{server.user}" "{secret or server.password}"\n')
     settings = {
         "listen_addr": "127.0.0.1",
         "listen_port": port,

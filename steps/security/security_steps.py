@@ -62,6 +62,7 @@ def step_logins_with_and_without_tls(context: Context, where: str) -> None:
 
     Without TLS at each database; through an endpoint, at those where wrong logins are tried, too. The other roles that
     can log in (at most 20, as for wrong logins) must be refused without TLS as well, before they are asked for a proof.
+    A server that answers with TLS, and closes connections without TLS, refuses these logins.
     """
     cluster, handover = context.world.cluster, context.world.handover(SecurityHandover)
     handover.with_tls = logins.tls_logins(cluster, where)
@@ -92,7 +93,10 @@ def step_mistrusting_logins(context: Context, where: str) -> None:
 @leaves_hosts("it reads files")
 def step_certificates_in_use(context: Context) -> None:
     """The certificates that servers present (endpoints, members, all else reached by TLS) and the application's own;
-    also those with which members log in to one another and to the DCS, where the suite can read their files."""
+    also those with which members log in to one another and to the DCS, where the suite can read their files.
+
+    Of the intermediate certificates that servers send, those that lead to an authority that their clients trust.
+    """
     context.world.handover(SecurityHandover).certificates = certificates.in_use(context.world.cluster)
 
 
@@ -175,9 +179,16 @@ def step_scram_is_asked_for(context: Context, where: str) -> None:
     Through an endpoint, at those where wrong logins are tried, too. What is demanded of the other roles that can log in
     counts as well (at most 20 are asked about, as for wrong logins). A client certificate by which the server knows the
     application is as good, and so is a ticket (GSSAPI, SSPI): no password crosses the network.
+
+    PgBouncer also asks roles that it does not know, and then refuses them. Roles that are not declared, and of which a
+    pooler asks the same as of a role that does not exist, are not judged; the report names these logins.
     """
-    asked = logins.authentication_asked_for(context.world.cluster, where)
+    found = logins.authentication_asked_for(context.world.cluster, where)
     _tell_left_out(context, where)
+    asked = {name: row for name, row in found.items() if row["asks for"] != logins.ASKED_OF_UNKNOWN_ROLES}
+    if unjudged := sorted(found.keys() - asked.keys()):
+        title = f"{len(unjudged)} logins that were not judged: the pooler may not know these roles"
+        context.world.evidence.attach(title, "\n".join(unjudged))
     without_password = {name: row for name, row in asked.items() if row["asks for"] in logins.WITHOUT_PASSWORD}
     as_tabled({**alike(asked, {"asks for": "SCRAM"}), **without_password}, asked).require()
 

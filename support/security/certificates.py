@@ -9,9 +9,10 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from support import sql
+from support.engine.finding import listed
 from support.errors import ConnectFailed
 from support.security.checks import Validity
-from support.security.logins import ways_in
+from support.security.survey import ways_in
 from support.target import dcs, etcd
 from support.target.certificates import Certificate, in_pem, presented, presented_by_postgres
 from support.target.cluster import Cluster
@@ -50,6 +51,15 @@ class _Own:
     certificate: str | None
 
 
+@dataclass(frozen=True)
+class _Server:
+    """A server that presents a certificate."""
+
+    read: Callable[[], Certificate]
+    authorities: str | None
+    """The file of the authorities that its clients trust; empty or None where they trust those of the system."""
+
+
 Certificates = Mapping[str, Certificate | Doubtful | NoAnswer]
 """Where -> the certificate."""
 
@@ -58,14 +68,18 @@ def in_use(cluster: Cluster) -> Certificates:
     """Every certificate on which clients of the cluster rely: those of all servers, and the clients' own.
 
     The clients are the application and, where their files can be read, the members. If the application trusts several
-    authorities, only those on which the servers' certificates depend are included.
+    authorities, only those on which the servers' certificates depend are included; of the intermediate certificates that
+    a server sends, those that its clients need.
     """
-    postgres, others = _of_postgres(cluster), _of_others(cluster)
+    own, redis = _files_of_application(cluster.topology.options), cluster.topology.redis
+    postgres, others = _of_postgres(cluster, own.authorities), _of_others(cluster)
     servers = postgres | others
-    found: dict[str, Certificate | Doubtful | NoAnswer] = dict(ask_in_parallel(servers, lambda name: servers[name]()))
+    found: dict[str, Certificate | Doubtful | NoAnswer] = dict(
+        ask_in_parallel(servers, lambda name: servers[name].read())
+    )
     presented = known(found)
     of_postgres, of_others = ([one for name, one in presented.items() if name in part] for part in (postgres, others))
-    own, redis = _files_of_application(cluster.topology.options), cluster.topology.redis
+    found |= _intermediates(presented, servers)
     found |= _in_file(own.authorities, "the authority that the application trusts", of_postgres, of_others)
     found |= _in_file(own.certificate, "the application")
     if redis is not None and redis.tls is not None:
@@ -122,6 +136,21 @@ def _files_of_application(options: Mapping[str, str]) -> _Own:
     return _Own(options.get("sslrootcert") or str(Path(USUAL_AUTHORITY).expanduser()), own[0] if own else None)
 
 
+def _intermediates(presented: Mapping[str, Certificate], servers: Mapping[str, _Server]) -> dict[str, Certificate]:
+    """The intermediate certificates that clients need of what servers send; each once, even if several send it."""
+    senders = dict[Certificate, list[str]]()
+    for name, one in presented.items():
+        for needed in needed_intermediates(one, _authorities_in(servers[name].authorities)):
+            senders.setdefault(needed, []).append(name)
+    return {
+        f"the intermediate certificate ({_named(one)}) sent by {listed(names)}": one for one, names in senders.items()
+    }
+
+
+def _authorities_in(file: str | None) -> Sequence[Certificate]:
+    return in_pem(Path(file).read_bytes()) if file and Path(file).is_file() else ()
+
+
 def _in_file(
     file: str | None,
     whose: str,
@@ -153,8 +182,7 @@ def relied_on(
     in between, each of the others is in doubt. If no PostgreSQL presents anything, the one that is valid for longest
     stands for all.
     """
-    renewed = {one.authority: one for one in sorted(trusted, key=lambda one: one.expires)}
-    current = [one for one in dict.fromkeys(trusted) if renewed[one.authority] == one]
+    current = _current(trusted)
     above_postgres = [_above(one, current) for one in of_postgres]
     chosen = {one for found in (*above_postgres, *(_above(one, current) for one in of_others)) for one in found}
     if len(current) == 1 or not (of_postgres or chosen):
@@ -163,19 +191,46 @@ def relied_on(
     return (*(one for one in current if one in chosen), *in_doubt)
 
 
+def needed_intermediates(presented: Certificate, trusted: Sequence[Certificate]) -> Sequence[Certificate]:
+    """Of the intermediate certificates that a server sends, those that lead to an authority that its clients trust."""
+    current = _current(trusted)
+    return [one for one in _chain(presented, current)[1:] if one not in current]
+
+
+def _current(trusted: Sequence[Certificate]) -> Sequence[Certificate]:
+    """Each authority once; of one that was renewed, the certificate that expires last."""
+    renewed = {one.authority: one for one in sorted(trusted, key=lambda one: one.expires)}
+    return [one for one in dict.fromkeys(trusted) if renewed[one.authority] == one]
+
+
 def _above(presented: Certificate, trusted: Sequence[Certificate]) -> Sequence[Certificate]:
-    """The trusted ones from what is presented up to the root.
+    """The trusted ones from what is presented up to the root."""
+    return [one for one in _chain(presented, trusted) if one in trusted]
+
+
+def _chain(presented: Certificate, trusted: Sequence[Certificate]) -> Sequence[Certificate]:
+    """From what is presented up to the last trusted one; empty if it leads to none.
 
     A trusted one comes before one that the server sent, as in OpenSSL: then an older root, which once signed the root
-    that is trusted, is not needed, even if the server still leads to it.
+    that is trusted, is not needed, even if the server still leads to it. Nor is the older one of an intermediate
+    certificate that was renewed, if the server sends both.
     """
+    renewed = {_issued(one): one for one in sorted(presented.sent_along, key=lambda one: one.expires)}
+    candidates = [*trusted, *(renewed[_issued(one)] for one in presented.sent_along)]
     chain = [presented]
     while not chain[-1].issued_by(chain[-1]):
-        ways = (one for one in (*trusted, *presented.sent_along) if one not in chain and chain[-1].issued_by(one))
+        ways = (one for one in candidates if one not in chain and chain[-1].issued_by(one))
         if (higher := next(ways, None)) is None:
             break
         chain.append(higher)
-    return [one for one in chain if one in trusted]
+    while chain and chain[-1] not in trusted:
+        chain.pop()
+    return chain
+
+
+def _issued(one: Certificate) -> tuple[object, ...]:
+    """The same for a certificate and the one with which its issuer renewed it."""
+    return one.authority, one.content.issuer
 
 
 def of_members(cluster: Cluster) -> Certificates:
@@ -198,38 +253,46 @@ def in_members_files(cluster: Cluster) -> Certificates:
     return ask_in_parallel(members, read)
 
 
-def _of_postgres(cluster: Cluster) -> dict[str, Callable[[], Certificate]]:
+def _of_postgres(cluster: Cluster, authorities: str | None) -> dict[str, _Server]:
     if cluster.topology.options.get("sslmode") not in _NEED_TLS:
         return {}
     ways = {str(one): one for where in ("endpoint", "member") for one in ways_in(cluster, where)}
-    return {name: lambda way=way: presented_by_postgres(way) for name, way in ways.items()}  # type: ignore[misc]
+    return {name: _Server(partial(presented_by_postgres, way), authorities) for name, way in ways.items()}
 
 
-def _of_others(cluster: Cluster) -> dict[str, Callable[[], Certificate]]:
+def _of_others(cluster: Cluster) -> dict[str, _Server]:
     """The components beside PostgreSQL that are reached by TLS."""
-    topology, found, unknown = cluster.topology, dict[str, tuple[Address, _Files]](), dict[str, str]()
+    topology, found = cluster.topology, dict[str, _Server]()
     access, patroni, redis = etcd.Access.of(topology), topology.patroni_access, topology.redis
     files: _Files
     if access.scheme == "https":
-        files = access.files
-        found |= {f"{dcs.kind(topology)} at {address}": (address, files) for address in topology.dcs}
+        at = {f"{dcs.kind(topology)} at {address}": address for address in topology.dcs}
+        found |= _speaking_tls(at, access.files, access.authority)
     if patroni.scheme == "https":
         files = (patroni.certificate, patroni.key or None) if patroni.certificate else None
-        found |= {f"Patroni's REST API of {one.name}": (one.rest, files) for one in topology.members if one.rest}
+        at = {f"Patroni's REST API of {one.name}": one.rest for one in topology.members if one.rest}
+        found |= _speaking_tls(at, files, patroni.authority)
     if redis is not None and redis.tls is not None:
         files = (redis.tls.certificate, redis.tls.key) if redis.tls.certificate else None
         try:
             addresses = {one.address for one in (*servers_of(redis), *sentinels_of(redis))}
         except ERRORS as error:  # nobody tells which there are
             why = f"it is not known which servers of Redis there are: {describe(error)}"
-            unknown[f"{_REDIS} (of all its servers)"] = why
+            found[f"{_REDIS} (of all its servers)"] = _Server(partial(_unanswered, why), None)
             addresses = set(redis.addresses)
-        found |= {f"{_REDIS} at {address}": (address, files) for address in sorted(addresses, key=str)}
-    page = urlsplit(topology.statistics.url if topology.statistics else "")
-    if page.scheme == "https" and page.hostname:
-        found["HAProxy's statistics page"] = Address(page.hostname, page.port or 443), None
-    told: dict[str, Callable[[], Certificate]] = {name: partial(presented, *asked) for name, asked in found.items()}
-    return told | {name: partial(_unanswered, why) for name, why in unknown.items()}
+        at = {f"{_REDIS} at {address}": address for address in sorted(addresses, key=str)}
+        found |= _speaking_tls(at, files, redis.tls.authorities)
+    page = topology.statistics
+    url = urlsplit(page.url if page else "")
+    if page and url.scheme == "https" and url.hostname:
+        at = {"HAProxy's statistics page": Address(url.hostname, url.port or 443)}
+        found |= _speaking_tls(at, None, page.authority)
+    return found
+
+
+def _speaking_tls(at: Mapping[str, Address], files: _Files, authorities: str | None) -> dict[str, _Server]:
+    """Servers that speak TLS from the beginning; `files` are their clients' own."""
+    return {name: _Server(partial(presented, address, files), authorities) for name, address in at.items()}
 
 
 def _unanswered(why: str) -> NoReturn:

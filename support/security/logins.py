@@ -3,14 +3,16 @@
 import ssl
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
 from support import libpq, sql
 from support.errors import ConnectFailed, Inconclusive
+from support.security.survey import declared_logins, known_logins, survey_of, ways_in
 from support.security.wrong_proofs import WrongProofs
 from support.target.cluster import Cluster
-from support.target.login import TICKETS, Answer, NoTls, certificate_error, log_in, own_certificate
+from support.target.login import PASSWORDS, TICKETS, Answer, NoTls, certificate_error, log_in, own_certificate
 from support.target.members import NoAnswer, ask_in_parallel, heard_and_silent
 from support.target.topology import Login
 
@@ -20,7 +22,7 @@ AS_EVERYBODY = frozenset({_NO_PASSWORD})
 WRONG: Mapping[str, Callable[[Login], Login]] = {
     "a wrong password": lambda own: Login(own.user, f"{token_hex(8)}-wrong"),
     _NO_PASSWORD: lambda own: Login(own.user, ""),
-    "an unknown role": lambda own: Login(f"accept_{token_hex(8)}", token_hex(8)),
+    "an unknown role": lambda own: Login(_made_up(), token_hex(8)),
 }
 """What is wrong with a login -> how to make it from a right one."""
 
@@ -28,28 +30,16 @@ CERTIFICATE = "a client certificate"
 """The proof of a login that is accepted with its client certificate, is asked for nothing, and is refused without."""
 WITHOUT_PASSWORD = frozenset({CERTIFICATE, *TICKETS})
 """The proofs that are as good as SCRAM."""
+ASKED_OF_UNKNOWN_ROLES = "what it asks of an unknown role"
+"""The proof that a pooler demands of a role that it may not know; no SCRAM."""
+_WEAK_PASSWORDS = PASSWORDS - {"SCRAM"}
 _REFUSED = "28000"
 UNVERIFIED = "certificate verify failed"
 """OpenSSL's error when a certificate was not signed by an authority that the client trusts."""
 _FOREIGN = str(Path(__file__).with_name("foreign_authority.pem"))
 NO_TLS = "it offers no TLS"
-_USUAL_SUPERUSER = Login("postgres", "")
-_USUAL_DATABASE = "postgres"
-_TEMPLATE = "template1"
-"""What CREATE DATABASE copies, unless somebody has a session there."""
-_DATABASES = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY datname"
-_ROLES = "SELECT rolname, rolsuper OR rolreplication FROM pg_roles WHERE rolcanlogin"
-MOST_ROLES = 20
-"""As so many roles, beside those that are declared, a login is tried. An installation may have thousands."""
 _AT_ONCE = 5
 """So many of them at the same time at each server: each attempt takes one of its connections for a moment."""
-
-
-def ways_in(cluster: Cluster, where: str) -> list[sql.Endpoint]:
-    """Every "endpoint" or every "member", with the application's login; of an endpoint, every host."""
-    if where == "endpoint":
-        return [*cluster.write.each, *(cluster.read.each if cluster.topology.read else ())]
-    return [cluster.of_member(member.name) for member in cluster.topology.members if not member.unreached]
 
 
 def require_right_login_accepted(cluster: Cluster, where: str) -> None:
@@ -64,7 +54,7 @@ def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str
 
     At its own database, and at each other one (of the survey) that does not refuse it before any proof. So too the
     proof demanded of every other role, with TLS and without, which is not given. Raises Inconclusive where there is no
-    answer.
+    answer. ASKED_OF_UNKNOWN_ROLES where a pooler may only ask because it does not know a role that is not declared.
     """
     right = _right_logins(cluster, where)
     asked = {
@@ -73,14 +63,17 @@ def authentication_asked_for(cluster: Cluster, where: str) -> dict[str, dict[str
     }
     if any(answer.refusal and not answer.authenticated for answer in right.values()):
         return asked  # its own database says enough; without a login nobody lists the others
-    survey, elsewhere = _survey(cluster, where), dict[str, Answer | NoAnswer]()
+    survey, elsewhere = survey_of(cluster, where), dict[str, Answer | NoAnswer]()
     for database, ways in survey.databases.items():
         if database != cluster.topology.database:
             # Nothing is proved: the demand does not depend on the password, and no session is opened there.
-            elsewhere |= _proved(ways, _try_each(ways, prove=False), {cluster.topology.application.user})
-    others = [*({*_known(cluster)} - {cluster.topology.application.user}), *survey.roles]
+            unproved = _try_each(ways, partial(log_in, prove=False))
+            elsewhere |= _proved(ways, unproved, {cluster.topology.application.user})
+    others = [*({*known_logins(cluster)} - {cluster.topology.application.user}), *survey.roles]
+    undeclared = {*others} - {*declared_logins(cluster)}
     for ways, replication in survey.rounds:
         elsewhere |= _unproved(ways, others, replication)
+        elsewhere |= _as_of_unknown_roles(elsewhere, survey.pooled_of(ways), undeclared, replication)
     answers, silent = heard_and_silent(elsewhere)
     if silent or survey.unlisted:
         raise Inconclusive(f"not every {where} answers for every database: {silent | survey.unlisted}")
@@ -114,8 +107,8 @@ def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
 
     Where the client certificate of a declared login is its whole proof, a wrong login is one without it.
     """
-    known, survey = _known(cluster), _survey(cluster, where)
-    declared = _declared(cluster)
+    known, survey = known_logins(cluster), survey_of(cluster, where)
+    declared = declared_logins(cluster)
     proofs, attempts = WrongProofs(ways_in(cluster, where), known, declared), dict(survey.unlisted)
     for ways, replication in survey.rounds:
         logins = [(one, WRONG[wrong](login)) for one in ways for login in known.values()]
@@ -135,80 +128,7 @@ def wrong_logins(cluster: Cluster, where: str, wrong: str) -> dict[str, str]:
 
 def left_out(cluster: Cluster, where: str) -> Sequence[str]:
     """The roles as which no login is tried, because there are more than MOST_ROLES."""
-    return _survey(cluster, where).left_out
-
-
-def _known(cluster: Cluster) -> dict[str, Login]:
-    return {_USUAL_SUPERUSER.user: _USUAL_SUPERUSER, **_declared(cluster)}
-
-
-def _declared(cluster: Cluster) -> dict[str, Login]:
-    topology = cluster.topology
-    return {login.user: login for login in (topology.administrator, topology.application) if login}
-
-
-@dataclass(frozen=True)
-class _Survey:
-    """Where logins are tried, and as whom."""
-
-    databases: Mapping[str, Sequence[sql.Endpoint]]
-    """Database -> the ways in at which it is tried: the application's, those of every server, and all others.
-
-    Every database is tried at members. Behind a pooler, only the application's and the usual one are: it may look up in
-    the database itself how to authenticate a login (PgBouncer's auth_query), whatever the password, and keeps its
-    session there for minutes. Nobody could drop or rename the database meanwhile, or create one from template1, which
-    therefore is not tried at any endpoint.
-    """
-    ways: Sequence[sql.Endpoint]
-    roles: Sequence[str]
-    """The roles that are tried beside the known ones."""
-    left_out: Sequence[str]
-    unlisted: dict[str, str]
-    """What did not list its databases and roles -> why, if none did: then others may let anybody in, or be let in."""
-
-    @property
-    def rounds(self) -> Sequence[tuple[Sequence[sql.Endpoint], bool]]:
-        """Ways in that are tried together, and whether for replication."""
-        return [*((ways, False) for ways in self.databases.values()), (self.ways, True)]
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """What a server says of itself to the application."""
-
-    own_backend: bool
-    """The server itself answers there, not a pooler."""
-    databases: Sequence[str]
-    """The databases to which it lets anybody connect."""
-    roles: Mapping[str, bool]
-    """Every role that can log in -> whether it is a superuser or may replicate."""
-
-
-def _survey(cluster: Cluster, where: str) -> _Survey:
-    ways = {str(one): one for one in ways_in(cluster, where)}
-    lists, silent = heard_and_silent(ask_in_parallel(ways, lambda name: _listed_at(ways[name])))
-    listed = sorted({database for one in lists.values() for database in one.databases})
-    found = dict[str, list[sql.Endpoint]]()
-    for name, one in ways.items():
-        tried = [one.database, _USUAL_DATABASE]
-        if where == "member":
-            pooled = name in lists and not lists[name].own_backend
-            tried += [] if pooled else [_TEMPLATE, *listed]
-        elif name in lists and lists[name].own_backend:
-            tried += [database for database in listed if database != _TEMPLATE]
-        for database in dict.fromkeys(tried):
-            found.setdefault(database, []).append(replace(one, database=database))
-    mighty = {role for one in lists.values() for role, is_mighty in one.roles.items() if is_mighty}
-    further = {role for one in lists.values() for role in one.roles} - {*_known(cluster)}
-    roles = sorted(further, key=lambda role: (role not in mighty, role))
-    why = {f"the databases and roles of {name}": f"no answer ({why})" for name, why in silent.items()}
-    return _Survey(found, [*ways.values()], roles[:MOST_ROLES], roles[MOST_ROLES:], {} if lists else why)
-
-
-def _listed_at(way: sql.Endpoint) -> _Listed:
-    with sql.session(way) as session:
-        databases = [name for (name,) in sql.rows(session, _DATABASES)]
-        return _Listed(session.own_backend, databases, dict(sql.rows(session, _ROLES)))
+    return survey_of(cluster, where).left_out
 
 
 _WITH_TLS, _WITHOUT_TLS = ("with TLS", "require"), ("without TLS", "disable")
@@ -220,10 +140,12 @@ class _NotOffered(NoAnswer):
     """A server cannot be spoken to in that way: it offers no TLS, or closes the connection if there is none."""
 
 
-def _try_each(tried: Iterable[sql.Endpoint], *, prove: bool = True) -> dict[str, Answer | NoAnswer]:
+def _try_each(
+    tried: Iterable[sql.Endpoint], attempt: Callable[[sql.Endpoint], Answer] = log_in
+) -> dict[str, Answer | NoAnswer]:
     """Each endpoint -> the answer to its login. All are tried at the same time, so let them be few for each server."""
     by_name = {str(one): one for one in tried}
-    return ask_in_parallel(by_name, lambda name: log_in(by_name[name], prove=prove))
+    return ask_in_parallel(by_name, lambda name: attempt(by_name[name]))
 
 
 def _in_each_way(
@@ -261,21 +183,73 @@ def _in_mode(one: sql.Endpoint, mode: str) -> sql.Endpoint:
     return replace(one, options={**one.options, "sslmode": mode})
 
 
+def _without_tls(one: sql.Endpoint, attempt: Callable[[sql.Endpoint], Answer] = log_in) -> Answer:
+    """The answer to a login without TLS.
+
+    If the server closes each connection without TLS, but answers with TLS, as a proxy that terminates TLS does, the
+    login is refused.
+    """
+    plain = _in_mode(one, "disable")
+    try:
+        return attempt(plain)
+    except ConnectionError as error:
+        nothing_listens = isinstance(error, ConnectionRefusedError)
+        if nothing_listens or _answers(plain) or not _answers(_in_mode(one, "require")):
+            raise
+        return Answer("nothing", False, _REFUSED, str(error))
+
+
+def _answers(one: sql.Endpoint) -> bool:
+    """Whether a login is answered at all; no proof is given."""
+    try:
+        _log_in_bare(one)
+    except (NoTls, OSError):
+        return False
+    return True
+
+
 def _unproved(
-    ways: Sequence[sql.Endpoint],
-    roles: Sequence[str],
-    replication: bool,
-    how: Sequence[tuple[str, str]] = (_WITH_TLS, _WITHOUT_TLS),
+    ways: Sequence[sql.Endpoint], roles: Sequence[str], replication: bool, *, with_tls: bool = True
 ) -> dict[str, Answer | NoAnswer]:
     """Each login that proves nothing, as each of the roles -> the answer. Nobody is locked out by it (see `log_in`).
 
-    The application's certificate is left out: whom else it identifies (a map in pg_ident.conf) is no lack of a proof.
+    Without `with_tls`, it is tried without TLS only. The application's certificate is left out: whom else it identifies
+    (a map in pg_ident.conf) is no lack of a proof.
     """
     found = dict[str, Answer | NoAnswer]()
+    attempt = partial(_log_in_bare, replication=replication)
     for first in range(0, len(roles), _AT_ONCE):
         tried = [_bare(way.as_user(role, "")) for way in ways for role in roles[first : first + _AT_ONCE]]
-        found |= _in_each_way(tried, replication, lambda one: _log_in_bare(one, replication), how)
+        if with_tls:
+            found |= _in_each_way(tried, replication, attempt)
+        else:
+            found |= _in_each_way(tried, replication, partial(_without_tls, attempt=attempt), [_WITHOUT_TLS])
     return found
+
+
+def _as_of_unknown_roles(
+    answers: Mapping[str, Answer | NoAnswer], pooled: Sequence[sql.Endpoint], roles: Collection[str], replication: bool
+) -> dict[str, Answer]:
+    """The answers in which a pooler demands the same password of these roles as of one that does not exist.
+
+    PgBouncer demands one of roles that it does not know, and then refuses them. With auth_type=md5, its default, that
+    is an MD5 hash; roles whose SCRAM secret it has are asked for SCRAM.
+    """
+    unknown = _made_up()
+    demands, _ = heard_and_silent(_unproved(pooled, [unknown], replication))
+    heard, _ = heard_and_silent(answers)
+    return {
+        same: replace(heard[same], asked_for=ASKED_OF_UNKNOWN_ROLES)
+        for name, demand in demands.items()
+        for role in roles
+        if (same := name.replace(unknown, role)) in heard
+        and heard[same].asked_for == demand.asked_for in _WEAK_PASSWORDS
+    }
+
+
+def _made_up() -> str:
+    """The name of a role that does not exist."""
+    return f"accept_{token_hex(8)}"
 
 
 def _bare(one: sql.Endpoint) -> sql.Endpoint:
@@ -353,32 +327,38 @@ def verified_logins(cluster: Cluster, where: str) -> dict[str, str]:
             with sql.session(ways[name]):
                 return ""
         except ConnectFailed as error:
-            return _why_unverified(ways[name]) or str(error)
+            return _why_unverified(ways[name], str(error))
 
     return {name: str(outcome) for name, outcome in ask_in_parallel(ways, attempt).items()}
 
 
-def _why_unverified(endpoint: sql.Endpoint) -> str:
+def _why_unverified(endpoint: sql.Endpoint, said: str) -> str:
+    """Why libpq did not log in: NO_TLS, UNVERIFIED with OpenSSL's reason if it is found again, or what libpq `said`."""
+    unverified, reason = UNVERIFIED in said, ""
     try:
         reason = certificate_error(endpoint)
     except NoTls:
-        return NO_TLS
-    return f"{UNVERIFIED}: {reason}" if reason else ""
+        if not unverified:
+            return NO_TLS
+    except OSError:
+        if not unverified:
+            raise
+    return f"{UNVERIFIED}: {reason or said}" if unverified or reason else said
 
 
 def plain_logins(cluster: Cluster, where: str) -> dict[str, str]:
     """Logins without TLS, everywhere at each database of the survey: the application's own, and as every other role.
 
     The outcomes are those of `wrong_logins`. Another role proves nothing: where it is asked for a proof, the right one
-    would let it in, and that counts as accepted.
+    would let it in, and that counts as accepted. A server that closes connections without TLS refuses them.
     """
-    survey = _survey(cluster, where)
-    others = [*({*_known(cluster)} - {cluster.topology.application.user}), *survey.roles]
+    survey = survey_of(cluster, where)
+    others = [*({*known_logins(cluster)} - {cluster.topology.application.user}), *survey.roles]
     attempts = dict(survey.unlisted)
     for ways in survey.databases.values():
-        answers = _try_each(_in_mode(one, "disable") for one in ways)
+        answers = _try_each(ways, _without_tls)
         attempts |= {name: _outcome(answer) for name, answer in answers.items()}
-        for name, answer in _unproved(ways, others, replication=False, how=[_WITHOUT_TLS]).items():
+        for name, answer in _unproved(ways, others, replication=False, with_tls=False).items():
             asked_for = answer.asked_for if isinstance(answer, Answer) else "nothing"
             if asked_for == "nothing":
                 attempts[name] = _outcome(answer)

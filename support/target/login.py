@@ -79,6 +79,8 @@ _SSL_REQUEST = 80877103
 
 USUAL_AUTHORITY = "~/.postgresql/root.crt"
 """Where libpq looks for the authorities that it trusts, if nothing else is said."""
+_USUAL_REVOCATIONS = "~/.postgresql/root.crl"
+"""And for a certificate revocation list."""
 
 _USUAL_PROOF = (("cert", "~/.postgresql/postgresql.crt"), ("key", "~/.postgresql/postgresql.key"))
 """And for the client's own certificate and its key."""
@@ -159,6 +161,8 @@ def certificate_error(endpoint: sql.Endpoint) -> str:
     authority = endpoint.options.get("sslrootcert") or str(Path(USUAL_AUTHORITY).expanduser())
     context = ssl.create_default_context(cafile=None if authority == "system" else authority)
     context.check_hostname = endpoint.options.get("sslmode") == "verify-full"
+    if authority != "system":  # with the system's authorities, libpq reads no certificate revocation list
+        _reject_revoked(context, endpoint.options)
     _introduce(context, endpoint.options)
     with encryptable_stream(endpoint) as stream:
         try:
@@ -166,6 +170,16 @@ def certificate_error(endpoint: sql.Endpoint) -> str:
                 return ""
         except ssl.SSLCertVerificationError as error:
             return error.verify_message
+
+
+def _reject_revoked(context: ssl.SSLContext, options: Mapping[str, str]) -> None:
+    """Reject revoked certificates, as libpq does if it can read a certificate revocation list."""
+    file, folder = options.get("sslcrl"), options.get("sslcrldir")
+    if not (file or folder):
+        file = str(Path(_USUAL_REVOCATIONS).expanduser())
+    with suppress(OSError):
+        context.load_verify_locations(file or None, folder or None)
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
 
 
 @contextmanager

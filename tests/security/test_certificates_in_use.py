@@ -247,6 +247,8 @@ OLD_KEY, NEW_KEY = Made("rolled over", 3), Made("rolled over", 800)
 BEFORE, RENEWED = ROOT, Made("root", 600, key=ROOT.key)
 CROSS_SIGNED = Made("root", 60, ENDED, key=ROOT.key)
 """An older root, which has ended since, once made the newer one known to clients that did not have it yet."""
+ENDING = Made("in between", 1, ROOT, key=BETWEEN.key)
+"""The certificate that BETWEEN renews."""
 
 
 def named(trusted: Sequence[Made], presented: Sequence[Certificate]) -> tuple[list[Made], list[Made]]:
@@ -359,16 +361,65 @@ def test_a_server_that_demands_a_certificate_is_shown_the_components(tmp_path: P
     assert not certificates.unread(found)
 
 
-def test_the_authorities_in_between_that_a_server_sends(tmp_path: Path) -> None:
-    """By a server of the web's protocol."""
-    server = Made(HOST, 90, BETWEEN).issued()
-    for name, text in (("crt", server.certificate + BETWEEN.pem), ("key", server.key)):
-        (tmp_path / f"server.{name}").write_text(text)
+@contextmanager
+def sent_by_a_server(directory: Path, *chain: Made) -> Iterator[Address]:
+    """A server that speaks TLS from the beginning, with its own certificate and those that it sends along."""
+    server = chain[0].issued()
+    for name, text in (("crt", "".join(one.pem for one in chain)), ("key", server.key)):
+        (directory / f"server.{name}").write_text(text)
     secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    secure.load_cert_chain(tmp_path / "server.crt", tmp_path / "server.key")
+    secure.load_cert_chain(directory / "server.crt", directory / "server.key")
     alone = Member("pg1", "leader", f"{HOST}:5432", f"{HOST}:1", None)
     with patroni(alone, [alone], secure) as port:
-        found = presented(Address(HOST, port))
+        yield Address(HOST, port)
+
+
+def test_the_authorities_in_between_that_a_server_sends(tmp_path: Path) -> None:
+    """By a server of the web's protocol."""
+    with sent_by_a_server(tmp_path, Made(HOST, 90, BETWEEN), BETWEEN) as there:
+        found = presented(there)
     assert found.issued_by(BETWEEN.read)
     assert found.sent_along == (BETWEEN.read,)
     assert named([ENDED, ROOT, UNUSED], [found]) == ([ROOT], [])
+
+
+@pytest.mark.parametrize(
+    ("trusted", "sent", "needed"),
+    [
+        ([ROOT], [BETWEEN], [BETWEEN]),
+        ([ENDED, UNUSED, ROOT], [BETWEEN, CROSS_SIGNED], [BETWEEN]),
+        ([UNUSED, ENDED], [BETWEEN, CROSS_SIGNED], [BETWEEN, CROSS_SIGNED]),
+        ([BETWEEN, ROOT], [ENDING], []),
+        ([ROOT], [ENDING], [ENDING]),
+        ([ROOT], [ENDING, BETWEEN], [BETWEEN]),
+        ([ROOT], [BETWEEN, ENDING], [BETWEEN]),
+        ([ROOT], [BETWEEN, ROOT], [BETWEEN]),
+        ([UNUSED], [BETWEEN], []),
+        ([], [BETWEEN], []),
+    ],
+)
+def test_the_intermediate_certificates_that_clients_need(
+    trusted: Sequence[Made], sent: Sequence[Made], needed: Sequence[Made]
+) -> None:
+    found = certificates.needed_intermediates(BELOW.sending(*sent), [one.read for one in trusted])
+    assert found == [one.read for one in needed]
+
+
+def test_an_intermediate_certificate_that_ends_soon_breaks_the_promise(tmp_path: Path) -> None:
+    """As what PostgreSQL presents, at an endpoint and on a member, and Patroni's REST API."""
+    authorities = tmp_path / "authorities.pem"
+    authorities.write_text(ROOT.pem)
+    with sent_by_a_server(tmp_path, Made(HOST, 90, BETWEEN), ENDING, CROSS_SIGNED) as there:
+        topology = replace(
+            PLAIN,
+            write=there,
+            options={"sslmode": "verify-full", "sslrootcert": str(authorities), "sslnegotiation": "direct"},
+            members=(MemberAddress("pg1", there, there),),
+            patroni_access=WebAccess("https", str(authorities)),
+        )
+        found = certificates.validity(certificates.in_use(Cluster(topology)))
+    assert sorted(round(one.days) for one in found.values()) == [1, 90, 90, 90, 500]
+    finding = all_valid_for(14, found)
+    assert finding.holds is False
+    assert "1 of 5 certificates expire too soon: the intermediate certificate (CN=in between, " in finding.words
+    assert all(name in finding.words for name in ("the write endpoint", "member pg1", "Patroni's REST API of pg1"))

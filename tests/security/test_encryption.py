@@ -13,12 +13,15 @@ from typing import TypeVar
 
 import pytest
 from conftest import free_port
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
 from servers import BINDIR
 from servers import postgres as throw_away_postgres
 
 from support import sql
-from support.embedded.certificates import Authority, Issued
+from support.embedded.certificates import KEY, Authority, Issued
 from support.embedded.programs import with_openssl
 from support.engine.finding import Finding
 from support.errors import ConnectFailed, Inconclusive
@@ -28,7 +31,7 @@ from support.settings import Settings
 from support.target.certificates import in_pem, presented_by_postgres
 from support.target.cluster import Cluster
 from support.target.discovery import database
-from support.target.login import Answer, certificate_error, log_in, offers_tls, salt
+from support.target.login import Answer, NoTls, certificate_error, log_in, offers_tls, salt
 from support.target.topology import Address, Login, MemberAddress, Topology
 from support.waiting import NotYet, eventually
 
@@ -278,11 +281,98 @@ def test_nobody_gets_in_where_connections_without_tls_are_closed(server: Server)
     assert all(name.endswith(" with TLS") for name in attempts)
 
 
+def test_a_connection_that_is_closed_without_tls_is_a_refused_login(server: Server) -> None:
+    """Of the application and of every other role."""
+    with only_by_tls(server) as port:
+        cluster = Cluster(replace(server.cluster("require").topology, write=Address(HOST, port)))
+        attempts = logins.plain_logins(cluster, "endpoint")
+    assert all_refused(attempts).holds is True, attempts
+    assert any(" as application)" in name for name in attempts)
+    assert any(" as postgres)" in name for name in attempts)
+
+
+def test_a_closed_connection_proves_nothing_where_there_is_no_answer_with_tls_either(server: Server) -> None:
+    server.reload(ssl="off")
+    server.access("host all all all scram-sha-256")
+    with only_by_tls(server) as port:
+        cluster = Cluster(replace(server.cluster("prefer").topology, write=Address(HOST, port)))
+        finding = all_refused(logins.plain_logins(cluster, "endpoint"))
+    assert finding.holds is None
+    assert "closed the connection" in finding.words
+
+
 def test_a_certificate_that_is_not_valid_any_more_is_noticed(server: Server) -> None:
     server.present(server.authority.issue([HOST], until=datetime.now(UTC) - timedelta(days=1)))
     finding = all_over_tls(logins.verified_logins(server.cluster(), "member"))
     assert finding.holds is False
     assert "certificate verify failed: certificate has expired" in finding.words
+
+
+def revocation_of(authority: Authority, issued: Issued) -> bytes:
+    """The list of what the authority has revoked: that certificate."""
+    issuer = x509.load_pem_x509_certificate(authority.certificate.read_bytes())
+    signs = serialization.load_pem_private_key((authority.directory / KEY).read_bytes(), None)
+    assert isinstance(signs, ec.EllipticCurvePrivateKey)
+    serial, now = x509.load_pem_x509_certificate(issued.certificate.encode()).serial_number, datetime.now(UTC)
+    revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - timedelta(hours=1)).build()
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.subject).add_revoked_certificate(revoked)
+    builder = builder.last_update(now - timedelta(hours=1)).next_update(now + timedelta(days=1))
+    return builder.sign(signs, SHA256()).public_bytes(serialization.Encoding.PEM)
+
+
+def _require_presented(server: Server, issued: Issued) -> None:
+    assert presented_by_postgres(server.cluster().write) == in_pem(issued.certificate.encode())[0]
+
+
+@pytest.mark.parametrize("place", ["named", "in its usual place"])
+@pytest.mark.parametrize("where", ["endpoint", "member"])
+def test_a_certificate_that_was_revoked_is_noticed(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, place: str
+) -> None:
+    """By an application that has the list."""
+    issued = server.authority.issue([HOST])
+    server.present(issued)
+    eventually(lambda: _require_presented(server, issued), within=10, subject="the certificate is loaded")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    revocations = tmp_path / ".postgresql" / "root.crl" if place == "in its usual place" else tmp_path / "revoked.pem"
+    revocations.parent.mkdir(exist_ok=True)
+    revocations.write_bytes(revocation_of(server.authority, issued))
+    topology = server.cluster().topology
+    options = {**topology.options, **({"sslcrl": str(revocations)} if place == "named" else {})}
+    cluster = Cluster(replace(topology, options=options))
+    finding = all_over_tls(logins.verified_logins(cluster, where))
+    assert finding.holds is False
+    assert "certificate verify failed: certificate revoked" in finding.words
+
+
+def test_a_certificate_that_was_not_revoked_is_accepted_with_a_list(server: Server, tmp_path: Path) -> None:
+    revocations = tmp_path / "revoked.pem"
+    revocations.write_bytes(revocation_of(server.authority, server.authority.issue([HOST])))
+    for name in (str(revocations), str(tmp_path / "missing.pem")):  # libpq does without
+        topology = server.cluster().topology
+        listing = Cluster(replace(topology, options={**topology.options, "sslcrl": name}))
+        assert certificate_error(listing.write) == ""
+        assert all_over_tls(logins.verified_logins(listing, "member")).holds is True
+
+
+@pytest.mark.parametrize("error", [None, OSError("no answer"), NoTls("it offers no TLS")])
+def test_what_libpq_does_not_verify_is_noticed_even_if_no_reason_is_found(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
+    """The certificate may be accepted, or the server be gone, when the reason is looked for."""
+
+    def second_look(endpoint: sql.Endpoint) -> str:
+        if error:
+            raise error
+        return ""
+
+    issued = Authority.create(tmp_path, "another authority").issue([HOST])
+    server.present(issued)
+    eventually(lambda: _require_presented(server, issued), within=10, subject="the certificate is loaded")
+    monkeypatch.setattr(logins, "certificate_error", second_look)
+    finding = all_over_tls(logins.verified_logins(server.cluster(), "member"))
+    assert finding.holds is False
+    assert "certificate verify failed: member m1" in finding.words
 
 
 def test_a_certificate_by_another_authority_is_noticed(server: Server, tmp_path: Path) -> None:

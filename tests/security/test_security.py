@@ -1,10 +1,11 @@
 """What a role may do, who gets in, and where a password could be read; against a real PostgreSQL."""
 
 import gzip
+import importlib
 import json
 import re
 from base64 import b64encode
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from support.hosts.remote.reach import Reach
 from support.run import Run
 from support.security import exposure, logins, privileges
 from support.security.checks import Search, Unread, all_refused, decoy_found, no_secret_found
+from support.security.survey import MOST_ROLES
 from support.target.cluster import Cluster
 from support.target.login import log_in
 from support.target.topology import Address, Login, MemberAddress, Topology
@@ -210,6 +212,27 @@ def ruled(
         reload(before, not accepted)
 
 
+def behind(pooler: sql.Endpoint, cluster: Cluster, application: sql.Endpoint) -> Cluster:
+    """The cluster behind a pooler; no superuser is declared."""
+    login = Login(application.user, application.password)
+    write = Address(pooler.host, pooler.port)
+    return Cluster(replace(cluster.topology, administrator=None, application=login, write=write))
+
+
+def asked_of(asked: Mapping[str, Mapping[str, str]], role: str) -> set[str]:
+    """The proofs that are demanded of that role."""
+    return {row["asks for"] for name, row in asked.items() if f" as {role})" in name}
+
+
+def judged_by_step(cluster: Cluster) -> dict[str, str]:
+    """What the step about SCRAM attaches to the report of its endpoints. Raises AssertionError as the step does."""
+    attached = dict[str, str]()
+    evidence = SimpleNamespace(attach=attached.__setitem__)
+    context = SimpleNamespace(world=SimpleNamespace(cluster=cluster, evidence=evidence))
+    importlib.import_module("steps.security.security_steps").step_scram_is_asked_for(context, "endpoint")
+    return attached
+
+
 class TestLogins:
     @pytest.mark.parametrize("where", ["endpoint", "member"])
     @pytest.mark.parametrize("wrong", logins.WRONG)
@@ -371,7 +394,7 @@ class TestLogins:
         assert said.count('password authentication failed for user "application"') == 2
 
     def test_of_very_many_roles_the_mightiest_are_tried(self, postgres: sql.Endpoint, cluster: Cluster) -> None:
-        names = [f"a{number:02}" for number in range(logins.MOST_ROLES)]
+        names = [f"a{number:02}" for number in range(MOST_ROLES)]
         with sql.session(postgres) as session:
             sql.execute(session, f"{';'.join(f'CREATE ROLE {name} LOGIN' for name in names)}")
             sql.execute(session, "CREATE ROLE zz_copies LOGIN REPLICATION; CREATE ROLE zz_rules LOGIN SUPERUSER")
@@ -413,6 +436,33 @@ class TestLogins:
                 assert all_refused(attempts).holds is True, attempts
             asked = logins.authentication_asked_for(pooled, "endpoint")
         assert [*asked.values()] == [{"asks for": "SCRAM"}] * len(asked)
+
+    def test_a_pooler_is_not_judged_by_roles_that_it_does_not_know(
+        self, application: sql.Endpoint, cluster: Cluster, postgres: sql.Endpoint, tmp_path: Path
+    ) -> None:
+        """By its default, PgBouncer asks these for an MD5 hash, and those for SCRAM whose SCRAM secret it has."""
+        secret = sql.value(postgres, "SELECT rolpassword FROM pg_authid WHERE rolname = %s", [application.user])
+        with pgbouncer(tmp_path, free_port(), application, secret=secret, auth_type="md5") as through:
+            pooled = behind(through, cluster, application)
+            asked = logins.authentication_asked_for(pooled, "endpoint")
+            attached = judged_by_step(pooled)
+        assert asked_of(asked, application.user) == {"SCRAM"}
+        assert asked_of(asked, postgres.user) == {logins.ASKED_OF_UNKNOWN_ROLES}
+        ((title, names),) = attached.items()
+        assert "the pooler may not know these roles" in title
+        assert f" as {postgres.user})" in names
+        assert f" as {application.user})" not in names
+
+    def test_a_pooler_is_judged_by_the_application_that_it_knows(
+        self, application: sql.Endpoint, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        """Though it asks roles that it does not know for the same."""
+        with pgbouncer(tmp_path, free_port(), application, auth_type="md5") as through:
+            pooled = behind(through, cluster, application)
+            asked = logins.authentication_asked_for(pooled, "endpoint")
+            with pytest.raises(AssertionError, match="expected SCRAM, observed an MD5 hash"):
+                judged_by_step(pooled)
+        assert asked_of(asked, application.user) == {"an MD5 hash"}
 
     @pytest.mark.parametrize("known", [False, True])
     @pytest.mark.usefixtures("monitoring")

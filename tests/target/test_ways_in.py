@@ -10,7 +10,8 @@ from servers import postgres as throw_away_postgres
 
 from support import libpq, sql
 from support.errors import TargetUnreachable, UsageError
-from support.security.logins import ways_in, wrong_logins
+from support.security.logins import wrong_logins
+from support.security.survey import ways_in
 from support.settings import Settings
 from support.target import login
 from support.target.cluster import Cluster

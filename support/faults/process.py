@@ -416,6 +416,11 @@ def crash_of_member(cluster: Cluster, member: str) -> HostCrash:
     return HostCrash(cluster.site.hosts[member])
 
 
+def freeze_of_member(cluster: Cluster, member: str) -> Freeze:
+    """The host of this member freezes."""
+    return Freeze(cluster.site.hosts[member])
+
+
 def crash_of_members(cluster: Cluster, names: Collection[str]) -> EveryHostCrashes:
     """The hosts of these members crash at once."""
     return EveryHostCrashes([cluster.site.hosts[name] for name in names])

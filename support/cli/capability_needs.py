@@ -28,6 +28,7 @@ NEEDS = {
     Place("memory_pressure"): "small_cache",
     Place("open_repository"): "cache_keys",
     Place("Full"): "cache_settings",
+    Place("WritesRefused"): "cache_settings",
     Place("cache_host"): "cache_host",
     Place("statistics_page", CLUSTER): "statistics",
     Place("receptions"): "statistics_login",

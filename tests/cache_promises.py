@@ -21,6 +21,7 @@ from support.cache.checks import (
     storm_was_heavy,
 )
 from support.cache.clients import CacheClient, CacheClients, Recorder
+from support.cache.outages import WritesRefused
 from support.cache.redis_server import remaining_lifetimes
 from support.cache.round_trips import RoundTripCounter, read_batch, store_batch
 from support.cache.workloads import KEY
@@ -182,18 +183,35 @@ def fast(scene: Scene) -> Finding:
 
 def outage_survived(scene: Scene) -> Finding:
     """Redis freezes, entries are changed meanwhile, and Redis thaws."""
+    return _changed_meanwhile(scene, scene.redis.freeze, scene.redis.thaw)
+
+
+def refusals_survived(scene: Scene) -> Finding:
+    """Redis refuses every write, entries are changed meanwhile, and Redis accepts writes again."""
+    fault = WritesRefused(scene.cluster)
+
+    def begin() -> None:
+        fault.inject()
+        fault.require_in_effect()
+
+    return _changed_meanwhile(scene, begin, fault.heal)
+
+
+def _changed_meanwhile(scene: Scene, begin: Callable[[], None], end: Callable[[], None]) -> Finding:
     (client,) = scene.clients(1)
     history, keys = History(), [f"entry {number}" for number in range(4)]
     recorder = Recorder(history, 0, client, scene.namespace)
     for key in keys:
         recorder.write(key, "old")
-    scene.redis.freeze()
-    begun = time.monotonic()
-    for key in keys:
-        recorder.write(key, "new")
-        recorder.read(key)
-    took = time.monotonic() - begun
-    scene.redis.thaw()
+    try:
+        begin()
+        begun = time.monotonic()
+        for key in keys:
+            recorder.write(key, "new")
+            recorder.read(key)
+        took = time.monotonic() - begun
+    finally:
+        end()
 
     def hits_again() -> None:
         assert {recorder.read(key).action for key in keys} == {"hit"}
@@ -232,6 +250,7 @@ NOTICED: dict[Callable[[Scene], Finding], list[str]] = {
     miss_then_hit: ["never_caches"],
     fast: ["slow"],
     outage_survived: ["falls_over_with_redis", "waits_for_redis", "forgets_what_an_outage_swallowed"],
+    refusals_survived: ["falls_over_with_redis", "forgets_what_redis_refused"],
 }
 """What a scenario finds -> the caches that it must find broken; those without a module are of
 `support.sabotage.broken_caches`."""

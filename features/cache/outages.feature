@@ -14,8 +14,9 @@ Feature: The cache survives outages of Redis and failovers of the database
 
     @cache_settings
     Examples:
-      | fails              |
-      | is full            |
+      | fails               |
+      | is full             |
+      | refuses every write |
 
     @redis_failover
     Examples:

@@ -47,6 +47,14 @@ Feature: The cluster survives the loss of its leader
     Then the failover interrupts clients for less than 30 seconds
     And the ledger lost no acknowledged write
 
+  @id.FO-04 @replicas @writes_after_loss @critical
+  Scenario: A leader whose PostgreSQL dies and does not finish starting is replaced in time
+    Given a healthy cluster
+    And 8 clients appending to a ledger through the write endpoint
+    When PostgreSQL alone is killed on the leader, and does not finish starting
+    Then the hanging start interrupts clients for less than 60 seconds
+    And the ledger lost no acknowledged write
+
   @id.FO-05 @synchronous @replicas @critical
   Scenario: A frozen leader is replaced, and acknowledges no write when it thaws
     Given a healthy cluster

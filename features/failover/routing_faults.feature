@@ -1,8 +1,8 @@
 @patroni @haproxy @members @schema @destructive @slow @critical
 Feature: The endpoints send no client to a failed member
   An application knows the endpoints and no members. It cannot see that the replica that answers it lags minutes
-  behind, or that the leader at the other end of its session is gone. The proxy has to see that for it: reads go to
-  replicas that keep up, and sessions on a lost leader are cut, because a connection pool replaces only connections it
+  behind, or that the member at the other end of its session is gone. The proxy has to see that for it: reads go to
+  replicas that keep up, and sessions on a lost member are cut, because a connection pool replaces only connections it
   knows are dead.
 
   @id.RW-03 @hosts @serving_replicas @small_read_lag
@@ -39,6 +39,20 @@ Feature: The endpoints send no client to a failed member
     And 20 idle sessions through the write endpoint
     When a switchover to any replica is requested
     Then each of these sessions is cut within 8 seconds
+
+  @id.HP-03 @read_backends @hosts @crashes @serving_replicas
+  Scenario: Sessions on a replica whose host crashes are cut at once
+    Given a healthy cluster
+    And 20 idle sessions through the read endpoint
+    When the host of a replica that has some of these sessions crashes
+    Then each of its sessions is cut within 8 seconds
+
+  @id.HP-03 @read_backends @hosts @serving_replicas
+  Scenario: Sessions on a replica whose host freezes are cut at once
+    Given a healthy cluster
+    And 20 idle sessions through the read endpoint
+    When the host of a replica that has some of these sessions freezes
+    Then each of its sessions is cut within 8 seconds
 
   @id.HP-04 @backends @hosts @crashes @proxy_host @proxy_reload @statistics @pools
   Scenario: Sessions from before a reload of the proxy are cut when the leader's host crashes

@@ -6,7 +6,7 @@ from support.engine.experiment import Experiment
 from support.engine.recovery import inject_until_replaced
 from support.engine.world import Context
 from support.failover.power_failure import fail_power, put_on_volatile_disks
-from support.faults import process, served
+from support.faults import hanging_start, process, served
 from support.faults.declared import disturbs
 from support.faults.roles import ROLE
 from support.waiting import pause
@@ -75,6 +75,13 @@ def step_postmaster_hangs(context: Context, role: str) -> None:
 def step_postgres_killed(context: Context, role: str) -> None:
     """Its Patroni keeps running beside it."""
     context.world.experiment.inject(process.killed_postgres(context.world.cluster, role))
+
+
+@when("PostgreSQL alone is killed on {role:Role}, and does not finish starting")
+@disturbs(hanging_start.hanging_start)
+def step_start_hangs(context: Context, role: str) -> None:
+    """When it starts again, the process that replays its WAL is suspended. Its Patroni keeps running beside it."""
+    context.world.experiment.inject(hanging_start.hanging_start(context.world.cluster, role))
 
 
 @when("the data directory of {role:Role} is destroyed")

@@ -19,6 +19,7 @@ from support.failover.proxy_reload import Reload, reload_proxy
 from support.failover.role_claims import require_true_claims, watch_claims
 from support.faults.declared import disturbs
 from support.faults.network import cut_from_source
+from support.faults.process import crash_of_member, freeze_of_member
 from support.target import haproxy
 from support.target.cluster import Cluster
 from support.target.members import of_the_whole
@@ -168,6 +169,14 @@ def step_idle_sessions(context: Context, count: int) -> None:
     world.handover(FailoverHandover).closings = watch
 
 
+@given("{count:d} idle sessions through the read endpoint")
+def step_idle_readers(context: Context, count: int) -> None:
+    """Held open until the scenario ends, each on the member to which the proxy leads it; none is ever used."""
+    world = context.world
+    open_idle(world.cluster.read, count, world.sessions)
+    world.handover(FailoverHandover).closings_of_readers = routing.watch_by_member(world)
+
+
 @given("every member is asked continuously whether it is the primary")
 def step_claims(context: Context) -> None:
     """By the health check that proxies use, until the scenario ends."""
@@ -217,6 +226,24 @@ def step_loses_stream(context: Context) -> None:
     context.world.experiment.inject(cut_from_source(cluster, replica))
 
 
+@when("the host of a replica that has some of these sessions crashes")
+@disturbs(crash_of_member, member=routing.replica_in_reads)
+def step_host_of_readers_crashes(context: Context) -> None:
+    """Every process of that host is gone at once. New sessions through the read endpoint landed there until then."""
+    cluster, replica = context.world.cluster, routing.replica_in_reads(context.world.cluster)
+    routing.require_some_on(replica, context.world.handover(FailoverHandover).closings_of_readers)
+    context.world.experiment.inject(crash_of_member(cluster, replica))
+
+
+@when("the host of a replica that has some of these sessions freezes")
+@disturbs(freeze_of_member, member=routing.replica_in_reads)
+def step_host_of_readers_freezes(context: Context) -> None:
+    """Its programs are suspended: not dead, not answering. New sessions landed there until then."""
+    cluster, replica = context.world.cluster, routing.replica_in_reads(context.world.cluster)
+    routing.require_some_on(replica, context.world.handover(FailoverHandover).closings_of_readers)
+    context.world.experiment.inject(freeze_of_member(cluster, replica))
+
+
 @then("the affected member leaves the read endpoint within {seconds:g} seconds")
 def step_leaves_reads(context: Context, seconds: float) -> None:
     """New sessions there land on other members, in that time from when the fault is in effect, and go on to do so."""
@@ -246,3 +273,14 @@ def step_sessions_closed(context: Context, seconds: float) -> None:
     world = context.world
     watch, limit = world.handover(FailoverHandover).closings, world.limit(seconds, "cut", Span.HANGUP)
     routing.require_sessions_cut(world, watch, limit)
+
+
+@then("each of its sessions is cut within {seconds:g} seconds")
+def step_sessions_of_replica_closed(context: Context, seconds: float) -> None:
+    """Of the sessions through the read endpoint, those that were on the target member, in that time from the fault on.
+
+    A reader that waits for an answer without a limit of its own learns in no other way that none will come.
+    """
+    world = context.world
+    watch = world.handover(FailoverHandover).closings_of_readers[world.experiment.target_member]
+    routing.require_sessions_cut(world, watch, world.limit(seconds, "cut", Span.HANGUP))

@@ -86,7 +86,7 @@ def _probe_of(client: redis.Redis) -> str:
 
 
 class Full(Fault):
-    """Redis has reached its memory limit and must not evict: it serves what it has, and refuses every write."""
+    """Redis has reached its memory limit and must not evict: it serves what it has, deletes, and stores nothing."""
 
     _SETTINGS: Mapping[str, str] = {"maxmemory-policy": "noeviction", "maxmemory": "1"}
 
@@ -110,6 +110,43 @@ class Full(Fault):
             except redis.OutOfMemoryError:
                 return
         raise NotYet("Redis still accepts writes")
+
+    def heal(self) -> None:
+        self._change.end()
+
+
+class WritesRefused(Fault):
+    """Redis serves what it has and refuses every write, deletions too, as after a snapshot that could not be stored.
+
+    Here it refuses them because it has too few replicas. Scripts are refused since Redis 7.
+    """
+
+    _SETTINGS: Mapping[str, str] = {"min-replicas-max-lag": "10", "min-replicas-to-write": "1000"}
+    """More replicas than any Redis has; with a lag of 0, Redis would not ask for them."""
+    _REFUSAL = "NOREPLICAS"
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._change = TemporarySettings(cluster.redis_address, str(self), self._SETTINGS)
+
+    def told(self, names: Names) -> str:
+        return "Redis refuses every write"
+
+    def on_hosts(self) -> None:
+        """Does nothing to hosts: Redis is controlled through its own protocol."""
+
+    def inject(self) -> None:
+        self._change.begin()
+
+    def require_in_effect(self) -> None:
+        with self._cluster.redis() as client:
+            try:
+                client.unlink(_PROBE)
+            except redis.ResponseError as error:
+                if self._REFUSAL in str(error):
+                    return
+                raise
+        raise NotYet("Redis still accepts deletions")
 
     def heal(self) -> None:
         self._change.end()
@@ -191,13 +228,17 @@ class FailedOver(Fault):
         """Nothing to heal: the server that was replaced follows the new one."""
 
 
-_Outage = RedisKilled | RedisFrozen | RestartedEmpty | Full | FailedOver
+_Outage = RedisKilled | RedisFrozen | RestartedEmpty | Full | WritesRefused | FailedOver
 _OF_ONE: Mapping[str, Callable[[Cluster, RedisAddress], RedisKilled | RedisFrozen | RestartedEmpty]] = {
     "is killed": lambda cluster, server: RedisKilled(_server(cluster, server), server=server),
     "freezes": lambda cluster, server: RedisFrozen(cache_host(cluster, server), server=server),
     "is restarted empty": RestartedEmpty,
 }
-_OF_ALL: Mapping[str, Callable[[Cluster], Full | FailedOver]] = {"is full": Full, "fails over": FailedOver}
+_OF_ALL: Mapping[str, Callable[[Cluster], Full | WritesRefused | FailedOver]] = {
+    "is full": Full,
+    "refuses every write": WritesRefused,
+    "fails over": FailedOver,
+}
 OUTAGES = (*_OF_ONE, *_OF_ALL)
 """What happens to Redis, in the words of the scenarios."""
 

@@ -30,6 +30,7 @@ NEEDS = {
     Place("open_repository"): "cache_keys",
     Place("of_peers"): "peer_certificates",
     Place("Full"): "cache_settings",
+    Place("WritesRefused"): "cache_settings",
     Place("cache_host"): "cache_host",
     Place("statistics_page", CLUSTER): "statistics",
     Place("receptions"): "statistics_login",

@@ -36,6 +36,8 @@ class FailoverHandover(Handover):
     """The leader's lock right before the fault, with its last renewal if the DCS tells it."""
     state_before_the_fault: Annotated[Look, "When a majority of the DCS crashes"]
     closings: Annotated[ClosingWatch, "Given 20 idle sessions through the write endpoint"]
+    closings_of_readers: Annotated[Mapping[str, ClosingWatch], "Given 20 idle sessions through the read endpoint"]
+    """Member -> the watch of the sessions that are on it."""
     read_lag: ReadLag | None = None
     """How far a replica may lag and still serve reads, in scenarios that make it lag further."""
     least_replayed: int | None = None

@@ -292,6 +292,8 @@ class ClosingWatch(Background):
 
     def __init__(self, sessions: Iterable[sql.Session]) -> None:
         self._lines = {session.fileno() for session in sessions}
+        self.count = len(self._lines)
+        """How many sessions there are."""
         self._ended = list[float]()
         self._over = threading.Event()
         super().__init__(self._look)
@@ -313,8 +315,23 @@ class ClosingWatch(Background):
             self._over.set()
 
 
+def watch_by_member(world: World) -> dict[str, ClosingWatch]:
+    """Member -> a watch of those of the scenario's sessions that are on it, until the scenario ends."""
+    held: dict[str, list[sql.Session]] = {}
+    for member, session in zip(members(world.cluster, world.sessions), world.sessions, strict=True):
+        held.setdefault(member, []).append(session)
+    return {name: world.cleanup.enter_context(ClosingWatch(there)) for name, there in held.items()}
+
+
+def require_some_on(member: str, watches: Mapping[str, ClosingWatch]) -> None:
+    """Raises Inconclusive if the member has none of the sessions: then none could hang."""
+    if member not in watches:
+        there = " and ".join(sorted(watches)) or "no member"
+        raise Inconclusive(f"{member} has none of the sessions through the read endpoint, which are on {there}")
+
+
 def require_sessions_cut(world: World, watch: ClosingWatch, limit: float) -> None:
-    """Each idle session was cut within `limit` seconds of the fault.
+    """Each of the watched idle sessions was cut within `limit` seconds of the fault.
 
     In a switchover, the time counts from the last write that the former leader accepted: until then nothing was lost.
     """
@@ -326,5 +343,5 @@ def require_sessions_cut(world: World, watch: ClosingWatch, limit: float) -> Non
     ended = [when - since if when < begun else max(0.0, when - since) for when in closed]
     if ended:
         world.measure("the last session was cut after", max(ended), "s", limit)
-    until = time.monotonic() if len(closed) < len(world.sessions) else max(closed, default=since)
-    replace(sessions_closed_in_time(len(world.sessions), ended, limit), during=((since, until),)).require()
+    until = time.monotonic() if len(closed) < watch.count else max(closed, default=since)
+    replace(sessions_closed_in_time(watch.count, ended, limit), during=((since, until),)).require()

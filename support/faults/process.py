@@ -362,6 +362,11 @@ def crash_of_member(cluster: Cluster, member: str) -> HostCrash:
     return HostCrash(cluster.site.hosts[member])
 
 
+def freeze_of_member(cluster: Cluster, member: str) -> Freeze:
+    """The host of this member freezes."""
+    return Freeze(cluster.site.hosts[member])
+
+
 def crash_of_members(cluster: Cluster, names: Collection[str]) -> HostCrash:
     """The hosts of these members crash at once."""
     return HostCrash(*(cluster.site.hosts[name] for name in names))

@@ -149,6 +149,21 @@ class _Forgiven(Leases):
         """Never remembers the keys that could not be dropped during an outage."""
 
 
+class _TakesRefusalsForDone(Leases):
+    """Remembers the keys that it could not drop because Redis was silent, and not those that Redis refused to drop."""
+
+    @contextmanager
+    def _asking(self, keys: Iterable[str], *, required: bool = False) -> Iterator[None]:
+        try:
+            with super()._asking(keys, required=required):
+                yield
+        except Unavailable as error:
+            if isinstance(error.__cause__, redis.ResponseError):
+                for key in keys:
+                    self._debts.pop(key, None)
+            raise
+
+
 class _Joined(Keys):
     def entry(self, namespace: str, key: str) -> str:
         return f"{self.prefix}:{namespace}:{key}"
@@ -272,3 +287,8 @@ def waits_for_redis(config: CacheConfig) -> EntryRepository:
 def forgets_what_an_outage_swallowed(config: CacheConfig) -> EntryRepository:
     """Entries that could not be dropped during an outage are served after it."""
     return open_repository(config, leases=_Forgiven)
+
+
+def forgets_what_redis_refused(config: CacheConfig) -> EntryRepository:
+    """Entries that Redis refused to drop are served all the same."""
+    return open_repository(config, leases=_TakesRefusalsForDone)

@@ -182,11 +182,12 @@ SABOTAGES = (
     ),
     broken(
         "falls_over_with_redis",
-        "reads fail while Redis is down, or takes no more data",
+        "reads fail while Redis is down, or refuses to store or to delete",
         {
             "OU-01 is killed": "ended in an error",
             "OU-01 is restarted empty": "ended in an error",
             "OU-01 is full": "ended in an error",
+            "OU-01 refuses every write": "ended in an error",
         },
     ),
     broken(
@@ -204,5 +205,10 @@ SABOTAGES = (
         "forgets_what_an_outage_swallowed",
         "entries that changed during an outage are served as they were before it",
         {"OU-01 freezes": "served a stale value"},
+    ),
+    broken(
+        "forgets_what_redis_refused",
+        "entries whose invalidation Redis refused are served as they were before",
+        {"OU-01 refuses every write": "served a stale value"},
     ),
 )

@@ -244,6 +244,13 @@ SABOTAGES = (
         patroni_build("keeps_what_was_requested"),
     ),
     Sabotage(
+        "leader-may-take-minutes-to-start",
+        "Patroni lets the PostgreSQL of a leader start for five minutes before another member takes over",
+        notices({"FO-04 does not finish starting": "no operation was acknowledged in|interrupted for"}),
+        by_shared_configuration({"primary_start_timeout": 300}),
+        variables={"LIMITS": '{"FO-04.hanging-start": 60}'},  # else the limit follows from that timeout
+    ),
+    Sabotage(
         "patroni-starts-nothing-after-a-crash",
         "a PostgreSQL that has led, and has crashed, stays down",
         notices({"FO-04 a full disk has stopped": "are acknowledged: still not true after"}),

@@ -87,6 +87,7 @@ def _killed(cluster: Cluster) -> Damage:
     return Damage(str(kill), kill.inject, kill.require_in_effect, kill.process.start)  # a scenario may have started it
 
 
+_CUT = " on-marked-down shutdown-sessions"
 _KEEPALIVE = "    srvtcpka-idle 2s\n    srvtcpka-intvl 1s\n    srvtcpka-cnt 3\n"
 
 SABOTAGES = (
@@ -163,7 +164,18 @@ SABOTAGES = (
         "sessions-left-hanging",
         "sessions on a failed member are not closed, whether it is marked down or silent",
         notices({"HP-03 crashes": "left hanging"}),
-        changed({" on-marked-down shutdown-sessions": "", _KEEPALIVE: ""}),
+        changed({_CUT: "", _KEEPALIVE: ""}),
+    ),
+    Sabotage(
+        "readers-left-hanging",
+        "sessions on a failed replica are not closed, and those on a failed leader are",
+        notices(
+            {
+                "HP-03 a replica whose host crashes": "left hanging",
+                "HP-03 a replica whose host freezes": "left hanging",
+            }
+        ),
+        changed({_CUT: "", "listen write\n": f"listen write\n    default-server{_CUT}\n", _KEEPALIVE: ""}),
     ),
     Sabotage(
         "proxy-looks-every-five-minutes",
@@ -226,8 +238,8 @@ SABOTAGES = (
         "a forwarder before the proxy keeps sessions open that the proxy has closed",
         notices(
             {
-                "HP-03 crashes": "left hanging",
-                "HP-03 freezes": "left hanging",
+                "HP-03 a leader whose host crashes": "left hanging",
+                "HP-03 a leader whose host freezes": "left hanging",
                 "HP-03 hands over": "left hanging",
             }
         ),

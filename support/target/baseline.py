@@ -270,6 +270,7 @@ def _timing(cluster: Cluster, baseline: Baseline, expected: Expectations, multip
         ttl=max(one.ttl for one in groups),
         loop_wait=max(one.loop_wait for one in groups),
         retry_timeout=max(one.retry_timeout for one in groups),
+        start_timeout=max(one.start_timeout for one in groups),
         silence=max(one.replication_timeout for one in groups),
         proxy=proxy,
         proxy_told=told,

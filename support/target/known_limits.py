@@ -220,9 +220,17 @@ def _asynchronous(one: PatroniConfiguration, expected: Expectations, own: Standb
 
 
 def _of_recovery(baseline: Baseline, expected: Expectations, timing: Timing) -> Iterator[str]:
-    needed = timing.total(Span.FAILOVER)
-    if baseline.groups and expected.recovery_time is not None and needed > expected.recovery_time:
+    declared = expected.recovery_time
+    if not baseline.groups or declared is None:
+        return
+    if (needed := timing.total(Span.FAILOVER)) > declared:
         yield (
-            f"a failover can take {needed:g} s ({timing.sum(Span.FAILOVER)}), and {expected.recovery_time:g} s were "
+            f"a failover can take {needed:g} s ({timing.sum(Span.FAILOVER)}), and {declared:g} s were "
             "declared ([expect] recovery_time; Patroni's ttl and loop_wait, HAProxy's inter and fall)"
+        )
+    if (needed := timing.total(Span.HANGING_START)) > declared:
+        yield (
+            f"when PostgreSQL dies on the leader and takes long to start, it can take {needed:g} s until another "
+            f"member takes over ({timing.sum(Span.HANGING_START)}), and {declared:g} s were declared ([expect] "
+            "recovery_time; Patroni's primary_start_timeout)"
         )

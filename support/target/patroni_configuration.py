@@ -28,6 +28,9 @@ class PatroniConfiguration:
     ttl: float = 30.0
     loop_wait: float = 10.0
     retry_timeout: float = 10.0
+    start_timeout: float = 300.0
+    """How long the PostgreSQL of a leader may take to start after a crash, before another member takes over; with 0,
+    one takes over at once."""
     maximum_lag: int = MAXIMUM_LAG
     """Bytes of WAL by which a replica may lag and still become the leader."""
     maximum_lag_set: bool = False
@@ -60,10 +63,13 @@ def parsed(answer: Mapping[str, Any]) -> PatroniConfiguration:
         _quantity(parameters.get(name), _SECONDS, "ms") for name in ("wal_sender_timeout", "wal_receiver_timeout")
     )
     lag = _quantity(answer.get("maximum_lag_on_failover"), _BYTES, "B")
+    start = answer.get("primary_start_timeout", answer.get("master_start_timeout"))
+    start_timeout = _quantity(start, {}, "")
     return PatroniConfiguration(
         ttl=_seconds(answer, "ttl", default.ttl),
         loop_wait=_seconds(answer, "loop_wait", default.loop_wait),
         retry_timeout=_seconds(answer, "retry_timeout", default.retry_timeout),
+        start_timeout=default.start_timeout if start_timeout is None else start_timeout,
         maximum_lag=default.maximum_lag if lag is None else int(lag),
         maximum_lag_set=lag is not None,
         synchronous=mode == "quorum" or _flag(mode),

@@ -26,6 +26,7 @@ of Consul, which doubles a TTL that Patroni has halved (`set_ttl` in patroni/dcs
 _ELECTION = 5.0  # seconds: the replicas compare their WAL, one takes the leader key and is promoted
 _CHOICE = 2.0  # seconds: the leader chooses another standby, and PostgreSQL reloads its configuration
 _START = 30.0  # seconds: a host's programs start, PostgreSQL recovers or is rewound
+_STOP = 7.0  # seconds: an immediate stop, in which the postmaster kills after 5 s what does not end by itself
 _CHECK = 5.0  # seconds: a health check of a frozen server times out
 
 _INTER = re.compile(r"\binter\s+(\d+)(us|ms|s|m|)\b")
@@ -39,6 +40,8 @@ class Span(StrEnum):
 
     FAILOVER = "failover"
     """The leader is lost; clients write on another member."""
+    HANGING_START = "hanging start"
+    """The leader's PostgreSQL died and does not finish starting; clients write on another member."""
     SWITCHOVER = "switchover"
     """The leader hands over; clients write on another member."""
     STANDBY_LOSS = "loss of a standby"
@@ -59,7 +62,7 @@ class Span(StrEnum):
     """Every Citus node knows the new leader of a worker group."""
 
 
-EVENT = Kind.of("event", (Span.FAILOVER, Span.SWITCHOVER, Span.STANDBY_LOSS, Span.BLACKOUT))
+EVENT = Kind.of("event", (Span.FAILOVER, Span.HANGING_START, Span.SWITCHOVER, Span.STANDBY_LOSS, Span.BLACKOUT))
 """What interrupts clients, in the words of the scenarios."""
 
 
@@ -81,6 +84,8 @@ class Timing:
     """The interval at which Patroni checks its member and updates the DCS."""
     retry_timeout: float = 5.0
     """Patroni retries an operation on the DCS or on PostgreSQL for this time."""
+    start_timeout: float = 30.0
+    """Patroni lets the PostgreSQL of a leader start for this time before it hands over the lock."""
     silence: float = 5.0
     """PostgreSQL gives up a replication peer that sends nothing for this time (wal_sender_timeout and the like)."""
     proxy: float = 3.0
@@ -100,6 +105,13 @@ class Timing:
         failover = {**ttl, **dcs, **loop, "election": _ELECTION, **proxy}
         return {
             Span.FAILOVER: failover,
+            Span.HANGING_START: {
+                **loops,
+                "primary_start_timeout": self.start_timeout,
+                "immediate stop": _STOP,
+                "election": _ELECTION,
+                **proxy,
+            },
             Span.SWITCHOVER: {**loop, "election": _ELECTION, **proxy},
             Span.STANDBY_LOSS: {
                 "replication timeout, ttl at most": min(self.silence, self.ttl),
@@ -193,7 +205,8 @@ class Timing:
     @property
     def longest_fault(self) -> float:
         """How long a fault may have to last: the cluster reacts, settles, and may have to recover first."""
-        return self.wait(self.total(Span.FAILOVER)) + self.second_outage + self.recovery
+        reaction = max(self.total(Span.FAILOVER), self.total(Span.HANGING_START))
+        return self.wait(reaction) + self.second_outage + self.recovery
 
     def wait(self, seconds: float) -> float:
         """Any other wait that is not a promise, on this machine."""

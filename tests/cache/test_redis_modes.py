@@ -40,7 +40,7 @@ from support import libpq, sql
 from support.cache.checks import served_within
 from support.cache.clients import Recorder
 from support.cache.cold import remove
-from support.cache.outages import FailedOver, Full, _probe_of, holder
+from support.cache.outages import FailedOver, Full, WritesRefused, _probe_of, holder
 from support.cache.redis_server import each_replica, refusal_of_a_write
 from support.embedded.certificates import KEY, Authority
 from support.engine.finding import Finding
@@ -250,6 +250,27 @@ def test_a_full_redis_is_emptied_again(scene: Scene) -> None:
         fault.heal()
     with scene.cluster.redis() as client_of_redis:
         assert client_of_redis.set(f"{scene.namespace}x", "x", ex=5)
+
+
+def test_a_redis_that_refuses_every_write_refuses_deletions_too(scene: Scene) -> None:
+    """A full one deletes."""
+    full, refusing = Full(scene.cluster), WritesRefused(scene.cluster)
+    try:
+        full.inject()
+        full.require_in_effect()
+        with pytest.raises(NotYet, match="still accepts deletions"):
+            refusing.require_in_effect()
+    finally:
+        full.heal()
+    try:
+        refusing.inject()
+        refusing.require_in_effect()
+    finally:
+        refusing.heal()
+    with pytest.raises(NotYet, match="still accepts deletions"):
+        refusing.require_in_effect()
+    with scene.cluster.redis() as client:
+        assert client.set(f"{scene.namespace}x", "x", ex=5)
 
 
 @boots  # by a fixture that is chosen at run time

@@ -199,6 +199,7 @@ CASES: tuple[Case, ...] = (
     ("failover.fault_steps.step_postgres_hangs", {"role": "a replica"}, ()),
     ("failover.fault_steps.step_postmaster_hangs", {"role": "the leader"}, ()),
     ("failover.fault_steps.step_postgres_killed", {"role": "the leader"}, ()),
+    ("failover.fault_steps.step_start_hangs", {"role": "the leader"}, ()),
     ("sharding.worker_failure_steps.step_killed_in_turn", {}, (("who",), ("the leader",))),
     ("failover.fault_steps.step_replicas_crash", {}, ()),
     ("failover.fault_steps.step_every_host_crashes", {}, ()),

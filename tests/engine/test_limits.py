@@ -85,7 +85,7 @@ def test_limits_of_several_kinds_are_told_apart(monkeypatch: pytest.MonkeyPatch)
     assert found["GD-01"] == {"loss-of-a-standby", "readers", "return"}
     assert found["SB-03"] == {"interruption", "return"}
     assert found["FO-06"] == {"switchover", "failover"}
-    assert found["FO-04"] == {"failover", "return"}
+    assert found["FO-04"] == {"failover", "hanging-start", "return"}
     assert found["DT-04"] == {"refusal", "read", "interruption", "leader", "failover"}
     assert found["RW-03"] == {"leave", "return"}
 

@@ -1,7 +1,9 @@
 """Closings of idle sessions are noted from before the fault, whatever the suite does meanwhile."""
 
+import socket
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -17,7 +19,14 @@ from support.errors import Inconclusive, LimitExceeded, NotInTime
 from support.expectations import Expectations
 from support.failover import routing
 from support.failover.checks import sessions_closed_in_time
-from support.failover.routing import ClosingWatch, ReadLag, allowed_read_lag, require_sessions_cut
+from support.failover.routing import (
+    ClosingWatch,
+    ReadLag,
+    allowed_read_lag,
+    require_sessions_cut,
+    require_some_on,
+    watch_by_member,
+)
 from support.target.cluster import Cluster
 from support.target.topology import Address, Login, Topology
 from support.waiting import pause
@@ -50,15 +59,48 @@ def test_their_limit_counts_from_the_fault_to_the_last_session(closed: Sequence[
     """The sessions were closed so many seconds after the fault, 30 s ago; one that hangs was waited for until now."""
     begun = time.monotonic() - 30
     experiment = SimpleNamespace(injected_fault=SimpleNamespace(begun=begun), planned=False)
-    timing, sessions = SimpleNamespace(notice=1.0), ["one", "another"]
-    world = SimpleNamespace(experiment=experiment, timing=timing, sessions=sessions, measure=lambda *_: None)
-    watch = SimpleNamespace(closings=lambda until: [begun + one for one in closed])
+    world = SimpleNamespace(experiment=experiment, timing=SimpleNamespace(notice=1.0), measure=lambda *_: None)
+    watch = SimpleNamespace(count=2, closings=lambda until: [begun + one for one in closed])
     with pytest.raises(LimitExceeded) as raised:
         require_sessions_cut(cast(World, world), cast(ClosingWatch, watch), limit=8)
     ((since, last),) = raised.value.facts.during
     assert since == begun
     assert last - begun == pytest.approx(until or 30, abs=3)
     assert raised.value.facts.limit == 8
+
+
+def test_the_sessions_on_one_member_are_judged_without_those_on_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three sessions through the read endpoint, two are on the replica that fails; the third lives on."""
+    pairs = [socket.socketpair() for _ in range(3)]
+    monkeypatch.setattr(routing, "members", lambda *_: ["pg2", "pg3", "pg2"])
+    with ExitStack() as cleanup:
+        for ours, servers in pairs:
+            cleanup.enter_context(ours)
+            cleanup.enter_context(servers)
+        measured = list[float]()
+        world = SimpleNamespace(
+            cluster=None,
+            cleanup=cleanup,
+            sessions=[ours for ours, _ in pairs],
+            experiment=SimpleNamespace(injected_fault=SimpleNamespace(begun=time.monotonic()), planned=False),
+            timing=SimpleNamespace(notice=1.0),
+            measure=lambda name, value, *_: measured.append(value),
+        )
+        watches = watch_by_member(cast(World, world))
+        assert {name: one.count for name, one in watches.items()} == {"pg2": 2, "pg3": 1}
+        for of_replica in (0, 2):
+            pairs[of_replica][1].close()
+        require_sessions_cut(cast(World, world), watches["pg2"], limit=3)
+        assert measured == [pytest.approx(0, abs=2)]
+        with pytest.raises(LimitExceeded, match="1 of 1 sessions were left hanging"):
+            require_sessions_cut(cast(World, world), watches["pg3"], limit=0)
+
+
+def test_a_member_without_any_of_the_sessions_shows_nothing() -> None:
+    watches = {name: ClosingWatch([]) for name in ("pg3", "pg4")}
+    require_some_on("pg3", watches)
+    with pytest.raises(Inconclusive, match="pg2 has none of the sessions .*, which are on pg3 and pg4"):
+        require_some_on("pg2", watches)
 
 
 def test_the_lag_that_is_declared_for_reads_is_not_that_of_a_failover() -> None:

@@ -10,6 +10,7 @@ import pytest
 from support.failover.power_failure import PowerFailure
 from support.failover.switchover import DYING, HalfwaySwitchover
 from support.faults.clock import ClockJumps, OwnClock
+from support.faults.hanging_start import HangingStart
 from support.faults.naming import Names
 from support.faults.nemesis import Fault
 from support.faults.network import Partition, PoorLinks
@@ -55,6 +56,7 @@ CLIENT, LEADER = DYING
         (PatroniFrozen(ONE), True, ["pg1"]),
         (PostgresHangs(ONE), True, ["pg1"]),
         (PostmasterHangs(ONE), False, []),
+        (HangingStart(ONE), False, []),
         (ClockJumps(CLOCK, "two hours back"), True, []),
         (ClockJumps(CLOCK, "two hours ahead"), False, []),
     ],
@@ -71,6 +73,7 @@ def test_who_does_not_know_and_who_is_silent(fault: Fault, unaware: bool, silenc
         (HostCrash(TWO, ONE), "pg2"),
         (PostgresHangs(ONE), "pg1"),
         (PostgresKilled(ONE), "pg1"),
+        (HangingStart(ONE), "pg1"),
         (Kill(cast(SiteProgram, SimpleNamespace(name="redis", host="cache"))), "cache"),
         (Partition(cast(Site, None), ["pg1"], ["pg2", "pg3"]), "pg1"),
         (Switchover(CLUSTER), "pg1"),
@@ -107,6 +110,7 @@ def test_only_a_leader_that_survives_hands_over_as_planned(fault: Fault, planned
         (Freeze(ONE), ["pg1"]),
         (Partition(cast(Site, None), ["pg1"], ["pg2", "pg3"]), ["pg1"]),
         (PostgresKilled(ONE), []),
+        (HangingStart(ONE), []),
         (PostgresHangs(ONE), []),
         (PatroniFrozen(ONE), []),
     ],

@@ -8,6 +8,7 @@ import pytest
 from support.failover.power_failure import PowerFailure
 from support.failover.switchover import DYING, HalfwaySwitchover
 from support.faults.clock import ClockJumps, OwnClock
+from support.faults.hanging_start import HangingStart
 from support.faults.naming import Roles
 from support.faults.nemesis import Fault
 from support.faults.network import OneWayCut, Partition, PoorLinks
@@ -126,6 +127,11 @@ def power_failure(*names: str) -> PowerFailure:
             PostgresKilled(host("w1")),
             "PostgreSQL on w1 is killed",
             "PostgreSQL on the leader of a worker group is killed",
+        ),
+        (
+            HangingStart(host("pg1")),
+            "PostgreSQL on pg1 is killed, and does not finish starting",
+            "PostgreSQL on the leader is killed, and does not finish starting",
         ),
         (PatroniFrozen(host("pg1")), "the Patroni of pg1 is suspended", "the Patroni of the leader is suspended"),
         (

@@ -12,6 +12,7 @@ from sandboxes import in_a_sandbox
 
 from support.errors import Inconclusive
 from support.faults.clock import PROGRAM as PATRONI_CLOCK
+from support.faults.hanging_start import HangingStart
 from support.faults.nemesis import Fault, Nemesis
 from support.faults.network import OneWayCut, Partition, PoorLinks, require_poor
 from support.faults.process import Freeze, HostCrash, Kill, PostgresHangs, PostmasterHangs
@@ -89,6 +90,40 @@ def test_what_hangs_of_postgres_is_suspended_and_resumes(kind: str, tmp_path: Pa
             assert stopped() == hanging
         fault.heal()
         assert stopped() == set()
+
+    assert in_a_sandbox("namespaces", tmp_path / "sandbox", act) == 0
+
+
+STARTS = 'for kind in walwriter walwriter startup; do (exec -a "postgres: $kind " {program} 600); done'
+"""A server that starts again whenever it is killed. It has started the first two times; the third start takes long."""
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_start_is_suspended_also_if_the_first_one_was_too_quick(starts: bool, tmp_path: Path) -> None:
+    """Where nothing starts it again, it is enough that it was killed."""
+    program = tmp_path / "postgres"
+    program.symlink_to("/bin/sleep")
+
+    def act(sandbox: Sandbox) -> None:
+        host = sandbox.add_host("one", 10)
+        host.add("patroni", ["bash", "-c", STARTS.format(program=program)]).start()
+
+        def kinds(*, stopped: bool) -> set[str]:
+            found = [one for one in host.running() if one.name == "postgres" and one.stopped is stopped]
+            return {one.title.split()[1] for one in found if one.title.startswith("postgres:")}
+
+        def started() -> None:
+            if kinds(stopped=False) != {"walwriter"}:
+                raise NotYet("it starts")
+
+        eventually(started, within=10, subject="it has started")
+        fault = HangingStart(host, starts)
+        with Nemesis() as nemesis:
+            nemesis.inject(fault)
+            assert kinds(stopped=True) == ({"startup"} if starts else set())
+        fault.heal()
+        assert kinds(stopped=True) == set()
+        assert not starts or kinds(stopped=False) == {"startup"}
 
     assert in_a_sandbox("namespaces", tmp_path / "sandbox", act) == 0
 

@@ -64,6 +64,14 @@ def test_a_cluster_that_looks_less_often_is_given_what_follows_from_it() -> None
     assert PATRONIS.recovery > RECOVERY
 
 
+def test_a_start_that_does_not_finish_lasts_as_long_as_patroni_lets_it() -> None:
+    assert OURS.total(Span.HANGING_START) == 2 * 1 + 30 + 7 + 5 + 3
+    limit = replace(PATRONIS, start_timeout=300).limit(Span.HANGING_START, 60)
+    assert limit.seconds == 2 * 10 + 300 + 7 + 5 + 12
+    assert "primary_start_timeout 300" in limit.why
+    assert replace(OURS, start_timeout=300).longest_fault == OURS.longest_fault + 300 - 30, "a guard ends none before"
+
+
 def test_clients_are_watched_for_as_long_as_the_lock_the_loop_and_the_proxy_take() -> None:
     assert OURS.second_outage == 20 + 1 + 3
     assert PATRONIS.second_outage == 30 + 10 + 12
@@ -105,6 +113,21 @@ def test_what_is_not_configured_has_patronis_defaults() -> None:
         10,
         MAXIMUM_LAG,
     )
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        ({}, 300),
+        ({"primary_start_timeout": 30}, 30),
+        ({"master_start_timeout": "60"}, 60),
+        ({"primary_start_timeout": 30, "master_start_timeout": 60}, 30),
+        ({"primary_start_timeout": 0}, 0),
+        ({"primary_start_timeout": None, "master_start_timeout": "long"}, 300),
+    ],
+)
+def test_how_long_a_leader_may_take_to_start(answer: dict[str, object], seconds: float) -> None:
+    assert parsed(answer).start_timeout == seconds
 
 
 def test_what_is_configured() -> None:

@@ -277,7 +277,7 @@ def step_sessions_closed(context: Context, seconds: float) -> None:
 
 @then("each of its sessions is cut within {seconds:g} seconds")
 def step_sessions_of_replica_closed(context: Context, seconds: float) -> None:
-    """Of the sessions through the read endpoint, those that were on the affected member, in that time from the fault on.
+    """Of the sessions through the read endpoint, those on the affected member, in that time from the fault on.
 
     A reader that waits for an answer without a limit of its own learns in no other way that none will come.
     """

@@ -62,8 +62,7 @@ def bars_of_others(cluster: Cluster, replicas: UnequalReplicas) -> Sequence[Tagg
 def require_may_lead(cluster: Cluster, replicas: UnequalReplicas) -> None:
     """Raises Inconclusive if the replica that lacks WAL lacks so much by now that Patroni might not let it lead.
 
-    Other clients write as well, and with archive_timeout PostgreSQL begins a new segment from time to time, which counts
-    as 16 MB.
+    Other clients write as well, and with archive_timeout PostgreSQL begins a new segment now and then: that is 16 MB.
     """
 
     def read() -> tuple[int, int]:
@@ -75,8 +74,8 @@ def require_may_lead(cluster: Cluster, replicas: UnequalReplicas) -> None:
         lag, allowed = eventually(read, within=cluster.topology.timing.notice, subject=subject, retry_on=NO_ANSWER)
     if lag > _SHARE_OF_ALLOWED_LAG * allowed:
         raise Inconclusive(
-            f"{replicas.behind} lacks {lag:,} bytes of WAL by now, and Patroni lets no replica lead that lacks more than "
-            f"{allowed:,} (maximum_lag_on_failover)"
+            f"{replicas.behind} lacks {lag:,} bytes of WAL by now, and Patroni lets no replica lead that lacks more "
+            f"than {allowed:,} (maximum_lag_on_failover)"
         )
 
 

@@ -90,8 +90,7 @@ _INVALID_ON_COORDINATOR = by_sql(
 _MISSING_ON_WORKER = on_member(
     A_WORKER,
     f"{_ALONE};;" + for_each_shard(_TABLE, f"DROP INDEX {_BUILT}_%2$s"),
-    f"{_ALONE};;"
-    + for_each_shard(_TABLE, f"CREATE INDEX IF NOT EXISTS {_BUILT}_%2$s ON %1$s (namespace, created_at)"),
+    f"{_ALONE};;" + for_each_shard(_TABLE, f"CREATE INDEX IF NOT EXISTS {_BUILT}_%2$s ON %1$s (namespace, created_at)"),
     f"SELECT count(*) = 0 FROM pg_index WHERE indexrelid::regclass::text ~ '^{_BUILT}_[0-9]{{6,}}$'",
 )
 

@@ -68,8 +68,8 @@ def in_use(cluster: Cluster) -> Certificates:
     """Every certificate on which clients of the cluster rely: those of all servers, and the clients' own.
 
     The clients are the application and, where their files can be read, the members. If the application trusts several
-    authorities, only those on which the servers' certificates depend are included; of the intermediate certificates that
-    a server sends, those that its clients need.
+    authorities, only those on which the servers' certificates depend are included; of the intermediate certificates
+    that a server sends, those that its clients need.
     """
     own, redis = _files_of_application(cluster.topology.options), cluster.topology.redis
     postgres, others = _of_postgres(cluster, own.authorities), _of_others(cluster)

@@ -4,7 +4,7 @@ The catalog of the coordinator describes its own tables, which hold no rows: the
 those that searches use, are on the shards; what a crash leaves of the rows depends on the persistence of the shards.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from support import sql
 from support.example_app.profile import quoted, relation

@@ -99,7 +99,7 @@ def test_the_sessions_on_one_member_are_judged_without_those_on_another(monkeypa
 def test_a_member_without_any_of_the_sessions_shows_nothing() -> None:
     watches = {name: ClosingWatch([]) for name in ("pg3", "pg4")}
     require_some_on("pg3", watches)
-    with pytest.raises(Inconclusive, match="pg2 has none of the sessions .*, which are on pg3 and pg4"):
+    with pytest.raises(Inconclusive, match=r"pg2 has none of the sessions .*, which are on pg3 and pg4"):
         require_some_on("pg2", watches)
 
 

@@ -60,7 +60,7 @@ def test_a_replica_that_lacks_too_much_wal_may_not_lead(monkeypatch: pytest.Monk
     if may:
         require_may_lead(cluster, UNEQUAL)
         return
-    with pytest.raises(Inconclusive, match="pg3 lacks 16,777,216 bytes of WAL by now, .* more than 1,048,576"):
+    with pytest.raises(Inconclusive, match=r"pg3 lacks 16,777,216 bytes of WAL by now, .* more than 1,048,576"):
         require_may_lead(cluster, UNEQUAL)
 
 

@@ -65,9 +65,7 @@ def cluster(where: sql.Endpoint, members: Members) -> Iterator[Cluster]:
             name: opened.enter_context(patroni(one, [other for other in members.values() if same_group(one, other)]))
             for name, one in members.items()
         }
-        found = tuple(
-            MemberAddress(name, at, Address("127.0.0.1", rest), GROUPS[name]) for name, rest in rests.items()
-        )
+        found = tuple(MemberAddress(name, at, Address("127.0.0.1", rest), GROUPS[name]) for name, rest in rests.items())
         timing = Timing(multiplier=0.01)
         yield Cluster(Topology(where.database, login, at, administrator=login, members=found, timing=timing))
 

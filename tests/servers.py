@@ -56,6 +56,18 @@ def postgres(directory: Path, port: int, bindir: Path = BINDIR, *settings: str) 
 
 @boots
 @contextmanager
+def standby_of(server: sql.Endpoint, directory: Path, port: int) -> Iterator[sql.Endpoint]:
+    """A copy of that server in recovery, with the same logins."""
+    copy = [BINDIR / "pg_basebackup", "-D", directory / "data", "-h", str(server.host), "-p", str(server.port)]
+    environment = {**os.environ, "PGPASSWORD": str(server.password)}
+    subprocess.run(as_postgres(*copy, "-U", "postgres", "-c", "fast"), env=environment, check=True)
+    (directory / "data" / "standby.signal").touch()
+    with started(directory, port) as endpoint:
+        yield endpoint
+
+
+@boots
+@contextmanager
 def started(directory: Path, port: int, bindir: Path = BINDIR, *settings: str) -> Iterator[sql.Endpoint]:
     """The same with the data already in the directory, such as a copy of another server's."""
     data = directory / "data"

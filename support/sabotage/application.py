@@ -265,19 +265,20 @@ _COUNT_AGAIN = """
 
 def counts_twice_or_not_at_all() -> None:
     """One in a hundred counting operations is applied twice, and the next one is acknowledged but never sent."""
-    execute, turns = sql.execute, itertools.count()
+    rows, turns = sql.rows, itertools.count()
 
-    def careless(where: sql.Endpoint | sql.Session, statement: str, values: sql.Values = None) -> int:
-        if not (isinstance(values, Mapping) and {"operation", "counter"} <= values.keys()):
-            return execute(where, statement, values)
+    def careless(where: sql.Endpoint | sql.Session, statement: str, values: sql.Values = None) -> list[sql.Row]:
+        counts = isinstance(values, Mapping) and {"operation", "counter"} <= values.keys() and "UPDATE" in statement
+        if not counts:
+            return rows(where, statement, values)
         if (turn := next(turns) % 100) == 1:
-            return 1
-        done = execute(where, statement, values)
+            return []
+        done = rows(where, statement, values)
         if turn == 0:
-            execute(where, _COUNT_AGAIN, values)
+            rows(where, _COUNT_AGAIN, values)
         return done
 
-    sql.execute = careless
+    sql.rows = careless
 
 
 PARTS: Mapping[str, Callable[[], None]] = {

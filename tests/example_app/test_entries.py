@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy
 import pytest
+from conftest import free_port
+from servers import standby_of
 
 from support import sql
 from support.errors import Inconclusive
@@ -26,6 +28,23 @@ def database(postgres: sql.Endpoint) -> Iterator[sql.Endpoint]:
     sql.execute(ours, "CREATE EXTENSION vector")
     schema.create(ours, PGVECTOR)
     return ours
+
+
+@pytest.fixture(scope="module")
+def standby(database: sql.Endpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sql.Endpoint]:
+    """A copy of the server in recovery, where the table of entries is unlogged."""
+    EntryStore(database, EXAMPLE).add(Entry("unlogged", "k", "stored"))
+    sql.execute(database, "ALTER TABLE memory_entries SET UNLOGGED")
+    with standby_of(database, tmp_path_factory.mktemp("standby"), free_port()) as copy:
+        yield replace(copy, database=database.database)
+    sql.execute(database, "ALTER TABLE memory_entries SET LOGGED")
+
+
+def test_a_replica_has_no_entry_of_a_table_that_is_unlogged(database: sql.Endpoint, standby: sql.Endpoint) -> None:
+    """It refuses to read the table: that is an answer."""
+    entry = Entry("unlogged", "k", "stored")
+    assert sightings(database, EXAMPLE, entry, sessions=1) == (entry,)
+    assert sightings(standby, EXAMPLE, entry, sessions=1) == ()
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """What `accept init` finds: endpoints by trying ports, members, ways into hosts; and what it writes of that."""
 
 import json
-import os
 import shutil
 import ssl
-import subprocess
 import threading
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -21,7 +19,7 @@ from conftest import free_port
 from etcd_servers import await_healthy, ensemble, put
 from patronis import Member, patroni
 from pydantic import SecretStr
-from servers import BINDIR, as_postgres, started
+from servers import BINDIR, standby_of
 from servers import postgres as throw_away_postgres
 
 from support import sql
@@ -258,12 +256,7 @@ def test_a_patroni_at_the_usual_port_keeps_it_where_another_was_given(monkeypatc
 
 @pytest.fixture
 def standby(postgres: sql.Endpoint, tmp_path: Path) -> Iterator[sql.Endpoint]:
-    """A server in recovery, with the same login."""
-    command = [BINDIR / "pg_basebackup", "-D", tmp_path / "data", "-h", postgres.host, "-p", str(postgres.port)]
-    environment = {**os.environ, "PGPASSWORD": postgres.password}
-    subprocess.run(as_postgres(*command, "-U", "postgres", "-c", "fast"), env=environment, check=True)
-    (tmp_path / "data" / "standby.signal").touch()
-    with started(tmp_path, free_port()) as endpoint:
+    with standby_of(postgres, tmp_path, free_port()) as endpoint:
         yield endpoint
 
 

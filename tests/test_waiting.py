@@ -226,6 +226,7 @@ ASK_NOBODY = {
     "transaction_steps.step_replicas_have": "who gives no answer is part of what is seen",
     "transactions._between": "a client of ours is told it",
     "workload.await_acknowledged": "clients have recorded it",
+    "workload.await_at_work": "clients have recorded it",
     "workload.await_each_acknowledged": "clients have recorded it",
     "workload.await_end": "clients have recorded it",
     "workload.await_none_begun_before": "clients have recorded it",

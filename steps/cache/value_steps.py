@@ -97,7 +97,7 @@ def step_second_answers(context: Context) -> None:
 
 @then("the first client gets each value unchanged, too")
 def step_first_answers(context: Context) -> None:
-    """So does the client whose misses fill the cache."""
+    """The client whose misses fill the cache. Each value has the same type and content at every level."""
     handover = context.world.handover(CacheHandover)
     first, _ = handover.answers
     unchanged(handover.expected, {name: read.value for name, read in first.items()}).require()

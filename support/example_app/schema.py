@@ -36,11 +36,12 @@ TRIES = 2
 KEPT = "a trigger, a rule or row security keeps rows that are deleted"
 NAMES = 1000
 """Namespaces that one statement names."""
-_DISTRIBUTE = """
-    SELECT create_distributed_table(%s, %s, shard_count => %s, colocate_with => 'none')
-      FROM set_config('citus.shard_replication_factor', '1', true)
+_DISTRIBUTE = "SELECT create_distributed_table(%s, %s, shard_count => %s, colocate_with => 'none')"
+_ONE_COPY = "SET citus.shard_replication_factor = 1"
+"""Each shard of what a session distributes has one copy, whatever the default of the role or database.
+
+With more, Citus allows no foreign keys.
 """
-"""With one copy of each shard, whatever the default of the role or database; a table co-located with it has as many."""
 _CO_LOCATE = "SELECT create_distributed_table(%s, %s, colocate_with => %s)"
 
 
@@ -252,6 +253,7 @@ def distribute(where: sql.Endpoint) -> None:
     The first table of a co-location group is distributed by itself, so that its shards are created in parallel.
     """
     with sql.session(where, statement_timeout=START) as session:
+        sql.execute(session, _ONE_COPY)
         for table in EXAMPLE.distributed():
             expected = EXAMPLE.tables[table]
             if expected.colocated_with:
@@ -280,6 +282,8 @@ def copies(
     try:
         with sql.session(where) as session:
             first = ""
+            if shards is not None:
+                sql.execute(session, _ONE_COPY)
             for part in parts:
                 copy = quoted(f"{schema}.{relation(part.table)}")
                 sql.execute(session, f"CREATE TABLE {copy} (LIKE {quoted(part.table)} INCLUDING ALL)")

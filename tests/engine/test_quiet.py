@@ -64,7 +64,7 @@ def world_at(host: str, folder: Path) -> World:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """Of a cluster on other machines."""
-    return world_at("192.0.2.1", tmp_path)
+    return world_at("198.51.100.1", tmp_path)
 
 
 @pytest.fixture

@@ -42,6 +42,9 @@ COMPOSED = {
     "replication slots were declared on": ("replication slots were declared",),
     "unexpected on the nodes": ("unexpected", "on the nodes"),
     "missing on the nodes": ("missing", "on the nodes"),
+    "at serializable": (" at ", "serializable"),
+    "as maint": (" as ", "maint"),
+    "an index of memory_entries is not valid:": ("an index of", "memory_entries", "is not valid:"),
     ": two members accepted writes": ("two members accepted writes at once:",),
 }
 """Words that come together only at run time -> the texts in the code that they come from."""

@@ -9,7 +9,7 @@ from support import sql
 from support.engine import markers
 from support.engine.recovery import require_within
 from support.engine.tables import all_answer_as_tabled, as_tabled, of_each, rows_of
-from support.engine.world import Context
+from support.engine.world import Context, World
 from support.errors import Inconclusive
 from support.example_app.sessions import open_as_many, open_idle
 from support.failover import member_health, routing
@@ -230,18 +230,21 @@ def step_loses_stream(context: Context) -> None:
 @disturbs(crash_of_member, member=routing.replica_in_reads)
 def step_host_of_readers_crashes(context: Context) -> None:
     """Every process of that host is gone at once. New sessions through the read endpoint landed there until then."""
-    cluster, replica = context.world.cluster, routing.replica_in_reads(context.world.cluster)
-    routing.require_some_on(replica, context.world.handover(FailoverHandover).closings_of_readers)
-    context.world.experiment.inject(crash_of_member(cluster, replica))
+    context.world.experiment.inject(crash_of_member(context.world.cluster, _replica_of_readers(context.world)))
 
 
 @when("the host of a replica that has some of these sessions freezes")
 @disturbs(freeze_of_member, member=routing.replica_in_reads)
 def step_host_of_readers_freezes(context: Context) -> None:
     """Its programs are suspended: not dead, not answering. New sessions landed there until then."""
-    cluster, replica = context.world.cluster, routing.replica_in_reads(context.world.cluster)
-    routing.require_some_on(replica, context.world.handover(FailoverHandover).closings_of_readers)
-    context.world.experiment.inject(freeze_of_member(cluster, replica))
+    context.world.experiment.inject(freeze_of_member(context.world.cluster, _replica_of_readers(context.world)))
+
+
+def _replica_of_readers(world: World) -> str:
+    """A replica in reads that has some of the sessions. Raises Inconclusive if it has none."""
+    replica = routing.replica_in_reads(world.cluster)
+    routing.require_some_on(replica, world.handover(FailoverHandover).closings_of_readers)
+    return replica
 
 
 @then("the affected member leaves the read endpoint within {seconds:g} seconds")

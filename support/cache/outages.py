@@ -85,23 +85,32 @@ def _probe_of(client: redis.Redis) -> str:
     raise Inconclusive("the Redis that is to be restarted has no slot of its Redis Cluster")
 
 
-class Full(Fault):
-    """Redis has reached its memory limit and must not evict: it serves what it has, deletes, and stores nothing."""
+class _Setting(Fault):
+    """Settings of Redis that make it refuse something. They are given back when the fault is healed."""
 
-    _SETTINGS: Mapping[str, str] = {"maxmemory-policy": "noeviction", "maxmemory": "1"}
+    _SETTINGS: Mapping[str, str]
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._change = TemporarySettings(cluster.redis_address, str(self), self._SETTINGS)
-
-    def told(self, names: Names) -> str:
-        return "Redis is full"
 
     def on_hosts(self) -> None:
         """Does nothing to hosts: Redis is controlled through its own protocol."""
 
     def inject(self) -> None:
         self._change.begin()
+
+    def heal(self) -> None:
+        self._change.end()
+
+
+class Full(_Setting):
+    """Redis has reached its memory limit and must not evict: it serves what it has, deletes, and stores nothing."""
+
+    _SETTINGS: Mapping[str, str] = {"maxmemory-policy": "noeviction", "maxmemory": "1"}
+
+    def told(self, names: Names) -> str:
+        return "Redis is full"
 
     def require_in_effect(self) -> None:
         with self._cluster.redis() as client:
@@ -111,11 +120,8 @@ class Full(Fault):
                 return
         raise NotYet("Redis still accepts writes")
 
-    def heal(self) -> None:
-        self._change.end()
 
-
-class WritesRefused(Fault):
+class WritesRefused(_Setting):
     """Redis serves what it has and refuses every write, deletions too, as after a snapshot that could not be stored.
 
     Here it refuses them because it has too few replicas. Scripts are refused since Redis 7.
@@ -125,18 +131,8 @@ class WritesRefused(Fault):
     """More replicas than any Redis has; with a lag of 0, Redis would not ask for them."""
     _REFUSAL = "NOREPLICAS"
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
-        self._change = TemporarySettings(cluster.redis_address, str(self), self._SETTINGS)
-
     def told(self, names: Names) -> str:
         return "Redis refuses every write"
-
-    def on_hosts(self) -> None:
-        """Does nothing to hosts: Redis is controlled through its own protocol."""
-
-    def inject(self) -> None:
-        self._change.begin()
 
     def require_in_effect(self) -> None:
         with self._cluster.redis() as client:
@@ -147,9 +143,6 @@ class WritesRefused(Fault):
                     return
                 raise
         raise NotYet("Redis still accepts deletions")
-
-    def heal(self) -> None:
-        self._change.end()
 
 
 _CONVERTED = 40.0
